@@ -1,0 +1,153 @@
+"""How a picture becomes what a network was trained on: bytes → pixels → normalised batch.
+
+    decode(bytes)  → a PIL image, upright, `L` or `RGB`, eight bits a channel
+    spec.pixels    → uint8 tensor (C, H, W), scaled to the network's input
+    spec.normalize → float32 batch (N, C, H, W), computed on the batch's own device
+
+Training and service both go through these three, so a picture is the same numbers on both sides.
+"""
+
+from io import BytesIO
+from typing import BinaryIO, Literal, Self
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ImageError(ValueError):
+    """The bytes are not a whole picture of a format that was asked for."""
+
+
+class TooManyPixelsError(ImageError):
+    """The picture says that it is larger than allowed; its pixels were not decoded."""
+
+
+class InputSpec(BaseModel):
+    """The input of a network, as its checkpoint states it.
+
+    `resize` is the rule for pictures of another size. `crop` keeps the proportions: it takes the
+    largest centred rectangle of the input's proportions and scales that. `stretch` scales the whole
+    picture, and changes its proportions. Both scale with an antialiased bilinear filter.
+
+    `mean` and `std` are per channel, for pixels in [0, 1]: x = (pixel / 255 - mean) / std.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: Literal[1, 3]
+    height: int = Field(ge=1, le=4096)
+    width: int = Field(ge=1, le=4096)
+    resize: Literal["crop", "stretch"] = "crop"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _per_channel(self) -> Self:
+        """Absent statistics mean pixels in [0, 1] as they are."""
+        for name, neutral in (("mean", 0.0), ("std", 1.0)):
+            values = getattr(self, name) or (neutral,) * self.channels
+            object.__setattr__(self, name, values)
+            if len(values) != self.channels:
+                raise ValueError(f"{name} has {len(values)} values for {self.channels} channels")
+        if min(self.std) <= 0:
+            raise ValueError("std must be above 0")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.channels, self.height, self.width
+
+    def pixels(self, image: Image.Image) -> Tensor:
+        """The picture as the network sees it, before normalisation: uint8 (C, H, W)."""
+        image = image.convert("L" if self.channels == 1 else "RGB")
+        size = (self.width, self.height)
+        if image.size != size:
+            box = _centred(image.size, size) if self.resize == "crop" else None
+            image = image.resize(size, Image.Resampling.BILINEAR, box=box)
+        array = np.array(image, dtype=np.uint8)  # (H, W) or (H, W, C)
+        return torch.from_numpy(array).view(self.height, self.width, self.channels).permute(2, 0, 1)
+
+    def normalize(self, batch: Tensor) -> Tensor:
+        """uint8 pixels (N, C, H, W) to what the network takes: float32 (N, C, H, W).
+
+        Memory format and device stay those of the batch.
+        """
+        mean = torch.tensor(self.mean, device=batch.device).view(1, -1, 1, 1)
+        std = torch.tensor(self.std, device=batch.device).view(1, -1, 1, 1)
+        return batch.float().div_(255).sub_(mean).div_(std)
+
+
+def decode(
+    source: bytes | BinaryIO,
+    *,
+    formats: tuple[str, ...] | None = None,
+    max_pixels: int | None = None,
+) -> Image.Image:
+    """Decode the first frame of an encoded picture, upright, in mode `L` or `RGB`.
+
+    Transparency is laid on white. Sixteen bits become eight by dividing, not by clipping. Palettes,
+    1-bit pictures and CMYK become grey levels or colours.
+
+    `formats` are Pillow's names of the formats to try (default: all that it knows); `max_pixels` is
+    the largest width times height. The size is read from the header before anything is decoded.
+    Raises `TooManyPixelsError`, or `ImageError` for what is not a whole picture.
+    """
+    file = BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        image = Image.open(file, formats=formats)
+        width, height = image.size
+        if max_pixels is not None and width * height > max_pixels:
+            raise TooManyPixelsError(
+                f"{width} × {height} pixels; the limit is {max_pixels:,} in all"
+            )
+        image.load()
+        return _eight_bits(_upright(image))
+    except (ImageError, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooManyPixelsError(str(error)) from error
+    except UnidentifiedImageError as error:
+        raise ImageError("not a picture of a known format, or its header is broken") from error
+    except Exception as error:  # Pillow's plugins raise a dozen types for broken files
+        raise ImageError(f"corrupt or truncated: {error}") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF orientation says, if that can be read."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # the metadata is broken, the picture is not
+        return image
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Any of Pillow's modes to `L` or `RGB`."""
+    if image.mode == "F":
+        raise ImageError("floating-point pixels have no stated range")
+    if image.mode.startswith("I"):  # 16 bits, which convert() would clip to white
+        levels = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    if image.mode == "1":
+        return image.convert("L")
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _centred(
+    size: tuple[int, int], proportions: tuple[int, int]
+) -> tuple[float, float, float, float]:
+    """The largest centred box (left, top, right, bottom) of the given proportions."""
+    width, height = size
+    scale = min(width / proportions[0], height / proportions[1])
+    across, down = proportions[0] * scale, proportions[1] * scale
+    left, top = (width - across) / 2, (height - down) / 2
+    return left, top, left + across, top + down

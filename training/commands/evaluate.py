@@ -1,0 +1,82 @@
+"""`evaluate`: a published checkpoint and a data set → accuracy, confusion matrix, classes."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from models import checkpoint, devices
+from training import datasets, evaluation, files, loop, plots
+from training.commands import options
+from training.datasets import Split
+from training.evaluation import Evaluation
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Tell how good a published checkpoint is: accuracy, confusion matrix, figures by class."""
+
+    model: Annotated[str, tyro.conf.Positional]
+    """The model's name in the repository."""
+    version: int | None = None
+    """Its version; by default the highest."""
+    dataset: str | None = None
+    """A data set by name, or a folder of {train,test}/<class>/ pictures; by default the one that
+    the model was trained on."""
+    split: Split = "test"
+    """Which part of the data set."""
+    data_root: Path = field(default_factory=options.data_root)
+    """Where data sets lie or are downloaded to (or set FANLIGHT_DATA)."""
+    repository: Path = field(default_factory=options.repository)
+    """The model repository (or set FANLIGHT_REPOSITORY)."""
+    output: Path | None = None
+    """A folder for evaluation.json and confusion.png."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:n."""
+
+    def __call__(self, console: Console) -> None:
+        device = devices.resolve(self.device)
+        loaded = checkpoint.load(checkpoint.find(self.repository, self.model, self.version), device)
+        card = loaded.card
+        dataset = self.dataset or (card.training.dataset if card.training else None)
+        if dataset is None:
+            raise datasets.DatasetError(
+                f"the card of {card.name}/{card.version} names no data set; give one as --dataset"
+            )
+        images = datasets.load(dataset, self.split, self.data_root, card.input)
+        images = images.relabel(card.labels).to(device)
+        logits = loop.predict(loaded.network, images, card.input)
+        result = evaluation.score(logits.cpu(), images.targets.cpu(), card.labels)
+        console.print(
+            f"{card.name}/{card.version} on {dataset} ({self.split}, {len(images):,} pictures): "
+            f"accuracy {result.accuracy:.4f}, loss {result.loss:.4f}"
+        )
+        console.print(_confusion_table(result), _class_table(result))
+        if self.output is not None:
+            self.output.mkdir(parents=True, exist_ok=True)
+            title = f"{card.name}/{card.version} on {dataset}"
+            files.write(self.output / "confusion.png", plots.confusion(result, title))
+            content = json.dumps(asdict(result), indent=2, ensure_ascii=False).encode()
+            files.write(self.output / "evaluation.json", content)
+
+
+def _confusion_table(result: Evaluation) -> Table:
+    table = Table(title="confusion matrix: rows are actual, columns predicted")
+    table.add_column("")
+    for figures in result.classes:
+        table.add_column(figures.label, justify="right")
+    for figures, counts in zip(result.classes, result.confusion, strict=True):
+        table.add_row(figures.label, *map(str, counts))
+    return table
+
+
+def _class_table(result: Evaluation) -> Table:
+    table = Table("class", "precision", "recall", "F1", "pictures", title="by class")
+    for figures in result.classes:
+        shares = (figures.precision, figures.recall, figures.f1)
+        table.add_row(figures.label, *(f"{s:.4f}" for s in shares), str(figures.support))
+    return table
