@@ -1,0 +1,60 @@
+"""`python -m service`: settings from flags and environment → a running server."""
+
+import os
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+from pydantic_settings import CliApp, SettingsError
+
+from models import devices
+from service.settings import Settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns 0 when the server was stopped, 2 if it could not be started as told."""
+    try:
+        settings = CliApp.run(Settings, cli_args=arguments)
+    except (ValidationError, SettingsError) as error:
+        return _refuse(_told(error))
+    if not settings.repository.is_dir():
+        return _refuse(
+            f"there is no folder {settings.repository} (setting repository); train into one with\n"
+            f"  python -m training fit mnist --repository {settings.repository}"
+        )
+    try:
+        devices.resolve(settings.device)
+    except devices.DeviceError as error:
+        return _refuse(f"{error} (setting device)")
+    os.environ.update(settings.environment())  # for the workers, which are processes of their own
+    uvicorn.run(
+        "service.app:from_environment",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_level="warning" if settings.log_level == "info" else settings.log_level,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.request_timeout) + 5,
+    )
+    return 0
+
+
+def _told(error: ValidationError | SettingsError) -> str:
+    if isinstance(error, SettingsError):
+        return str(error)
+    return "\n".join(
+        f"{'.'.join(map(str, each['loc'])) or 'settings'}: {each['msg']}"
+        + (f", not {each['input']!r}" if each["loc"] and each["loc"][0] != "api_key" else "")
+        for each in error.errors()
+    )
+
+
+def _refuse(reason: str) -> int:
+    print(f"error: {reason}", file=sys.stderr)  # noqa: T201
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""The composition root: settings → the application, with all that it opens and closes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+
+from service import errors, openapi, processors, telemetry
+from service.images import ImageReader
+from service.repository import Repository
+from service.routes import health, models, pages, predict
+from service.settings import Settings
+
+DESCRIPTION = """Classify images with small networks.
+
+Send images as `multipart/form-data`, the part `images` repeated, or one image as the body.
+Errors are `application/problem+json`; its `detail` says what is allowed and which setting
+changes it."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service for these settings; models load once it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with Repository(settings) as repository:
+            images = ImageReader(settings, threads=processors.available())
+            app.state.repository, app.state.images = repository, images
+            yield
+            images.close()
+
+    app = FastAPI(
+        title="Fanlight",
+        version=_version(),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.openapi = lambda: openapi.document(app, settings.api_key is not None)  # type: ignore[method-assign]
+    app.add_middleware(telemetry.Telemetry)
+    errors.install(app)
+    for routes in (health, models, predict, pages):
+        app.include_router(routes.router)
+    pages.mount_assets(app)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """The service for the settings in the environment; each worker process starts here."""
+    settings = Settings()
+    telemetry.configure(settings.log_level, settings.log_format)
+    return create_app(settings)
+
+
+def _version() -> str:
+    try:
+        return version("fanlight")
+    except PackageNotFoundError:
+        return "0"

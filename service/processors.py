@@ -1,0 +1,30 @@
+"""How many processors this process may use: affinity and container quota → a whole number."""
+
+import math
+import os
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def available(cgroup: Path = CGROUP) -> int:
+    """At least 1; a quota of 1.5 processors counts as 2.
+
+    The quota is that of cgroup v2 (`cpu.max`) or v1 (`cpu.cfs_quota_us`), see the kernel's
+    Documentation/admin-guide/cgroup-v2.rst.
+    """
+    usable = len(os.sched_getaffinity(0))
+    quota = _quota(cgroup)
+    return max(1, usable if quota is None else min(usable, math.ceil(quota)))
+
+
+def _quota(cgroup: Path) -> float | None:
+    try:
+        if (cgroup / "cpu.max").exists():
+            quota, period = (cgroup / "cpu.max").read_text().split()
+        else:
+            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text()
+            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text()
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError):  # no cgroup, or "max"
+        return None

@@ -1,0 +1,60 @@
+"""What models there are, and what each of them is."""
+
+from fastapi import APIRouter, Depends
+
+from service import openapi
+from service.repository import Version
+from service.routes.dependencies import RepositoryDependency, VersionQuery, authorize
+from service.schemas import LayerInfo, ModelDetail, ModelList, ModelSummary, VersionState
+
+router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(authorize)])
+
+
+@router.get(
+    "",
+    operation_id="list_models",
+    response_model_exclude_none=True,
+    responses=openapi.problems(401),
+)
+async def list_models(repository: RepositoryDependency) -> ModelList:
+    """The models, their versions and states."""
+    return ModelList(
+        models=[
+            ModelSummary(name=name, versions=_states(repository.versions(name)))
+            for name in repository.names()
+        ]
+    )
+
+
+@router.get(
+    "/{model}",
+    operation_id="get_model",
+    response_model_exclude_none=True,
+    responses=openapi.problems(401, 404, 422, 503),
+)
+async def get_model(
+    model: str, repository: RepositoryDependency, version: VersionQuery = None
+) -> ModelDetail:
+    """The card of a model (labels, input, metrics, how it was trained) and its layers."""
+    loaded = repository.ready(model, version)
+    return ModelDetail(
+        model=model,
+        version=loaded.card.version,
+        versions=_states(repository.versions(model)),
+        card=loaded.card,
+        layers=[
+            LayerInfo(
+                name=layer.name,
+                type=layer.type,
+                output_shape=list(layer.output_shape),
+                parameters=layer.parameters,
+            )
+            for layer in loaded.layers
+        ],
+    )
+
+
+def _states(versions: list[Version]) -> list[VersionState]:
+    return [
+        VersionState(version=each.number, state=each.state, reason=each.reason) for each in versions
+    ]

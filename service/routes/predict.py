@@ -1,0 +1,57 @@
+"""Images in, classes out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from models.checkpoint import Card
+from service import openapi, patience
+from service.images import Upload
+from service.routes.dependencies import (
+    ImagesDependency,
+    RepositoryDependency,
+    SettingsDependency,
+    VersionQuery,
+    authorize,
+)
+from service.schemas import LabelScore, Prediction, Predictions
+
+router = APIRouter(prefix="/v1/models", tags=["predict"], dependencies=[Depends(authorize)])
+
+
+@router.post(
+    "/{model}/predict",
+    operation_id="predict",
+    openapi_extra={"requestBody": openapi.IMAGES},
+    responses=openapi.problems(400, 401, 404, 408, 413, 415, 422, 429, 503, 504),
+)
+async def predict(
+    request: Request,
+    model: str,
+    repository: RepositoryDependency,
+    images: ImagesDependency,
+    settings: SettingsDependency,
+    version: VersionQuery = None,
+    top_k: Annotated[
+        int, Query(ge=1, description="classes to list for each image; at most all of them")
+    ] = 5,
+) -> Predictions:
+    """Classify one image or many; the predictions come in the order of the images."""
+    loaded = repository.ready(model, version)
+
+    async def classify(uploads: list[Upload]) -> list[list[float]]:
+        return await loaded.batcher.submit(await images.decode(uploads, loaded.card.input))
+
+    async with images.receive(request) as uploads:
+        probabilities = await patience.answer(request, classify(uploads), settings.request_timeout)
+    return Predictions(
+        model=model,
+        version=loaded.card.version,
+        predictions=[_prediction(loaded.card, each, top_k) for each in probabilities],
+    )
+
+
+def _prediction(card: Card, probabilities: list[float], top_k: int) -> Prediction:
+    ranked = sorted(zip(probabilities, card.labels, strict=True), key=lambda pair: -pair[0])
+    top = [LabelScore(label=label, score=score) for score, label in ranked[:top_k]]
+    return Prediction(label=top[0].label, score=top[0].score, top=top)

@@ -1,0 +1,89 @@
+"""What the server tells about its work: a request id on every answer, a log line for each."""
+
+import logging
+import re
+import sys
+import time
+import uuid
+import warnings
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import ServiceError, problem
+
+HEADER = "X-Request-ID"
+_ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+log = structlog.get_logger()
+
+
+def configure(level: str, style: str) -> None:
+    """Log to stderr, as text or as a JSON object a line; `auto` is text on a terminal."""
+    json = style == "json" or (style == "auto" and not sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *(
+                [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+                if json
+                else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+            ),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata that no network sees
+
+
+class Telemetry:
+    """ASGI middleware: gives requests their id, logs them, and answers what nobody caught.
+
+    The id is the client's X-Request-ID if that is a plain word, otherwise a new one. The path and
+    the id are the only things from a client that reach the log.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(HEADER, "")
+        request_id = given if _ACCEPTABLE.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status = time.perf_counter(), 0
+
+        async def named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, named)
+        except Exception:
+            log.exception("unexpected error", request_id=request_id)
+            if not status:
+                response = problem(
+                    ServiceError.status,
+                    ServiceError.title,
+                    "the server failed on this request; its log says why, under the request_id",
+                    scope["path"],
+                    request_id,
+                )
+                await response(scope, receive, named)
+        finally:
+            log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                ms=round((time.perf_counter() - started) * 1000, 2),
+                request_id=request_id,
+            )
