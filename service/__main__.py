@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsError
 
 from models import devices
+from service import telemetry
 from service.settings import Settings
 
 
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         devices.resolve(settings.device)
     except devices.DeviceError as error:
         return _refuse(f"{error} (setting device)")
+    telemetry.configure(settings.log_level, settings.log_format)
     os.environ.update(settings.environment())  # for the workers, which are processes of their own
     uvicorn.run(
         "service.app:from_environment",
@@ -33,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
-        log_level="warning" if settings.log_level == "info" else settings.log_level,
+        log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(settings.request_timeout) + 5,

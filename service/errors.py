@@ -7,6 +7,7 @@ and FastAPI raise themselves (no such route, an invalid parameter) is turned int
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import ClassVar
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -98,13 +99,13 @@ def problem(
     images: Sequence[ImageProblem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """The response for a problem; `instance` is the path that was asked for."""
+    """The response for a problem; `instance` is the path that was asked for, unquoted."""
     document = Problem(
         type=f"urn:fanlight:{title.lower().replace(' ', '-')}",
         title=title,
         status=status,
         detail=detail,
-        instance=instance,
+        instance=quote(instance),
         request_id=request_id,
         errors=list(images) or None,
     )
@@ -119,7 +120,7 @@ async def _service_error(request: Request, error: Exception) -> JSONResponse:
         error.status,
         error.title,
         error.detail,
-        request.url.path,
+        request.scope["path"],
         request.state.request_id,
         error.images,
         error.headers,
@@ -129,7 +130,7 @@ async def _service_error(request: Request, error: Exception) -> JSONResponse:
 async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
     details = {
-        404: f"there is nothing at {request.url.path}; /docs lists what there is",
+        404: f"there is nothing at {request.scope['path']}; /docs lists what there is",
         405: f"{request.method} is not possible here; possible: "
         + (error.headers or {}).get("Allow", "see /docs"),
     }
@@ -137,7 +138,7 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
         error.status_code,
         HTTPStatus(error.status_code).phrase,
         details.get(error.status_code, error.detail),
-        request.url.path,
+        request.scope["path"],
         request.state.request_id,
         headers=error.headers,
     )

@@ -6,6 +6,8 @@ import sys
 import time
 import uuid
 import warnings
+from typing import Any
+from urllib.parse import quote
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -20,22 +22,35 @@ log = structlog.get_logger()
 
 
 def configure(level: str, style: str) -> None:
-    """Log to stderr, as text or as a JSON object a line; `auto` is text on a terminal."""
+    """Log to stderr, as text or as a JSON object a line; `auto` is text on a terminal.
+
+    What libraries log through `logging` takes the same form.
+    """
     json = style == "json" or (style == "auto" and not sys.stderr.isatty())
+    common: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *([structlog.processors.format_exc_info] if json else []),
+    ]
+    render = (
+        structlog.processors.JSONRenderer()
+        if json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    threshold = getattr(logging, level.upper())
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *(
-                [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-                if json
-                else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-            ),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        processors=[*common, render],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=common,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    logging.basicConfig(level=threshold, handlers=[handler], force=True)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata that no network sees
 
 
@@ -82,7 +97,7 @@ class Telemetry:
             log.info(
                 "request",
                 method=scope["method"],
-                path=scope["path"],
+                path=quote(scope["path"]),
                 status=status,
                 ms=round((time.perf_counter() - started) * 1000, 2),
                 request_id=request_id,

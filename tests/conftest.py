@@ -1,0 +1,47 @@
+"""Fixtures for all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.networks import publish_tiny
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FANLIGHT_… variables of the shell must not decide a test; FANLIGHT_DATA is read by `data_root`."""
+    for name in [name for name in os.environ if name.startswith("FANLIGHT_")]:
+        monkeypatch.delenv(name)
+
+
+DATA_ROOT = os.environ.get("FANLIGHT_DATA")
+
+
+@pytest.fixture
+def data_root() -> Path:
+    """The folder of the full data sets; tests that ask for it carry the marker `data`."""
+    if not DATA_ROOT:
+        pytest.skip("FANLIGHT_DATA does not name the folder of the full data sets")
+    return Path(DATA_ROOT)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A model repository with two versions of the model `colors`."""
+    folder = tmp_path / "repository"
+    publish_tiny(folder, seed=0)
+    publish_tiny(folder, seed=1)
+    return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device"))
