@@ -19,7 +19,15 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    ValidationError,
+    field_validator,
+)
 from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor, nn
 
@@ -68,7 +76,7 @@ class Card(_Part):
     weights_sha256: str = Field(pattern="^[0-9a-f]{64}$")
     parameters: int
     feature_layers: tuple[str, ...] = Field(description="in the order of the forward pass")
-    metrics: dict[str, float] = {}
+    metrics: dict[str, FiniteFloat] = {}
     training: TrainingRecord | SkipJsonSchema[None] = None
 
     @field_validator("labels")
@@ -103,7 +111,8 @@ def publish(
     """Write the network as the next version of the model `name`, and return its card.
 
     Raises `CheckpointError` if the network doesn't turn a picture of the `input` into one logit a
-    label, or if the name is not a valid one.
+    label, or if the name, a label or a metric can't stand in a card: two labels alike, say, or a
+    loss that is not finite.
     """
     check_name(name)
     network.eval()
@@ -131,6 +140,8 @@ def publish(
             training=training,
         )
         return _release(draft, card)
+    except ValidationError as error:
+        raise CheckpointError(f"the card: {_problem(error)}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -144,13 +155,15 @@ def check_name(name: str) -> None:
 def _release(draft: Path, card: Card) -> Card:
     """Rename the draft to the next free version; another process may take a number first."""
     model = draft.parent
+    version = max(versions(model), default=0)
     while True:
-        card = card.model_copy(update={"version": max(versions(model), default=0) + 1})
+        version += 1
+        card = card.model_copy(update={"version": version})
         with (draft / CARD).open("wb") as file:
             file.write(card.model_dump_json(indent=2, exclude_none=True).encode() + b"\n")
             _flush(file)
         _flush_folder(draft)
-        target = model / str(card.version)
+        target = model / str(version)
         try:
             draft.rename(target)
         except OSError:
@@ -192,9 +205,7 @@ def read_card(folder: Path) -> Card:
     except OSError as error:
         raise CheckpointError(f"{CARD} can't be read: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise CheckpointError(f"{CARD}: {where}: {first['msg']}") from error
+        raise CheckpointError(f"{CARD}: {_problem(error)}") from error
     if (card.name, str(card.version)) != (folder.parent.name, folder.name):
         raise CheckpointError(
             f"{CARD} is of {card.name}/{card.version}, but lies in the folder "
@@ -213,7 +224,8 @@ def read_state_dict(source: Path | BinaryIO, device: torch.device) -> dict[str, 
     except OSError as error:
         raise CheckpointError(f"the weights can't be read: {error.strerror}") from error
     except Exception as error:  # torch raises whatever its unpickler or zip reader meets
-        reason = str(error).partition("\n")[0]
+        # behind torch's advice to load the file without weights_only
+        reason = str(error).rpartition("WeightsUnpickler error: ")[2].partition("\n")[0]
         raise CheckpointError(
             "the weights are not a file that torch.load(…, weights_only=True) takes; "
             f"save them with torch.save(network.state_dict(), …) ({reason})"
@@ -287,7 +299,16 @@ def _trial(network: nn.Module, input: InputSpec, num_classes: int) -> tuple[str,
             f"the network answers with shape {tuple(logits.shape)} where {num_classes} labels "
             f"need (1, {num_classes})"
         )
+    if not logits.isfinite().all():
+        raise CheckpointError(
+            "the network answers a black picture with what is not a finite number"
+        )
     return tuple(layer.name for layer in passed)
+
+
+def _problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
 
 
 def _sha256(path: Path) -> str:

@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal, Self
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 from torch import Tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -44,8 +44,8 @@ class InputSpec(BaseModel):
     height: int = Field(ge=1, le=4096)
     width: int = Field(ge=1, le=4096)
     resize: Literal["crop", "stretch"] = "crop"
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
+    mean: tuple[FiniteFloat, ...] = ()
+    std: tuple[FiniteFloat, ...] = ()
 
     @model_validator(mode="after")
     def _per_channel(self) -> Self:
@@ -112,7 +112,8 @@ def decode(
     except (ImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise TooManyPixelsError(str(error)) from error
+        allowed = f"; the limit is {max_pixels:,} in all" if max_pixels is not None else ""
+        raise TooManyPixelsError(f"far too many pixels{allowed}") from error
     except UnidentifiedImageError as error:
         raise ImageError("not a picture of a known format, or its header is broken") from error
     except Exception as error:  # Pillow's plugins raise a dozen types for broken files
@@ -147,7 +148,7 @@ def _centred(
 ) -> tuple[float, float, float, float]:
     """The largest centred box (left, top, right, bottom) of the given proportions."""
     width, height = size
-    scale = min(width / proportions[0], height / proportions[1])
-    across, down = proportions[0] * scale, proportions[1] * scale
+    across = min(width, height * proportions[0] / proportions[1])
+    down = min(height, width * proportions[1] / proportions[0])
     left, top = (width - across) / 2, (height - down) / 2
     return left, top, left + across, top + down

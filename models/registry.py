@@ -29,7 +29,7 @@ class Architecture:
     input: InputSpec
     factory: Callable[..., nn.Module]
 
-    def build(self, num_classes: int, **arguments: Any) -> nn.Module:
+    def build(self, num_classes: int, /, **arguments: Any) -> nn.Module:
         """The network, freshly initialised from torch's global generator.
 
         Raises `ArchitectureError` for arguments that it does not take.

@@ -12,7 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
+import structlog
+
 from service.errors import QueueFullError, ServiceError, UnavailableError
+
+log = structlog.get_logger()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -120,6 +124,7 @@ class Batcher(Generic[Item, Result]):
             if len(results) != len(batch):
                 raise RuntimeError(f"{len(results)} results for {len(batch)} items")
         except Exception as cause:
+            log.exception("batch failed", size=len(batch))
             for entry in batch:
                 if not entry.future.done():
                     error = BatchFailedError("the network failed on this batch; see the log")

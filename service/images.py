@@ -5,7 +5,7 @@ decoded by a pool of threads, each checked by its header first, before any of th
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -104,10 +104,7 @@ class ImageReader:
     async def _form(self, request: Request) -> FormData:
         limit = self._settings.max_images
         try:
-            parser = MultiPartParser(
-                request.headers, request.stream(), max_files=limit, max_fields=limit
-            )
-            return await parser.parse()
+            return await _WholeForm(request, limit).parse()
         except MultiPartException as error:
             if error.message.startswith("Too many files"):
                 raise TooLargeError(
@@ -210,6 +207,24 @@ def _media_type(header: str) -> str:
     """The media type of a Content-Type header, without parameters, in lower case."""
     media_type = header.partition(";")[0].strip().lower()
     return {"image/jpg": "image/jpeg", "image/x-ms-bmp": "image/bmp"}.get(media_type, media_type)
+
+
+class _WholeForm(MultiPartParser):
+    """A multipart parser that also refuses a body without its last boundary."""
+
+    def __init__(self, request: Request, limit: int) -> None:
+        self._ended = False
+        stream = self._whole(request.stream())
+        super().__init__(request.headers, stream, max_files=limit, max_fields=limit)
+
+    def on_end(self) -> None:
+        self._ended = True
+
+    async def _whole(self, stream: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        async for chunk in stream:
+            yield chunk
+        if not self._ended:
+            raise MultiPartException("It ends before its last boundary.")
 
 
 class _Bounded(Request):

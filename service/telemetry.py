@@ -35,7 +35,9 @@ def configure(level: str, style: str) -> None:
     render = (
         structlog.processors.JSONRenderer()
         if json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     threshold = getattr(logging, level.upper())
     structlog.configure(

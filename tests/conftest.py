@@ -16,7 +16,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """FANLIGHT_… variables of the shell must not decide a test; FANLIGHT_DATA is read by `data_root`."""
+    """FANLIGHT_… variables of the shell decide no test; `data_root` has read its own before."""
     for name in [name for name in os.environ if name.startswith("FANLIGHT_")]:
         monkeypatch.delenv(name)
 

@@ -1,0 +1,335 @@
+"""Every status of the API: what was wrong, what is allowed, which setting changes it."""
+
+import asyncio
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+from service.engine import Engine
+from service.repository import Repository
+from tests.networks import encode, picture
+from tests.service.conftest import Serve
+from tests.service.test_predict import PREDICT, parts
+
+GOOD = encode(picture(0))
+MULTIPART = "multipart/form-data; boundary=x"
+
+
+def problem(response: httpx.Response, status: int) -> dict[str, Any]:
+    """The problem document, after checking what holds for all of them."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = response.json()
+    assert document["status"] == status
+    assert document["request_id"] == response.headers["x-request-id"]
+    assert document["type"].startswith("urn:fanlight:")
+    assert document["instance"] == response.request.url.raw_path.decode().partition("?")[0]
+    assert "Traceback" not in response.text
+    return document
+
+
+def huge_png() -> bytes:
+    """A PNG of 20,000 × 20,000 pixels in its header, and nothing behind it."""
+    file = b"\x89PNG\r\n\x1a\n"
+    size = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
+    for chunk in (b"IHDR" + size, b"IDAT", b"IEND"):
+        file += struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("body", "type"),
+    [
+        (b"nothing", MULTIPART),
+        (b"--x\r\nno header\r\n\r\n--x--", MULTIPART),
+        (b"--x\r\nContent-Disposition: form-data\r\n\r\n\r\n--x--", MULTIPART),
+        (GOOD, "multipart/form-data"),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\nab',
+            MULTIPART,
+        ),
+    ],
+)
+def test_400_for_a_body_that_is_not_what_it_says(
+    client: TestClient, body: bytes, type: str
+) -> None:
+    answer = client.post(PREDICT, content=body, headers={"Content-Type": type})
+    assert "multipart/form-data" in problem(answer, 400)["detail"]
+
+
+class Test401:
+    @pytest.fixture
+    def locked(self, serve: Serve) -> TestClient:
+        return serve(api_key="sesame")
+
+    @pytest.mark.parametrize(
+        "header", [None, b"Bearer wrong", b"Basic sesame", b"Bearer s\xe9same"]
+    )
+    def test_without_the_key(self, locked: TestClient, header: bytes | None) -> None:
+        sent: Any = {"Authorization": header} if header else {}
+        for answer in (
+            locked.post(PREDICT, files=parts(GOOD), headers=sent),
+            locked.get("/v1/models", headers=sent),
+            locked.get("/v1/models/colors", headers=sent),
+        ):
+            assert "api_key" in problem(answer, 401)["detail"]
+            assert answer.headers["www-authenticate"] == "Bearer"
+
+    def test_not_with_the_key(self, locked: TestClient) -> None:
+        key = {"Authorization": "Bearer sesame"}
+        assert locked.post(PREDICT, files=parts(GOOD), headers=key).status_code == 200
+        assert locked.get("/v1/models", headers=key).status_code == 200
+
+    def test_not_for_health(self, locked: TestClient) -> None:
+        assert locked.get("/health/ready").status_code == 200
+
+
+class Test404:
+    def test_model(self, client: TestClient) -> None:
+        for answer in (
+            client.get("/v1/models/cats"),
+            client.post("/v1/models/cats/predict", files=parts(GOOD)),
+        ):
+            assert problem(answer, 404)["detail"] == "no model 'cats'; there are: colors"
+
+    def test_version(self, client: TestClient) -> None:
+        answer = client.post(PREDICT, files=parts(GOOD), params={"version": 9})
+        assert problem(answer, 404)["detail"] == "no version 9 of 'colors'; there are: 1, 2"
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/v1/models/..%2f..%2fetc",
+            "/v1/models/%2e%2e",
+            "/static/../app.py",
+            "/static/%2e%2e/app.py",
+            "/docs/swagger-ui/..%2f__init__.py",
+        ],
+    )
+    def test_no_path_reaches_the_file_system(self, client: TestClient, path: str) -> None:
+        assert client.get(path).status_code == 404
+
+    def test_route(self, client: TestClient) -> None:
+        assert "/docs" in problem(client.get("/v3"), 404)["detail"]
+
+
+def test_405_names_the_possible_methods(client: TestClient) -> None:
+    answer = client.get(PREDICT)
+    assert "POST" in problem(answer, 405)["detail"]
+    assert answer.headers["allow"] == "POST"
+
+
+class Test413:
+    def test_declared_body(self, serve: Serve) -> None:
+        answer = serve(max_body_bytes=1024).post(PREDICT, files=parts(GOOD * 20))
+        assert "1,024 bytes (setting max_body_bytes)" in problem(answer, 413)["detail"]
+
+    @pytest.mark.parametrize("type", ["image/png", MULTIPART])
+    def test_streamed_body(self, serve: Serve, type: str) -> None:
+        def endless() -> Iterator[bytes]:
+            yield b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+            for _ in range(100):
+                yield b"0" * 1000
+
+        answer = serve(max_body_bytes=10_000).post(
+            PREDICT, content=endless(), headers={"Content-Type": type}
+        )
+        assert "10,000 bytes (setting max_body_bytes)" in problem(answer, 413)["detail"]
+
+    def test_number_of_images(self, serve: Serve) -> None:
+        client = serve(max_images=3)
+        assert client.post(PREDICT, files=parts(*[GOOD] * 3)).status_code == 200
+        answer = client.post(PREDICT, files=parts(*[GOOD] * 4))
+        assert (
+            "more than 3 images in a request (setting max_images)" in problem(answer, 413)["detail"]
+        )
+
+    def test_pixels_before_decoding(self, serve: Serve) -> None:
+        document = problem(serve(max_image_pixels=63).post(PREDICT, files=parts(GOOD)), 413)
+        assert "8 × 8 pixels; the limit is 63 in all" in document["detail"]
+
+    def test_pixels_of_a_bomb(self, client: TestClient) -> None:
+        document = problem(client.post(PREDICT, files=parts(GOOD, huge_png())), 413)
+        [image] = document["errors"]
+        assert (image["index"], image["filename"]) == (1, "1.png")
+        assert "far too many pixels; the limit is 25,000,000" in image["reason"]
+        assert "max_image_pixels" in image["reason"]
+
+
+class Test415:
+    @pytest.mark.parametrize("type", ["application/json", "image/tiff", "text/plain", ""])
+    def test_body(self, client: TestClient, type: str) -> None:
+        answer = client.post(PREDICT, content=GOOD, headers={"Content-Type": type})
+        detail = problem(answer, 415)["detail"]
+        assert "multipart/form-data" in detail
+        assert "image/webp" in detail
+
+    def test_no_type_at_all(self, client: TestClient) -> None:
+        assert (
+            "Content-Type is absent" in problem(client.post(PREDICT, content=GOOD), 415)["detail"]
+        )
+
+    def test_part(self, client: TestClient) -> None:
+        answer = client.post(PREDICT, files=parts(GOOD, type="image/tiff"))
+        [image] = problem(answer, 415)["errors"]
+        assert "image/tiff" in image["reason"]
+        assert "image/png" in image["reason"]
+
+    def test_part_of_no_known_type(self, client: TestClient) -> None:
+        answer = client.post(PREDICT, files=parts(b"hello", type="application/octet-stream"))
+        problem(answer, 415)
+
+
+class Test422:
+    @pytest.mark.parametrize("query", ["top_k=0", "top_k=x", "version=0", "version=1.5"])
+    def test_parameter(self, client: TestClient, query: str) -> None:
+        detail = problem(client.post(f"{PREDICT}?{query}", files=parts(GOOD)), 422)["detail"]
+        assert query.partition("=")[0] in detail
+
+    def test_all_bad_images_are_named_and_nothing_is_predicted(self, client: TestClient) -> None:
+        broken = {1: GOOD[:-60], 2: b"", 4: GOOD[:40], 5: encode(picture(1), "JPEG")}
+        images = [broken.get(index, GOOD) for index in range(7)]
+        document = problem(client.post(PREDICT, files=parts(*images)), 422)
+        assert [image["index"] for image in document["errors"]] == [1, 2, 4, 5]
+        reasons = {image["index"]: image["reason"] for image in document["errors"]}
+        assert "truncated" in reasons[1]
+        assert reasons[2] == "empty"
+        assert reasons[5] == "said to be image/png, but the bytes are image/jpeg"
+        assert "predictions" not in document
+
+    def test_mixed_faults(self, client: TestClient) -> None:
+        document = problem(client.post(PREDICT, files=parts(huge_png(), b"", GOOD)), 422)
+        assert len(document["errors"]) == 2
+
+    def test_raw_body_of_another_type(self, client: TestClient) -> None:
+        answer = client.post(PREDICT, content=GOOD, headers={"Content-Type": "image/gif"})
+        assert "said to be image/gif, but the bytes are image/png" in problem(answer, 422)["detail"]
+
+    def test_part_of_another_name(self, client: TestClient) -> None:
+        answer = client.post(PREDICT, files={"picture": ("a.png", GOOD, "image/png")})
+        assert "'images'; it has 'picture'" in problem(answer, 422)["detail"]
+
+    def test_part_that_is_text(self, client: TestClient) -> None:
+        answer = client.post(PREDICT, files={"images": (None, "a.png")})
+        assert "without a filename" in problem(answer, 422)["detail"]
+
+    def test_no_part(self, client: TestClient) -> None:
+        type = MULTIPART
+        answer = client.post(PREDICT, content=b"--x--\r\n", headers={"Content-Type": type})
+        assert "it has none" in problem(answer, 422)["detail"]
+
+
+class Hold:
+    """Holds every forward pass until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.started, self.let_go = threading.Event(), threading.Event()
+        forward = Engine._forward
+
+        def held(engine: Engine, pictures: Sequence[torch.Tensor]) -> list[list[float]]:
+            self.started.set()
+            assert self.let_go.wait(30)
+            return forward(engine, pictures)
+
+        monkeypatch.setattr(Engine, "_forward", held)
+
+
+def test_429_when_the_queue_is_full(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = serve(max_images=1, max_queue_size=1)
+    hold = Hold(monkeypatch)
+    queue = client.app.state.repository.ready("colors", None).batcher  # type: ignore[attr-defined]
+    with ThreadPoolExecutor() as others:
+        running = others.submit(client.post, PREDICT, files=parts(GOOD))
+        assert hold.started.wait(30)
+        waiting = others.submit(client.post, PREDICT, files=parts(GOOD))
+        while not queue._queue:
+            time.sleep(0.01)
+        answer = client.post(PREDICT, files=parts(GOOD))
+        hold.let_go.set()
+        assert running.result().status_code == waiting.result().status_code == 200
+    assert "limit of 1 (setting max_queue_size)" in problem(answer, 429)["detail"]
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_429_when_too_many_wait_to_be_decoded(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve(max_images=2, max_queue_size=2)
+    monkeypatch.setattr(client.app.state.images, "_waiting", 1)  # type: ignore[attr-defined]
+    assert client.post(PREDICT, files=parts(GOOD)).status_code == 200
+    answer = client.post(PREDICT, files=parts(GOOD, GOOD))
+    assert "limit of 2 (setting max_queue_size)" in problem(answer, 429)["detail"]
+
+
+class Test500:
+    def test_for_a_failing_network(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = serve()
+        with monkeypatch.context() as broken:
+            broken.setattr(Engine, "_forward", lambda *_: [][1])
+            answer = client.post(PREDICT, files=parts(GOOD))
+        assert "IndexError" not in answer.text
+        assert "log" in problem(answer, 500)["detail"]
+        assert client.post(PREDICT, files=parts(GOOD)).status_code == 200
+
+    def test_for_what_nobody_expected(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = serve()
+        monkeypatch.setattr(Repository, "names", lambda _: [][1])
+        answer = client.get("/v1/models")
+        assert "IndexError" not in answer.text
+        assert "request_id" in problem(answer, 500)["detail"]
+
+
+class Test503:
+    def test_while_loading(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def forever(self: Repository, version: Any) -> None:
+            await asyncio.sleep(3600)
+
+        monkeypatch.setattr(Repository, "_load", forever)
+        client = serve(wait=False)
+        for answer in (
+            client.post(PREDICT, files=parts(GOOD)),
+            client.get("/health/ready"),
+            client.get("/v1/models/colors"),
+        ):
+            assert "loading" in problem(answer, 503)["detail"]
+            assert answer.headers["retry-after"] == "1"
+        assert client.get("/health/live").status_code == 200
+        [model] = client.get("/v1/models").json()["models"]
+        assert [version["state"] for version in model["versions"]] == ["loading", "loading"]
+
+    def test_where_no_version_could_be_loaded(self, serve: Serve, repository: Path) -> None:
+        for version in (1, 2):
+            (repository / "colors" / str(version) / "weights.pt").write_bytes(b"changed")
+        client = serve()
+        for answer in (client.post(PREDICT, files=parts(GOOD)), client.get("/health/ready")):
+            assert "SHA-256" in problem(answer, 503)["detail"]
+
+    def test_not_where_a_lower_version_answers(self, serve: Serve, repository: Path) -> None:
+        (repository / "colors" / "2" / "weights.pt").write_bytes(b"changed")
+        client = serve()
+        assert client.post(PREDICT, files=parts(GOOD)).json()["version"] == 1
+        assert client.get("/health/ready").status_code == 200
+        answer = client.post(PREDICT, files=parts(GOOD), params={"version": 2})
+        assert "colors/2 failed to load" in problem(answer, 503)["detail"]
+
+    def test_of_an_empty_repository(self, serve: Serve, tmp_path: Path) -> None:
+        client = serve(repository=tmp_path)
+        assert "holds no models" in problem(client.get("/health/ready"), 503)["detail"]
+
+
+def test_504_when_the_answer_takes_too_long(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = serve(request_timeout=0.3)
+    hold = Hold(monkeypatch)
+    answer = client.post(PREDICT, files=parts(GOOD))
+    hold.let_go.set()
+    assert "within 0.3 s (setting request_timeout)" in problem(answer, 504)["detail"]

@@ -1,0 +1,74 @@
+"""Settings: environment and flags, one name for both."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import CliApp
+
+from service.__main__ import main
+from service.settings import SHIPPED, Settings
+
+
+def test_defaults_listen_to_this_machine_only() -> None:
+    settings = Settings()
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.repository == SHIPPED
+    assert settings.api_key is None
+
+
+def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FANLIGHT_MAX_BATCH_SIZE", "7")
+    monkeypatch.setenv("FANLIGHT_MAX_IMAGES", "9")
+    settings = CliApp.run(Settings, cli_args=["--max-batch-size", "8"])
+    assert (settings.max_batch_size, settings.max_images) == (8, 9)
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FANLIGHT_API_KEY", "")
+    assert Settings().api_key is None
+
+
+def test_workers_start_with_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(api_key=SecretStr("sesame"), threads=3, repository=Path("elsewhere"))
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == settings
+
+
+def test_the_key_is_not_shown() -> None:
+    assert "sesame" not in repr(Settings(api_key=SecretStr("sesame")))
+
+
+def test_a_request_must_fit_into_the_queue() -> None:
+    with pytest.raises(ValidationError, match=r"max_images \(9\) .* max_queue_size \(8\)"):
+        Settings(max_images=9, max_queue_size=8)
+
+
+def test_help_tells_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["--help"])
+    assert exit.value.code == 0
+    help = capsys.readouterr().out
+    for name in Settings.model_fields:
+        assert f"--{name.replace('_', '-')} " in help
+    assert "FANLIGHT_" in help
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--port", "x"], "port: "),
+        (["--max-batch-size", "0"], "max_batch_size: "),
+        (["--repository", "nowhere"], "python -m training fit"),
+        (["--device", "abacus"], "(setting device)"),
+    ],
+)
+def test_what_can_not_be_started_is_told_in_a_line(
+    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--repository", str(tmp_path), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert told in error
+    assert "Traceback" not in error

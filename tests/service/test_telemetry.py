@@ -1,0 +1,46 @@
+"""Telemetry: every request has an id and a line in the log, whatever the client sends."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
+
+
+PROGRAM = """
+import logging, structlog
+from service import telemetry
+telemetry.configure("info", "json")
+logging.getLogger("uvicorn.error").info("from a library")
+structlog.get_logger().info("own")
+structlog.get_logger().debug("hidden")
+"""
+
+
+def test_a_plain_id_of_the_client_is_kept(client: TestClient) -> None:
+    answer = client.get("/health/live", headers={"X-Request-ID": "abc-1.2_3"})
+    assert answer.headers["x-request-id"] == "abc-1.2_3"
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 65, "<script>", "a,b"])
+def test_any_other_id_is_replaced(client: TestClient, given: str) -> None:
+    answer = client.get("/health/live", headers={"X-Request-ID": given})
+    assert answer.headers["x-request-id"] != given
+    assert len(answer.headers["x-request-id"]) == 32
+
+
+def test_each_request_has_its_line(client: TestClient) -> None:
+    with capture_logs() as lines:
+        answer = client.get("/v1/models/a%0Ab?secret=1")
+    [line] = [line for line in lines if line["event"] == "request"]
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/v1/models/a%0Ab", 404)
+    assert line["ms"] > 0
+
+
+def test_logs_of_libraries_take_the_same_form() -> None:
+    command = [sys.executable, "-c", PROGRAM]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["from a library", "own"]
