@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, BinaryIO
 
 import torch
 from pydantic import (
@@ -66,7 +66,7 @@ class TrainingRecord(_Part):
 class Card(_Part):
     """Everything about a checkpoint but the numbers themselves."""
 
-    format: Literal[1] = 1
+    format: int = Field(1, ge=1, le=1, description="of the card itself")
     name: Annotated[str, Field(pattern=f"^{NAME.pattern}$", max_length=128)]
     version: int = Field(ge=1)
     architecture: str
@@ -224,8 +224,8 @@ def read_state_dict(source: Path | BinaryIO, device: torch.device) -> dict[str, 
     except OSError as error:
         raise CheckpointError(f"the weights can't be read: {error.strerror}") from error
     except Exception as error:  # torch raises whatever its unpickler or zip reader meets
-        # behind torch's advice to load the file without weights_only
-        reason = str(error).rpartition("WeightsUnpickler error: ")[2].partition("\n")[0]
+        # torch's own message begins by advising to load the file without weights_only
+        reason = str(error.__context__ or error).partition(". ")[0] or type(error).__name__
         raise CheckpointError(
             "the weights are not a file that torch.load(…, weights_only=True) takes; "
             f"save them with torch.save(network.state_dict(), …) ({reason})"

@@ -8,7 +8,6 @@ import pytest
 from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
-
 PROGRAM = """
 import logging, structlog
 from service import telemetry

@@ -1,0 +1,74 @@
+"""The main job: `python -m service` with the shipped checkpoints, answering for real pictures."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from models import checkpoint
+from models.checkpoint import read_card
+from service.settings import SHIPPED
+from tests.e2e.servers import Server, running
+from tests.networks import DATA
+
+SAMPLES = [
+    *(("mnist", file, file.stem) for file in sorted((DATA / "digits").glob("*.png"))),
+    *(("birds-vs-planes", file, file.stem.split("-")[0])
+      for file in sorted((DATA / "birds-vs-planes").glob("*.png"))),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("shipped") / "log") as server:
+        yield server
+
+
+def predict(server: Server, model: str, *files: Path) -> list[str]:
+    parts = [("images", (file.name, file.read_bytes(), "image/png")) for file in files]
+    answer = httpx.post(f"{server.url}/v1/models/{model}/predict", files=parts)
+    assert answer.status_code == 200, answer.text
+    return [prediction["label"] for prediction in answer.json()["predictions"]]
+
+
+@pytest.mark.parametrize(("model", "file", "label"), SAMPLES, ids=lambda value: str(value)[-20:])
+def test_a_picture_gets_its_class(server: Server, model: str, file: Path, label: str) -> None:
+    assert predict(server, model, file) == [label]
+
+
+def test_clothes_are_recognised(server: Server) -> None:
+    files = sorted((DATA / "fashion-mnist").glob("*.png"))
+    labels = predict(server, "fashion-mnist", *files)
+    names = [label.lower().replace("/top", "").replace(" ", "-") for label in labels]
+    right = sum(name == file.stem for name, file in zip(names, files, strict=True))
+    assert len(files) == 10
+    assert right >= 9
+
+
+@pytest.mark.parametrize("name", ["birds-vs-planes", "fashion-mnist", "mnist"])
+def test_the_cards_tell_how_they_were_made(name: str) -> None:
+    folder = checkpoint.find(SHIPPED, name)
+    card = read_card(folder)
+    assert card.training is not None
+    assert card.training.recipe["name"] == name
+    assert len(card.training.commit) == 40  # not -dirty, not unknown
+    assert card.metrics["test_accuracy"] > 0.85
+    assert (folder / "weights.pt").stat().st_size < 5 * 2**20
+
+
+def test_two_workers_answer_and_end(tmp_path: Path) -> None:
+    with running(tmp_path / "log", "--workers", "2") as server:
+        for _ in range(20):
+            assert predict(server, "mnist", DATA / "digits" / "7.png") == ["7"]
+        assert server.stop() == 0
+
+
+def test_a_server_ends_when_told(tmp_path: Path) -> None:
+    with running(tmp_path / "log", "--log-format", "json") as server:
+        predict(server, "mnist", DATA / "digits" / "7.png")
+        assert server.stop() == 0
+        events = [json.loads(line)["event"] for line in server.log.read_text().splitlines()]
+    assert "request" in events
+    assert "Finished server process" in events[-1]
