@@ -1,0 +1,157 @@
+"""What a network computes on its way, by the names of its layers."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import features, registry
+from models.features import Layer, LayerError
+from tests.networks import Tiny
+
+
+@pytest.fixture
+def network() -> Tiny:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Tiny(3).eval()
+
+
+@pytest.fixture
+def batch() -> Tensor:
+    return torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def hooks(network: nn.Module) -> int:
+    return sum(len(module._forward_hooks) for module in network.modules())
+
+
+def test_capture_gives_what_the_layers_give(network: Tiny, batch: Tensor) -> None:
+    with features.capture(network, ["relu", "fc"]) as activations:
+        logits = network(batch)
+    assert list(activations) == ["relu", "fc"]
+    assert torch.equal(activations["relu"], torch.relu(network.conv(batch)))
+    assert torch.equal(activations["fc"], logits)
+
+
+def test_capture_equals_a_hook_registered_by_hand(network: Tiny, batch: Tensor) -> None:
+    seen: list[Tensor] = []
+    handle = network.conv.register_forward_hook(lambda _module, _inputs, out: seen.append(out))
+    with features.capture(network, ["conv"]) as activations:
+        network(batch)
+    handle.remove()
+    assert torch.equal(activations["conv"], seen[0])
+
+
+def test_what_is_captured_hangs_on_no_graph(network: Tiny, batch: Tensor) -> None:
+    with features.capture(network, ["conv"]) as activations:
+        assert network(batch).requires_grad
+    assert not activations["conv"].requires_grad
+
+
+def test_capture_does_not_change_the_logits(network: Tiny, batch: Tensor) -> None:
+    plain = network(batch)
+    with features.capture(network, ["conv", "relu", "pool", "fc"]):
+        assert torch.equal(network(batch), plain)
+
+
+def test_each_pass_inside_the_block_replaces_the_last(network: Tiny, batch: Tensor) -> None:
+    with features.capture(network, ["conv"]) as activations:
+        network(batch)
+        network(batch[:1] + 1)
+    assert torch.equal(activations["conv"], network.conv(batch[:1] + 1))
+
+
+def test_passes_after_the_block_are_not_recorded(network: Tiny, batch: Tensor) -> None:
+    with features.capture(network, ["conv"]) as activations:
+        pass
+    network(batch)
+    assert activations == {}
+    assert hooks(network) == 0
+
+
+def test_no_hook_stays_after_an_exception(network: Tiny) -> None:
+    with pytest.raises(RuntimeError, match="channels"), features.capture(network, ["conv", "fc"]):
+        network(torch.zeros(1, 2, 8, 8))
+    assert hooks(network) == 0
+
+
+@pytest.mark.parametrize("name", ["conv9", "", "conv.weight"])
+def test_an_unknown_layer_lists_what_there_is(network: Tiny, name: str) -> None:
+    with (
+        pytest.raises(LayerError, match=f"no layer '{name}'; there are conv, relu, pool, fc"),
+        features.capture(network, ["conv", name]),
+    ):
+        pass
+    assert hooks(network) == 0
+
+
+def test_a_layer_in_place_does_not_change_what_was_captured_before_it(batch: Tensor) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True)).eval()
+    with features.capture(network, ["0", "1"]) as activations:
+        network(batch)
+    assert activations["0"].min() < 0
+    assert torch.equal(activations["0"].relu(), activations["1"])
+
+
+def test_modules_inside_modules_are_named_by_their_path() -> None:
+    network = registry.architecture("mnist-cnn").build(10).eval()
+    with features.capture(network, ["conv1", "conv1.2"]) as activations:
+        network(torch.zeros(1, 1, 28, 28))
+    assert torch.equal(activations["conv1"], activations["conv1.2"])
+
+
+def test_layers_come_in_the_order_of_the_forward_pass() -> None:
+    class Backwards(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = nn.Linear(4, 2, bias=False)
+            self.first = nn.Linear(3, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.last(self.first(x))
+            return logits
+
+    assert features.layers(Backwards().eval(), torch.zeros(5, 3)) == [
+        Layer("first", "Linear", output_shape=(4,), parameters=16),
+        Layer("last", "Linear", output_shape=(2,), parameters=8),
+    ]
+
+
+def test_layers_tell_type_shape_and_parameters(network: Tiny, batch: Tensor) -> None:
+    assert features.layers(network, batch) == [
+        Layer("conv", "Conv2d", output_shape=(4, 8, 8), parameters=112),
+        Layer("relu", "ReLU", output_shape=(4, 8, 8), parameters=0),
+        Layer("pool", "AdaptiveAvgPool2d", output_shape=(4, 1, 1), parameters=0),
+        Layer("fc", "Linear", output_shape=(3,), parameters=15),
+    ]
+    assert hooks(network) == 0
+
+
+def test_layers_that_do_nothing_in_evaluation_are_left_out() -> None:
+    idle = [nn.Identity(), nn.Dropout(), nn.Dropout2d(), nn.AlphaDropout()]
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), *idle, nn.ReLU()).eval()
+    names = [layer.name for layer in features.layers(network, torch.zeros(1, 3, 8, 8))]
+    assert names == ["0", "5"]
+
+
+def test_layers_that_the_forward_pass_misses_are_left_out(network: Tiny, batch: Tensor) -> None:
+    network.unused = nn.Linear(2, 2)
+    assert "unused" not in [layer.name for layer in features.layers(network, batch)]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("birdplane-dropout", "conv1 pool1 tanh1 conv2 pool2 tanh2 fc1 tanh3 fc2"),
+        (
+            "birdplane-batchnorm",
+            "conv1 conv1_batchnorm pool1 tanh1 conv2 conv2_batchnorm pool2 tanh2 fc1 tanh3 fc2",
+        ),
+        ("mnist-cnn", "conv1.0 conv1.1 conv1.2 conv2.0 conv2.1 conv2.2 out"),
+    ],
+)
+def test_layers_of_the_built_in_networks(name: str, expected: str) -> None:
+    architecture = registry.architecture(name)
+    blank = torch.zeros(1, *architecture.input.shape)
+    layers = features.layers(architecture.build(2).eval(), blank)
+    assert [layer.name for layer in layers] == expected.split()

@@ -1,0 +1,444 @@
+"""A picture of any kind becomes the pixels, and the numbers, that a network was trained on."""
+
+import struct
+import zlib
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pydantic import ValidationError
+
+from models.preprocessing import ImageError, InputSpec, TooManyPixelsError, decode
+from tests.networks import encode, picture
+
+Levels = npt.NDArray[np.uint8]
+ORIENTATION = 0x0112  # of EXIF
+WHITE = (255, 255, 255)
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+def levels(image: Image.Image) -> Levels:
+    return np.asarray(image, dtype=np.uint8)
+
+
+def plain(size: tuple[int, int], color: tuple[int, ...] | int, mode: str = "RGB") -> Image.Image:
+    return Image.new(mode, size, color)
+
+
+def beside(*images: Image.Image) -> Image.Image:
+    return Image.fromarray(np.concatenate([levels(image) for image in images], axis=1))
+
+
+def spec(channels: int = 3, height: int = 8, width: int = 8, **fields: Any) -> InputSpec:
+    return InputSpec.model_validate(
+        {"channels": channels, "height": height, "width": width, **fields}
+    )
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG whose header says that size, and that has no pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IEND", b"")
+
+
+class TestDecode:
+    @pytest.mark.parametrize(
+        ("format", "options"),
+        [("PNG", {}), ("BMP", {}), ("WEBP", {"lossless": True}), ("TIFF", {})],
+    )
+    def test_lossless_formats_give_the_picture(self, format: str, options: dict[str, Any]) -> None:
+        image = picture(0, (9, 7))
+        decoded = decode(encode(image, format, **options))
+        assert decoded.mode == "RGB"
+        assert (levels(decoded) == levels(image)).all()
+
+    @pytest.mark.parametrize("format", ["JPEG", "WEBP"])
+    def test_lossy_formats_give_nearly_the_picture(self, format: str) -> None:
+        decoded = decode(encode(plain((16, 16), (200, 100, 50)), format, quality=95))
+        assert decoded.mode == "RGB"
+        assert abs(levels(decoded).astype(int) - (200, 100, 50)).max() <= 3
+
+    def test_a_file_is_read_like_bytes(self) -> None:
+        image = picture(0)
+        assert (levels(decode(BytesIO(encode(image)))) == levels(image)).all()
+
+    def test_grey_stays_grey(self) -> None:
+        image = picture(0).convert("L")
+        decoded = decode(encode(image))
+        assert decoded.mode == "L"
+        assert (levels(decoded) == levels(image)).all()
+
+    @pytest.mark.parametrize(
+        ("orientation", "turned"),
+        [
+            (1, lambda stored: stored),
+            (2, lambda stored: stored[:, ::-1]),
+            (3, lambda stored: stored[::-1, ::-1]),
+            (4, lambda stored: stored[::-1]),
+            (5, lambda stored: stored.swapaxes(0, 1)),
+            (6, lambda stored: np.rot90(stored, -1)),
+            (7, lambda stored: np.rot90(stored, 2).swapaxes(0, 1)),
+            (8, lambda stored: np.rot90(stored, 1)),
+        ],
+    )
+    def test_a_jpeg_is_turned_upright(
+        self, orientation: int, turned: Callable[[Levels], Levels]
+    ) -> None:
+        image = picture(0, (16, 24))
+        exif = Image.Exif()
+        exif[ORIENTATION] = orientation
+        stored = levels(decode(encode(image, "JPEG")))
+        upright = levels(decode(encode(image, "JPEG", exif=exif)))
+        assert upright.shape == turned(stored).shape
+        assert (upright == turned(stored)).all()
+
+    @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+    @pytest.mark.parametrize(
+        "exif",
+        [
+            b"no TIFF header",
+            b"MM\x00\x2a\x00\x00\x00\x08\xff\xff",
+            struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, ORIENTATION, 3, 1, 99, 0, 0),
+        ],
+        ids=["not EXIF", "cut short", "no such orientation"],
+    )
+    def test_broken_exif_rejects_no_picture(self, exif: bytes) -> None:
+        image = picture(0, (16, 24))
+        decoded = decode(encode(image, "JPEG", exif=b"Exif\x00\x00" + exif))
+        assert (levels(decoded) == levels(decode(encode(image, "JPEG")))).all()
+
+    @pytest.mark.parametrize(
+        ("image", "expected"),
+        [
+            (plain((2, 2), (200, 0, 0, 0), "RGBA"), WHITE),
+            (plain((2, 2), (200, 0, 0, 128), "RGBA"), (227, 127, 127)),
+            (plain((2, 2), (200, 0, 0, 255), "RGBA"), (200, 0, 0)),
+            (plain((2, 2), (0, 0), "LA"), WHITE),
+            (plain((2, 2), (100, 128), "LA"), (177, 177, 177)),
+            (plain((2, 2), (100, 255), "LA"), (100, 100, 100)),
+        ],
+        ids=["clear", "half", "opaque", "grey clear", "grey half", "grey opaque"],
+    )
+    def test_transparency_is_laid_on_white(
+        self, image: Image.Image, expected: tuple[int, int, int]
+    ) -> None:
+        decoded = decode(encode(image))
+        assert decoded.mode == "RGB"
+        assert abs(levels(decoded).astype(int) - expected).max() <= 1
+
+    @pytest.mark.parametrize("format", ["PNG", "GIF"])
+    def test_a_transparent_entry_of_a_palette_is_laid_on_white(self, format: str) -> None:
+        image = beside(plain((2, 2), 0, "L"), plain((2, 2), 1, "L")).convert("P")
+        image.putpalette([*RED, *GREEN])
+        decoded = decode(encode(image, format, transparency=0))
+        assert decoded.mode == "RGB"
+        assert (levels(decoded) == levels(beside(plain((2, 2), WHITE), plain((2, 2), GREEN)))).all()
+
+    @pytest.mark.parametrize(
+        ("image", "transparency"),
+        [
+            (beside(plain((2, 2), RED), plain((2, 2), GREEN)), RED),
+            (beside(plain((2, 2), 7, "L"), plain((2, 2), 8, "L")), 7),
+        ],
+        ids=["RGB", "grey"],
+    )
+    def test_a_transparent_color_is_laid_on_white(
+        self, image: Image.Image, transparency: tuple[int, int, int] | int
+    ) -> None:
+        decoded = levels(decode(encode(image, transparency=transparency)))
+        assert (decoded[:, :2] == 255).all()
+        assert (decoded[:, 2:] == levels(image.convert("RGB"))[:, 2:]).all()
+
+    @pytest.mark.parametrize("format", ["PNG", "GIF", "BMP"])
+    def test_a_palette_becomes_colors(self, format: str) -> None:
+        colors = beside(*(plain((2, 2), color) for color in (RED, GREEN, BLUE)))
+        decoded = decode(encode(colors.convert("P", palette=Image.Palette.ADAPTIVE), format))
+        assert decoded.mode == "RGB"
+        assert (levels(decoded) == levels(colors)).all()
+
+    @pytest.mark.parametrize("format", ["PNG", "BMP"])
+    def test_one_bit_becomes_black_and_white(self, format: str) -> None:
+        image = beside(plain((8, 2), 0, "L"), plain((8, 2), 255, "L"))
+        decoded = decode(encode(image.convert("1"), format))
+        assert decoded.mode == "L"
+        assert (levels(decoded) == levels(image)).all()
+
+    @pytest.mark.parametrize("format", ["PNG", "TIFF"])
+    def test_sixteen_bits_are_divided_not_clipped(self, format: str) -> None:
+        sixteen = np.array([[0, 128, 129, 257, 300, 0x8080, 65_535]], dtype=np.uint16)
+        decoded = decode(encode(Image.fromarray(sixteen), format))
+        assert decoded.mode == "L"
+        assert levels(decoded).tolist() == [[0, 0, 1, 1, 1, 128, 255]]
+
+    def test_cmyk_becomes_rgb(self) -> None:
+        image = plain((16, 16), (0, 255, 255, 0), "CMYK")
+        decoded = decode(encode(image, "JPEG", quality=95))
+        assert decoded.mode == "RGB"
+        assert abs(levels(decoded).astype(int) - RED).max() <= 5
+
+    def test_floating_point_pixels_are_refused(self) -> None:
+        with pytest.raises(ImageError, match="floating-point"):
+            decode(encode(plain((2, 2), 0, "F"), "TIFF"))
+
+    @pytest.mark.parametrize(
+        ("format", "options"), [("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {})]
+    )
+    def test_an_animation_gives_its_first_frame(self, format: str, options: dict[str, Any]) -> None:
+        frames = [plain((4, 4), color) for color in (RED, BLUE, GREEN)]
+        moving = encode(
+            frames[0], format, save_all=True, append_images=frames[1:], duration=50, **options
+        )
+        with Image.open(BytesIO(moving)) as opened:
+            assert getattr(opened, "n_frames", 1) == 3
+        assert (levels(decode(moving)) == RED).all()
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"no picture",
+            b"\x89PNG\r\n\x1a\n",
+            b"\xff\xd8\xff\xe0",
+            b"GIF89a",
+            b"BM",
+            b"%PDF-1.7",
+        ],
+        ids=["empty", "text", "png", "jpeg", "gif", "bmp", "pdf"],
+    )
+    def test_what_is_no_picture(self, content: bytes) -> None:
+        with pytest.raises(ImageError):
+            decode(content)
+
+    def test_only_the_formats_asked_for_are_tried(self) -> None:
+        content = encode(picture(0), "PNG")
+        with pytest.raises(ImageError, match="not a picture of a known format"):
+            decode(content, formats=("JPEG", "GIF"))
+        assert decode(content, formats=("JPEG", "PNG")).size == (8, 8)
+
+    @pytest.mark.filterwarnings("ignore")
+    @pytest.mark.parametrize(
+        ("format", "options"),
+        [
+            ("PNG", {}),
+            ("JPEG", {}),
+            ("JPEG", {"progressive": True}),
+            ("GIF", {}),
+            ("WEBP", {}),
+            ("BMP", {}),
+        ],
+    )
+    def test_a_truncated_picture_is_never_taken_for_a_whole_one(
+        self, format: str, options: dict[str, Any]
+    ) -> None:
+        content = encode(picture(0, (13, 9)), format, **options)
+        whole = levels(decode(content))
+        refused = 0
+        for length in range(len(content)):
+            try:
+                decoded = levels(decode(content[:length]))
+            except ImageError:
+                refused += 1
+            else:  # only bytes behind the last pixel are missing
+                assert (decoded == whole).all()
+        assert refused >= len(content) - 20
+
+    def test_corrupt_pixels(self) -> None:
+        content = bytearray(encode(picture(0, (32, 32))))
+        middle = len(content) // 2
+        content[middle : middle + 40] = bytes(40)
+        with pytest.raises(ImageError, match="corrupt or truncated"):
+            decode(bytes(content))
+
+    @pytest.mark.parametrize(("width", "height"), [(1001, 1000), (12_000, 9_000), (60_000, 60_000)])
+    def test_too_many_pixels_are_seen_in_the_header(self, width: int, height: int) -> None:
+        with pytest.raises(TooManyPixelsError, match="1,000,000"):
+            decode(png_of_size(width, height), max_pixels=1_000_000)
+
+    def test_a_header_within_the_limit_lets_the_pixels_be_read(self) -> None:
+        with pytest.raises(ImageError, match="corrupt or truncated"):
+            decode(png_of_size(1000, 1000), max_pixels=1_000_000)
+        assert decode(encode(picture(0, (10, 10))), max_pixels=100).size == (10, 10)
+
+    def test_without_a_limit_pillows_own_holds(self) -> None:
+        with pytest.raises(TooManyPixelsError):
+            decode(png_of_size(60_000, 60_000))
+
+    @pytest.mark.filterwarnings("ignore")
+    @given(
+        format=st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "BMP"]),
+        mode=st.sampled_from(["RGB", "L", "P", "1", "RGBA"]),
+        edits=st.lists(st.tuples(st.integers(0, 2**12), st.binary(max_size=6)), max_size=6),
+        cut=st.integers(0, 2**12),
+    )
+    @settings(max_examples=300, deadline=None)
+    def test_damaged_files_decode_or_raise_image_errors(
+        self, format: str, mode: str, edits: list[tuple[int, bytes]], cut: int
+    ) -> None:
+        image = picture(0, (7, 5)).convert("RGB" if (format, mode) == ("JPEG", "P") else mode)
+        if (format, mode) == ("JPEG", "RGBA"):
+            image = image.convert("CMYK")
+        exif = Image.Exif()
+        exif[ORIENTATION] = 6
+        options = {} if format in ("GIF", "BMP") else {"exif": exif}
+        content = bytearray(encode(image, format, **options))
+        for position, replacement in edits:
+            position %= len(content)
+            content[position : position + len(replacement)] = replacement
+        content = content[: cut or None]
+        try:
+            decoded = decode(bytes(content), max_pixels=100_000)
+        except ImageError:
+            return
+        assert decoded.mode in ("L", "RGB")
+
+
+class TestPixels:
+    @pytest.mark.parametrize("resize", ["crop", "stretch"])
+    def test_a_picture_of_the_right_size_goes_through_unchanged(self, resize: str) -> None:
+        image = picture(0, (12, 10))
+        pixels = spec(3, height=10, width=12, resize=resize).pixels(decode(encode(image)))
+        assert pixels.dtype == torch.uint8
+        assert pixels.shape == (3, 10, 12)
+        assert (pixels.permute(1, 2, 0).numpy() == levels(image)).all()
+
+    def test_so_does_a_grey_one(self) -> None:
+        image = picture(0).convert("L")
+        pixels = spec(1).pixels(decode(encode(image)))
+        assert pixels.shape == (1, 8, 8)
+        assert (pixels[0].numpy() == levels(image)).all()
+
+    def test_grey_becomes_three_equal_channels_and_back(self) -> None:
+        image = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+        colored = spec(3, 16, 16).pixels(image)
+        assert (colored.numpy() == levels(image)).all()
+        again = spec(1, 16, 16).pixels(Image.fromarray(colored.permute(1, 2, 0).numpy()))
+        assert (again[0].numpy() == levels(image)).all()
+
+    def test_colors_become_grey_by_their_brightness(self) -> None:
+        red, green, blue = (
+            int(spec(1).pixels(plain((8, 8), color))[0, 0, 0]) for color in (RED, GREEN, BLUE)
+        )
+        assert (red, green, blue) == (76, 150, 29)  # 0.299, 0.587 and 0.114 of 255
+
+    @pytest.mark.parametrize("resize", ["crop", "stretch"])
+    def test_downscaling_is_antialiased(self, resize: str) -> None:
+        board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
+        pixels = spec(1, resize=resize).pixels(Image.fromarray(board)).int()
+        assert (pixels - 127).abs().max() <= 2
+
+    def test_crop_takes_the_centre(self) -> None:
+        image = beside(*(plain((8, 8), color) for color in (RED, GREEN, BLUE)))
+        across = spec().pixels(image).permute(1, 2, 0)
+        down = spec().pixels(image.transpose(Image.Transpose.ROTATE_90)).permute(1, 2, 0)
+        assert (across.numpy() == GREEN).all()
+        assert (down.numpy() == GREEN).all()
+
+    def test_stretch_shows_everything(self) -> None:
+        image = beside(*(plain((8, 8), color) for color in (RED, GREEN, BLUE)))
+        pixels = spec(resize="stretch").pixels(image)
+        assert pixels[:, 4, 0].tolist() == list(RED)
+        assert pixels[:, 4, 4].tolist() == list(GREEN)
+        assert pixels[:, 4, 7].tolist() == list(BLUE)
+
+    @pytest.mark.parametrize(("resize", "across", "down"), [("crop", 4, 4), ("stretch", 2, 4)])
+    def test_crop_keeps_proportions_and_stretch_does_not(
+        self, resize: str, across: int, down: int
+    ) -> None:
+        image = np.zeros((16, 32), dtype=np.uint8)
+        image[4:12, 12:20] = 255
+        bright = spec(1, resize=resize).pixels(Image.fromarray(image))[0] > 127
+        assert (int(bright.any(0).sum()), int(bright.any(1).sum())) == (across, down)
+
+    @given(*[st.integers(1, 130)] * 4, st.sampled_from(["crop", "stretch"]))
+    @example(29, 22, 7, 5, "crop")
+    @example(15, 20, 116, 116, "crop")
+    @example(1, 4000, 32, 32, "crop")
+    @settings(max_examples=200, deadline=None)
+    def test_a_picture_of_any_size_fits(
+        self, width: int, height: int, to_width: int, to_height: int, resize: str
+    ) -> None:
+        input = spec(1, height=to_height, width=to_width, resize=resize)
+        pixels = input.pixels(plain((width, height), 77, "L"))
+        assert pixels.shape == (1, to_height, to_width)
+        assert (pixels == 77).all()
+
+
+class TestNormalize:
+    MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+
+    def batch(self) -> torch.Tensor:
+        return torch.stack([spec().pixels(picture(seed)) for seed in range(4)])
+
+    def test_the_formula(self) -> None:
+        batch = self.batch()
+        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (self.MEAN, self.STD))
+        normalized = spec(mean=self.MEAN, std=self.STD).normalize(batch)
+        assert normalized.dtype == torch.float32
+        torch.testing.assert_close(normalized, (batch / 255 - mean) / std)
+
+    def test_without_statistics_pixels_lie_between_0_and_1(self) -> None:
+        batch = self.batch()
+        assert torch.equal(spec().normalize(batch), batch / 255)
+
+    def test_the_pixels_themselves_stay(self) -> None:
+        batch = self.batch()
+        spec(mean=self.MEAN, std=self.STD).normalize(batch)
+        assert torch.equal(batch, self.batch())
+
+    @pytest.mark.parametrize("format", [torch.contiguous_format, torch.channels_last])
+    def test_the_memory_format_stays(self, format: torch.memory_format) -> None:
+        batch = self.batch().contiguous(memory_format=format)
+        assert spec().normalize(batch).is_contiguous(memory_format=format)
+
+    @pytest.mark.gpu
+    def test_a_batch_on_the_gpu_is_normalised_there(self) -> None:
+        input = spec(mean=self.MEAN, std=self.STD)
+        normalized = input.normalize(self.batch().cuda())
+        assert normalized.is_cuda
+        torch.testing.assert_close(normalized.cpu(), input.normalize(self.batch()))
+
+
+class TestInputSpec:
+    def test_absent_statistics_change_nothing(self) -> None:
+        assert (spec(1).mean, spec(1).std) == ((0.0,), (1.0,))
+        assert (spec(3).mean, spec(3).std) == ((0.0,) * 3, (1.0,) * 3)
+        assert spec(1) == spec(1, mean=(0.0,), std=(1.0,))
+
+    def test_shape(self) -> None:
+        assert spec(3, height=5, width=7).shape == (3, 5, 7)
+
+    def test_it_survives_json(self) -> None:
+        input = spec(1, mean=(0.1307,), std=(0.3081,), resize="stretch")
+        assert InputSpec.model_validate_json(input.model_dump_json()) == input
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"channels": 2}, "1 or 3"),
+            ({"height": 0}, "greater than or equal to 1"),
+            ({"width": 5000}, "less than or equal to 4096"),
+            ({"resize": "pad"}, "'crop' or 'stretch'"),
+            ({"mean": (0.5, 0.5)}, "mean has 2 values for 3 channels"),
+            ({"std": (0.5,)}, "std has 1 values for 3 channels"),
+            ({"std": (0.5, 0.0, 0.5)}, "std must be above 0"),
+            ({"std": (0.5, -0.5, 0.5)}, "std must be above 0"),
+            ({"std": (0.5, float("nan"), 0.5)}, "finite"),
+            ({"mean": (float("inf"), 0.0, 0.0)}, "finite"),
+            ({"colour": True}, "not permitted"),
+        ],
+    )
+    def test_nonsense_is_refused(self, fields: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValidationError, match=message):
+            spec(**fields)
