@@ -27,6 +27,9 @@ def create_app(settings: Settings) -> FastAPI:
         async with Repository(settings) as repository:
             images = ImageReader(settings, threads=processors.available())
             app.state.repository, app.state.images = repository, images
+            if settings.workers > 1:
+                # one port: a worker that still loads would answer 503 beside one that is ready
+                await repository.loaded()
             yield
             images.close()
 
