@@ -14,12 +14,13 @@ from typing import BinaryIO, cast
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 from torch import Tensor
 
 from models.preprocessing import ImageError, InputSpec, TooManyPixelsError, decode
 from service.errors import (
+    ClientLeftError,
     InvalidInputError,
     MalformedBodyError,
     QueueFullError,
@@ -91,6 +92,8 @@ class ImageReader:
                         f"the parts named {PART!r}, or one image as the body with its own type: "
                         f"{TAKEN}"
                     )
+        except ClientDisconnect as error:
+            raise ClientLeftError("the client left before its body had arrived") from error
         except TimeoutError as error:
             raise SlowBodyError(
                 f"the body did not arrive within {settings.request_timeout:g} s "
