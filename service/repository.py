@@ -139,6 +139,10 @@ class Repository:
                         reason=str(error),
                         exc_info=not known,
                     )
+        if reasons := self.not_ready():
+            log.warning("not ready", reasons=reasons)
+        else:
+            log.info("ready", models=self.names())
 
     async def _load(self, version: Version) -> Loaded:
         settings = self._settings

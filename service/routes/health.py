@@ -10,13 +10,18 @@ from service.schemas import Health
 router = APIRouter(prefix="/health", tags=["health"])
 
 
-@router.get("/live", operation_id="live")
+@router.get("/live", operation_id="live", summary="Does it answer?")
 async def live() -> Health:
     """The process answers."""
     return Health(status="live")
 
 
-@router.get("/ready", operation_id="ready", responses=openapi.problems(503))
+@router.get(
+    "/ready",
+    operation_id="ready",
+    summary="Should it get requests?",
+    responses=openapi.problems(503),
+)
 async def ready(repository: RepositoryDependency) -> Health:
     """Every model has a version that is verified, loaded and warmed."""
     if reasons := repository.not_ready():

@@ -13,6 +13,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(a
 @router.get(
     "",
     operation_id="list_models",
+    summary="List the models",
     response_model_exclude_none=True,
     responses=openapi.problems(401),
 )
@@ -29,6 +30,7 @@ async def list_models(repository: RepositoryDependency) -> ModelList:
 @router.get(
     "/{model}",
     operation_id="get_model",
+    summary="Describe a model",
     response_model_exclude_none=True,
     responses=openapi.problems(401, 404, 422, 503),
 )

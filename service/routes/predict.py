@@ -22,6 +22,7 @@ router = APIRouter(prefix="/v1/models", tags=["predict"], dependencies=[Depends(
 @router.post(
     "/{model}/predict",
     operation_id="predict",
+    summary="Classify images",
     openapi_extra={"requestBody": openapi.IMAGES},
     responses=openapi.problems(400, 401, 404, 408, 413, 415, 422, 429, 503, 504),
 )
