@@ -248,7 +248,8 @@ def build(
         network = registry.architecture(architecture).build(num_classes, **arguments)
         network.load_state_dict(state_dict, strict=True)
     except (registry.ArchitectureError, RuntimeError) as error:
-        raise CheckpointError(str(error)[:2000]) from error
+        reason = " ".join(str(error).split())  # torch lists keys in lines of their own
+        raise CheckpointError(reason[:2000]) from error
     return network
 
 

@@ -1,7 +1,7 @@
 """The composition root: settings → the application, with all that it opens and closes."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
@@ -25,13 +25,12 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Repository(settings) as repository:
-            images = ImageReader(settings, threads=processors.available())
-            app.state.repository, app.state.images = repository, images
-            if settings.workers > 1:
-                # one port: a worker that still loads would answer 503 beside one that is ready
-                await repository.loaded()
-            yield
-            images.close()
+            with closing(ImageReader(settings, threads=processors.available())) as images:
+                app.state.repository, app.state.images = repository, images
+                if settings.workers > 1:
+                    # one port: a worker that still loads would answer 503 beside one that is ready
+                    await repository.loaded()
+                yield
 
     app = FastAPI(
         title="Fanlight",

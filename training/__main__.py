@@ -37,13 +37,21 @@ def main(arguments: list[str] | None = None) -> int:
     )
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata that no network sees
     try:
-        command(Console(highlight=False, soft_wrap=True))
-    except (ArchitectureError, CheckpointError, DatasetError, DeviceError, ValueError) as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", markup=False)
+        command(_console())
+    except _MENDABLE as error:
+        _console(stderr=True).print(f"error: {error}")
         return 1
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+_MENDABLE = (ArchitectureError, CheckpointError, DatasetError, DeviceError, OSError, ValueError)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """Prints paths and labels as they are: brackets and colons in them are not markup."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,11 @@ def flip(batch: Tensor, generator: torch.Generator) -> Tensor:
 def crop(batch: Tensor, padding: int, generator: torch.Generator) -> Tensor:
     """Pad each picture of (N, C, H, W) by reflection and crop it back at a random place.
 
-    `padding` is in pixels, and smaller than height and width.
+    `padding` is in pixels; raises `ValueError` unless it is smaller than height and width.
     """
     count, _, height, width = batch.shape
+    if padding >= min(height, width):
+        raise ValueError(f"{height} × {width} pixels can't be padded by {padding} reflected ones")
     padded = F.pad(batch, (padding,) * 4, mode="reflect")
     offsets = torch.randint(2 * padding + 1, (2, count, 1), generator=generator).to(batch.device)
     rows = offsets[0] + torch.arange(height, device=batch.device)  # (N, H)

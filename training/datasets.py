@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 import torch
 from PIL import Image
+from rich.markup import escape
 from rich.progress import track
 from torch import Tensor
 
@@ -98,10 +99,13 @@ def _image_folder(folder: Path, spec: InputSpec) -> ImageSet:
         (path, target)
         for target, label in enumerate(labels)
         for path in sorted((folder / label).rglob("*"))
-        if path.suffix.lower() in suffixes and path.name[0] != "."
+        if path.suffix.lower() in suffixes
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
     images, broken = [], []
-    for path, _ in track(files, f"reading {folder}", transient=True, disable=len(files) < 1000):
+    description = f"reading {escape(str(folder))}"
+    for path, _ in track(files, description, transient=True, disable=len(files) < 1000):
         try:
             images.append(spec.pixels(decode(path.read_bytes())))
         except ImageError as error:

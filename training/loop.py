@@ -62,17 +62,18 @@ def fit(
 
     The selected epoch has the highest validation accuracy, and of equals the lowest loss.
     `on_batch` hears the pictures of each step, `on_epoch` each finished epoch. torch's global
-    generator is seeded inside and restored afterwards.
+    generator is seeded inside and restored afterwards. Raises `ValueError` if no picture is left to
+    train on.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
         generator = torch.Generator().manual_seed(recipe.seed)
         train, validation = train.hold_out(recipe.validation_fraction, generator)
+        if not len(train):
+            raise ValueError("every picture is held out: lower validation_fraction")
         train, validation = train.to(device), validation.to(device)
-        network = registry.architecture(recipe.architecture).build(len(train.labels))
-        network.to(device)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # quicker
-        optimizer = _optimizer(recipe, network)
+        network = build_network(recipe, len(train.labels), device)
+        optimizer = build_optimizer(recipe, network)
 
         history: list[Epoch] = []
         selected, weights = None, None
@@ -90,6 +91,22 @@ def fit(
     assert weights is not None  # noqa: S101
     network.load_state_dict(weights)
     return Fitted(network.eval(), history, selected)
+
+
+def build_network(recipe: Recipe, num_classes: int, device: torch.device) -> nn.Module:
+    """The recipe's network on the device, freshly initialised from torch's global generator.
+
+    It is laid out channels_last, in which convolutions are quicker, also on a CPU.
+    """
+    network = registry.architecture(recipe.architecture).build(num_classes).to(device)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimizer for all parameters of the network."""
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
+    return torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, fused=True)
 
 
 def train_one_epoch(
@@ -149,12 +166,6 @@ def _augmented(batch: Tensor, recipe: Recipe, generator: torch.Generator) -> Ten
     if recipe.crop_padding:
         batch = augmentation.crop(batch, recipe.crop_padding, generator)
     return batch
-
-
-def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
-    return torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, fused=True)
 
 
 def _sum_of_squares(network: nn.Module) -> Tensor:

@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from io import BytesIO
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from training.evaluation import Evaluation
 from training.loop import Epoch
 
+_plain_text = rc_context({"text.parse_math": False})  # a $ in a label is a $
 
+
+@_plain_text
 def curves(history: Sequence[Epoch], title: str, selected: Epoch | None = None) -> bytes:
     """Loss and accuracy of both sets over the epochs, side by side."""
     figure = Figure(figsize=(10, 4), layout="constrained")
@@ -30,6 +34,7 @@ def curves(history: Sequence[Epoch], title: str, selected: Epoch | None = None) 
     return _png(figure)
 
 
+@_plain_text
 def confusion(evaluation: Evaluation, title: str) -> bytes:
     """The confusion matrix with its counts; rows are what the pictures show."""
     labels = [figures.label for figures in evaluation.classes]

@@ -39,7 +39,8 @@ def running(log: Path, *arguments: str) -> Iterator[Server]:
             yield server
         finally:
             if process.poll() is None:
-                process.kill()
+                process.terminate()  # not kill: workers would outlive their parent
+                process.wait(timeout=60)
 
 
 def _wait_until_ready(server: Server) -> None:

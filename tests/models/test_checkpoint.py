@@ -16,8 +16,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import checkpoint
+from models import checkpoint, registry
 from models.checkpoint import CheckpointError, TrainingRecord
+from models.preprocessing import InputSpec
 from tests.networks import LABELS, SPEC, Tiny, picture, publish_tiny
 
 CPU = torch.device("cpu")
@@ -137,7 +138,7 @@ class TestPublish:
         }
 
     def test_arguments_of_the_architecture_are_kept(self, tmp_path: Path) -> None:
-        network = checkpoint.registry.architecture("birdplane-width").build(2, n_channel=4)
+        network = registry.architecture("birdplane-width").build(2, n_channel=4)
         checkpoint.publish(
             tmp_path,
             network,
@@ -145,7 +146,7 @@ class TestPublish:
             architecture="birdplane-width",
             arguments={"n_channel": 4},
             labels=("airplane", "bird"),
-            input=checkpoint.registry.architecture("birdplane-width").input,
+            input=registry.architecture("birdplane-width").input,
         )
         loaded = checkpoint.load(tmp_path / "birds" / "1", CPU)
         assert loaded.card.arguments == {"n_channel": 4}
@@ -211,7 +212,7 @@ class TestPublish:
         [
             ({"labels": ("blue", "green")}, r"shape \(1, 3\) where 2 labels need \(1, 2\)"),
             ({"labels": ("blue", "green", "green")}, "labels must differ"),
-            ({"input": SPEC.model_copy(update={"channels": 1})}, "does not take the card's input"),
+            ({"input": InputSpec(channels=1, height=8, width=8)}, "does not take the card's input"),
             ({"metrics": {"test_loss": float("nan")}}, r"metrics\.test_loss.* finite"),
             ({"metrics": {"test_loss": float("inf")}}, r"metrics\.test_loss.* finite"),
         ],
@@ -223,6 +224,15 @@ class TestPublish:
             publish_tiny(tmp_path, **fields)
         assert checkpoint.versions(tmp_path / "colors") == []
         assert everything(tmp_path) in ([], ["colors"])
+
+    def test_a_network_that_diverged_is_not_published(self, tmp_path: Path) -> None:
+        network = tiny()
+        nn.init.constant_(network.fc.weight, float("nan"))
+        with pytest.raises(CheckpointError, match="finite"):
+            checkpoint.publish(
+                tmp_path, network, name="colors", architecture="tiny", labels=LABELS, input=SPEC
+            )
+        assert checkpoint.versions(tmp_path / "colors") == []
 
     def test_a_full_disk_leaves_neither_version_nor_draft(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -258,7 +268,7 @@ class TestPublish:
         assert not network.training
 
     def test_batch_statistics_are_published_untouched(self, tmp_path: Path) -> None:
-        architecture = checkpoint.registry.architecture("birdplane-batchnorm")
+        architecture = registry.architecture("birdplane-batchnorm")
         network = architecture.build(2)
         before = {name: value.clone() for name, value in network.state_dict().items()}
         checkpoint.publish(
@@ -320,7 +330,7 @@ class TestLoad:
 
     def test_truncated_weights(self, folder: Path) -> None:
         put_weights(folder, (folder / "weights.pt").read_bytes()[:-100])
-        with pytest.raises(CheckpointError, match="not a file that torch.load"):
+        with pytest.raises(CheckpointError, match=r"not a file that torch\.load"):
             checkpoint.load(folder, CPU)
 
     @pytest.mark.parametrize(
@@ -341,7 +351,7 @@ class TestLoad:
         state_dict = dict(tiny().state_dict())
         change(state_dict)
         put_weights(folder, saved(state_dict))
-        with pytest.raises(CheckpointError, match=f"(?s){message}"):
+        with pytest.raises(CheckpointError, match=message):
             checkpoint.load(folder, CPU)
 
     @pytest.mark.parametrize(
@@ -357,6 +367,13 @@ class TestLoad:
     def test_weights_that_are_no_state_dict(self, folder: Path, content: object) -> None:
         put_weights(folder, saved(content))
         with pytest.raises(CheckpointError, match="must be a state_dict"):
+            checkpoint.load(folder, CPU)
+
+    def test_weights_that_are_not_finite(self, folder: Path) -> None:
+        state_dict = dict(tiny().state_dict())
+        state_dict["fc.bias"] = torch.full((3,), float("inf"))
+        put_weights(folder, saved(state_dict))
+        with pytest.raises(CheckpointError, match="finite"):
             checkpoint.load(folder, CPU)
 
     @pytest.mark.parametrize("name", ["card.json", "weights.pt"])
@@ -377,7 +394,7 @@ class TestLoad:
             ({"labels": ["blue", "blue", "red"]}, "labels: .*labels must differ"),
             ({"labels": []}, "labels: .*at least 1 item"),
             ({"labels": None}, "labels: Field required"),
-            ({"format": 2}, "format: Input should be 1"),
+            ({"format": 2}, "format: "),
             ({"version": 0}, "version: "),
             ({"name": "Colors"}, "name: "),
             ({"weights_sha256": "0" * 63}, "weights_sha256: "),
@@ -409,9 +426,7 @@ class TestLoad:
 
     def test_a_card_in_another_place(self, folder: Path) -> None:
         moved = folder.rename(folder.with_name("7"))
-        with pytest.raises(
-            CheckpointError, match="is of colors/1, but lies in the folder colors/7"
-        ):
+        with pytest.raises(CheckpointError, match="lies in the folder colors/7"):
             checkpoint.load(moved, CPU)
 
     def test_no_folder(self, tmp_path: Path) -> None:
@@ -472,7 +487,7 @@ class TestReadStateDict:
     @pytest.mark.parametrize("content", [b"", b"1", b"PK\x03\x04", b"\x89PNG\r\n\x1a\n"])
     def test_what_torch_did_not_save(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "weights.pt").write_bytes(content)
-        with pytest.raises(CheckpointError, match="not a file that torch.load") as caught:
+        with pytest.raises(CheckpointError, match=r"not a file that torch\.load") as caught:
             checkpoint.read_state_dict(tmp_path / "weights.pt", CPU)
         assert "will likely succeed" not in str(caught.value)  # torch's advice to trust the file
 

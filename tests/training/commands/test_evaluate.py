@@ -1,0 +1,146 @@
+"""`evaluate` tells how good a published checkpoint is, in figures and pictures."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from models import checkpoint
+from models.checkpoint import TrainingRecord
+from tests.networks import LABELS, SPEC, publish_tiny
+from tests.training.pictures import colors, write_colors
+from training import evaluation, loop
+from training.__main__ import main
+from training.evaluation import Evaluation
+
+
+@pytest.fixture
+def repository(tmp_path: Path, colors_folder: Path) -> Path:
+    """Two versions of the model `colors`, trained on the folder of colours, as their cards say."""
+    for seed in (0, 1):
+        record = TrainingRecord(
+            recipe={},
+            dataset=str(colors_folder),
+            seed=seed,
+            epochs=1,
+            selected_epoch=1,
+            seconds=0,
+            device="cpu",
+            torch=torch.__version__,
+            commit="unknown",
+            finished="2026-01-31T12:00:00+00:00",
+        )
+        publish_tiny(tmp_path / "repository", seed=seed, training=record)
+    return tmp_path / "repository"
+
+
+def evaluate(repository: Path, *arguments: str) -> int:
+    command = ["evaluate", "colors", "--repository", str(repository), "--device", "cpu"]
+    return main([*command, *arguments])
+
+
+def expected(repository: Path, version: int, seed: int = 1) -> Evaluation:
+    """The figures of a version; the test set of the folder has the seed 1."""
+    loaded = checkpoint.load(repository / "colors" / str(version), torch.device("cpu"))
+    images = colors(seed=seed)
+    return evaluation.score(loop.predict(loaded.network, images, SPEC), images.targets, LABELS)
+
+
+def test_accuracy_and_loss_of_the_test_set(
+    repository: Path, colors_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(repository) == 0
+    figures = expected(repository, version=2)
+    assert (
+        f"colors/2 on {colors_folder} (test, 24 pictures): "
+        f"accuracy {figures.accuracy:.4f}, loss {figures.loss:.4f}\n"
+    ) in capsys.readouterr().out
+
+
+def test_figures_and_confusion_of_every_class(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(repository) == 0
+    rows = [re.findall(r"[\w.]+", line) for line in capsys.readouterr().out.splitlines()]
+    for figures, counts in zip(
+        expected(repository, 2).classes, expected(repository, 2).confusion, strict=True
+    ):
+        shares = (figures.precision, figures.recall, figures.f1)
+        assert [figures.label, *map(str, counts)] in rows
+        assert [figures.label, *(f"{share:.4f}" for share in shares), "8"] in rows
+
+
+def test_a_version_by_its_number(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(repository, "--version", "1") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("colors/1 on ")
+    assert f"loss {expected(repository, version=1).loss:.4f}" in printed
+
+
+def test_the_training_set(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(repository, "--split", "train") == 0
+    printed = capsys.readouterr().out
+    assert "(train, 24 pictures)" in printed
+    assert f"loss {expected(repository, version=2, seed=0).loss:.4f}" in printed
+
+
+def test_another_data_set_with_fewer_labels(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_colors(tmp_path / "two", pictures=3)
+    (dataset / "test" / "blue").rename(tmp_path / "blue")
+    output = tmp_path / "output"
+    assert evaluate(repository, "--dataset", str(dataset), "--output", str(output)) == 0
+    assert f"on {dataset} (test, 6 pictures)" in capsys.readouterr().out
+    result = json.loads((output / "evaluation.json").read_bytes())
+    assert [figures["support"] for figures in result["classes"]] == [0, 3, 3]
+
+
+def test_output(repository: Path, tmp_path: Path) -> None:
+    output = tmp_path / "some" / "output"
+    assert evaluate(repository, "--output", str(output)) == 0
+    assert sorted(path.name for path in output.iterdir()) == ["confusion.png", "evaluation.json"]
+    figures = expected(repository, version=2)
+    result = json.loads((output / "evaluation.json").read_bytes())
+    assert result["accuracy"] == pytest.approx(figures.accuracy)
+    assert result["loss"] == pytest.approx(figures.loss)
+    assert result["confusion"] == figures.confusion
+    assert [by_class["label"] for by_class in result["classes"]] == list(LABELS)
+    with Image.open(output / "confusion.png") as image:
+        image.verify()
+
+
+def test_nothing_is_written_unless_asked_for(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert evaluate(repository) == 0
+    assert list(here.iterdir()) == []
+
+
+def test_labels_that_the_model_does_not_know(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_colors(tmp_path / "others", pictures=1)
+    (dataset / "test" / "red").rename(dataset / "test" / "cyan")
+    assert evaluate(repository, "--dataset", str(dataset)) == 1
+    assert "has the labels cyan, which the model doesn't" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (repository / "colors" / "2" / "weights.pt").open("ab") as file:
+        file.write(b"more")
+    assert evaluate(repository) == 1
+    assert "does not have the SHA-256" in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+def test_evaluation_on_the_gpu(repository: Path, tmp_path: Path) -> None:
+    assert evaluate(repository, "--output", str(tmp_path), "--device", "cuda") == 0
+    result = json.loads((tmp_path / "evaluation.json").read_bytes())
+    assert result["loss"] == pytest.approx(expected(repository, version=2).loss, abs=1e-2)

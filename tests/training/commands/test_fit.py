@@ -1,0 +1,252 @@
+"""`fit` trains by a recipe, keeps a run folder and publishes the next version of a model."""
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from models import checkpoint
+from tests.networks import LABELS, SPEC
+from tests.training.pictures import colors, write_colors
+from training import loop
+from training.__main__ import main
+
+
+class Fit:
+    """`fit` on a folder of colours, by the arguments of a test."""
+
+    def __init__(self, folder: Path, dataset: Path) -> None:
+        self.repository, self.runs, self.dataset = folder / "repository", folder / "runs", dataset
+
+    def __call__(self, *arguments: str, recipe: str = "mnist", dataset: Path | None = None) -> int:
+        return main(
+            [
+                *("fit", recipe, "--name", "colors", "--dataset", str(dataset or self.dataset)),
+                *("--architecture", "tiny", "--epochs", "2", "--batch-size", "8"),
+                *("--repository", str(self.repository), "--runs", str(self.runs)),
+                *("--device", "cpu", *arguments),
+            ]
+        )
+
+    def run_folder(self) -> Path:
+        (folder,) = (self.runs / "colors").iterdir()
+        return folder
+
+    def version(self, version: int) -> Path:
+        return self.repository / "colors" / str(version)
+
+
+@pytest.fixture
+def fit(tmp_path: Path, colors_folder: Path) -> Fit:
+    return Fit(tmp_path, colors_folder)
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    return checkpoint.read_state_dict(folder / "weights.pt", torch.device("cpu"))
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = weights(one), weights(other)
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_each_training_publishes_the_next_version(fit: Fit) -> None:
+    assert fit() == 0
+    assert fit() == 0
+    assert checkpoint.versions(fit.repository / "colors") == [1, 2]
+    assert len(list((fit.runs / "colors").iterdir())) == 2
+
+
+def test_the_published_network_has_learned(fit: Fit) -> None:
+    assert fit("--epochs", "12", "--learning-rate", "0.05") == 0
+    loaded = checkpoint.load(fit.version(1), torch.device("cpu"))
+    assert loaded.card.labels == LABELS
+    assert loaded.card.input == SPEC
+    figures = loop.evaluate(loaded.network, colors(seed=1), SPEC)  # the test set of the folder
+    assert figures.accuracy > 0.9
+    assert loaded.card.metrics["test_accuracy"] == pytest.approx(figures.accuracy, abs=1e-5)
+    assert loaded.card.metrics["test_loss"] == pytest.approx(figures.loss, abs=1e-5)
+    figures = loop.evaluate(loaded.network, colors(seed=0), SPEC)  # the training set
+    assert loaded.card.metrics["train_accuracy"] == pytest.approx(figures.accuracy, abs=1e-5)
+    assert loaded.card.metrics["train_loss"] == pytest.approx(figures.loss, abs=1e-5)
+    assert "validation_accuracy" in loaded.card.metrics
+    assert "validation_loss" in loaded.card.metrics
+
+
+def test_the_card_tells_how_it_was_trained(fit: Fit) -> None:
+    assert fit("--seed", "7", "--learning-rate", "0.02", "--flip") == 0
+    card = checkpoint.read_card(fit.version(1))
+    assert card.architecture == "tiny"
+    assert card.training is not None
+    assert card.training.recipe == {
+        "name": "colors",
+        "dataset": str(fit.dataset),
+        "architecture": "tiny",
+        "epochs": 2,
+        "batch_size": 8,
+        "optimizer": "adam",
+        "learning_rate": 0.02,
+        "l2": 0.0,
+        "flip": True,
+        "crop_padding": 0,
+        "precision": "float32",
+        "validation_fraction": 0.1,
+        "seed": 7,
+    }
+    assert (card.training.dataset, card.training.seed) == (str(fit.dataset), 7)
+    assert card.training.epochs == 2
+    assert card.training.selected_epoch in (1, 2)
+    assert (card.training.device, card.training.torch) == ("cpu", torch.__version__)
+    assert re.fullmatch("unknown|[0-9a-f]{40}(-dirty)?", card.training.commit)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", card.training.finished)
+
+
+def test_the_run_folder(fit: Fit) -> None:
+    assert fit() == 0
+    folder = fit.run_folder()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "confusion.png",
+        "curves.png",
+        "history.csv",
+        "recipe.json",
+        "result.json",
+    ]
+    card = checkpoint.read_card(fit.version(1))
+    assert card.training is not None
+    assert json.loads((folder / "recipe.json").read_bytes()) == card.training.recipe
+    assert checkpoint.Card.model_validate_json((folder / "result.json").read_bytes()) == card
+    for name in ("curves.png", "confusion.png"):
+        with Image.open(folder / name) as image:
+            image.verify()
+            assert image.format == "PNG"
+
+
+def test_the_history_has_every_epoch(fit: Fit) -> None:
+    assert fit("--epochs", "3") == 0
+    with (fit.run_folder() / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    training = checkpoint.read_card(fit.version(1)).training
+    assert training is not None
+    ranks = [(float(row["validation_accuracy"]), -float(row["validation_loss"])) for row in rows]
+    assert ranks[training.selected_epoch - 1] == max(ranks)
+
+
+def test_it_says_what_it_did(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit() == 0
+    printed = capsys.readouterr().out
+    assert f"colors: 24 pictures on cpu, run folder {fit.run_folder()}" in printed
+    assert re.search(r"epoch [12] of 2 selected: test accuracy 0\.\d{4}, loss \d", printed)
+    assert f"published colors/1 in {fit.repository}" in printed
+    assert f"python -m service --repository {fit.repository}" in printed
+
+
+def test_the_same_command_gives_the_same_weights(fit: Fit) -> None:
+    assert fit("--flip", "--crop-padding", "1") == 0
+    assert fit("--flip", "--crop-padding", "1") == 0
+    assert fit("--flip", "--crop-padding", "1", "--seed", "1") == 0
+    assert same_weights(fit.version(1), fit.version(2))
+    assert not same_weights(fit.version(1), fit.version(3))
+
+
+def test_the_test_set_plays_no_part(fit: Fit, tmp_path: Path) -> None:
+    dataset = write_colors(tmp_path / "other")
+    (dataset / "test" / "red").rename(tmp_path / "red")
+    (dataset / "test" / "blue").rename(dataset / "test" / "red")  # nonsense
+    assert fit() == 0
+    assert fit(dataset=dataset) == 0
+    assert same_weights(fit.version(1), fit.version(2))
+    cards = [checkpoint.read_card(fit.version(version)) for version in (1, 2)]
+    assert cards[0].metrics["validation_loss"] == cards[1].metrics["validation_loss"]
+    assert cards[0].metrics["test_loss"] != cards[1].metrics["test_loss"]
+    assert cards[1].labels == LABELS
+
+
+def test_without_validation(fit: Fit) -> None:
+    assert fit("--validation-fraction", "0") == 0
+    card = checkpoint.read_card(fit.version(1))
+    assert card.training is not None
+    assert card.training.selected_epoch == 2
+    assert sorted(card.metrics) == ["test_accuracy", "test_loss", "train_accuracy", "train_loss"]
+
+
+def test_folders_come_from_the_environment(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FANLIGHT_DATA", str(fit.dataset.parent))
+    monkeypatch.setenv("FANLIGHT_REPOSITORY", "elsewhere")
+    arguments = ["--name", "c", "--dataset", "colors", "--architecture", "tiny", "--device", "cpu"]
+    assert main(["fit", "mnist", *arguments]) == 0
+    assert checkpoint.names(tmp_path / "elsewhere") == ["c"]
+    assert (tmp_path / "runs" / "c").is_dir()
+
+
+def test_labels_and_folders_of_any_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = write_colors(tmp_path / "[/x]", pictures=2)
+    for split in ("train", "test"):
+        for label, odd in zip(LABELS, ("$a_b$", "[bold]", ":smile:"), strict=True):
+            (dataset / split / label).rename(dataset / split / odd)
+    fit = Fit(tmp_path / "[/y]", dataset)
+    assert fit("--validation-fraction", "0") == 0
+    assert f"published colors/1 in {fit.repository}" in capsys.readouterr().out
+    assert checkpoint.read_card(fit.version(1)).labels == ("$a_b$", ":smile:", "[bold]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "nothing"], "no data set 'nothing'"),
+        (["--architecture", "huge"], "no architecture 'huge'; there are"),
+        (["--device", "cuda:99"], "'cuda:99' is not there"),
+        (["--name", "Colors!"], "'Colors!' can't name a model"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_made(
+    fit: Fit, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(*arguments) == 1
+    assert re.fullmatch(f"error: .*{re.escape(message)}.*\n", capsys.readouterr().err)
+    assert not fit.repository.exists()
+    assert not fit.runs.exists()
+
+
+def test_a_test_set_with_other_labels(
+    fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_colors(tmp_path / "other", pictures=1)
+    (dataset / "test" / "red").rename(dataset / "test" / "cyan")
+    assert fit(dataset=dataset) == 1
+    assert "the data set has the labels cyan" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--crop-padding", "8"], "8 × 8 pixels can't be padded by 8"),
+        (["--validation-fraction", "0.99"], "lower validation_fraction"),
+        (["--optimizer", "sgd", "--learning-rate", "1e30"], "finite number"),
+    ],
+    ids=["crop", "validation", "diverged"],
+)
+def test_a_training_that_fails_publishes_nothing(
+    fit: Fit, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(*arguments) == 1
+    assert re.fullmatch(f"error: .*{re.escape(message)}.*\n", capsys.readouterr().err)
+    assert checkpoint.versions(fit.repository / "colors") == []
+    assert (fit.run_folder() / "recipe.json").exists()
+
+
+@pytest.mark.gpu
+def test_training_on_the_gpu(fit: Fit) -> None:
+    assert fit("--device", "cuda", "--epochs", "12", "--learning-rate", "0.05") == 0
+    loaded = checkpoint.load(fit.version(1), torch.device("cpu"))
+    assert loaded.card.training is not None
+    assert loaded.card.training.device == "cuda:0"
+    assert loop.evaluate(loaded.network, colors(seed=1), SPEC).accuracy > 0.9

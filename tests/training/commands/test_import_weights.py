@@ -1,0 +1,139 @@
+"""`import` publishes a state_dict that was made elsewhere, if it fits."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import checkpoint, registry
+from models.preprocessing import InputSpec
+from tests.networks import Tiny
+from training.__main__ import main
+
+CPU = torch.device("cpu")
+PLANES = ("--architecture", "birdplane-batchnorm", "--labels", "airplane", "bird")
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    """With statistics of its own, as if it had been trained."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = registry.architecture("birdplane-batchnorm").build(2)
+        with torch.inference_mode():
+            network.train()(torch.rand(8, 3, 32, 32))
+    return network.eval()
+
+
+@pytest.fixture
+def weights(network: nn.Module, tmp_path: Path) -> Path:
+    torch.save(network.state_dict(), tmp_path / "planes.pt")
+    return tmp_path / "planes.pt"
+
+
+def run(weights: Path, *arguments: str) -> int:
+    repository = weights.parent / "repository"
+    return main(["import", str(weights), *arguments, "--repository", str(repository)])
+
+
+def pictures() -> Tensor:
+    return torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_published_network_gives_the_same_logits(weights: Path, network: nn.Module) -> None:
+    assert run(weights, *PLANES, "--name", "birds-vs-planes") == 0
+    loaded = checkpoint.load(weights.parent / "repository" / "birds-vs-planes" / "1", CPU)
+    with torch.inference_mode():
+        assert torch.equal(loaded.network(pictures()), network(pictures()))
+
+
+def test_the_card_says_what_was_told(weights: Path) -> None:
+    assert run(weights, *PLANES) == 0
+    card = checkpoint.read_card(weights.parent / "repository" / "planes" / "1")
+    assert (card.name, card.architecture) == ("planes", "birdplane-batchnorm")
+    assert card.labels == ("airplane", "bird")
+    assert card.input == registry.architecture("birdplane-batchnorm").input
+    assert card.training is None
+    assert card.metrics == {}
+
+
+def test_each_import_is_the_next_version(weights: Path) -> None:
+    assert [run(weights, *PLANES) for _ in range(2)] == [0, 0]
+    assert checkpoint.versions(weights.parent / "repository" / "planes") == [1, 2]
+
+
+def test_the_input_can_be_told(tmp_path: Path) -> None:
+    torch.save(Tiny(2).state_dict(), tmp_path / "tiny.pt")
+    assert (
+        run(
+            *(tmp_path / "tiny.pt", "--architecture", "tiny", "--labels", "a", "b"),
+            *("--height", "12", "--width", "10", "--resize", "stretch"),
+            *("--mean", "0.1", "0.2", "0.3", "--std", "0.4", "0.5", "0.6"),
+        )
+        == 0
+    )
+    assert checkpoint.read_card(tmp_path / "repository" / "tiny" / "1").input == InputSpec(
+        channels=3,
+        height=12,
+        width=10,
+        resize="stretch",
+        mean=(0.1, 0.2, 0.3),
+        std=(0.4, 0.5, 0.6),
+    )
+
+
+def test_it_says_where_it_published(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(weights, *PLANES) == 0
+    repository = weights.parent / "repository"
+    assert capsys.readouterr().out == (
+        f"published planes/1 in {repository}; serve it with\n"
+        f"  python -m service --repository {repository}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--architecture", "birdplane-base", "--labels", "a", "b"), "Unexpected key"),
+        (("--architecture", "birdplane-width", "--labels", "a", "b"), "Unexpected key"),
+        (("--architecture", "mnist-cnn", "--labels", "a", "b"), "Missing key"),
+        (("--architecture", "huge", "--labels", "a", "b"), "no architecture 'huge'"),
+        (("--architecture", "birdplane-batchnorm", "--labels", "a", "b", "c"), "size mismatch"),
+        (("--architecture", "birdplane-batchnorm", "--labels", "a", "a"), "labels must differ"),
+        ((*PLANES, "--name", "Birds & planes"), "can't name a model"),
+        ((*PLANES, "--height", "16"), "does not take the card's input"),
+        ((*PLANES, "--std", "0", "1", "1"), "std must be above 0"),
+        ((*PLANES, "--mean", "0.5"), "mean has 1 values for 3 channels"),
+    ],
+)
+def test_what_does_not_fit_is_not_published(
+    weights: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(weights, *arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.fullmatch(f"error: .*{re.escape(message)}.*\n", printed.err)
+    assert checkpoint.versions(weights.parent / "repository" / "planes") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing.pt", "the weights can't be read: No such file or directory"),
+        ("module.pt", "save them with torch.save(network.state_dict(), …)"),
+        ("nested.pt", "the weights must be a state_dict"),
+        ("text.pt", "save them with torch.save(network.state_dict(), …)"),
+    ],
+)
+def test_files_that_are_no_state_dict(
+    tmp_path: Path, name: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = Tiny(2)
+    torch.save(network, tmp_path / "module.pt")
+    torch.save({"model": network.state_dict()}, tmp_path / "nested.pt")
+    (tmp_path / "text.pt").write_text("no weights")
+    assert run(tmp_path / name, "--architecture", "tiny", "--labels", "a", "b") == 1
+    assert re.fullmatch(f"error: .*{re.escape(message)}.*\n", capsys.readouterr().err)
+    assert not (tmp_path / "repository").exists()
