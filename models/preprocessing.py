@@ -7,8 +7,9 @@
 Training and service both go through these three, so a picture is the same numbers on both sides.
 """
 
+from contextlib import suppress
 from io import BytesIO
-from typing import BinaryIO, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -66,7 +67,9 @@ class InputSpec(BaseModel):
 
     def pixels(self, image: Image.Image) -> Tensor:
         """The picture as the network sees it, before normalisation: uint8 (C, H, W)."""
-        image = image.convert("L" if self.channels == 1 else "RGB")
+        mode = "L" if self.channels == 1 else "RGB"
+        if image.mode != mode:
+            image = image.convert(mode)
         size = (self.width, self.height)
         if image.size != size:
             box = _centred(image.size, size) if self.resize == "crop" else None
@@ -85,7 +88,7 @@ class InputSpec(BaseModel):
 
 
 def decode(
-    source: bytes | BinaryIO,
+    encoded: bytes,
     *,
     formats: tuple[str, ...] | None = None,
     max_pixels: int | None = None,
@@ -99,9 +102,8 @@ def decode(
     the largest width times height. The size is read from the header before anything is decoded.
     Raises `TooManyPixelsError`, or `ImageError` for what is not a whole picture.
     """
-    file = BytesIO(source) if isinstance(source, bytes) else source
     try:
-        image = Image.open(file, formats=formats)
+        image = Image.open(BytesIO(encoded), formats=formats)
         width, height = image.size
         if max_pixels is not None and width * height > max_pixels:
             raise TooManyPixelsError(
@@ -122,10 +124,9 @@ def decode(
 
 def _upright(image: Image.Image) -> Image.Image:
     """The picture turned as its EXIF orientation says, if that can be read."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # the metadata is broken, the picture is not
-        return image
+    with suppress(Exception):  # broken metadata doesn't break the picture
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -133,11 +134,16 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ImageError("floating-point pixels have no stated range")
     if image.mode.startswith("I"):  # 16 bits, which convert() would clip to white
-        levels = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
+        levels = np.asarray(image).astype(np.int32)
+        np.clip(levels, 0, 65535, out=levels)
+        levels += 128
+        levels //= 257
+        return Image.fromarray(levels.astype(np.uint8))
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+        ground = Image.new("RGB", image.size, "white")
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
+        ground.paste(layer, mask=layer.getchannel("A"))
+        return ground
     if image.mode == "1":
         return image.convert("L")
     return image if image.mode in ("L", "RGB") else image.convert("RGB")

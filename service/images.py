@@ -44,6 +44,8 @@ FORMATS = {
     "image/gif": ("GIF", (b"GIF87a", b"GIF89a")),
 }
 TAKEN = ", ".join(FORMATS)
+_SCAN = b"\xff\xda"  # begins each scan of a JPEG; usual progressive ones have about ten
+MAX_SCANS = 100  # each costs a pass over all pixels, however few bytes it has
 _UNDECLARED = ("", "application/octet-stream")  # what clients send that don't know the type
 
 
@@ -175,10 +177,11 @@ def _pixels(upload: Upload, spec: InputSpec, settings: Settings) -> Tensor:
         raise UnsupportedTypeError(f"{said}, and taken are {TAKEN}")
     if actual is None or declared not in (actual, *_UNDECLARED):
         raise InvalidInputError(f"said to be {declared}, but the bytes are {actual or 'not'}")
+    encoded = upload.file.read()
+    if (scans := encoded.count(_SCAN) if actual == "image/jpeg" else 0) > MAX_SCANS:
+        raise InvalidInputError(f"a JPEG of {scans:,} scans; at most {MAX_SCANS} are taken")
     try:
-        image = decode(
-            upload.file, formats=(FORMATS[actual][0],), max_pixels=settings.max_image_pixels
-        )
+        image = decode(encoded, formats=(FORMATS[actual][0],), max_pixels=settings.max_image_pixels)
         return spec.pixels(image)
     except TooManyPixelsError as error:
         raise TooLargeError(f"{error} (setting max_image_pixels)") from error

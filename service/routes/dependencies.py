@@ -4,7 +4,7 @@ import hmac
 from typing import Annotated, cast
 
 from fastapi import Depends, Query, Request
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import WithJsonSchema
 
 from service.errors import UnauthorizedError
 from service.images import ImageReader
@@ -38,6 +38,7 @@ SettingsDependency = Annotated[Settings, Depends(_settings)]
 RepositoryDependency = Annotated[Repository, Depends(_repository)]
 ImagesDependency = Annotated[ImageReader, Depends(_images)]
 VersionQuery = Annotated[
-    int | SkipJsonSchema[None],
+    int | None,
     Query(ge=1, description="version of the model; default: the highest that loaded"),
+    WithJsonSchema({"type": "integer", "minimum": 1}),
 ]

@@ -64,8 +64,7 @@ def received(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     decode = preprocessing.decode
 
     def recorded(source: Any, **limits: Any) -> Any:
-        digests.append(hashlib.sha256(source.read()).hexdigest())
-        source.seek(0)
+        digests.append(hashlib.sha256(source).hexdigest())
         return decode(source, **limits)
 
     monkeypatch.setattr(images, "decode", recorded)

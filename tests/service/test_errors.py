@@ -191,6 +191,13 @@ class Test415:
 
 
 class Test422:
+    def test_parameters_in_words(self, client: TestClient) -> None:
+        answer = client.post(f"{PREDICT}?version=first", files=parts(GOOD))
+        assert problem(answer, 422)["detail"] == (
+            "invalid parameter: version: Input should be a valid integer, "
+            "unable to parse string as an integer"
+        )
+
     @pytest.mark.parametrize("query", ["top_k=0", "top_k=x", "version=0", "version=1.5"])
     def test_parameter(self, client: TestClient, query: str) -> None:
         detail = problem(client.post(f"{PREDICT}?{query}", files=parts(GOOD)), 422)["detail"]
@@ -210,6 +217,16 @@ class Test422:
     def test_mixed_faults(self, client: TestClient) -> None:
         document = problem(client.post(PREDICT, files=parts(huge_png(), b"", GOOD)), 422)
         assert len(document["errors"]) == 2
+
+    def test_jpeg_of_very_many_scans(self, client: TestClient) -> None:
+        """A few bytes a scan would keep the decoder busy for half a minute."""
+        image = encode(picture(1, size=(64, 64)), "JPEG", progressive=True)
+        last = image[image.rindex(b"\xff\xda") : -2]
+        for scans, status in ((50, 200), (200, 422)):
+            body = image[:-2] + last * scans + image[-2:]
+            answer = client.post(PREDICT, content=body, headers={"Content-Type": "image/jpeg"})
+            assert answer.status_code == status, answer.text
+        assert "at most 100 are taken" in problem(answer, 422)["detail"]
 
     def test_raw_body_of_another_type(self, client: TestClient) -> None:
         answer = client.post(PREDICT, content=GOOD, headers={"Content-Type": "image/gif"})
