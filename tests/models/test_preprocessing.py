@@ -70,10 +70,6 @@ class TestDecode:
         assert decoded.mode == "RGB"
         assert abs(levels(decoded).astype(int) - (200, 100, 50)).max() <= 3
 
-    def test_a_file_is_read_like_bytes(self) -> None:
-        image = picture(0)
-        assert (levels(decode(BytesIO(encode(image)))) == levels(image)).all()
-
     def test_grey_stays_grey(self) -> None:
         image = picture(0).convert("L")
         decoded = decode(encode(image))
