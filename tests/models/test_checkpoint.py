@@ -336,11 +336,14 @@ class TestLoad:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda state: state.pop("fc.bias"), r'Missing key.*"fc\.bias"'),
-            (lambda state: state.update({"fc2.bias": torch.zeros(3)}), r'Unexpected.*"fc2\.bias"'),
+            (lambda state: state.pop("fc.bias"), r'for Tiny: Missing key.*"fc\.bias"'),
+            (
+                lambda state: state.update({"fc2.bias": torch.zeros(3)}),
+                r'for Tiny: Unexpected.*"fc2\.bias"',
+            ),
             (
                 lambda state: state.update({"fc.bias": torch.zeros(4)}),
-                r"size mismatch for fc\.bias",
+                r"for Tiny: size mismatch for fc\.bias",
             ),
         ],
         ids=["missing", "extra", "shape"],

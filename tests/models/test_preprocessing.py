@@ -101,19 +101,31 @@ class TestDecode:
         assert (upright == turned(stored)).all()
 
     @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
     @pytest.mark.parametrize(
         "exif",
         [
             b"no TIFF header",
+            b"MM\x00\x2a",
             b"MM\x00\x2a\x00\x00\x00\x08\xff\xff",
             struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, ORIENTATION, 3, 1, 99, 0, 0),
         ],
-        ids=["not EXIF", "cut short", "no such orientation"],
+        ids=["not EXIF", "no entries", "cut short", "no such orientation"],
     )
-    def test_broken_exif_rejects_no_picture(self, exif: bytes) -> None:
+    def test_broken_exif_rejects_no_picture(self, exif: bytes, format: str) -> None:
         image = picture(0, (16, 24))
-        decoded = decode(encode(image, "JPEG", exif=b"Exif\x00\x00" + exif))
-        assert (levels(decoded) == levels(decode(encode(image, "JPEG")))).all()
+        decoded = decode(encode(image, format, exif=b"Exif\x00\x00" + exif))
+        assert (levels(decoded) == levels(decode(encode(image, format)))).all()
+
+    def test_an_orientation_counts_beside_broken_entries(self) -> None:
+        broken = struct.pack(">HHII", 0x0100, 2, 6, 0)  # the width, as text
+        turned = struct.pack(">HHIHH", ORIENTATION, 3, 1, 6, 0)
+        header = struct.pack(">2sHIH", b"MM", 42, 8, 2)
+        exif = b"Exif\x00\x00" + header + broken + turned + bytes(4)
+        image = picture(0, (16, 24))
+        upright = levels(decode(encode(image, "PNG", exif=exif)))
+        assert upright.shape == (16, 24, 3)
+        assert (upright == np.rot90(levels(image), -1)).all()
 
     @pytest.mark.parametrize(
         ("image", "expected"),

@@ -90,10 +90,11 @@ class TestImageFolder:
         (root / "colors" / "train" / ".cache").mkdir()
         assert equal(datasets.load("colors", "train", root, SPEC), colors(4))
 
-    def test_all_broken_pictures_are_named(self, root: Path) -> None:
-        broken = [root / "colors" / "train" / label / "0.png" for label in ("blue", "red")]
-        broken[0].write_bytes(b"")
-        broken[1].write_bytes(broken[1].read_bytes()[:60])
+    @pytest.mark.parametrize("labels", [["green"], ["blue", "red"]], ids=" ".join)
+    def test_all_broken_pictures_are_named(self, root: Path, labels: list[str]) -> None:
+        broken = [root / "colors" / "train" / label / "0.png" for label in labels]
+        for path in broken:
+            path.write_bytes(path.read_bytes()[:60])
         with pytest.raises(DatasetError) as caught:
             datasets.load("colors", "train", root, SPEC)
         first, *lines = str(caught.value).splitlines()

@@ -68,6 +68,21 @@ class Recording(Tiny):
         return super().forward(x)
 
 
+class Edges(Tiny):
+    """Remembers the first two levels of the first row of the pictures that it saw."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes)
+        self.trained: set[tuple[int, int]] = set()
+        self.evaluated: set[tuple[int, int]] = set()
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = self.trained if self.training else self.evaluated
+        first, second = (x[:, 0, 0, :2] * 255).round().int().unbind(1)
+        seen.update(zip(first.tolist(), second.tolist(), strict=True))
+        return super().forward(x)
+
+
 class Scripted(nn.Module):
     """Knows the colours; after each step its logits have the strength that the script says.
 
@@ -147,6 +162,26 @@ class TestEpochs:
         assert len(evaluated) == 3
         assert trained | evaluated == set(range(12))
         assert not trained & evaluated
+
+    @pytest.mark.parametrize(
+        ("fields", "edges"),
+        [
+            ({}, {(0, 1)}),
+            ({"flip": True}, {(0, 1), (7, 6)}),
+            ({"crop_padding": 1}, {(0, 1), (1, 0), (1, 2)}),
+        ],
+        ids=["neither", "flip", "crop"],
+    )
+    def test_only_training_pictures_are_augmented(
+        self, recipe_of: Register, fields: dict[str, Any], edges: set[tuple[int, int]]
+    ) -> None:
+        columns = torch.arange(8, dtype=torch.uint8).expand(40, *SPEC.shape).contiguous()
+        recipe = replace(recipe_of(Edges), **fields)
+        train = ImageSet(columns, torch.arange(40) % 2, ("a", "b"))
+        network = loop.fit(recipe, train, PLAIN, CPU).network
+        assert isinstance(network, Edges)
+        assert network.trained == edges
+        assert network.evaluated == {(0, 1)}
 
     def test_steps_and_epochs_are_told(self) -> None:
         batches: list[int] = []

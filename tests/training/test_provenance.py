@@ -84,6 +84,7 @@ def test_a_checkout_around_an_installed_package_is_not_its_own(
 ) -> None:
     commit(checkout)
     inside = checkout / "lib" / "training" / "provenance.py"
+    inside.parent.mkdir(parents=True)
     monkeypatch.setattr(provenance, "__file__", str(inside))
     assert provenance.commit() == "unknown"
 
