@@ -110,21 +110,22 @@ def publish(
 ) -> Card:
     """Write the network as the next version of the model `name`, and return its card.
 
-    Raises `CheckpointError` if the network doesn't turn a picture of the `input` into one logit a
-    label, or if the name, a label or a metric can't stand in a card: two labels alike, say, or a
-    loss that is not finite.
+    Raises `CheckpointError` if the architecture doesn't rebuild the network, if the network doesn't
+    turn a picture of the `input` into one logit a label, or if the name, a label or a metric can't
+    stand in a card: two labels alike, say, or a loss that is not finite.
     """
     check_name(name)
     network.eval()
+    feature_layers = _trial(network, input, len(labels))
+    state_dict = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
+    build(architecture, arguments or {}, len(labels), state_dict)
     model = repository / name
     model.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=model))
     try:
         draft.chmod(0o755)  # mkdtemp's 0700 would hide the version from a service of another user
         with (draft / WEIGHTS).open("wb") as file:
-            torch.save(
-                {key: value.cpu().contiguous() for key, value in network.state_dict().items()}, file
-            )
+            torch.save(state_dict, file)
             _flush(file)
         card = Card(
             name=name,
@@ -135,7 +136,7 @@ def publish(
             input=input,
             weights_sha256=_sha256(draft / WEIGHTS),
             parameters=sum(parameter.numel() for parameter in network.parameters()),
-            feature_layers=_trial(network, input, len(labels)),
+            feature_layers=feature_layers,
             metrics=dict(metrics or {}),
             training=training,
         )

@@ -17,6 +17,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 from torch import Tensor
 
+# Pillow's names; it knows more, some of which start other programs
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -90,7 +92,7 @@ class InputSpec(BaseModel):
 def decode(
     encoded: bytes,
     *,
-    formats: tuple[str, ...] | None = None,
+    formats: tuple[str, ...] = FORMATS,
     max_pixels: int | None = None,
 ) -> Image.Image:
     """Decode the first frame of an encoded picture, upright, in mode `L` or `RGB`.
@@ -98,9 +100,9 @@ def decode(
     Transparency is laid on white. Sixteen bits become eight by dividing, not by clipping. Palettes,
     1-bit pictures and CMYK become grey levels or colours.
 
-    `formats` are Pillow's names of the formats to try (default: all that it knows); `max_pixels` is
-    the largest width times height. The size is read from the header before anything is decoded.
-    Raises `TooManyPixelsError`, or `ImageError` for what is not a whole picture.
+    `formats` are Pillow's names of the formats to try; `max_pixels` is the largest width times
+    height. The size is read from the header before anything is decoded. Raises
+    `TooManyPixelsError`, or `ImageError` for what is not a whole picture.
     """
     try:
         image = Image.open(BytesIO(encoded), formats=formats)

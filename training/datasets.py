@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import track
 from torch import Tensor
 
-from models.preprocessing import ImageError, InputSpec, decode
+from models.preprocessing import FORMATS, ImageError, InputSpec, decode
 from models.vision import torchvision
 
 Split = Literal["train", "test"]
@@ -94,7 +94,7 @@ def _image_folder(folder: Path, spec: InputSpec) -> ImageSet:
     labels = tuple(sorted(f.name for f in folder.iterdir() if f.is_dir() and f.name[0] != "."))
     if not labels:
         raise DatasetError(f"{folder} has no folders of pictures, one a class")
-    suffixes = Image.registered_extensions()
+    suffixes = {s for s, format in Image.registered_extensions().items() if format in FORMATS}
     files = [
         (path, target)
         for target, label in enumerate(labels)

@@ -4,6 +4,7 @@ It is the command line, the head of the run folder and a field of the checkpoint
 recipe gives the same weights on the same machine.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,9 +44,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-        if self.l2 < 0 or self.crop_padding < 0:
+        if not 0 <= self.l2 < math.inf or self.crop_padding < 0:
             raise ValueError("l2 and crop_padding must be 0 or more")
         if not 0 <= self.validation_fraction < 1:
             raise ValueError("validation_fraction must be in [0, 1)")

@@ -213,6 +213,8 @@ class TestPublish:
             ({"labels": ("blue", "green")}, r"shape \(1, 3\) where 2 labels need \(1, 2\)"),
             ({"labels": ("blue", "green", "green")}, "labels must differ"),
             ({"input": InputSpec(channels=1, height=8, width=8)}, "does not take the card's input"),
+            ({"architecture": "gigantic"}, "no architecture 'gigantic'"),
+            ({"architecture": "mnist-cnn"}, "Missing key"),
             ({"metrics": {"test_loss": float("nan")}}, r"metrics\.test_loss.* finite"),
             ({"metrics": {"test_loss": float("inf")}}, r"metrics\.test_loss.* finite"),
         ],

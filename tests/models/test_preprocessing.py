@@ -70,6 +70,10 @@ class TestDecode:
         assert decoded.mode == "RGB"
         assert abs(levels(decoded).astype(int) - (200, 100, 50)).max() <= 3
 
+    def test_formats_that_start_other_programs_are_not_tried(self) -> None:
+        with pytest.raises(ImageError, match="not a picture of a known format"):
+            decode(encode(picture(0), "EPS"))
+
     def test_grey_stays_grey(self) -> None:
         image = picture(0).convert("L")
         decoded = decode(encode(image))

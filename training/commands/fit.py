@@ -110,10 +110,6 @@ def _fit(
 ) -> Fitted:
     """Train with a progress bar; the run folder is up to date after every epoch."""
     history: list[Epoch] = []
-    held_out = sum(
-        round(int((train.targets == c).sum()) * recipe.validation_fraction)
-        for c in range(len(train.labels))
-    )
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -122,8 +118,7 @@ def _fit(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        total = recipe.epochs * (len(train) - held_out)
-        task = progress.add_task(f"epoch 1/{recipe.epochs}", total=total)
+        task = progress.add_task(f"epoch 1/{recipe.epochs}", total=recipe.epochs * len(train))
 
         def on_epoch(epoch: Epoch) -> None:
             history.append(epoch)
@@ -131,7 +126,7 @@ def _fit(
             text = f"epoch {epoch.number}/{recipe.epochs}  loss {epoch.train.loss:.4f}"
             if epoch.validation:
                 text += f"  validation accuracy {epoch.validation.accuracy:.4f}"
-            progress.update(task, description=text)
+            progress.update(task, description=text, completed=epoch.number * len(train))
 
         fitted = loop.fit(
             recipe,
