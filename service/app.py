@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 
 from service import errors, openapi, processors, telemetry
-from service.images import ImageReader
+from service.images import Decoder
 from service.repository import Repository
 from service.routes import health, models, pages, predict
 from service.settings import Settings
@@ -25,8 +25,8 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Repository(settings) as repository:
-            with closing(ImageReader(settings, threads=processors.available())) as images:
-                app.state.repository, app.state.images = repository, images
+            with closing(Decoder(settings, threads=processors.available())) as decoder:
+                app.state.repository, app.state.decoder = repository, decoder
                 if settings.workers > 1:
                     # one port: a worker that still loads would answer 503 beside one that is ready
                     await repository.loaded()

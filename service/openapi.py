@@ -11,8 +11,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service.errors import MEDIA_TYPE, ServiceError
-from service.images import FORMATS, PART
+from service.formats import FORMATS
 from service.schemas import Problem
+from service.uploads import PART
 
 _BINARY = {"type": "string", "format": "binary"}
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}

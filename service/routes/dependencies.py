@@ -7,7 +7,7 @@ from fastapi import Depends, Query, Request
 from pydantic import WithJsonSchema
 
 from service.errors import UnauthorizedError
-from service.images import ImageReader
+from service.images import Decoder
 from service.repository import Repository
 from service.settings import Settings
 
@@ -20,8 +20,8 @@ def _repository(request: Request) -> Repository:
     return cast(Repository, request.app.state.repository)
 
 
-def _images(request: Request) -> ImageReader:
-    return cast(ImageReader, request.app.state.images)
+def _decoder(request: Request) -> Decoder:
+    return cast(Decoder, request.app.state.decoder)
 
 
 def authorize(request: Request, settings: Annotated[Settings, Depends(_settings)]) -> None:
@@ -36,7 +36,7 @@ def authorize(request: Request, settings: Annotated[Settings, Depends(_settings)
 
 SettingsDependency = Annotated[Settings, Depends(_settings)]
 RepositoryDependency = Annotated[Repository, Depends(_repository)]
-ImagesDependency = Annotated[ImageReader, Depends(_images)]
+DecoderDependency = Annotated[Decoder, Depends(_decoder)]
 VersionQuery = Annotated[
     int | None,
     Query(ge=1, description="version of the model; default: the highest that loaded"),

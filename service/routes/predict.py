@@ -6,15 +6,15 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from models.checkpoint import Card
 from service import openapi, patience
-from service.images import Upload
 from service.routes.dependencies import (
-    ImagesDependency,
+    DecoderDependency,
     RepositoryDependency,
     SettingsDependency,
     VersionQuery,
     authorize,
 )
 from service.schemas import LabelScore, Prediction, Predictions
+from service.uploads import Upload, receive
 
 router = APIRouter(prefix="/v1/models", tags=["predict"], dependencies=[Depends(authorize)])
 
@@ -30,7 +30,7 @@ async def predict(
     request: Request,
     model: str,
     repository: RepositoryDependency,
-    images: ImagesDependency,
+    decoder: DecoderDependency,
     settings: SettingsDependency,
     version: VersionQuery = None,
     top_k: Annotated[
@@ -41,9 +41,9 @@ async def predict(
     loaded = repository.ready(model, version)
 
     async def classify(uploads: list[Upload]) -> list[list[float]]:
-        return await loaded.batcher.submit(await images.decode(uploads, loaded.card.input))
+        return await loaded.batcher.submit(await decoder.decode(uploads, loaded.card.input))
 
-    async with images.receive(request) as uploads:
+    async with receive(request, settings) as uploads:
         probabilities = await patience.answer(request, classify(uploads), settings.request_timeout)
     return Predictions(
         model=model,

@@ -282,7 +282,7 @@ def test_429_when_too_many_wait_to_be_decoded(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = serve(max_images=2, max_queue_size=2)
-    monkeypatch.setattr(client.app.state.images, "_waiting", 1)  # type: ignore[attr-defined]
+    monkeypatch.setattr(client.app.state.decoder, "_waiting", 1)  # type: ignore[attr-defined]
     assert client.post(PREDICT, files=parts(GOOD)).status_code == 200
     answer = client.post(PREDICT, files=parts(GOOD, GOOD))
     assert "limit of 2 (setting max_queue_size)" in problem(answer, 429)["detail"]

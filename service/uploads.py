@@ -1,0 +1,159 @@
+"""Bodies of requests: multipart or one raw image → uploads, still encoded.
+
+A body is read under a limit of bytes and of time. Large parts go to temporary files, so that many
+clients at once don't fill the memory.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, cast
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
+
+from service.errors import (
+    ClientLeftError,
+    InvalidInputError,
+    MalformedBodyError,
+    SlowBodyError,
+    TooLargeError,
+    UnsupportedTypeError,
+)
+from service.formats import FORMATS, TAKEN, media_type
+from service.schemas import ImageProblem
+from service.settings import Settings
+
+PART = "images"
+IN_MEMORY = MultiPartParser.spool_max_size  # bytes of a part; what is larger goes to a file
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An encoded image as the client sent it; `media_type` is what the client said."""
+
+    file: BinaryIO
+    media_type: str
+    filename: str
+
+
+@asynccontextmanager
+async def receive(request: Request, settings: Settings) -> AsyncIterator[list[Upload]]:
+    """The images of the request's body; their files close with the context.
+
+    Raises a `ServiceError` for a body that is not acceptable.
+    """
+    declared = media_type(request.headers.get("content-type", ""))
+    bounded = _Bounded(request, settings.max_body_bytes)
+    try:
+        async with asyncio.timeout(settings.request_timeout):
+            if declared == "multipart/form-data":
+                form = await _parse(bounded, settings.max_images)
+            elif declared in FORMATS:
+                form = FormData(
+                    [(PART, UploadFile(await _spool(bounded), headers=request.headers))]
+                )
+            else:
+                raise UnsupportedTypeError(
+                    f"Content-Type is {declared or 'absent'}; send multipart/form-data with the "
+                    f"parts named {PART!r}, or one image as the body with its own type: {TAKEN}"
+                )
+    except ClientDisconnect as error:
+        raise ClientLeftError("the client left before its body had arrived") from error
+    except TimeoutError as error:
+        raise SlowBodyError(
+            f"the body did not arrive within {settings.request_timeout:g} s "
+            "(setting request_timeout)"
+        ) from error
+    try:
+        yield _uploads(form)
+    finally:
+        await form.close()
+
+
+def _uploads(form: FormData) -> list[Upload]:
+    others = sorted({name for name, _ in form.multi_items() if name != PART})
+    parts = form.getlist(PART)
+    if others or not parts:
+        found = f"it has {', '.join(map(repr, others))}" if others else "it has none"
+        raise InvalidInputError(f"each image is a part named {PART!r}; {found}")
+    if texts := [index for index, part in enumerate(parts) if isinstance(part, str)]:
+        raise InvalidInputError(
+            "parts without a filename are text, not files",
+            [ImageProblem(index=i, filename="", reason="has no filename") for i in texts],
+        )
+    return [
+        Upload(part.file, media_type(part.content_type or ""), part.filename or "")
+        for part in parts
+        if isinstance(part, UploadFile)
+    ]
+
+
+async def _parse(request: Request, limit: int) -> FormData:
+    try:
+        return await _WholeForm(request, limit).parse()
+    except MultiPartException as error:
+        if error.message.startswith("Too many files"):
+            raise TooLargeError(
+                f"more than {limit} images in a request (setting max_images)"
+            ) from error
+        message = f"the body is not multipart/form-data: {error.message}"
+        raise MalformedBodyError(message) from error
+
+
+class _WholeForm(MultiPartParser):
+    """A multipart parser that also refuses a body without its last boundary."""
+
+    def __init__(self, request: Request, limit: int) -> None:
+        self._ended = False
+        stream = self._whole(request.stream())
+        super().__init__(request.headers, stream, max_files=limit, max_fields=limit)
+
+    def on_end(self) -> None:
+        self._ended = True
+
+    async def _whole(self, stream: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        async for chunk in stream:
+            yield chunk
+        if not self._ended:
+            raise MultiPartException("It ends before its last boundary.")
+
+
+class _Bounded(Request):
+    """A request whose body raises `TooLargeError` once it passes the limit."""
+
+    def __init__(self, request: Request, limit: int) -> None:
+        self._limit, self._received = limit, 0
+        self._unbounded = request.receive
+        super().__init__(request.scope, self._counted)
+        declared = request.headers.get("content-length", "")
+        self._check(int(declared) if declared.isdecimal() else 0)
+
+    async def _counted(self) -> Message:
+        message = await self._unbounded()
+        self._received += len(message.get("body", b""))
+        self._check(self._received)
+        return message
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
+            raise TooLargeError(
+                f"the body is larger than {self._limit:,} bytes (setting max_body_bytes)"
+            )
+
+
+async def _spool(request: Request) -> BinaryIO:
+    """The whole body, in memory if it is small."""
+    file = cast(BinaryIO, SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115 (closed with the form)
+    try:
+        async for chunk in request.stream():
+            file.write(chunk)
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
