@@ -3,9 +3,9 @@
     python -m benchmarks.training
 
 The usual way is a `DataLoader` over a list of (float tensor, label) pairs, tanh before pooling, and
-`loss.item()` after every step. Both train 10,000 pictures in batches of 64 with the same optimizer
-on the same threads, in turn, so that a machine whose speed drifts slows both. Pictures are noise:
-their content doesn't change the time.
+`loss.item()` after every step. Both train 10,000 pictures in batches of 64 with the same gradient
+steps on the same threads, in turn, so that a machine whose speed drifts slows both. Pictures are
+noise: their content doesn't change the time.
 """
 
 import argparse

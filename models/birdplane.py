@@ -57,15 +57,15 @@ def base(num_classes: int = 2) -> BirdPlane:
 
 
 @register("birdplane-width", INPUT)
-def width(num_classes: int = 2, n_channel: int = 32) -> BirdPlane:
-    return BirdPlane(n_channel, num_classes)
+def width(num_classes: int = 2) -> BirdPlane:
+    return BirdPlane(32, num_classes)
 
 
 @register("birdplane-dropout", INPUT)
-def dropout(num_classes: int = 2, n_channel: int = 32, p: float = 0.4) -> BirdPlane:
-    return BirdPlane(n_channel, num_classes, dropout=p)
+def dropout(num_classes: int = 2) -> BirdPlane:
+    return BirdPlane(32, num_classes, dropout=0.4)
 
 
 @register("birdplane-batchnorm", INPUT)
-def batchnorm(num_classes: int = 2, n_channel: int = 32) -> BirdPlane:
-    return BirdPlane(n_channel, num_classes, batchnorm=True)
+def batchnorm(num_classes: int = 2) -> BirdPlane:
+    return BirdPlane(32, num_classes, batchnorm=True)

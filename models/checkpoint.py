@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor, nn
 
 from models import features, registry
+from models.features import Layer
 from models.preprocessing import InputSpec
 
 CARD = "card.json"
@@ -93,6 +94,7 @@ class Checkpoint:
 
     card: Card
     network: nn.Module
+    layers: tuple[Layer, ...]
     device: torch.device
 
 
@@ -116,14 +118,14 @@ def publish(
     """
     check_name(name)
     network.eval()
-    feature_layers = _trial(network, input, len(labels))
+    layers = _trial(network, input, len(labels))
     state_dict = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
     build(architecture, arguments or {}, len(labels), state_dict)
     model = repository / name
     model.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=model))
+    draft = model / f".draft-{uuid.uuid4().hex}"
+    draft.mkdir()
     try:
-        draft.chmod(0o755)  # mkdtemp's 0700 would hide the version from a service of another user
         with (draft / WEIGHTS).open("wb") as file:
             torch.save(state_dict, file)
             _flush(file)
@@ -136,7 +138,7 @@ def publish(
             input=input,
             weights_sha256=_sha256(draft / WEIGHTS),
             parameters=sum(parameter.numel() for parameter in network.parameters()),
-            feature_layers=feature_layers,
+            feature_layers=tuple(layer.name for layer in layers),
             metrics=dict(metrics or {}),
             training=training,
         )
@@ -192,8 +194,8 @@ def load(folder: Path, device: torch.device) -> Checkpoint:
         raise CheckpointError(f"{WEIGHTS} can't be read: {error.strerror}") from error
     network = build(card.architecture, card.arguments, len(card.labels), state_dict)
     network.to(device).eval()
-    _trial(network, card.input, len(card.labels))
-    return Checkpoint(card, network, device)
+    layers = _trial(network, card.input, len(card.labels))
+    return Checkpoint(card, network, layers, device)
 
 
 def read_card(folder: Path) -> Card:
@@ -284,14 +286,16 @@ def find(repository: Path, name: str, version: int | None = None) -> Path:
     return repository / name / str(version or there[-1])
 
 
-def _trial(network: nn.Module, input: InputSpec, num_classes: int) -> tuple[str, ...]:
-    """Run one black picture through the network; the names of the layers that it passed."""
+def _trial(network: nn.Module, input: InputSpec, num_classes: int) -> tuple[Layer, ...]:
+    """Run one black picture through the network; the layers that it passed."""
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     batch = input.normalize(torch.zeros(1, *input.shape, dtype=torch.uint8, device=device))
     try:
         with torch.inference_mode():
             logits = network(batch)
-        passed = features.layers(network, batch)
+        layers = features.layers(network, batch)
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         raise CheckpointError(
             f"the network does not take the card's input of shape {input.shape}: {error}"
@@ -305,7 +309,7 @@ def _trial(network: nn.Module, input: InputSpec, num_classes: int) -> tuple[str,
         raise CheckpointError(
             "the network answers a black picture with what is not a finite number"
         )
-    return tuple(layer.name for layer in passed)
+    return tuple(layers)
 
 
 def _problem(error: ValidationError) -> str:

@@ -8,6 +8,7 @@ Training and service both go through these three, so a picture is the same numbe
 """
 
 from contextlib import suppress
+from functools import cache
 from io import BytesIO
 from typing import Literal, Self
 
@@ -84,9 +85,14 @@ class InputSpec(BaseModel):
 
         Memory format and device stay those of the batch.
         """
-        mean = torch.tensor(self.mean, device=batch.device).view(1, -1, 1, 1)
-        std = torch.tensor(self.std, device=batch.device).view(1, -1, 1, 1)
+        mean, std = _per_channel(self.mean, batch.device), _per_channel(self.std, batch.device)
         return batch.float().div_(255).sub_(mean).div_(std)
+
+
+@cache  # a copy to a GPU makes the caller wait for it
+def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device).view(1, -1, 1, 1)
 
 
 def decode(

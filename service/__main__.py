@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(settings.request_timeout) + 5,
+        timeout_graceful_shutdown=int(2 * settings.request_timeout) + 5,
     )
     return 0
 

@@ -11,7 +11,9 @@ from service.images import Decoder
 from service.repository import Repository
 from service.routes import health, models, pages, predict
 from service.settings import Settings
+from service.uploads import Receiver
 
+MAX_DECODERS = 4  # each may need 300 MB for an image of as many pixels as are allowed
 DESCRIPTION = """Classify images with small networks.
 
 Send images as `multipart/form-data`, the part `images` repeated, or one image as the body.
@@ -25,7 +27,8 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Repository(settings) as repository:
-            with closing(Decoder(settings, threads=processors.available())) as decoder:
+            threads = min(MAX_DECODERS, max(1, processors.available() // settings.workers))
+            with closing(Decoder(settings, threads)) as decoder:
                 app.state.repository, app.state.decoder = repository, decoder
                 if settings.workers > 1:
                     # one port: a worker that still loads would answer 503 beside one that is ready
@@ -40,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.settings = settings
+    app.state.settings, app.state.receiver = settings, Receiver(settings)
     app.openapi = lambda: openapi.document(app, settings.api_key is not None)  # type: ignore[method-assign]
     app.add_middleware(telemetry.Telemetry)
     errors.install(app)

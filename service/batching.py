@@ -30,19 +30,21 @@ class BatchFailedError(ServiceError):
 class _Entry(Generic[Item, Result]):
     item: Item
     future: asyncio.Future[Result]
+    arrived: float  # seconds of the loop's clock
 
 
 class Batcher(Generic[Item, Result]):
     """Gathers items for `run`, which takes a list and returns one result for each, in order.
 
+    In place of a result may stand an exception, which fails the request of that item alone.
     `max_batch_size` items go into one call, `max_queue_size` may wait. `max_batch_delay` is how
-    long, in seconds, an idle batcher waits for a full batch. Use as an async context manager:
+    long, in seconds, the oldest item may wait for a full batch. Use as an async context manager:
     leaving it refuses new items, finishes those queued and then returns.
     """
 
     def __init__(
         self,
-        run: Callable[[list[Item]], Awaitable[Sequence[Result]]],
+        run: Callable[[list[Item]], Awaitable[Sequence[Result | Exception]]],
         *,
         max_batch_size: int,
         max_queue_size: int,
@@ -74,15 +76,16 @@ class Batcher(Generic[Item, Result]):
         closing, `BatchFailedError` if the run fails. If the caller is cancelled, its items leave
         the queue and nobody else's are touched.
         """
-        if self._closing:
-            raise UnavailableError("the server is shutting down; ask another one")
+        if self._closing or self._task is None or self._task.done():
+            raise UnavailableError("this model doesn't run, or not any more; ask another server")
         if len(self._queue) + len(items) > self._max_queue_size:
             raise QueueFullError(
                 f"{len(self._queue)} images wait already and {len(items)} more would pass the "
                 f"limit of {self._max_queue_size} (setting max_queue_size); try again in a second"
             )
         loop = asyncio.get_running_loop()
-        entries = [_Entry[Item, Result](item, loop.create_future()) for item in items]
+        now = loop.time()
+        entries = [_Entry[Item, Result](item, loop.create_future(), now) for item in items]
         self._queue.extend(entries)
         self._changed.set()
         try:
@@ -106,7 +109,7 @@ class Batcher(Generic[Item, Result]):
             await self._change()
         if self._max_batch_delay:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._max_batch_delay):
+                async with asyncio.timeout_at(self._queue[0].arrived + self._max_batch_delay):
                     while len(self._queue) < self._max_batch_size and not self._closing:
                         await self._change()
         return True
@@ -123,14 +126,24 @@ class Batcher(Generic[Item, Result]):
             results = await self._run([entry.item for entry in batch])
             if len(results) != len(batch):
                 raise RuntimeError(f"{len(results)} results for {len(batch)} items")
-        except Exception as cause:
+        except BaseException as cause:
             log.exception("batch failed", size=len(batch))
-            for entry in batch:
-                if not entry.future.done():
-                    error = BatchFailedError("the network failed on this batch; see the log")
-                    error.__cause__ = cause
-                    entry.future.set_exception(error)
+            self._hand_out(batch, [cause] * len(batch))
+            if not isinstance(cause, Exception):
+                raise
         else:
-            for entry, result in zip(batch, results, strict=True):
-                if not entry.future.done():
-                    entry.future.set_result(result)
+            self._hand_out(batch, results)
+
+    @staticmethod
+    def _hand_out(
+        batch: list[_Entry[Item, Result]], results: Sequence[Result | BaseException]
+    ) -> None:
+        for entry, result in zip(batch, results, strict=True):
+            if entry.future.done():
+                continue
+            if isinstance(result, BaseException):
+                error = BatchFailedError("the network failed on this request; see the server's log")
+                error.__cause__ = result
+                entry.future.set_exception(error)
+            else:
+                entry.future.set_result(result)

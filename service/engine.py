@@ -38,8 +38,12 @@ class Engine:
         for count in (1, max_batch_size):
             await self.run([picture] * count)
 
-    async def run(self, pictures: Sequence[Tensor]) -> list[list[float]]:
-        """Probabilities by class for each uint8 picture (C, H, W), in order."""
+    async def run(self, pictures: Sequence[Tensor]) -> list[list[float] | Exception]:
+        """Probabilities by class for each uint8 picture (C, H, W), in order.
+
+        For a picture whose logits are not finite, as half precision may make them, it is an
+        `ArithmeticError`.
+        """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, self._forward, pictures)
 
@@ -48,15 +52,19 @@ class Engine:
         self._executor.shutdown(wait=True)
 
     @torch.inference_mode()
-    def _forward(self, pictures: Sequence[Tensor]) -> list[list[float]]:
+    def _forward(self, pictures: Sequence[Tensor]) -> list[list[float] | Exception]:
         device = self._checkpoint.device
-        batch = torch.stack(list(pictures))  # uint8 (N, C, H, W): a quarter of the bytes to move
-        if device.type == "cuda":
-            batch = batch.pin_memory().to(device, non_blocking=True)
+        on_gpu = device.type == "cuda"
+        shape = (len(pictures), *pictures[0].shape)
+        batch = torch.empty(shape, dtype=torch.uint8, pin_memory=on_gpu)  # a quarter of float32
+        torch.stack(list(pictures), out=batch)  # (N, C, H, W)
+        batch = batch.to(device, non_blocking=on_gpu)
         normalized = self._checkpoint.card.input.normalize(batch)
         with torch.autocast(device.type, self._autocast, enabled=self._autocast is not None):
             logits = self._checkpoint.network(normalized)
         probabilities = logits.float().softmax(1).cpu()  # (N, num_classes)
-        if not probabilities.isfinite().all():
-            raise ArithmeticError("the network's answer is not finite")
-        return probabilities.tolist()  # type: ignore[no-any-return]
+        finite = probabilities.isfinite().all(1).tolist()
+        return [
+            row if fine else ArithmeticError("the network's answer is not finite")
+            for row, fine in zip(probabilities.tolist(), finite, strict=True)
+        ]

@@ -13,7 +13,8 @@ def available(cgroup: Path = CGROUP) -> int:
     The quota is that of cgroup v2 (`cpu.max`) or v1 (`cpu.cfs_quota_us`), see the kernel's
     Documentation/admin-guide/cgroup-v2.rst.
     """
-    usable = len(os.sched_getaffinity(0))
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it, macOS doesn't
+    usable = len(affinity(0)) if affinity else os.cpu_count() or 1
     quota = _quota(cgroup)
     return max(1, usable if quota is None else min(usable, math.ceil(quota)))
 

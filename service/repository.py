@@ -5,7 +5,6 @@ Loading runs beside the server, so that it can say what it is doing; each versio
 """
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Literal, Self
@@ -14,9 +13,8 @@ import structlog
 import torch
 from torch import Tensor
 
-from models import checkpoint, devices, features
-from models.checkpoint import Card, Checkpoint, CheckpointError
-from models.features import Layer
+from models import checkpoint, devices
+from models.checkpoint import Checkpoint, CheckpointError
 from service import processors
 from service.batching import Batcher
 from service.engine import Engine
@@ -28,7 +26,7 @@ log = structlog.get_logger()
 
 @dataclass
 class Version:
-    """One version of a model; `card`, `layers` and `batcher` are there once it is ready."""
+    """One version of a model; `loaded` is there once it is ready, `reason` once it has failed."""
 
     name: str
     number: int
@@ -41,8 +39,7 @@ class Version:
 class Loaded:
     """What a version needs to answer."""
 
-    card: Card
-    layers: Sequence[Layer]
+    checkpoint: Checkpoint
     batcher: Batcher[Tensor, list[float]] = field(repr=False)
 
 
@@ -146,21 +143,18 @@ class Repository:
 
     async def _load(self, version: Version) -> Loaded:
         settings = self._settings
-        loaded, layers = await asyncio.to_thread(self._read, version)
-        engine = Engine(loaded, threads=self._threads, precision=settings.precision)
-        self._resources.push_async_callback(asyncio.to_thread, engine.close)
-        await engine.warm(settings.max_batch_size)
-        batcher = Batcher[Tensor, list[float]](
-            engine.run,
-            max_batch_size=settings.max_batch_size,
-            max_queue_size=settings.max_queue_size,
-            max_batch_delay=settings.max_batch_delay,
-        )
-        await self._resources.enter_async_context(batcher)
-        return Loaded(loaded.card, layers, batcher)
-
-    def _read(self, version: Version) -> tuple[Checkpoint, list[Layer]]:
-        folder = self._settings.repository / version.name / str(version.number)
-        loaded = checkpoint.load(folder, self._device)
-        black = torch.zeros(1, *loaded.card.input.shape, dtype=torch.uint8, device=self._device)
-        return loaded, features.layers(loaded.network, loaded.card.input.normalize(black))
+        folder = settings.repository / version.name / str(version.number)
+        verified = await asyncio.to_thread(checkpoint.load, folder, self._device)
+        async with AsyncExitStack() as resources:  # given back at once if warming fails
+            engine = Engine(verified, threads=self._threads, precision=settings.precision)
+            resources.push_async_callback(asyncio.to_thread, engine.close)
+            await engine.warm(settings.max_batch_size)
+            batcher = Batcher[Tensor, list[float]](
+                engine.run,
+                max_batch_size=settings.max_batch_size,
+                max_queue_size=settings.max_queue_size,
+                max_batch_delay=settings.max_batch_delay,
+            )
+            await resources.enter_async_context(batcher)
+            self._resources.push_async_exit(resources.pop_all())
+        return Loaded(verified, batcher)

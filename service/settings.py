@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     )
     max_batch_size: int = Field(64, ge=1, le=4096, description="images in one forward pass")
     max_batch_delay: float = Field(
-        0.0, ge=0, le=10, description="seconds that an idle network waits for more images"
+        0.0, ge=0, le=10, description="seconds that an image may wait for others to fill its batch"
     )
     max_queue_size: int = Field(
         1024, ge=1, description="images that may wait for one network, before 429"
@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     )
     max_images: int = Field(128, ge=1, description="images in one request")
     max_body_bytes: int = Field(32 * 2**20, ge=1024, description="bytes in the body of a request")
+    max_held_bytes: int = Field(
+        256 * 2**20, ge=1024, description="bytes of all bodies held at once, before 429"
+    )
     max_image_pixels: int = Field(
         25_000_000, ge=1, le=178_000_000, description="width times height of an image"
     )
@@ -82,6 +85,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"max_images ({self.max_images}) must not be above max_queue_size "
                 f"({self.max_queue_size}): such a request could never be queued"
+            )
+        if self.max_body_bytes > self.max_held_bytes:
+            raise ValueError(
+                f"max_body_bytes ({self.max_body_bytes}) must not be above max_held_bytes "
+                f"({self.max_held_bytes}): such a body could never be received"
             )
         return self
 

@@ -5,7 +5,7 @@ clients at once don't fill the memory.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
@@ -20,8 +20,10 @@ from service.errors import (
     ClientLeftError,
     InvalidInputError,
     MalformedBodyError,
+    QueueFullError,
     SlowBodyError,
     TooLargeError,
+    UnavailableError,
     UnsupportedTypeError,
 )
 from service.formats import FORMATS, TAKEN, media_type
@@ -41,38 +43,65 @@ class Upload:
     filename: str
 
 
-@asynccontextmanager
-async def receive(request: Request, settings: Settings) -> AsyncIterator[list[Upload]]:
-    """The images of the request's body; their files close with the context.
+class Receiver:
+    """Receives the bodies of requests, each and all together under the limits of the settings."""
 
-    Raises a `ServiceError` for a body that is not acceptable.
-    """
-    declared = media_type(request.headers.get("content-type", ""))
-    bounded = _Bounded(request, settings.max_body_bytes)
-    try:
-        async with asyncio.timeout(settings.request_timeout):
-            if declared == "multipart/form-data":
-                form = await _parse(bounded, settings.max_images)
-            elif declared in FORMATS:
-                form = FormData(
-                    [(PART, UploadFile(await _spool(bounded), headers=request.headers))]
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._held = 0  # bytes of all bodies
+
+    @asynccontextmanager
+    async def receive(self, request: Request) -> AsyncIterator[list[Upload]]:
+        """The images of the request's body; their files close with the context.
+
+        Raises a `ServiceError` for a body that is not acceptable.
+        """
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            held, self._held = held + size, self._held + size
+            if self._held > self._settings.max_held_bytes:
+                raise QueueFullError(
+                    "the bodies of all requests together are larger than "
+                    f"{self._settings.max_held_bytes:,} bytes (setting max_held_bytes); "
+                    "try again in a second"
                 )
-            else:
-                raise UnsupportedTypeError(
-                    f"Content-Type is {declared or 'absent'}; send multipart/form-data with the "
-                    f"parts named {PART!r}, or one image as the body with its own type: {TAKEN}"
-                )
-    except ClientDisconnect as error:
-        raise ClientLeftError("the client left before its body had arrived") from error
-    except TimeoutError as error:
-        raise SlowBodyError(
-            f"the body did not arrive within {settings.request_timeout:g} s "
-            "(setting request_timeout)"
-        ) from error
-    try:
-        yield _uploads(form)
-    finally:
-        await form.close()
+
+        try:
+            form = await self._form(_Bounded(request, self._settings.max_body_bytes, hold))
+            try:
+                yield _uploads(form)
+            finally:
+                await form.close()
+        finally:
+            self._held -= held
+
+    async def _form(self, request: Request) -> FormData:
+        """The parts of a multipart body, or one part that is the whole body."""
+        declared = media_type(request.headers.get("content-type", ""))
+        seconds = self._settings.request_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                if declared == "multipart/form-data":
+                    return await _parse(request, self._settings.max_images)
+                if declared in FORMATS:
+                    file = UploadFile(await _spool(request), headers=request.headers)
+                    return FormData([(PART, file)])
+        except ClientDisconnect as error:
+            raise ClientLeftError("the client left before its body had arrived") from error
+        except TimeoutError as error:
+            raise SlowBodyError(
+                f"the body did not arrive within {seconds:g} s (setting request_timeout)"
+            ) from error
+        except OSError as error:
+            raise UnavailableError(
+                f"there is no room for the body now ({error.strerror}); try again in a second"
+            ) from error
+        raise UnsupportedTypeError(
+            f"Content-Type is {declared or 'absent'}; send multipart/form-data with the parts "
+            f"named {PART!r}, or one image as the body with its own type: {TAKEN}"
+        )
 
 
 def _uploads(form: FormData) -> list[Upload]:
@@ -97,21 +126,22 @@ async def _parse(request: Request, limit: int) -> FormData:
     try:
         return await _WholeForm(request, limit).parse()
     except MultiPartException as error:
-        if error.message.startswith("Too many files"):
-            raise TooLargeError(
-                f"more than {limit} images in a request (setting max_images)"
-            ) from error
         message = f"the body is not multipart/form-data: {error.message}"
         raise MalformedBodyError(message) from error
 
 
 class _WholeForm(MultiPartParser):
-    """A multipart parser that also refuses a body without its last boundary."""
+    """A multipart parser that refuses more parts than the limit, and a body without its end."""
 
     def __init__(self, request: Request, limit: int) -> None:
-        self._ended = False
-        stream = self._whole(request.stream())
-        super().__init__(request.headers, stream, max_files=limit, max_fields=limit)
+        self._limit, self._parts, self._ended = limit, 0, False
+        super().__init__(request.headers, self._whole(request.stream()))
+
+    def on_part_begin(self) -> None:
+        super().on_part_begin()
+        self._parts += 1
+        if self._parts > self._limit:
+            raise TooLargeError(f"more than {self._limit} images in a request (setting max_images)")
 
     def on_end(self) -> None:
         self._ended = True
@@ -124,10 +154,10 @@ class _WholeForm(MultiPartParser):
 
 
 class _Bounded(Request):
-    """A request whose body raises `TooLargeError` once it passes the limit."""
+    """A request whose body raises `TooLargeError` past the limit; `hold` hears of each chunk."""
 
-    def __init__(self, request: Request, limit: int) -> None:
-        self._limit, self._received = limit, 0
+    def __init__(self, request: Request, limit: int, hold: Callable[[int], None]) -> None:
+        self._limit, self._received, self._hold = limit, 0, hold
         self._unbounded = request.receive
         super().__init__(request.scope, self._counted)
         declared = request.headers.get("content-length", "")
@@ -135,8 +165,10 @@ class _Bounded(Request):
 
     async def _counted(self) -> Message:
         message = await self._unbounded()
-        self._received += len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        self._received += size
         self._check(self._received)
+        self._hold(size)
         return message
 
     def _check(self, size: int) -> None:

@@ -22,12 +22,12 @@ LABELS = ("blue", "green", "red")
 class Tiny(nn.Module):
     """A convolution, a pooling over the whole picture and a linear layer: 3×8×8 to logits."""
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, n_channel: int = 4) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, 4, kernel_size=3, padding=1)
+        self.conv = nn.Conv2d(3, n_channel, kernel_size=3, padding=1)
         self.relu = nn.ReLU()
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(4, num_classes)
+        self.fc = nn.Linear(n_channel, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.pool(self.relu(self.conv(x)))  # (N, 4, 1, 1)
@@ -36,8 +36,8 @@ class Tiny(nn.Module):
 
 
 @register("tiny", SPEC)
-def tiny(num_classes: int = 3) -> Tiny:
-    return Tiny(num_classes)
+def tiny(num_classes: int = 3, n_channel: int = 4) -> Tiny:
+    return Tiny(num_classes, n_channel)
 
 
 def publish_tiny(repository: Path, name: str = "colors", seed: int = 0, **card: Any) -> Card:

@@ -134,12 +134,15 @@ def _mnist(train: bool, root: Path, spec: InputSpec) -> ImageSet:
 
 
 def _birds_vs_planes(train: bool, root: Path, spec: InputSpec) -> ImageSet:
-    """CIFAR-10's airplanes and birds (Krizhevsky 2009), in its order."""
+    """CIFAR-10's airplanes and birds (Krizhevsky 2009), each in its order.
+
+    Airplanes come first, as in an image folder: a seed means the same with either.
+    """
     data = torchvision("datasets").CIFAR10(root, train=train, download=True)
     labels = ("airplane", "bird")
     classes = torch.tensor(data.targets)
     wanted = [data.class_to_idx[label] for label in labels]
-    chosen = torch.isin(classes, torch.tensor(wanted)).nonzero().flatten()
+    chosen = torch.cat([(classes == each).nonzero().flatten() for each in wanted])
     targets = (classes[chosen] == wanted[1]).long()
     return ImageSet(_scaled(data.data[chosen.numpy()], spec), targets, labels)
 

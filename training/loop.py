@@ -1,7 +1,7 @@
 """The training loop: data set and recipe → the weights of the best epoch.
 
 All pictures lie on the device as uint8; a batch is gathered by indices, made float32, normalised
-and augmented there. Nothing waits for the device before an epoch ends.
+and augmented there. Losses are summed on the device, so that no step waits to read one.
 """
 
 import copy
@@ -121,8 +121,8 @@ def train_one_epoch(
     """One pass over all pictures in random order, the last, smaller batch included."""
     device = train.targets.device
     loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device)
-    for indices in torch.randperm(len(train), generator=generator).split(recipe.batch_size):
-        indices = indices.to(device)
+    order = torch.randperm(len(train), generator=generator).to(device)
+    for indices in order.split(recipe.batch_size):
         batch = _augmented(spec.normalize(train.images[indices]), recipe, generator)
         targets = train.targets[indices]
         with torch.autocast(device.type, torch.bfloat16, recipe.precision == "bfloat16"):

@@ -10,6 +10,7 @@ from service.errors import UnauthorizedError
 from service.images import Decoder
 from service.repository import Repository
 from service.settings import Settings
+from service.uploads import Receiver
 
 
 def _settings(request: Request) -> Settings:
@@ -18,6 +19,10 @@ def _settings(request: Request) -> Settings:
 
 def _repository(request: Request) -> Repository:
     return cast(Repository, request.app.state.repository)
+
+
+def _receiver(request: Request) -> Receiver:
+    return cast(Receiver, request.app.state.receiver)
 
 
 def _decoder(request: Request) -> Decoder:
@@ -36,6 +41,7 @@ def authorize(request: Request, settings: Annotated[Settings, Depends(_settings)
 
 SettingsDependency = Annotated[Settings, Depends(_settings)]
 RepositoryDependency = Annotated[Repository, Depends(_repository)]
+ReceiverDependency = Annotated[Receiver, Depends(_receiver)]
 DecoderDependency = Annotated[Decoder, Depends(_decoder)]
 VersionQuery = Annotated[
     int | None,

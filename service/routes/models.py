@@ -38,12 +38,12 @@ async def get_model(
     model: str, repository: RepositoryDependency, version: VersionQuery = None
 ) -> ModelDetail:
     """The card of a model (labels, input, metrics, how it was trained) and its layers."""
-    loaded = repository.ready(model, version)
+    found = repository.ready(model, version).checkpoint
     return ModelDetail(
         model=model,
-        version=loaded.card.version,
+        version=found.card.version,
         versions=_states(repository.versions(model)),
-        card=loaded.card,
+        card=found.card,
         layers=[
             LayerInfo(
                 name=layer.name,
@@ -51,7 +51,7 @@ async def get_model(
                 output_shape=list(layer.output_shape),
                 parameters=layer.parameters,
             )
-            for layer in loaded.layers
+            for layer in found.layers
         ],
     )
 

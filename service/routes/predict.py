@@ -8,13 +8,14 @@ from models.checkpoint import Card
 from service import openapi, patience
 from service.routes.dependencies import (
     DecoderDependency,
+    ReceiverDependency,
     RepositoryDependency,
     SettingsDependency,
     VersionQuery,
     authorize,
 )
 from service.schemas import LabelScore, Prediction, Predictions
-from service.uploads import Upload, receive
+from service.uploads import Upload
 
 router = APIRouter(prefix="/v1/models", tags=["predict"], dependencies=[Depends(authorize)])
 
@@ -30,6 +31,7 @@ async def predict(
     request: Request,
     model: str,
     repository: RepositoryDependency,
+    receiver: ReceiverDependency,
     decoder: DecoderDependency,
     settings: SettingsDependency,
     version: VersionQuery = None,
@@ -39,16 +41,17 @@ async def predict(
 ) -> Predictions:
     """Classify one image or many; the predictions come in the order of the images."""
     loaded = repository.ready(model, version)
+    card = loaded.checkpoint.card
 
     async def classify(uploads: list[Upload]) -> list[list[float]]:
-        return await loaded.batcher.submit(await decoder.decode(uploads, loaded.card.input))
+        return await loaded.batcher.submit(await decoder.decode(uploads, card.input))
 
-    async with receive(request, settings) as uploads:
+    async with receiver.receive(request) as uploads:
         probabilities = await patience.answer(request, classify(uploads), settings.request_timeout)
     return Predictions(
         model=model,
-        version=loaded.card.version,
-        predictions=[_prediction(loaded.card, each, top_k) for each in probabilities],
+        version=card.version,
+        predictions=[_prediction(card, each, top_k) for each in probabilities],
     )
 
 

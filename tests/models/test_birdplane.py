@@ -110,8 +110,3 @@ def test_dropout_does_nothing_in_evaluation(pictures: Tensor) -> None:
     network = built("dropout").eval()
     with torch.inference_mode():
         assert torch.equal(network(pictures), network(pictures))
-
-
-def test_the_probability_of_dropout_can_be_chosen() -> None:
-    network = registry.architecture("birdplane-dropout").build(2, p=0.1)
-    assert [m.p for m in network.modules() if isinstance(m, nn.Dropout2d)] == [0.1, 0.1]

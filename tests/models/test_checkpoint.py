@@ -138,19 +138,18 @@ class TestPublish:
         }
 
     def test_arguments_of_the_architecture_are_kept(self, tmp_path: Path) -> None:
-        network = registry.architecture("birdplane-width").build(2, n_channel=4)
         checkpoint.publish(
             tmp_path,
-            network,
-            name="birds",
-            architecture="birdplane-width",
-            arguments={"n_channel": 4},
-            labels=("airplane", "bird"),
-            input=registry.architecture("birdplane-width").input,
+            registry.architecture("tiny").build(3, n_channel=6),
+            name="wide",
+            architecture="tiny",
+            arguments={"n_channel": 6},
+            labels=LABELS,
+            input=SPEC,
         )
-        loaded = checkpoint.load(tmp_path / "birds" / "1", CPU)
-        assert loaded.card.arguments == {"n_channel": 4}
-        assert loaded.network.get_parameter("conv1.weight").shape == (4, 3, 3, 3)
+        loaded = checkpoint.load(tmp_path / "wide" / "1", CPU)
+        assert loaded.card.arguments == {"n_channel": 6}
+        assert loaded.network.get_parameter("conv.weight").shape == (6, 3, 3, 3)
 
     def test_weights_in_another_memory_format(self, tmp_path: Path, batch: Tensor) -> None:
         network = tiny()

@@ -64,9 +64,9 @@ def test_every_architecture_takes_its_own_input(name: str) -> None:
 
 
 def test_arguments_reach_the_network() -> None:
-    network = registry.architecture("birdplane-width").build(2, n_channel=6)
-    assert network.get_parameter("conv1.weight").shape == (6, 3, 3, 3)
-    assert network.get_parameter("conv2.weight").shape == (3, 6, 3, 3)
+    network = registry.architecture("tiny").build(2, n_channel=6)
+    assert network.get_parameter("conv.weight").shape == (6, 3, 3, 3)
+    assert network.get_parameter("fc.weight").shape == (2, 6)
 
 
 def test_a_network_is_initialised_from_the_global_generator() -> None:

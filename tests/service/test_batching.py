@@ -157,6 +157,46 @@ async def test_a_request_that_failed_in_part_leaves_nothing_behind() -> None:
     assert [49] not in squares.batches
 
 
+async def test_an_exception_among_the_results_fails_its_request_only() -> None:
+    async def roots(items: list[int]) -> Sequence[int | Exception]:
+        return [ArithmeticError(item) if item < 0 else round(item**0.5) for item in items]
+
+    async with Batcher[int, int](
+        roots, max_batch_size=4, max_queue_size=9, max_batch_delay=0.05
+    ) as batcher:
+        tasks = [asyncio.create_task(batcher.submit([n])) for n in (4, -1, 9)]
+        await asyncio.wait(tasks)
+    assert (tasks[0].result(), tasks[2].result()) == ([2], [3])
+    assert isinstance(tasks[1].exception(), BatchFailedError)
+
+
+async def test_a_run_that_is_cancelled_leaves_nobody_waiting() -> None:
+    async def cancelled(items: list[int]) -> Sequence[int]:
+        raise asyncio.CancelledError
+
+    batcher = await squares_batcher(cancelled).__aenter__()
+    with pytest.raises(BatchFailedError):
+        await batcher.submit([1])
+    await settle()
+    with pytest.raises(UnavailableError, match="doesn't run"):
+        await batcher.submit([2])
+
+
+async def test_waiting_for_a_full_batch_counts_from_arrival() -> None:
+    """What has waited while the runner was busy doesn't wait for the delay again."""
+    squares = Squares()
+    async with squares_batcher(squares, max_batch_size=2, max_batch_delay=0.2) as batcher:
+        squares.free.clear()
+        running = asyncio.create_task(batcher.submit([1, 2]))
+        await squares.started.wait()
+        waiting = asyncio.create_task(batcher.submit([3]))
+        await asyncio.sleep(0.25)
+        squares.free.set()
+        async with asyncio.timeout(0.15):
+            assert await waiting == [9]
+        await running
+
+
 async def test_results_that_do_not_match_the_items_are_an_error() -> None:
     async def short(items: list[int]) -> Sequence[int]:
         return items[1:]
@@ -175,7 +215,7 @@ async def test_closing_finishes_what_is_queued_and_refuses_the_rest() -> None:
     await settle()
     closing = asyncio.create_task(batcher.__aexit__())
     await settle()
-    with pytest.raises(UnavailableError, match="shutting down"):
+    with pytest.raises(UnavailableError, match="not any more"):
         await batcher.submit([9])
     squares.free.set()
     await closing

@@ -37,6 +37,19 @@ async def test_answers_are_those_of_plain_torch(engine: Engine, loaded: Checkpoi
     torch.testing.assert_close(answers, logits.softmax(1))
 
 
+async def test_a_picture_without_a_finite_answer_fails_alone(
+    engine: Engine, loaded: Checkpoint
+) -> None:
+    def overflow(_module: object, _inputs: object, logits: torch.Tensor) -> torch.Tensor:
+        logits[2] = torch.inf
+        return logits
+
+    loaded.network.register_forward_hook(overflow)
+    answers = await engine.run(PICTURES)
+    assert isinstance(answers[2], ArithmeticError)
+    assert [isinstance(each, list) for each in answers] == [True, True, False, True, True]
+
+
 async def test_one_thread_that_is_not_the_loops_runs_all(
     engine: Engine, loaded: Checkpoint
 ) -> None:

@@ -111,7 +111,6 @@ class Test404:
         [
             "/v1/models/..%2f..%2fetc",
             "/v1/models/%2e%2e",
-            "/static/../app.py",
             "/static/%2e%2e/app.py",
             "/docs/swagger-ui/..%2f__init__.py",
         ],
@@ -253,7 +252,7 @@ class Hold:
         self.started, self.let_go = threading.Event(), threading.Event()
         forward = Engine._forward
 
-        def held(engine: Engine, pictures: Sequence[torch.Tensor]) -> list[list[float]]:
+        def held(engine: Engine, pictures: Sequence[torch.Tensor]) -> list[list[float] | Exception]:
             self.started.set()
             assert self.let_go.wait(30)
             return forward(engine, pictures)
@@ -286,6 +285,19 @@ def test_429_when_too_many_wait_to_be_decoded(
     assert client.post(PREDICT, files=parts(GOOD)).status_code == 200
     answer = client.post(PREDICT, files=parts(GOOD, GOOD))
     assert "limit of 2 (setting max_queue_size)" in problem(answer, 429)["detail"]
+
+
+def test_429_when_bodies_fill_the_room(serve: Serve) -> None:
+    client = serve(max_body_bytes=2000, max_held_bytes=2000)
+    receiver = client.app.state.receiver  # type: ignore[attr-defined]
+    for _ in range(20):
+        assert client.post(PREDICT, files=parts(GOOD)).status_code == 200
+    assert receiver._held == 0
+    receiver._held = 1900
+    answer = client.post(PREDICT, files=parts(GOOD))
+    assert "2,000 bytes (setting max_held_bytes)" in problem(answer, 429)["detail"]
+    assert answer.headers["retry-after"] == "1"
+    assert receiver._held == 1900
 
 
 class Test500:

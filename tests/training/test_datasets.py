@@ -205,9 +205,9 @@ class TestLoad:
             "birds-vs-planes", split, tmp_path, InputSpec(channels=3, height=32, width=32)
         )
         assert images.labels == ("airplane", "bird")
-        assert images.targets.tolist() == [1, 0, 0, 1]
+        assert images.targets.tolist() == [0, 0, 1, 1]  # as in an image folder
         expected = pixels if split == "train" else 255 - pixels
-        assert (images.images.numpy() == expected[[0, 2, 4, 5]]).all()
+        assert (images.images.numpy() == expected[[2, 4, 0, 5]]).all()
 
     @pytest.mark.data
     @pytest.mark.parametrize(("split", "count"), [("train", 5000), ("test", 1000)])
