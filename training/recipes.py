@@ -1,7 +1,7 @@
 """Recipes: one frozen value says everything that decides the weights.
 
 It is the command line, the head of the run folder and a field of the checkpoint's card. The same
-recipe gives the same weights on the same machine.
+recipe gives the same weights on the same CPU with as many threads; a GPU adds up in no fixed order.
 """
 
 import math

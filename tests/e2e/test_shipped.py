@@ -7,12 +7,14 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
+import torch
 
 from models import checkpoint
 from models.checkpoint import read_card
 from service.settings import SHIPPED
 from tests.e2e.servers import Server, running
 from tests.networks import DATA
+from training import datasets, loop
 
 ENDED = (0, -signal.SIGTERM)  # uvicorn passes the signal on once it has finished
 SAMPLES = [
@@ -58,6 +60,17 @@ def test_the_cards_tell_how_they_were_made(name: str) -> None:
     assert len(card.training.commit) == 40  # not -dirty, not unknown
     assert card.metrics["test_accuracy"] > 0.85
     assert (folder / "weights.pt").stat().st_size < 5 * 2**20
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["birds-vs-planes", "fashion-mnist", "mnist"])
+def test_the_cards_tell_the_truth(name: str, data_root: Path) -> None:
+    loaded = checkpoint.load(checkpoint.find(SHIPPED, name), torch.device("cpu"))
+    assert loaded.card.training is not None
+    test = datasets.load(loaded.card.training.dataset, "test", data_root, loaded.card.input)
+    found = loop.evaluate(loaded.network, test.relabel(loaded.card.labels), loaded.card.input)
+    assert found.accuracy == pytest.approx(loaded.card.metrics["test_accuracy"], abs=0.002)
+    assert found.loss == pytest.approx(loaded.card.metrics["test_loss"], abs=0.001)
 
 
 def test_two_workers_answer_and_end(tmp_path: Path) -> None:
