@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -202,9 +203,13 @@ def read_card(folder: Path) -> Card:
     """The card of a version's folder, without its weights; raises `CheckpointError`."""
     path = folder / CARD
     try:
-        if path.stat().st_size > _LARGEST_CARD:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be read for ever
+            raise CheckpointError(f"{CARD} is not a file")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_CARD + 1)
+        if len(content) > _LARGEST_CARD:
             raise CheckpointError(f"{CARD} is larger than {_LARGEST_CARD:,} bytes")
-        card = Card.model_validate_json(path.read_bytes())
+        card = Card.model_validate_json(content)
     except OSError as error:
         raise CheckpointError(f"{CARD} can't be read: {error.strerror}") from error
     except ValidationError as error:

@@ -14,12 +14,22 @@ from typing import Literal, Self
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 from torch import Tensor
 
 # Pillow's names; it knows more, some of which start other programs
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+LONGEST_SIDE = 65_535  # pixels; that of JPEG and GIF
+_TURNS = {  # EXIF orientation → what undoes it
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -117,6 +127,8 @@ def decode(
             raise TooManyPixelsError(
                 f"{width} × {height} pixels; the limit is {max_pixels:,} in all"
             )
+        if max(width, height) > LONGEST_SIDE:
+            raise ImageError(f"{width} × {height} pixels; a side may have {LONGEST_SIDE:,}")
         image.load()
         return _eight_bits(_upright(image))
     except (ImageError, MemoryError):
@@ -133,7 +145,9 @@ def decode(
 def _upright(image: Image.Image) -> Image.Image:
     """The picture turned as its EXIF orientation says, if that can be read."""
     with suppress(Exception):  # broken metadata doesn't break the picture
-        ImageOps.exif_transpose(image, in_place=True)
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        if turn is not None:
+            return image.transpose(turn)
     return image
 
 

@@ -13,7 +13,7 @@ from service.routes import health, models, pages, predict
 from service.settings import Settings
 from service.uploads import Receiver
 
-MAX_DECODERS = 4  # each may need 300 MB for an image of as many pixels as are allowed
+MAX_DECODERS = 4  # each may need half a gigabyte for an image of as many pixels as are allowed
 DESCRIPTION = """Classify images with small networks.
 
 Send images as `multipart/form-data`, the part `images` repeated, or one image as the body.

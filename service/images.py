@@ -12,6 +12,7 @@ from typing import cast
 from torch import Tensor
 
 from models.preprocessing import ImageError, InputSpec, TooManyPixelsError, decode
+from service import preflight
 from service.errors import (
     InvalidInputError,
     QueueFullError,
@@ -24,19 +25,19 @@ from service.schemas import ImageProblem
 from service.settings import Settings
 from service.uploads import Upload
 
-MAX_SCANS = 100  # each costs a pass over all pixels, however few bytes it has
-_SCAN = b"\xff\xda"  # begins each scan of a JPEG; usual progressive ones have about ten
 _UNDECLARED = ("", "application/octet-stream")  # what clients send that don't know the type
 
 
 class Decoder:
     """Decodes uploads on threads of its own, under the limits of the settings.
 
-    At most `max_queue_size` images may wait for the threads.
+    At most `max_queue_size` images may wait. A request has at most as many images before the
+    threads as there are threads, so that requests take turns, however large one is.
     """
 
     def __init__(self, settings: Settings, threads: int) -> None:
         self._settings = settings
+        self._threads = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._waiting = 0
 
@@ -56,14 +57,15 @@ class Decoder:
                 f"the limit of {settings.max_queue_size} (setting max_queue_size); "
                 "try again in a second"
             )
-        loop = asyncio.get_running_loop()
+        loop, turns = asyncio.get_running_loop(), asyncio.Semaphore(self._threads)
+
+        async def pixels(upload: Upload) -> Tensor:
+            async with turns:
+                return await loop.run_in_executor(self._executor, _pixels, upload, spec, settings)
+
         self._waiting += len(uploads)
         try:
-            pending = [
-                loop.run_in_executor(self._executor, _pixels, upload, spec, settings)
-                for upload in uploads
-            ]
-            outcomes = await asyncio.gather(*pending, return_exceptions=True)
+            outcomes = await asyncio.gather(*map(pixels, uploads), return_exceptions=True)
         finally:
             self._waiting -= len(uploads)
         faults = {i: o for i, o in enumerate(outcomes) if isinstance(o, BaseException)}
@@ -76,9 +78,8 @@ def _pixels(upload: Upload, spec: InputSpec, settings: Settings) -> Tensor:
     """Decode one upload; raises the `ServiceError` that it deserves."""
     encoded = upload.file.read()
     actual = _media_type(encoded, upload.media_type)
-    scans = encoded.count(_SCAN) if actual == "image/jpeg" else 0
-    if scans > MAX_SCANS:
-        raise InvalidInputError(f"a JPEG of {scans:,} scans; at most {MAX_SCANS} are taken")
+    if reason := preflight.refusal(encoded, actual):
+        raise InvalidInputError(reason)
     formats = (FORMATS[actual].pillow,)
     try:
         return spec.pixels(decode(encoded, formats=formats, max_pixels=settings.max_image_pixels))

@@ -53,6 +53,7 @@ def configure(level: str, style: str) -> None:
         )
     )
     logging.basicConfig(level=threshold, handlers=[handler], force=True)
+    logging.captureWarnings(True)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata that no network sees
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
-from starlette.datastructures import FormData, UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
@@ -44,7 +45,11 @@ class Upload:
 
 
 class Receiver:
-    """Receives the bodies of requests, each and all together under the limits of the settings."""
+    """Receives the bodies of requests, each and all together under the limits of the settings.
+
+    When all together hold too much, large ones are refused; small ones still pass, so that a few
+    clients that stall can't shut everybody out.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -61,7 +66,7 @@ class Receiver:
         def hold(size: int) -> None:
             nonlocal held
             held, self._held = held + size, self._held + size
-            if self._held > self._settings.max_held_bytes:
+            if self._held > self._settings.max_held_bytes and held > IN_MEMORY:
                 raise QueueFullError(
                     "the bodies of all requests together are larger than "
                     f"{self._settings.max_held_bytes:,} bytes (setting max_held_bytes); "
@@ -130,12 +135,21 @@ async def _parse(request: Request, limit: int) -> FormData:
         raise MalformedBodyError(message) from error
 
 
+def _boundary_only(headers: Headers) -> Headers:
+    """The Content-Type without what else it says: a charset would choose the codec for names."""
+    boundary = parse_options_header(headers["content-type"])[1].get(b"boundary")
+    if not boundary:
+        raise MultiPartException("Its Content-Type names no boundary.")
+    quoted = boundary.decode("latin-1").replace("\\", "\\\\").replace('"', '\\"')
+    return Headers({"content-type": f'multipart/form-data; boundary="{quoted}"'})
+
+
 class _WholeForm(MultiPartParser):
     """A multipart parser that refuses more parts than the limit, and a body without its end."""
 
     def __init__(self, request: Request, limit: int) -> None:
         self._limit, self._parts, self._ended = limit, 0, False
-        super().__init__(request.headers, self._whole(request.stream()))
+        super().__init__(_boundary_only(request.headers), self._whole(request.stream()))
 
     def on_part_begin(self) -> None:
         super().on_part_begin()
@@ -160,8 +174,9 @@ class _Bounded(Request):
         self._limit, self._received, self._hold = limit, 0, hold
         self._unbounded = request.receive
         super().__init__(request.scope, self._counted)
-        declared = request.headers.get("content-length", "")
-        self._check(int(declared) if declared.isdecimal() else 0)
+        declared = request.headers.get("content-length", "").lstrip("0")
+        digits = declared if declared.isdecimal() else "0"
+        self._check(int(digits) if len(digits) < 20 else limit + 1)
 
     async def _counted(self) -> Message:
         message = await self._unbounded()

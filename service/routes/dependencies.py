@@ -35,7 +35,9 @@ def authorize(request: Request, settings: Annotated[Settings, Depends(_settings)
         return
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     expected = settings.api_key.get_secret_value().encode()
-    if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), expected):
+    if scheme.lower() != "bearer" or not hmac.compare_digest(
+        key.strip().encode("latin-1"), expected
+    ):
         raise UnauthorizedError("send the header 'Authorization: Bearer KEY' (setting api_key)")
 
 

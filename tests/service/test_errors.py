@@ -67,6 +67,31 @@ def test_400_for_a_body_that_is_not_what_it_says(
     assert "multipart/form-data" in problem(answer, 400)["detail"]
 
 
+@pytest.mark.parametrize("charset", ["undefined", "idna", "unicode_escape", "utf-7", "\xff" * 9])
+def test_a_charset_chooses_no_codec(client: TestClient, charset: str) -> None:
+    name = b"\\ud800+2AA-"  # surrogates, to some codecs
+    head = b'--x\r\nContent-Disposition: form-data; name="images"; filename="' + name + b'"\r\n\r\n'
+    type = f"{MULTIPART}; charset={charset}".encode("latin-1")
+    for image, status in ((GOOD, 200), (GOOD[:60], 422)):
+        body = head + image + b"\r\n--x--\r\n"
+        answer = client.post(PREDICT, content=body, headers={b"Content-Type": type})
+        assert answer.status_code == status, answer.text
+
+
+def test_a_quoted_boundary(client: TestClient) -> None:
+    body = b'--a "b\\\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+    body += GOOD + b'\r\n--a "b\\--\r\n'
+    type = 'multipart/form-data; boundary="a \\"b\\\\"'
+    answer = client.post(PREDICT, content=body, headers={"Content-Type": type})
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("length", ["0" * 5000 + "1", "9" * 5000, "1" * 25])
+def test_a_length_of_very_many_digits(client: TestClient, length: str) -> None:
+    headers = {"Content-Type": "image/png", "Content-Length": length}
+    assert client.post(PREDICT, content=GOOD, headers=headers).status_code in (200, 413)
+
+
 class Test401:
     @pytest.fixture
     def locked(self, serve: Serve) -> TestClient:
@@ -89,6 +114,11 @@ class Test401:
         key = {"Authorization": "Bearer sesame"}
         assert locked.post(PREDICT, files=parts(GOOD), headers=key).status_code == 200
         assert locked.get("/v1/models", headers=key).status_code == 200
+
+    def test_not_with_the_key_beyond_ascii(self, serve: Serve) -> None:
+        client = serve(api_key="sésame")
+        headers = {b"Authorization": "Bearer sésame".encode()}
+        assert client.get("/v1/models", headers=headers).status_code == 200
 
     def test_not_for_health(self, locked: TestClient) -> None:
         assert locked.get("/health/ready").status_code == 200
@@ -288,16 +318,19 @@ def test_429_when_too_many_wait_to_be_decoded(
 
 
 def test_429_when_bodies_fill_the_room(serve: Serve) -> None:
-    client = serve(max_body_bytes=2000, max_held_bytes=2000)
+    client = serve(max_body_bytes=3_000_000, max_held_bytes=4_000_000)
     receiver = client.app.state.receiver  # type: ignore[attr-defined]
-    for _ in range(20):
-        assert client.post(PREDICT, files=parts(GOOD)).status_code == 200
+    large = parts(encode(picture(1, size=(800, 600))), encode(picture(2, size=(800, 600))))
+    for _ in range(3):
+        assert client.post(PREDICT, files=large).status_code == 200
     assert receiver._held == 0
-    receiver._held = 1900
-    answer = client.post(PREDICT, files=parts(GOOD))
-    assert "2,000 bytes (setting max_held_bytes)" in problem(answer, 429)["detail"]
+    receiver._held = 3_500_000  # as clients that stall would hold
+    answer = client.post(PREDICT, files=large)
+    assert "4,000,000 bytes (setting max_held_bytes)" in problem(answer, 429)["detail"]
     assert answer.headers["retry-after"] == "1"
-    assert receiver._held == 1900
+    assert receiver._held == 3_500_000
+    receiver._held = 4_000_000
+    assert client.post(PREDICT, files=parts(GOOD)).status_code == 200  # small ones still pass
 
 
 class Test500:

@@ -9,12 +9,13 @@ from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
 PROGRAM = """
-import logging, structlog
+import logging, structlog, warnings
 from service import telemetry
 telemetry.configure("info", "json")
 logging.getLogger("uvicorn.error").info("from a library")
 structlog.get_logger().info("own")
 structlog.get_logger().debug("hidden")
+warnings.warn("a warning")
 """
 
 
@@ -42,4 +43,6 @@ def test_each_request_has_its_line(client: TestClient) -> None:
 def test_logs_of_libraries_take_the_same_form() -> None:
     command = [sys.executable, "-c", PROGRAM]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
-    assert [json.loads(line)["event"] for line in lines] == ["from a library", "own"]
+    events = [json.loads(line)["event"] for line in lines]
+    assert events[:2] == ["from a library", "own"]
+    assert "a warning" in events[2]
