@@ -67,7 +67,7 @@ class Batcher(Generic[Item, Result]):
         self._closing = True
         self._changed.set()
         if self._task is not None:
-            await self._task
+            await asyncio.wait([self._task])
 
     async def submit(self, items: Sequence[Item]) -> list[Result]:
         """The results for the items, in their order.

@@ -180,6 +180,7 @@ async def test_a_run_that_is_cancelled_leaves_nobody_waiting() -> None:
     await settle()
     with pytest.raises(UnavailableError, match="doesn't run"):
         await batcher.submit([2])
+    await batcher.__aexit__()
 
 
 async def test_waiting_for_a_full_batch_counts_from_arrival() -> None:
