@@ -149,7 +149,8 @@ class _WholeForm(MultiPartParser):
 
     def __init__(self, request: Request, limit: int) -> None:
         self._limit, self._parts, self._ended = limit, 0, False
-        super().__init__(_boundary_only(request.headers), self._whole(request.stream()))
+        headers, stream = _boundary_only(request.headers), self._whole(request.stream())
+        super().__init__(headers, stream, max_files=limit, max_fields=limit)
 
     def on_part_begin(self) -> None:
         super().on_part_begin()

@@ -1,6 +1,7 @@
 """Every status of the API: what was wrong, what is allowed, which setting changes it."""
 
 import asyncio
+import errno
 import struct
 import threading
 import time
@@ -14,7 +15,9 @@ import httpx2 as httpx
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from PIL import Image
 
+from service import uploads
 from service.engine import Engine
 from service.repository import Repository
 from tests.networks import encode, picture
@@ -86,10 +89,12 @@ def test_a_quoted_boundary(client: TestClient) -> None:
     assert answer.status_code == 200, answer.text
 
 
-@pytest.mark.parametrize("length", ["0" * 5000 + "1", "9" * 5000, "1" * 25])
-def test_a_length_of_very_many_digits(client: TestClient, length: str) -> None:
+@pytest.mark.parametrize(
+    ("length", "status"), [("0" * 5000 + "1", 200), ("9" * 5000, 413), ("1" * 25, 413)]
+)
+def test_a_length_of_very_many_digits(client: TestClient, length: str, status: int) -> None:
     headers = {"Content-Type": "image/png", "Content-Length": length}
-    assert client.post(PREDICT, content=GOOD, headers=headers).status_code in (200, 413)
+    assert client.post(PREDICT, content=GOOD, headers=headers).status_code == status
 
 
 class Test401:
@@ -183,6 +188,10 @@ class Test413:
             "more than 3 images in a request (setting max_images)" in problem(answer, 413)["detail"]
         )
 
+    def test_not_for_as_many_as_are_allowed(self, serve: Serve) -> None:
+        client = serve(max_images=1200, max_queue_size=1200)
+        assert client.post(PREDICT, files=parts(*[GOOD] * 1100)).status_code == 200
+
     def test_pixels_before_decoding(self, serve: Serve) -> None:
         document = problem(serve(max_image_pixels=63).post(PREDICT, files=parts(GOOD)), 413)
         assert "8 × 8 pixels; the limit is 63 in all" in document["detail"]
@@ -256,6 +265,11 @@ class Test422:
             answer = client.post(PREDICT, content=body, headers={"Content-Type": "image/jpeg"})
             assert answer.status_code == status, answer.text
         assert "at most 100 are taken" in problem(answer, 422)["detail"]
+
+    def test_side_of_very_many_pixels(self, client: TestClient) -> None:
+        image = encode(Image.new("1", (65_536, 1)))
+        answer = client.post(PREDICT, files=parts(image))
+        assert "65536 × 1 pixels; a side may have 65,535" in problem(answer, 422)["detail"]
 
     def test_raw_body_of_another_type(self, client: TestClient) -> None:
         answer = client.post(PREDICT, content=GOOD, headers={"Content-Type": "image/gif"})
@@ -352,6 +366,16 @@ class Test500:
 
 
 class Test503:
+    def test_where_there_is_no_room_for_bodies(
+        self, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(uploads, "SpooledTemporaryFile", full)
+        answer = client.post(PREDICT, content=GOOD, headers={"Content-Type": "image/png"})
+        assert "No space left on device" in problem(answer, 503)["detail"]
+
     def test_while_loading(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
         async def forever(self: Repository, version: Any) -> None:
             await asyncio.sleep(3600)
