@@ -433,6 +433,22 @@ class TestLoad:
         with pytest.raises(CheckpointError, match="lies in the folder colors/7"):
             checkpoint.load(moved, CPU)
 
+    def test_a_card_that_is_a_pipe_is_not_waited_for(self, folder: Path) -> None:
+        (folder / "card.json").unlink()
+        os.mkfifo(folder / "card.json")
+        with pytest.raises(CheckpointError, match=r"card\.json is not a file"):
+            checkpoint.load(folder, CPU)
+
+    def test_too_little_memory_is_not_blamed_on_the_checkpoint(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def exhausted(*_: object) -> None:
+            raise torch.OutOfMemoryError("the device is full")
+
+        monkeypatch.setattr(Tiny, "forward", exhausted)
+        with pytest.raises(torch.OutOfMemoryError):
+            checkpoint.load(folder, CPU)
+
     def test_no_folder(self, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match="can't be read"):
             checkpoint.load(tmp_path / "colors" / "1", CPU)

@@ -57,5 +57,5 @@ def test_usual_files_pass(format: str) -> None:
 
 @pytest.mark.parametrize("media_type", ["image/jpeg", "image/gif", "image/bmp"])
 def test_any_bytes_are_looked_at(media_type: str) -> None:
-    for encoded in (b"", b"!", b"GIF89a", b"\xff\xd8\xff", b"GIF89a\0\0\0\0\xff\0\0" + b"!" * 2000):
-        preflight.refusal(encoded, media_type)
+    for encoded in (b"", b"!", b"GIF89a", b"\xff\xd8\xff", b"GIF89a\0\0\0\0\xff\0\0" + b"!" * 900):
+        assert preflight.refusal(encoded, media_type) is None

@@ -1,7 +1,9 @@
 """The repository of the service: what is there, in which state, and why."""
 
+import gc
 import hashlib
 import json
+import weakref
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 from fastapi.testclient import TestClient
 
 from models.checkpoint import Card
+from service.engine import Engine
 from tests.networks import LABELS, publish_tiny
 from tests.service.conftest import Serve
 
@@ -69,6 +72,22 @@ def test_weights_that_are_not_numbers_are_refused(serve: Serve, repository: Path
     [model] = serve().get("/v1/models").json()["models"]
     assert [version["state"] for version in model["versions"]] == ["ready", "failed"]
     assert "not a finite number" in model["versions"][1]["reason"]
+
+
+def test_a_version_that_fails_to_warm_gives_its_network_back(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks: list[weakref.ref[torch.nn.Module]] = []
+
+    async def exhausted(engine: Engine, max_batch_size: int) -> None:
+        networks.append(weakref.ref(engine._checkpoint.network))
+        raise torch.OutOfMemoryError("the device is full")
+
+    monkeypatch.setattr(Engine, "warm", exhausted)
+    [model] = serve().get("/v1/models").json()["models"]
+    assert [version["reason"] for version in model["versions"]] == ["the device is full"] * 2
+    gc.collect()
+    assert [network() for network in networks] == [None, None]
 
 
 @pytest.mark.parametrize("field", ["labels", "input", "weights_sha256"])
