@@ -1,8 +1,8 @@
 """Birds against planes: small convolutional networks for 3×32×32 pictures in [0, 1].
 
 Two convolutions, each followed by max-pooling and tanh, then two linear layers. Pooling comes
-before tanh: tanh is monotone, so the order changes no number, and a quarter of the evaluations is
-left. Parameter names are those of the networks' first description, so its checkpoints load
+before tanh: tanh is monotone, so the order changes nothing but rounding, and a quarter of the
+evaluations is left. Parameter names are those of the networks' first description, so its checkpoints load
 unchanged.
 """
 
