@@ -2,8 +2,8 @@
 
 Two convolutions, each followed by max-pooling and tanh, then two linear layers. Pooling comes
 before tanh: tanh is monotone, so the order changes nothing but rounding, and a quarter of the
-evaluations is left. Parameter names are those of the networks' first description, so its checkpoints load
-unchanged.
+evaluations is left. Parameter names are those of the networks' first description, so its
+checkpoints load unchanged.
 """
 
 from torch import Tensor, nn
