@@ -3,6 +3,6 @@
 Importing the package registers the built-in architectures and does nothing else.
 """
 
-from models import birdplane, lenet, mnist
+from models import alexnet, birdplane, lenet, mlp, mnist, resnet, xo
 
-__all__ = ["birdplane", "lenet", "mnist"]
+__all__ = ["alexnet", "birdplane", "lenet", "mlp", "mnist", "resnet", "xo"]

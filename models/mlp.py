@@ -1,0 +1,55 @@
+"""Multilayer perceptrons: a picture flattened to its pixels, then linear layers with ReLU.
+
+Parameter names are those of the `nn.Sequential` in which such networks are usually written
+(`0.weight`, `2.weight`, …), so that its checkpoints load unchanged.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from models.preprocessing import InputSpec
+from models.registry import register
+
+
+class MLP(nn.Sequential):
+    """Layers in a row; the hidden values after each ReLU can be captured by the layer's number.
+
+    `hidden` are the widths of the hidden layers; `batchnorm` normalises before each ReLU;
+    `dropout` drops values before each linear layer.
+    """
+
+    def __init__(
+        self,
+        pixels: int,
+        num_classes: int,
+        hidden: Sequence[int] = (1000,),
+        *,
+        batchnorm: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        layers: list[nn.Module] = []
+        for width_in, width in pairwise([pixels, *hidden]):
+            layers += [nn.Dropout(dropout)] if dropout else []
+            layers += [nn.Linear(width_in, width)]
+            layers += [nn.BatchNorm1d(width)] if batchnorm else []
+            layers += [nn.ReLU()]
+        layers += [nn.Dropout(dropout)] if dropout else []
+        layers += [nn.Linear(hidden[-1] if hidden else pixels, num_classes)]
+        super().__init__(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to logits (N, num_classes)."""
+        logits: Tensor = super().forward(x.flatten(1))
+        return logits
+
+
+@register("mlp", InputSpec(channels=1, height=28, width=28))
+def mlp(
+    num_classes: int = 10,
+    hidden: Sequence[int] = (1000,),
+    batchnorm: bool = False,
+    dropout: float = 0.0,
+) -> MLP:
+    return MLP(28 * 28, num_classes, hidden, batchnorm=batchnorm, dropout=dropout)
