@@ -34,8 +34,8 @@ def alexnet(num_classes: int = 10) -> nn.Sequential:
 
 @register("alexnet-small", INPUT)
 def alexnet_small(num_classes: int = 10) -> nn.Sequential:
-    """Three convolutions and two linear layers: a forty-fifth of AlexNet's arithmetic, and 0.7
-    million parameters."""
+    """Three convolutions and two linear layers: a fortieth of AlexNet's arithmetic, a seventieth
+    of its parameters."""
     return nn.Sequential(
         *(nn.Conv2d(1, 24, kernel_size=11, stride=4, padding=1), nn.ReLU()),  # (24, 54, 54)
         nn.MaxPool2d(3, stride=2),  # (24, 26, 26)

@@ -17,7 +17,8 @@ class MLP(nn.Sequential):
     """Layers in a row; the hidden values after each ReLU can be captured by the layer's number.
 
     `hidden` are the widths of the hidden layers; `batchnorm` normalises before each ReLU;
-    `dropout` drops values before each linear layer.
+    `dropout` drops values before each linear layer. Raises `ValueError` for a width or a
+    probability that can't be.
     """
 
     def __init__(
@@ -29,6 +30,8 @@ class MLP(nn.Sequential):
         batchnorm: bool = False,
         dropout: float = 0.0,
     ) -> None:
+        if any(width < 1 for width in hidden):
+            raise ValueError(f"hidden layers need a width of 1 or more, not {list(hidden)}")
         layers: list[nn.Module] = []
         for width_in, width in pairwise([pixels, *hidden]):
             layers += [nn.Dropout(dropout)] if dropout else []
@@ -41,8 +44,10 @@ class MLP(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to logits (N, num_classes)."""
-        logits: Tensor = super().forward(x.flatten(1))
-        return logits
+        x = x.flatten(1)
+        for layer in self:
+            x = layer(x)
+        return x
 
 
 @register("mlp", InputSpec(channels=1, height=28, width=28))

@@ -17,7 +17,8 @@ class XO(nn.Module):
     """3×3 convolutions without padding, each with ReLU and pooling, then three linear layers.
 
     `channels` are the feature maps of each convolution, `hidden` the two widths before the last
-    layer; without `pooling` the maps keep their size.
+    layer; without `pooling` the maps keep their size. Raises `ValueError` for a convolution
+    without feature maps.
     """
 
     def __init__(
@@ -29,7 +30,10 @@ class XO(nn.Module):
         pooling: bool = True,
     ) -> None:
         super().__init__()
-        side, before = INPUT.height, INPUT.channels
+        if min(channels) < 1:
+            raise ValueError(f"convolutions need 1 feature map or more, not {list(channels)}")
+        side = INPUT.height
+        before: int = INPUT.channels
         self._stages = len(channels)
         for number, after in enumerate(channels, start=1):
             self.add_module(f"conv{number}", nn.Conv2d(before, after, kernel_size=3))
