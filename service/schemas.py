@@ -73,6 +73,9 @@ class LayerInfo(Schema):
     type: str
     output_shape: list[int] = Field(description="for one image, without the batch")
     parameters: int
+    multiply_adds: int = Field(
+        description="for one image: of convolutions and matrix products, biases not counted"
+    )
 
 
 class ModelDetail(Schema):

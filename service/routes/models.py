@@ -50,6 +50,7 @@ async def get_model(
                 type=layer.type,
                 output_shape=list(layer.output_shape),
                 parameters=layer.parameters,
+                multiply_adds=layer.multiply_adds,
             )
             for layer in found.layers
         ],

@@ -112,19 +112,124 @@ def test_layers_come_in_the_order_of_the_forward_pass() -> None:
             return logits
 
     assert features.layers(Backwards().eval(), torch.zeros(5, 3)) == [
-        Layer("first", "Linear", output_shape=(4,), parameters=16),
-        Layer("last", "Linear", output_shape=(2,), parameters=8),
+        Layer("first", "Linear", output_shape=(4,), parameters=16, multiply_adds=12),
+        Layer("last", "Linear", output_shape=(2,), parameters=8, multiply_adds=8),
     ]
 
 
-def test_layers_tell_type_shape_and_parameters(network: Tiny, batch: Tensor) -> None:
+def test_layers_tell_type_shape_parameters_and_arithmetic(network: Tiny, batch: Tensor) -> None:
+    of_conv = 4 * 8 * 8 * 3 * 3 * 3
     assert features.layers(network, batch) == [
-        Layer("conv", "Conv2d", output_shape=(4, 8, 8), parameters=112),
-        Layer("relu", "ReLU", output_shape=(4, 8, 8), parameters=0),
-        Layer("pool", "AdaptiveAvgPool2d", output_shape=(4, 1, 1), parameters=0),
-        Layer("fc", "Linear", output_shape=(3,), parameters=15),
+        Layer("conv", "Conv2d", output_shape=(4, 8, 8), parameters=112, multiply_adds=of_conv),
+        Layer("relu", "ReLU", output_shape=(4, 8, 8), parameters=0, multiply_adds=0),
+        Layer("pool", "AdaptiveAvgPool2d", output_shape=(4, 1, 1), parameters=0, multiply_adds=0),
+        Layer("fc", "Linear", output_shape=(3,), parameters=15, multiply_adds=4 * 3),
     ]
     assert hooks(network) == 0
+
+
+def test_a_layer_that_is_called_twice_computes_twice() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.fc(self.fc(x))
+            return logits
+
+    [fc] = features.layers(Twice().eval(), torch.zeros(5, 3))
+    assert (fc.parameters, fc.multiply_adds) == (12, 18)
+
+
+class Attentive(nn.Module):
+    """Attention calls none of its parts, and answers with a pair."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, num_heads=2, batch_first=True)
+        self.fc = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, _weights = self.attention(x, x, x)
+        logits: Tensor = self.fc(x.mean(1))
+        return logits
+
+
+def test_attention_is_one_layer() -> None:
+    projections, products = 4 * 8 * 8 * 5, 2 * 5 * 5 * 8
+    assert features.layers(Attentive().eval(), torch.zeros(3, 5, 8)) == [
+        Layer(
+            "attention",
+            "MultiheadAttention",
+            output_shape=(5, 8),
+            parameters=4 * (8 * 8 + 8),
+            multiply_adds=projections + products,
+        ),
+        Layer("fc", "Linear", output_shape=(2,), parameters=18, multiply_adds=16),
+    ]
+
+
+def test_of_several_outputs_the_first_is_captured() -> None:
+    network, x = Attentive().eval(), torch.rand(3, 5, 8)
+    with features.capture(network, ["attention"]) as activations:
+        network(x)
+    assert torch.equal(activations["attention"], network.attention(x, x, x)[0])
+
+
+def test_modules_that_give_no_tensor_are_no_layers() -> None:
+    class Named(nn.Module):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"x": x}
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.named = Named()
+            self.fc = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.fc(self.named(x)["x"])
+            return logits
+
+    layers = features.layers(Network().eval(), torch.zeros(1, 3))
+    assert [layer.name for layer in layers] == ["fc"]
+
+
+def test_no_hook_stays_where_layers_can_not_be_told(network: Tiny) -> None:
+    with pytest.raises(RuntimeError, match="channels"):
+        features.layers(network, torch.zeros(1, 2, 8, 8))
+    assert hooks(network) == 0
+    assert not any(module._forward_pre_hooks for module in network.modules())
+
+
+def test_arithmetic_of_lenet_by_hand() -> None:
+    layers = features.layers(
+        registry.architecture("lenet").build(10).eval(), torch.zeros(1, 1, 28, 28)
+    )
+    assert {layer.name: layer.multiply_adds for layer in layers if layer.parameters} == {
+        "conv1": 28 * 28 * 6 * 5 * 5,
+        "conv2": 10 * 10 * 16 * 6 * 5 * 5,
+        "fc1": 16 * 5 * 5 * 120,
+        "fc2": 120 * 84,
+        "fc3": 84 * 10,
+    }
+
+
+def test_arithmetic_of_alexnet_by_hand() -> None:
+    layers = features.layers(
+        registry.architecture("alexnet").build(10).eval(), torch.zeros(1, 1, 224, 224)
+    )
+    assert [layer.multiply_adds for layer in layers if layer.parameters] == [
+        54 * 54 * 96 * 11 * 11,
+        26 * 26 * 256 * 96 * 5 * 5,
+        12 * 12 * 384 * 256 * 3 * 3,
+        12 * 12 * 384 * 384 * 3 * 3,
+        12 * 12 * 256 * 384 * 3 * 3,
+        6400 * 4096,
+        4096 * 4096,
+        4096 * 10,
+    ]
 
 
 def test_layers_that_do_nothing_in_evaluation_are_left_out() -> None:

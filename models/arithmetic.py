@@ -1,0 +1,71 @@
+"""How much a network computes: the operators of a forward pass → multiply-adds.
+
+Counted are convolutions, linear layers, matrix products and attention, by torch's own formulas
+(`torch.utils.flop_counter`). Additions of biases, normalisation, activations and pooling count as
+nothing, as is the custom (fvcore, ptflops).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+
+class MultiplyAdds(TorchDispatchMode):
+    """Counts in `total` what the thread computes inside the `with` block.
+
+    torch's FlopCounterMode has the same formulas, but hooks every module of the process: also those
+    that serve requests in other threads.
+    """
+
+    def __init__(self) -> None:  # torch sets up the rest on entering
+        self.total = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Otherwise torch imports its compiler at the first operator, which takes seconds."""
+        return False
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        formula = _FLOPS.get(func.overloadpacket)
+        if formula is None:
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **kwargs)
+        if formula is not None:
+            self.total += formula(*args, **kwargs, out_val=result) // 2
+        return result
+
+
+def _self_attention(
+    query: Tensor, key: Tensor, value: Tensor, width: int, *_: Any, **__: Any
+) -> int:
+    """Operations of attention fused into one operator, for a query (N, L, E) that is its own key.
+
+    Four projections of E × E, and two products of (L, E) with (E, L) and (L, L) with (L, E).
+    """
+    count, length, _width = query.shape
+    return 2 * count * length * width * (4 * width + 2 * length)
+
+
+_aten = torch.ops.aten
+_FLOPS: dict[Any, Callable[..., int]] = {
+    **flop_registry,
+    # what evaluation on a CPU calls, and torch's table lacks
+    _aten._scaled_dot_product_flash_attention_for_cpu: flop_registry[
+        _aten._scaled_dot_product_flash_attention
+    ],
+    _aten._native_multi_head_attention: _self_attention,
+}

@@ -1,0 +1,272 @@
+"""`profile`: an architecture or a checkpoint → what each layer costs, as a table and as JSON."""
+
+import inspect
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+from pydantic import JsonValue
+from rich import box
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+from torch import Tensor, nn
+
+from models import checkpoint, devices, registry
+from models.preprocessing import InputSpec
+from models.registry import TORCHVISION_PREFIX, Architecture
+from training import files, profiling
+from training.commands import options
+from training.profiling import Cost, LayerCost, TrainingMemory
+
+_IMAGENET_CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Tell where the parameters, memory, arithmetic and time of a network go, layer by layer.
+
+    Multiply-adds are those of convolutions, linear layers and attention, without biases.
+    Activations are the memory of one picture's outputs. Time is that of the forward pass. What
+    belongs to no layer, such as operations between them, is told as elsewhere.
+    """
+
+    target: Annotated[str, tyro.conf.Positional]
+    """A network by its name in models/registry.py, or torchvision/<name>; otherwise a model in the
+    repository."""
+    checkpoint: bool = False
+    """Take the model in the repository, also where an architecture has its name."""
+    version: int | None = None
+    """The model's version, by default the highest; implies --checkpoint."""
+    num_classes: int | None = None
+    """Of an architecture; by default its own, for torchvision's the 1,000 of ImageNet."""
+    arguments: tuple[str, ...] = ()
+    """Of an architecture, each NAME=JSON: hidden=[1000,1000] batchnorm=true"""
+    batch_size: int = 1
+    """Pictures in the batch that is timed, and in the training step that is estimated."""
+    passes: int = 10
+    """Forward passes, of which the median time is taken."""
+    seed: int = 0
+    """Decides the weights of an architecture, and the pictures, which are noise."""
+    json: Path | None = None
+    """A file for the figures."""
+    repository: Path = field(default_factory=options.repository)
+    """The model repository (or set FANLIGHT_REPOSITORY)."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:n."""
+
+    def __call__(self, console: Console) -> None:
+        for name in ("num_classes", "batch_size", "passes"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        device = devices.resolve(self.device)
+        subject = self._subject(device)
+        generator = torch.Generator().manual_seed(self.seed)
+        shape = (self.batch_size, *subject.input.shape)
+        pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        batch = subject.input.normalize(pixels.to(device))
+        measured = profiling.profile(subject.network, batch, self.passes)
+        memory = _training_memory(subject.network, batch)
+
+        threads = torch.get_num_threads()
+        console.print(
+            f"{subject}: input {_shape(subject.input.shape)}, {subject.num_classes} classes; "
+            f"batch of {self.batch_size} on {device}"
+            + (f" with {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else "")
+        )
+        table = _table(measured)
+        table.width = console.measure(table, options=console.options.update(width=1000)).maximum
+        console.print(table)  # as wide as it is: half a figure is none
+        for line in _summary(measured, memory, self.batch_size):
+            console.print(line)
+        if self.json is not None:
+            content = {
+                "name": subject.name,
+                "version": subject.version,
+                "architecture": subject.architecture,
+                "arguments": subject.arguments,
+                "num_classes": subject.num_classes,
+                "input": subject.input.model_dump(mode="json"),
+                "batch_size": self.batch_size,
+                "passes": self.passes,
+                "seed": self.seed,
+                "device": str(device),
+                "threads": threads,
+                "torch": torch.__version__,
+                "layers": [_flat(row) for row in measured.layers],
+                "elsewhere": asdict(measured.elsewhere),
+                "total": asdict(measured.total),
+                "training": asdict(memory) if isinstance(memory, TrainingMemory) else None,
+            }
+            files.write(self.json, json.dumps(content, indent=2).encode() + b"\n")
+
+    def _subject(self, device: torch.device) -> "_Subject":
+        architectures, models = registry.names(), checkpoint.names(self.repository)
+        published = self.checkpoint or self.version is not None
+        if not published and self.target.startswith(TORCHVISION_PREFIX):
+            return self._architecture(device)
+        if not published and self.target in architectures:
+            return self._architecture(device)
+        if not published and self.target not in models:
+            raise ValueError(
+                f"{self.target!r} is neither an architecture ({', '.join(architectures)}, "
+                f"{TORCHVISION_PREFIX}<name>) nor a model in the repository {self.repository} "
+                f"({', '.join(models) or 'which has none'})"
+            )
+        return self._model(device)
+
+    def _architecture(self, device: torch.device) -> "_Subject":
+        architecture = registry.architecture(self.target)
+        arguments = options.arguments(self.arguments)
+        num_classes = self.num_classes or _own_classes(architecture)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            network = architecture.build(num_classes, **arguments)
+        network.to(device).eval()
+        return _Subject(
+            name=self.target,
+            version=None,
+            architecture=self.target,
+            arguments=arguments,
+            num_classes=num_classes,
+            input=architecture.input,
+            network=network,
+        )
+
+    def _model(self, device: torch.device) -> "_Subject":
+        if self.arguments or self.num_classes is not None:
+            raise ValueError("--arguments and --num-classes are told by a model's checkpoint")
+        folder = checkpoint.find(self.repository, self.target, self.version)
+        loaded = checkpoint.load(folder, device)
+        card = loaded.card
+        return _Subject(
+            name=card.name,
+            version=card.version,
+            architecture=card.architecture,
+            arguments=card.arguments,
+            num_classes=len(card.labels),
+            input=card.input,
+            network=loaded.network,
+        )
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is profiled: a network in evaluation mode on its device."""
+
+    name: str
+    version: int | None
+    """None of an architecture."""
+    architecture: str
+    arguments: dict[str, JsonValue]
+    num_classes: int
+    input: InputSpec
+    network: nn.Module
+
+    def __str__(self) -> str:
+        if self.version is None:
+            return f"architecture {self.name}"
+        return f"model {self.name}/{self.version}, architecture {self.architecture}"
+
+
+def _own_classes(architecture: Architecture) -> int:
+    default = inspect.signature(architecture.factory).parameters["num_classes"].default
+    return default if isinstance(default, int) else _IMAGENET_CLASSES
+
+
+def _training_memory(network: nn.Module, batch: Tensor) -> TrainingMemory | str:
+    """The estimate, or why there is none."""
+    try:
+        return profiling.training_memory(network, batch)
+    except Exception as error:  # whatever a network raises that can't be trained on such a batch
+        return " ".join(str(error).split())
+
+
+def _flat(row: LayerCost) -> dict[str, Any]:
+    layer = asdict(row)
+    cost: dict[str, Any] = layer.pop("cost")
+    return layer | cost
+
+
+def _table(measured: profiling.Profile) -> Table:
+    total = measured.total
+    table = Table("layer", "type", "output", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for title in ("parameters", "%", "weights", "multiply-adds", "%", "activations", "%", "ms"):
+        table.add_column(title, justify="right")
+    table.add_column("%", justify="right")
+    for row in measured.layers:
+        table.add_row(row.name, row.type, _shape(row.output_shape), *_cells(row.cost, total))
+    table.add_row("elsewhere", "", "", *_cells(measured.elsewhere, total), end_section=True)
+    table.add_row("total", "", "", *_cells(total, total))
+    return table
+
+
+def _cells(cost: Cost, total: Cost) -> list[str]:
+    """Empty where there is nothing."""
+    return [
+        f"{cost.parameters:,}" if cost.parameters else "",
+        _percent(cost.parameters, total.parameters),
+        decimal(cost.weight_bytes) if cost.weight_bytes else "",
+        f"{cost.multiply_adds:,}" if cost.multiply_adds else "",
+        _percent(cost.multiply_adds, total.multiply_adds),
+        decimal(cost.activation_bytes) if cost.activation_bytes else "",
+        _percent(cost.activation_bytes, total.activation_bytes),
+        f"{cost.milliseconds:.2f}",
+        _percent(cost.milliseconds, total.milliseconds),
+    ]
+
+
+def _summary(
+    measured: profiling.Profile, memory: TrainingMemory | str, batch_size: int
+) -> list[str]:
+    """Where the four go, and what a training step would take."""
+    sentences = [
+        f"parameters: {_whereabouts(measured, lambda cost: cost.parameters)}",
+        f"multiply-adds: {_whereabouts(measured, lambda cost: cost.multiply_adds)}",
+        f"activations: {_whereabouts(measured, lambda cost: cost.activation_bytes)}",
+        f"time: {_whereabouts(measured, lambda cost: cost.milliseconds)}",
+    ]
+    step = f"a training step with a batch of {batch_size}"
+    if isinstance(memory, str):
+        return [*sentences, f"{step} can't be estimated: {memory}"]
+    return [
+        *sentences,
+        f"{step} takes, as an estimate: weights {decimal(memory.weights)}, gradients "
+        f"{decimal(memory.gradients)}, activations for the backward pass "
+        f"{decimal(memory.activations)};",
+        f"with plain SGD {decimal(memory.with_sgd)} in all, with momentum "
+        f"{decimal(memory.with_momentum)}, with Adam {decimal(memory.with_adam)}",
+    ]
+
+
+def _whereabouts(measured: profiling.Profile, of: Callable[[Cost], float]) -> str:
+    """The types of layer that take most, and the layer that does."""
+    total = of(measured.total)
+    if not total:
+        return "none"
+    places = defaultdict[str, float](float, {"elsewhere": of(measured.elsewhere)})
+    for row in measured.layers:
+        places[f"in {row.type}"] += of(row.cost)
+    shares = [
+        f"{_percent(value, total)} {name}"
+        for name, value in sorted(places.items(), key=lambda item: -item[1])[:3]
+        if value >= total / 100
+    ]
+    most = max(measured.layers, key=lambda row: of(row.cost))
+    share = _percent(of(most.cost), total)
+    return f"{', '.join(shares)}; layer {most.name} ({most.type}) alone has {share}"
+
+
+def _percent(value: float, total: float) -> str:
+    if not value:
+        return ""
+    return f"{value / total:.0%}" if value >= total / 200 else "<1%"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
