@@ -3,6 +3,6 @@
 Importing the package registers the built-in architectures and does nothing else.
 """
 
-from models import alexnet, birdplane, lenet, mlp, mnist, resnet, xo
+from models import alexnet, birdplane, convnet, lenet, mlp, mnist, resnet, xo
 
-__all__ = ["alexnet", "birdplane", "lenet", "mlp", "mnist", "resnet", "xo"]
+__all__ = ["alexnet", "birdplane", "convnet", "lenet", "mlp", "mnist", "resnet", "xo"]

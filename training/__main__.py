@@ -11,7 +11,7 @@ from models.checkpoint import CheckpointError
 from models.devices import DeviceError
 from models.registry import ArchitectureError
 from training.commands.evaluate import Evaluate
-from training.commands.fit import Fit
+from training.commands.fit import Fit, listing, own_pictures
 from training.commands.import_weights import Import
 from training.commands.profile import Profile
 from training.datasets import DatasetError
@@ -26,6 +26,14 @@ Command = (
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns 0, or 1 after an error that the user can mend, or 130 after an interrupt."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments == ["fit", "--list"]:
+        Console().print(listing())
+        return 0
+    try:
+        arguments = own_pictures(arguments)
+    except ValueError as error:
+        return _fail(error)
     command: Fit | Evaluate | Import | Profile = tyro.cli(
         Command,
         args=arguments,
@@ -41,14 +49,18 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         command(_console())
     except _MENDABLE as error:
-        _console(stderr=True).print(f"error: {error}")
-        return 1
+        return _fail(error)
     except KeyboardInterrupt:
         return 130
     return 0
 
 
 _MENDABLE = (ArchitectureError, CheckpointError, DatasetError, DeviceError, OSError, ValueError)
+
+
+def _fail(error: Exception) -> int:
+    _console(stderr=True).print(f"error: {error}")
+    return 1
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -1,8 +1,8 @@
 """Data sets in memory: files → uint8 pixels (N, C, H, W), targets (N,) and labels.
 
-A data set is an image folder, `<root>/<name>/{train,test}/<class>/…` or a folder by its path, or
-one that torchvision downloads to the root unless it is there. Every picture goes through
-`InputSpec.pixels`, as it does in the service.
+A data set is an image folder (`training/folders.py`) by its path or its name under the root, one
+that torchvision downloads to the root unless it is there, or one that is drawn. Several joined by +
+are one. Every picture goes through `InputSpec.pixels`, as it does in the service.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,14 @@ from rich.markup import escape
 from rich.progress import track
 from torch import Tensor
 
-from models.preprocessing import FORMATS, ImageError, InputSpec, decode
+from models.preprocessing import ImageError, InputSpec, decode
 from models.vision import torchvision
+from training import drawing, folders
+from training.folders import Split
 
-Split = Literal["train", "test"]
+
+JOIN = "+"
+Kind = Literal["original", "by-hand"]
 
 
 class DatasetError(ValueError):
@@ -28,17 +32,25 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True)
 class ImageSet:
-    """`images` uint8 (N, C, H, W), `targets` int64 (N,) in the order of `labels`."""
+    """`images` uint8 (N, C, H, W), `targets` int64 (N,) in the order of `labels`.
+
+    `broken` tells the files that could not be read, and why.
+    """
 
     images: Tensor
     targets: Tensor
     labels: tuple[str, ...]
+    broken: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def to(self, device: torch.device) -> Self:
         return replace(self, images=self.images.to(device), targets=self.targets.to(device))
+
+    def mirrored(self) -> Self:
+        """The same pictures, left for right."""
+        return replace(self, images=self.images.flip(-1))
 
     def subset(self, indices: Tensor) -> Self:
         return replace(self, images=self.images[indices], targets=self.targets[indices])
@@ -68,21 +80,41 @@ class ImageSet:
         return replace(self, targets=order[self.targets], labels=labels)
 
 
-def load(name: str, split: Split, root: Path, spec: InputSpec) -> ImageSet:
+def load(name: str, split: Split, root: Path, spec: InputSpec, seed: int = 0) -> ImageSet:
     """Read one split of a data set, scaled to the network's input.
 
-    Raises `DatasetError` if it is neither a folder nor can be downloaded.
+    `seed` decides the split of folders that have none. Raises `DatasetError` if the data set is
+    neither there nor can be downloaded, or has a class without pictures.
     """
-    folder = next((f for f in (root / name, Path(name)) if (f / split).is_dir()), None)
+    sets = [_load(part, split, root, spec, seed) for part in parts(name)]
+    if len(sets) == 1:
+        return sets[0]
+    labels = sets[0].labels
+    sets = [each.relabel(labels) for each in sets]
+    return ImageSet(
+        torch.cat([each.images for each in sets]),
+        torch.cat([each.targets for each in sets]),
+        labels,
+        tuple(line for each in sets for line in each.broken),
+    )
+
+
+def parts(name: str) -> list[str]:
+    """The names of the data sets that are joined in one name."""
+    return [part.strip() for part in name.split(JOIN)]
+
+
+def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> ImageSet:
+    folder = next((f for f in (root / name, Path(name)) if folders.is_data_set(f)), None)
     if folder is not None:
-        return _image_folder(folder / split, spec)
-    if name not in _TORCHVISION:
+        return _image_folder(folder, split, spec, seed)
+    if name not in _MADE:
         raise DatasetError(
-            f"no data set {name!r}: there is no folder {root / name / split}, and torchvision is "
-            f"asked for {', '.join(_TORCHVISION)} only; see --data-root"
+            f"no data set {name!r}: there is no folder {root / name} with one folder a class in it "
+            f"or in its train, and by name there are {', '.join(_MADE)}; see --data-root"
         )
     try:
-        return _TORCHVISION[name](split == "train", root, spec)
+        return _MADE[name](split == "train", root, spec)
     except (OSError, RuntimeError) as error:
         raise DatasetError(
             f"{name} is not under {root} and could not be downloaded ({error}); "
@@ -90,32 +122,25 @@ def load(name: str, split: Split, root: Path, spec: InputSpec) -> ImageSet:
         ) from error
 
 
-def _image_folder(folder: Path, spec: InputSpec) -> ImageSet:
-    labels = tuple(sorted(f.name for f in folder.iterdir() if f.is_dir() and f.name[0] != "."))
-    if not labels:
-        raise DatasetError(f"{folder} has no folders of pictures, one a class")
-    suffixes = {s for s, format in Image.registered_extensions().items() if format in FORMATS}
-    files = [
-        (path, target)
-        for target, label in enumerate(labels)
-        for path in sorted((folder / label).rglob("*"))
-        if path.suffix.lower() in suffixes
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    images, broken = [], []
-    description = f"reading {escape(str(folder))}"
-    for path, _ in track(files, description, transient=True, disable=len(files) < 1000):
+def _image_folder(folder: Path, split: Split, spec: InputSpec, seed: int) -> ImageSet:
+    listed = folders.files(folder, split, seed)
+    images, targets, broken = [], [], []
+    pairs = list(zip(listed.paths, listed.targets, strict=True))
+    description = f"reading {escape(str(folder))} ({split})"
+    for path, target in track(pairs, description, transient=True, disable=len(pairs) < 1000):
         try:
             images.append(spec.pixels(decode(path.read_bytes())))
+            targets.append(target)
         except ImageError as error:
             broken.append(f"{path}: {error}")
-    if broken:
-        raise DatasetError("pictures that can't be read:\n  " + "\n  ".join(broken))
-    if not images:
-        raise DatasetError(f"{folder} has no pictures")
-    targets = torch.tensor([target for _, target in files])
-    return ImageSet(torch.stack(images), targets, labels)
+    empty = [label for i, label in enumerate(listed.labels) if i not in set(targets)]
+    if not images or (empty and split == "train"):
+        unread = f"; {len(broken)} files could not be read" if broken else ""
+        raise DatasetError(
+            f"{folder} has no pictures ({split}) of {', '.join(empty)}{unread}: add some, or remove "
+            "the folder"
+        )
+    return ImageSet(torch.stack(images), torch.tensor(targets), listed.labels, tuple(broken))
 
 
 def _scaled(pictures: Any, spec: InputSpec) -> Tensor:
@@ -147,8 +172,26 @@ def _birds_vs_planes(train: bool, root: Path, spec: InputSpec) -> ImageSet:
     return ImageSet(_scaled(data.data[chosen.numpy()], spec), targets, labels)
 
 
-_TORCHVISION: dict[str, Callable[[bool, Path, InputSpec], ImageSet]] = {
+def _drawn(kind: Kind) -> Callable[[bool, Path, InputSpec], ImageSet]:
+    """Crosses and circles, as many as in the set that the networks were first described with."""
+
+    def draw(train: bool, _root: Path, spec: InputSpec) -> ImageSet:
+        images, targets = drawing.draw(kind, *(_DRAWN_TRAIN if train else _DRAWN_TEST)[kind])
+        pixels = torch.stack([spec.pixels(image) for image in images])
+        return ImageSet(pixels, torch.tensor(targets), drawing.LABELS)
+
+    return draw
+
+
+# kind → how many pictures, and the seed that draws them
+_DRAWN_TRAIN: dict[Kind, tuple[int, int]] = {"original": (1700, 1), "by-hand": (10_000, 1)}
+_DRAWN_TEST: dict[Kind, tuple[int, int]] = {"original": (300, 2), "by-hand": (2000, 2)}
+
+# what is downloaded or drawn unless a folder of the name is there
+_MADE: dict[str, Callable[[bool, Path, InputSpec], ImageSet]] = {
     "birds-vs-planes": _birds_vs_planes,
     "fashion-mnist": _fashion_mnist,
     "mnist": _mnist,
+    "xo": _drawn("original"),
+    "xo-by-hand": _drawn("by-hand"),
 }

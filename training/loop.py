@@ -5,20 +5,24 @@ and augmented there. Losses are summed on the device, so that no step waits to r
 """
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models import registry
 from models.preprocessing import InputSpec
-from training import augmentation
+from training import augmentation, initialisation, optimization, pretrained
 from training.datasets import ImageSet
 from training.recipes import Recipe
 
 EVALUATION_BATCH = 500
+WHITENING_PICTURES = 5000  # whose patches decide the filters of the initialisation whitening
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,15 @@ class Metrics:
 class Epoch:
     """One row of the history; `number` counts from 1.
 
-    `train` is the mean over the epoch's steps, while the weights change and dropout drops.
+    `train` is the mean over the epoch's steps, while the weights change and dropout drops. Its loss
+    is the cross-entropy alone, without smoothing, class weights or penalty. `learning_rate` is that
+    of the epoch's first step.
     """
 
     number: int
     train: Metrics
     validation: Metrics | None
+    learning_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,20 +57,33 @@ class Fitted:
     selected: Epoch
 
 
+@dataclass(frozen=True)
+class Hooks:
+    """Who hears of a training while it runs.
+
+    `on_batch` hears the pictures of each step and `on_epoch` each finished epoch; `on_state` gets
+    what `fit` takes to go on after that epoch.
+    """
+
+    on_batch: Callable[[int], None] = lambda count: None
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None
+    on_state: Callable[[dict[str, Any]], None] | None = None
+
+
 def fit(
     recipe: Recipe,
     train: ImageSet,
     spec: InputSpec,
     device: torch.device,
-    on_batch: Callable[[int], None] = lambda count: None,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    hooks: Hooks = Hooks(),  # noqa: B008 (frozen)
+    state: dict[str, Any] | None = None,
 ) -> Fitted:
     """Train the recipe's network and select an epoch by the pictures held out of `train`.
 
-    The selected epoch has the highest validation accuracy, and of equals the lowest loss.
-    `on_batch` hears the pictures of each step, `on_epoch` each finished epoch. torch's global
-    generator is seeded inside and restored afterwards. Raises `ValueError` if no picture is left to
-    train on.
+    The selected epoch has the highest validation accuracy, and of equals the lowest loss. With a
+    `state` of an earlier call by the same recipe, it goes on behind that epoch, to the same result.
+    torch's global generator is seeded inside and restored afterwards. Raises `ValueError` if no
+    picture is left to train on.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
@@ -72,67 +92,142 @@ def fit(
         if not len(train):
             raise ValueError("every picture is held out: lower validation_fraction")
         train, validation = train.to(device), validation.to(device)
-        network = build_network(recipe, len(train.labels), device)
-        optimizer = build_optimizer(recipe, network)
-
-        history: list[Epoch] = []
-        selected, weights = None, None
-        for number in range(1, recipe.epochs + 1):
-            network.train()
-            trained = train_one_epoch(network, train, spec, recipe, optimizer, generator, on_batch)
+        training = Training(recipe, train, spec, device, generator)
+        if state is not None:
+            training.load_state_dict(state)
+        for number in range(len(training.history) + 1, recipe.epochs_to_run + 1):
+            rate = training.optimizer.param_groups[0]["lr"]
+            trained = train_one_epoch(training, train, spec, hooks.on_batch)
+            network = training.kept_network()
             checked = evaluate(network, validation, spec) if len(validation) else None
-            epoch = Epoch(number, trained, checked)
-            history.append(epoch)
-            if selected is None or _rank(epoch) >= _rank(selected):
-                selected, weights = epoch, copy.deepcopy(network.state_dict())
-            on_epoch(epoch)
+            training.finish(Epoch(number, trained, checked, rate))
+            if hooks.on_state is not None:
+                hooks.on_state(training.state_dict())
+            hooks.on_epoch(training.history[-1])
+    return training.fitted()
 
-    assert selected is not None  # noqa: S101 (a recipe has at least one epoch)
-    assert weights is not None  # noqa: S101
-    network.load_state_dict(weights)
-    return Fitted(network.eval(), history, selected)
+
+class Training:
+    """All that changes from step to step: weights, optimizer, schedule, generators, history."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: ImageSet,
+        spec: InputSpec,
+        device: torch.device,
+        generator: torch.Generator,
+    ) -> None:
+        self.recipe, self.generator, self._device = recipe, generator, device
+        self.network = build_network(recipe, len(train.labels), device)
+        if recipe.initialisation == "whitening":
+            initialisation.whiten(self.network, spec.normalize(train.images[:WHITENING_PICTURES]))
+        self.loss = optimization.loss_function(recipe, train)
+        self.optimizer = optimization.build_optimizer(recipe, self.network)
+        steps = recipe.epochs_to_run * math.ceil(len(train) / recipe.batch_size)
+        self.schedule = optimization.Schedule(recipe, self.optimizer, steps)
+        self.average = None
+        if recipe.averaging:
+            update = get_ema_multi_avg_fn(recipe.averaging)
+            self.average = AveragedModel(self.network, multi_avg_fn=update, use_buffers=True)
+        self.history: list[Epoch] = []
+        self._selected: Epoch | None = None
+        self._weights: dict[str, Tensor] = {}
+
+    def kept_network(self) -> nn.Module:
+        """The network whose weights count: the moving average's if there is one."""
+        return self.network if self.average is None else self.average.module
+
+    def finish(self, epoch: Epoch) -> None:
+        """Note the epoch, and keep its weights if none was better before."""
+        self.schedule.after_epoch(epoch.validation.loss if epoch.validation else None)
+        self.history.append(epoch)
+        last = self.recipe.selection == "last"
+        if self._selected is None or last or _rank(epoch) >= _rank(self._selected):
+            self._selected = epoch
+            self._weights = copy.deepcopy(self.kept_network().state_dict())
+
+    def fitted(self) -> Fitted:
+        assert self._selected is not None  # noqa: S101 (a recipe has at least one epoch)
+        network = self.kept_network()
+        network.load_state_dict(self._weights)
+        return Fitted(network.eval(), self.history, self._selected)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and strings only, so that `weights_only=True` reads it back."""
+        assert self._selected is not None  # noqa: S101 (asked for after an epoch)
+        cuda = self._device.type == "cuda"
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else {},
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "generator": self.generator.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(self._device) if cuda else None,
+            "history": [asdict(epoch) for epoch in self.history],
+            "selected": self._selected.number,
+            "weights": self._weights,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.generator.set_state(state["generator"].cpu())
+        torch.set_rng_state(state["torch"].cpu())
+        if state["cuda"] is not None:
+            torch.cuda.set_rng_state(state["cuda"].cpu(), self._device)
+        self.history = [epoch_from(row) for row in state["history"]]
+        self._selected = self.history[state["selected"] - 1]
+        self._weights = state["weights"]
 
 
 def build_network(recipe: Recipe, num_classes: int, device: torch.device) -> nn.Module:
-    """The recipe's network on the device, freshly initialised from torch's global generator.
+    """The recipe's network on the device, initialised from torch's global generator.
 
     It is laid out channels_last, in which convolutions are quicker, also on a CPU.
     """
-    network = registry.architecture(recipe.architecture).build(num_classes).to(device)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
-def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimizer for all parameters of the network."""
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
-    return torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, fused=True)
+    architecture = registry.architecture(recipe.architecture)
+    network = architecture.build(num_classes, **recipe.arguments)
+    if recipe.initialisation == "xavier":
+        initialisation.xavier(network)
+    if recipe.pretrained:
+        pretrained.start_from(network, recipe.architecture, recipe.pretrained)
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def train_one_epoch(
-    network: nn.Module,
+    training: Training,
     train: ImageSet,
     spec: InputSpec,
-    recipe: Recipe,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
     on_batch: Callable[[int], None] = lambda count: None,
 ) -> Metrics:
     """One pass over all pictures in random order, the last, smaller batch included."""
+    recipe, network, optimizer = training.recipe, training.network, training.optimizer
     device = train.targets.device
     loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device)
-    order = torch.randperm(len(train), generator=generator).to(device)
+    order = torch.randperm(len(train), generator=training.generator).to(device)
+    network.train()
     for indices in order.split(recipe.batch_size):
-        batch = _augmented(spec.normalize(train.images[indices]), recipe, generator)
+        batch = _augmented(spec.normalize(train.images[indices]), recipe, training.generator)
         targets = train.targets[indices]
         with torch.autocast(device.type, torch.bfloat16, recipe.precision == "bfloat16"):
             logits = network(batch.contiguous(memory_format=torch.channels_last))
-        loss = F.cross_entropy(logits.float(), targets)
+        logits = logits.float()
+        loss = training.loss(logits, targets)
+        penalty = optimization.penalty(recipe, network)
         optimizer.zero_grad()
-        (loss + recipe.l2 * _sum_of_squares(network) if recipe.l2 else loss).backward()
+        (loss if penalty is None else loss + penalty).backward()
         optimizer.step()
-        loss_sum += loss.detach() * len(indices)
-        correct += (logits.argmax(1) == targets).sum()
+        training.schedule.after_step()
+        if training.average is not None:
+            training.average.update_parameters(network)
+        with torch.no_grad():
+            loss_sum += F.cross_entropy(logits, targets) * len(indices)
+            correct += (logits.argmax(1) == targets).sum()
         on_batch(len(indices))
     return Metrics(loss_sum.item() / len(train), correct.item() / len(train))
 
@@ -168,5 +263,12 @@ def _augmented(batch: Tensor, recipe: Recipe, generator: torch.Generator) -> Ten
     return batch
 
 
-def _sum_of_squares(network: nn.Module) -> Tensor:
-    return torch.stack([parameter.square().sum() for parameter in network.parameters()]).sum()
+def epoch_from(row: Mapping[str, Any]) -> Epoch:
+    """The epoch that `dataclasses.asdict` made the row of."""
+    validation = row["validation"]
+    return Epoch(
+        number=row["number"],
+        train=Metrics(**row["train"]),
+        validation=Metrics(**validation) if validation else None,
+        learning_rate=row["learning_rate"],
+    )

@@ -2,11 +2,22 @@
 
 It is the command line, the head of the run folder and a field of the checkpoint's card. The same
 recipe gives the same weights on the same CPU with as many threads; a GPU adds up in no fixed order.
+The recipes that come with Fanlight are in `training/catalogue.py`.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from models import registry
+from models.preprocessing import InputSpec
+from training.arguments import Arguments
+
+_ABOVE_ZERO = ("epochs", "batch_size", "learning_rate", "size")
+_ZERO_OR_MORE = ("l1", "l2", "l2_norm", "weight_decay", "crop_padding")
+_FRACTIONS = ("momentum", "averaging", "label_smoothing", "validation_fraction")
 
 
 @dataclass(frozen=True)
@@ -16,20 +27,55 @@ class Recipe:
     name: str
     """The model that the result is published as."""
     dataset: str
-    """A data set by name (birds-vs-planes, fashion-mnist, mnist), or a folder of
-    {train,test}/<class>/ pictures."""
+    """A data set by name (birds-vs-planes, fashion-mnist, mnist, xo, xo-by-hand), a folder of
+    pictures, or several of them joined by +."""
     architecture: str
     """A network by its name in models/registry.py, or torchvision/<name>."""
-    epochs: int
-    """Passes over the training set."""
-    batch_size: int
+    epochs: int | None = None
+    """Passes over the training set; None chooses by the number of pictures."""
+    batch_size: int = 64
     """Pictures a step."""
-    optimizer: Literal["sgd", "adam"]
-    """Plain stochastic gradient descent, or Adam with its usual betas."""
-    learning_rate: float
-    """Constant over the training."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """Stochastic gradient descent, or Adam with its usual betas."""
+    learning_rate: float | None = None
+    """The highest of the schedule; None chooses by the optimizer and the start."""
+    arguments: Arguments = field(default_factory=dict)
+    """Of the architecture, as NAME=JSON: hidden=[1000,1000] batchnorm=true."""
+    schedule: Literal["constant", "plateau", "one-cycle", "cosine"] = "constant"
+    """plateau halves the rate after an epoch without a lower validation loss; one-cycle rises for a
+    quarter of the steps and falls to zero (Smith 2018); cosine falls to zero."""
+    momentum: float = 0.0
+    """Nesterov's, of SGD."""
+    weight_decay: float = 0.0
+    """The optimizer's own: adds weight_decay · p to each gradient."""
+    l1: float = 0.0
+    """Adds l1 · Σ|p| over all parameters to the loss."""
     l2: float = 0.0
     """Adds l2 · Σp² over all parameters to the loss."""
+    l2_norm: float = 0.0
+    """Adds l2_norm · Σ‖p‖₂ over the parameter tensors to the loss: norms, not squares."""
+    label_smoothing: float = 0.0
+    """The part of each target that is spread over all classes (Szegedy et al. 2016)."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced weighs each picture's loss by how rare its class is."""
+    averaging: float = 0.0
+    """Decay a step of the moving average of the weights that is kept; 0 keeps the weights."""
+    initialisation: Literal["default", "xavier", "whitening"] = "default"
+    """torch's own; Xavier's uniform one (Glorot and Bengio 2010); or whitening, which fills and
+    freezes the first convolution of a convnet."""
+    pretrained: str = ""
+    """Start from these weights with a new head: `download` for torchvision's own, or a file that
+    holds a state_dict."""
+    size: int | None = None
+    """Height and width of the input in pixels; None takes the architecture's own, or chooses by the
+    pictures where the architecture takes any."""
+    mean: tuple[float, ...] = ()
+    """Subtracted from pixels in [0, 1]: one value, or one a channel; the architecture's own unless
+    given."""
+    std: tuple[float, ...] = ()
+    """Divided by afterwards. std 0.003921569 feeds pixels from 0 to 255."""
+    resize: Literal["crop", "stretch"] = "crop"
+    """The rule for pictures of other proportions: the largest centred part, or all of it."""
     flip: bool = False
     """Mirror each training picture left to right with probability 1/2."""
     crop_padding: int = 0
@@ -37,42 +83,66 @@ class Recipe:
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 runs the forward pass under autocast."""
     validation_fraction: float = 0.1
-    """The part of the training set, the same of each class, that is held out to select the epoch;
-    with 0 the last epoch is taken."""
+    """The part of the training set, the same of each class, that is held out for validation."""
+    selection: Literal["best", "last"] = "best"
+    """Keep the weights of the epoch that validates best, or of the last one. With nothing held out
+    it is the last."""
     seed: int = 0
     """Decides the split, the initial weights, the order of the pictures and the augmentation."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-        if not 0 <= self.l2 < math.inf or self.crop_padding < 0:
-            raise ValueError("l2 and crop_padding must be 0 or more")
-        if not 0 <= self.validation_fraction < 1:
-            raise ValueError("validation_fraction must be in [0, 1)")
+        for name in _ABOVE_ZERO:
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be above 0, not {value}")
+        for name in _ZERO_OR_MORE:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        for name in _FRACTIONS:
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)}")
+        if self.schedule == "plateau" and not self.validation_fraction:
+            raise ValueError("the schedule plateau needs a validation_fraction above 0")
+        if self.optimizer == "adam" and self.momentum:
+            raise ValueError("momentum is SGD's; Adam has its own")
 
+    @property
+    def input(self) -> InputSpec:
+        """The architecture's input with what the recipe changes of it.
 
-def _birds_vs_planes(variant: str, l2: float = 0.0) -> Recipe:
-    return Recipe(
-        name=f"birds-vs-planes-{variant}",
-        dataset="birds-vs-planes",
-        architecture=f"birdplane-{variant}",
-        epochs=100,
-        batch_size=64,
-        optimizer="sgd",
-        learning_rate=0.01,
-        l2=l2,
-    )
+        An architecture that has the argument `channels` takes pictures of so many. Raises
+        `ArchitectureError` for an unknown architecture, `ValueError` for an impossible input.
+        """
+        own = registry.architecture(self.architecture).input
+        channels = self.arguments.get("channels", own.channels)
+        same = channels == own.channels
+        mean, std = (
+            values * own.channels if len(values) == 1 and same and own.channels > 1 else values
+            for values in (self.mean, self.std)
+        )
+        try:
+            return InputSpec(
+                channels=channels,  # type: ignore[arg-type]  # checked by the model
+                height=self.size or own.height,
+                width=self.size or own.width,
+                resize=self.resize,
+                mean=mean or (own.mean if same else ()),
+                std=std or (own.std if same else ()),
+            )
+        except ValidationError as error:
+            raise ValueError(f"the input: {error.errors()[0]['msg']}") from error
 
+    @property
+    def epochs_to_run(self) -> int:
+        """Raises `ValueError` while `epochs` is None; see `training/choices.py`."""
+        if self.epochs is None:
+            raise ValueError("the recipe has no number of epochs yet")
+        return self.epochs
 
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        _birds_vs_planes("base"),
-        _birds_vs_planes("width"),
-        _birds_vs_planes("dropout"),
-        _birds_vs_planes("batchnorm", l2=0.001),
-        Recipe("fashion-mnist", "fashion-mnist", "lenet", 30, 128, "adam", 0.001),
-        Recipe("mnist", "mnist", "mnist-cnn", 1, 50, "adam", 0.001),
-    )
-}
+    def differences(self, other: "Recipe") -> dict[str, Any]:
+        """The fields whose values are not those of the other recipe."""
+        return {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if getattr(self, each.name) != getattr(other, each.name)
+        }

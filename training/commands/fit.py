@@ -1,7 +1,7 @@
 """`fit`: recipe → run folder → the next version of a model in the repository."""
 
-import time
-from dataclasses import asdict, dataclass, field
+import re
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,25 +10,29 @@ import torch
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
-from models import checkpoint, devices, registry
-from models.checkpoint import TrainingRecord
-from models.preprocessing import InputSpec
-from training import datasets, evaluation, loop, plots, provenance
+from models import checkpoint, devices
+from models.checkpoint import Card, TrainingRecord
+from training import catalogue, choices, provenance, session
+from training.catalogue import CATALOGUE
 from training.commands import options
-from training.datasets import ImageSet
-from training.loop import Epoch, Fitted
-from training.recipes import RECIPES, Recipe
-from training.runs import Run
+from training.loop import Epoch
+from training.recipes import Recipe
+from training.runs import Run, as_json
+from training.session import Outcome, Pictures
+
+OWN = "own-pictures"
+RECIPES = {name: entry.recipe for name, entry in CATALOGUE.items()} | {OWN: catalogue.OWN}
+_ABOUT = {
+    name: f"{entry.about}; {entry.recipe.dataset}, epochs: {entry.recipe.epochs}"
+    for name, entry in CATALOGUE.items()
+} | {OWN: "what `fit FOLDER` takes: a convnet, its length and input chosen by the pictures"}
 
 if TYPE_CHECKING:
     RecipeChoice = Recipe
 else:
-    RecipeChoice = tyro.extras.subcommand_type_from_defaults(
-        RECIPES,
-        {n: f"{r.architecture} on {r.dataset}; epochs: {r.epochs}" for n, r in RECIPES.items()},
-        prefix_names=False,
-    )
+    RecipeChoice = tyro.extras.subcommand_type_from_defaults(RECIPES, _ABOUT, prefix_names=False)
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ class Fit:
     """Train a network by a recipe and publish it as the next version of a model.
 
     Name the recipe first, then what shall differ from it: fit mnist --epochs 3 --seed 1
+
+    Or name a folder of your own pictures, with one folder a class in it, or with train and test
+    folders of those: fit my-pictures --name pets. `fit --list` shows the recipes as a table.
     """
 
     recipe: RecipeChoice
@@ -45,110 +52,146 @@ class Fit:
     """The model repository to publish to (or set FANLIGHT_REPOSITORY)."""
     runs: Path = Path("runs")
     """Where the run folder is made."""
+    resume: bool = False
+    """Go on with the latest broken-off run of the same recipe, if there is one."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:n."""
 
     def __call__(self, console: Console) -> None:
-        recipe, device, commit = self.recipe, devices.resolve(self.device), provenance.commit()
-        checkpoint.check_name(recipe.name)
-        spec = registry.architecture(recipe.architecture).input
-        train = datasets.load(recipe.dataset, "train", self.data_root, spec)
-        test = datasets.load(recipe.dataset, "test", self.data_root, spec).relabel(train.labels)
-
-        run = Run.start(self.runs, recipe.name, recipe.seed)
-        run.write_json("recipe.json", asdict(recipe))
-        console.print(
-            f"{recipe.name}: {len(train):,} pictures on {device}, run folder {run.folder}"
+        device, commit = devices.resolve(self.device), provenance.commit()
+        checkpoint.check_name(self.recipe.name)
+        recipe = choices.settle_input(self.recipe, self.data_root)
+        pictures = session.load(recipe, self.data_root)
+        recipe = choices.settle_length(recipe, len(pictures.train))
+        run = (Run.unfinished(self.runs, recipe) if self.resume else None) or Run.start(
+            self.runs, recipe
         )
-        started = time.monotonic()
-        fitted = _fit(recipe, train, spec, device, run, console)
-        seconds = time.monotonic() - started
+        _tell(recipe, pictures, self.recipe, console)
+        console.print(
+            f"{recipe.name}: {len(pictures.train):,} pictures on {device}, run folder {run.folder}"
+        )
+        outcome = self._train(recipe, pictures, device, run, console)
+        card = self._publish(recipe, pictures, outcome, device, commit)
+        run.finish(outcome.as_json() | {"card": card.model_dump(mode="json", exclude_none=True)})
+        console.print(
+            f"epoch {outcome.fitted.selected.number} of {recipe.epochs} selected: "
+            f"test accuracy {outcome.test.accuracy:.4f}, loss {outcome.test.loss:.4f} "
+            f"({len(pictures.test):,} pictures, trained in {outcome.seconds:.0f} s)\n"
+            f"published {card.name}/{card.version} in {self.repository}; a service that runs there "
+            f"picks it up, or start one with\n  python -m service --repository {self.repository}"
+        )
 
-        logits = loop.predict(fitted.network, test.to(device), spec)
-        result = evaluation.score(logits.cpu(), test.targets, test.labels)
-        run.write("confusion.png", plots.confusion(result, f"{recipe.name}: test set"))
-        metrics = {"test_accuracy": result.accuracy, "test_loss": result.loss}
-        metrics |= _metrics(fitted, train, spec, device)
-        card = checkpoint.publish(
+    def _train(
+        self, recipe: Recipe, pictures: Pictures, device: torch.device, run: Run, console: Console
+    ) -> Outcome:
+        """Train with a progress bar."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("pictures"),
+            TimeRemainingColumn(),
+        )
+        epochs = recipe.epochs_to_run
+        held_out = recipe.validation_fraction * len(pictures.train)
+        size = round(len(pictures.train) - held_out)
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task(f"epoch 1/{epochs}", total=epochs * size)
+
+            def on_epoch(epoch: Epoch) -> None:
+                text = f"epoch {epoch.number}/{epochs}  loss {epoch.train.loss:.4f}"
+                if epoch.validation:
+                    text += f"  validation accuracy {epoch.validation.accuracy:.4f}"
+                progress.update(task, description=text, completed=epoch.number * size)
+
+            return session.run(
+                recipe,
+                pictures,
+                self.data_root,
+                device,
+                run,
+                on_batch=lambda count: progress.advance(task, count),
+                on_epoch=on_epoch,
+            )
+
+    def _publish(
+        self,
+        recipe: Recipe,
+        pictures: Pictures,
+        outcome: Outcome,
+        device: torch.device,
+        commit: str,
+    ) -> Card:
+        return checkpoint.publish(
             self.repository,
-            fitted.network,
+            outcome.fitted.network,
             name=recipe.name,
             architecture=recipe.architecture,
-            labels=train.labels,
-            input=spec,
-            metrics={name: round(value, 6) for name, value in metrics.items()},
+            arguments=recipe.arguments,
+            labels=pictures.labels,
+            input=pictures.spec,
+            metrics={name: round(value, 6) for name, value in outcome.metrics.items()},
             training=TrainingRecord(
-                recipe=asdict(recipe),
+                recipe=as_json(recipe),
                 dataset=recipe.dataset,
                 seed=recipe.seed,
-                epochs=recipe.epochs,
-                selected_epoch=fitted.selected.number,
-                seconds=round(seconds, 1),
+                epochs=recipe.epochs_to_run,
+                selected_epoch=outcome.fitted.selected.number,
+                seconds=round(outcome.seconds, 1),
                 device=str(device),
                 torch=torch.__version__,
                 commit=commit,
                 finished=datetime.now(UTC).isoformat(timespec="seconds"),
             ),
         )
-        run.write_json("result.json", card.model_dump(mode="json", exclude_none=True))
-        console.print(
-            f"epoch {fitted.selected.number} of {recipe.epochs} selected: "
-            f"test accuracy {result.accuracy:.4f}, loss {result.loss:.4f} "
-            f"({len(test):,} pictures, trained in {seconds:.0f} s)\n"
-            f"published {card.name}/{card.version} in {self.repository}; serve it with\n"
-            f"  python -m service --repository {self.repository}"
+
+
+def own_pictures(arguments: list[str]) -> list[str]:
+    """`fit FOLDER …` as the recipe for one's own pictures; other arguments stay as they are."""
+    if arguments[:1] != ["fit"] or len(arguments) < 2:
+        return arguments
+    folder, *rest = arguments[1:]
+    if folder.startswith("-") or folder in RECIPES:
+        return arguments
+    if not Path(folder).is_dir():
+        raise ValueError(
+            f"{folder!r} is neither a folder of pictures nor a recipe; fit --list shows the recipes"
         )
+    name = re.sub(r"[^a-z0-9._-]+", "-", Path(folder).resolve().name.lower()).strip("-._")
+    return ["fit", OWN, "--dataset", folder, "--name", name or "own", *rest]
 
 
-def _fit(
-    recipe: Recipe,
-    train: ImageSet,
-    spec: InputSpec,
-    device: torch.device,
-    run: Run,
-    console: Console,
-) -> Fitted:
-    """Train with a progress bar; the run folder is up to date after every epoch."""
-    history: list[Epoch] = []
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("pictures"),
-        TimeRemainingColumn(),
+def listing() -> Table:
+    """The catalogue, a row a recipe."""
+    table = Table(
+        "recipe", "data set", "architecture", "epochs", "batch", "optimizer", "rate", "about"
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(f"epoch 1/{recipe.epochs}", total=recipe.epochs * len(train))
+    for name, entry in CATALOGUE.items():
+        r = entry.recipe
+        network = " ".join([r.architecture, *(f"{k}={v}" for k, v in r.arguments.items())])
+        optimizer = f"{r.optimizer}, {r.schedule}" if r.schedule != "constant" else r.optimizer
+        row = (name, r.dataset, network, str(r.epochs), str(r.batch_size), optimizer)
+        table.add_row(*row, f"{r.learning_rate:g}", entry.about)
+    return table
 
-        def on_epoch(epoch: Epoch) -> None:
-            history.append(epoch)
-            run.write_history(history)
-            text = f"epoch {epoch.number}/{recipe.epochs}  loss {epoch.train.loss:.4f}"
-            if epoch.validation:
-                text += f"  validation accuracy {epoch.validation.accuracy:.4f}"
-            progress.update(task, description=text, completed=epoch.number * len(train))
 
-        fitted = loop.fit(
-            recipe,
-            train,
-            spec,
-            device,
-            on_batch=lambda count: progress.advance(task, count),
-            on_epoch=on_epoch,
+def _tell(recipe: Recipe, pictures: Pictures, asked: Recipe, console: Console) -> None:
+    """What was chosen, which files are broken, how the classes compare."""
+    chosen = recipe.differences(asked)
+    if chosen:
+        console.print("chosen: " + ", ".join(f"{name} {value}" for name, value in chosen.items()))
+    broken = pictures.train.broken + pictures.test.broken
+    if broken:
+        console.print(f"{len(broken)} files can't be read and are left out:")
+        for line in broken:
+            console.print(f"  {line}")
+    counts = torch.bincount(pictures.train.targets, minlength=len(pictures.labels)).tolist()
+    if recipe.class_weights == "none" and max(counts) > _IMBALANCE * min(counts):
+        told = ", ".join(f"{label} {n:,}" for label, n in zip(pictures.labels, counts, strict=True))
+        console.print(
+            f"the classes differ in size: {told}. The small ones count as much as the large ones "
+            "with --class-weights balanced"
         )
-    run.write("curves.png", plots.curves(history, recipe.name, fitted.selected))
-    return fitted
 
 
-def _metrics(
-    fitted: Fitted, train: ImageSet, spec: InputSpec, device: torch.device
-) -> dict[str, float]:
-    """Of the selected weights: all training pictures, and those held out."""
-    trained = loop.evaluate(fitted.network, train.to(device), spec)
-    metrics = {"train_accuracy": trained.accuracy, "train_loss": trained.loss}
-    if validation := fitted.selected.validation:
-        metrics |= {
-            "validation_accuracy": validation.accuracy,
-            "validation_loss": validation.loss,
-        }
-    return metrics
+_IMBALANCE = 2.0  # largest class to smallest, from which on it is told

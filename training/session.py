@@ -1,0 +1,159 @@
+"""One training from its recipe to its figures: data sets → loop → run folder.
+
+`fit` publishes what comes out; `study` compares it.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.preprocessing import InputSpec
+from training import datasets, evaluation, loop, memory, plots
+from training.datasets import ImageSet
+from training.evaluation import Evaluation
+from training.loop import Epoch, Fitted, Hooks
+from training.recipes import Recipe
+from training.runs import STATE, WEIGHTS, Run
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Both splits of the recipe's data set, as its network takes them."""
+
+    train: ImageSet
+    test: ImageSet
+    spec: InputSpec
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.train.labels
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`metrics` are figures by name, NaN where training diverged; `seconds` is the time of the
+    training alone; `peak_memory` is in bytes, above what the process held before, or None where
+    the system doesn't tell."""
+
+    fitted: Fitted
+    test: Evaluation
+    metrics: dict[str, float]
+    seconds: float
+    peak_memory: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        """What a run folder's result says; null where a figure is not finite."""
+        network, last = self.fitted.network, self.fitted.history[-1]
+        return {
+            "metrics": {n: v if math.isfinite(v) else None for n, v in self.metrics.items()},
+            "epochs": last.number,
+            "selected_epoch": self.fitted.selected.number,
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "seconds": round(self.seconds, 1),
+            "peak_memory": self.peak_memory,
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+        }
+
+
+def load(recipe: Recipe, root: Path) -> Pictures:
+    """Raises `DatasetError`, or `ArchitectureError` for an unknown architecture."""
+    spec = recipe.input
+    train, test = (
+        datasets.load(recipe.dataset, split, root, spec, recipe.seed) for split in ("train", "test")
+    )
+    return Pictures(train, test.relabel(train.labels), spec)
+
+
+def run(
+    recipe: Recipe,
+    pictures: Pictures,
+    root: Path,
+    device: torch.device,
+    folder: Run,
+    on_batch: Callable[[int], None] = lambda count: None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Outcome:
+    """Train, or go on where the run folder's state says, and measure; the folder holds it all.
+
+    `result.json` is left to the caller, who knows when all is done.
+    """
+    state = folder.state() or {"training": None, "seconds": 0.0}
+    history = [loop.epoch_from(row) for row in (state["training"] or {"history": []})["history"]]
+    for epoch in history:
+        on_epoch(epoch)
+    started = time.monotonic() - state["seconds"]
+
+    def keep_state(training: dict[str, Any]) -> None:
+        seconds = time.monotonic() - started
+        folder.write_tensors(STATE, {"training": training, "seconds": seconds})
+
+    def note(epoch: Epoch) -> None:
+        history.append(epoch)
+        folder.write_history(history)
+        on_epoch(epoch)
+
+    with memory.peak(device) as peak:
+        hooks = Hooks(on_batch, note, keep_state)
+        spec, train = pictures.spec, pictures.train
+        fitted = loop.fit(recipe, train, spec, device, hooks, state["training"])
+    seconds = time.monotonic() - started
+    logits, test, metrics = _measure(recipe, fitted, pictures, root, device)
+    title = f"{recipe.name}, seed {recipe.seed}"
+    folder.write_tensors(WEIGHTS, {n: v.cpu() for n, v in fitted.network.state_dict().items()})
+    folder.write("curves.png", plots.curves(fitted.history, title, fitted.selected))
+    folder.write("confusion.png", plots.confusion(test, f"{title}: test set"))
+    folder.write("mistakes.png", _mistakes(logits, pictures))
+    return Outcome(fitted, test, metrics, seconds, peak.bytes)
+
+
+def _measure(
+    recipe: Recipe, fitted: Fitted, pictures: Pictures, root: Path, device: torch.device
+) -> tuple[Tensor, Evaluation, dict[str, float]]:
+    """The selected weights' logits on the test set, and their figures on all sets."""
+    network, spec = fitted.network, pictures.spec
+    on_device = pictures.test.to(device)
+    logits = loop.predict(network, on_device, spec).cpu()  # (N, num_classes)
+    test = evaluation.score(logits, pictures.test.targets, pictures.labels)
+    metrics = {"test_accuracy": test.accuracy, "test_loss": test.loss}
+    if recipe.flip:
+        mirrored = loop.predict(network, on_device.mirrored(), spec).cpu()
+        both = evaluation.score(logits + mirrored, pictures.test.targets, pictures.labels)
+        metrics["test_accuracy_with_flip"] = both.accuracy
+    parts = datasets.parts(recipe.dataset)
+    for part in parts if len(parts) > 1 else []:
+        images = datasets.load(part, "test", root, spec, recipe.seed).relabel(pictures.labels)
+        found = loop.evaluate(network, images.to(device), spec)
+        metrics[f"test_accuracy_{Path(part).name}"] = found.accuracy
+    trained = loop.evaluate(network, pictures.train.to(device), spec)
+    metrics |= {"train_accuracy": trained.accuracy, "train_loss": trained.loss}
+    if validation := fitted.selected.validation:
+        metrics |= {
+            "validation_accuracy": validation.accuracy,
+            "validation_loss": validation.loss,
+        }
+    return logits, test, metrics
+
+
+def _mistakes(logits: Tensor, pictures: Pictures) -> bytes:
+    """A picture of the wrong predictions on the test set of which the network was surest."""
+    labels, targets = pictures.labels, pictures.test.targets
+    scores, predicted = logits.softmax(1).max(1)
+    wrong = (predicted != targets).nonzero().flatten()
+    surest = wrong[scores[wrong].argsort(descending=True)][:_MISTAKES]
+    return plots.mistakes(
+        pictures.test.images[surest],
+        [labels[i] for i in targets[surest].tolist()],
+        [labels[i] for i in predicted[surest].tolist()],
+        scores[surest].tolist(),
+        f"{len(wrong):,} of {len(targets):,} test pictures are taken for another class",
+    )
+
+
+_MISTAKES = 25
