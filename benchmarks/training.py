@@ -17,13 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from models import registry
-from training import loop
+from training import catalogue, loop
 from training.datasets import ImageSet
-from training.recipes import RECIPES
 
 PICTURES = 10_000
-RECIPE = RECIPES["birds-vs-planes-base"]
+RECIPE = catalogue.recipe("birds-vs-planes-base")
 
 
 class UsualNet(nn.Module):
@@ -55,7 +53,7 @@ class UsualWay:
             shuffle=True,
         )
         self._network = UsualNet()
-        self._optimizer = torch.optim.SGD(self._network.parameters(), lr=RECIPE.learning_rate)
+        self._optimizer = torch.optim.SGD(self._network.parameters(), lr=0.01)  # the recipe's
 
     def epoch(self) -> None:
         total = 0.0
@@ -69,15 +67,13 @@ class UsualWay:
 
 class FanlightsWay:
     def __init__(self, images: ImageSet) -> None:
-        self._images, self._spec = images, registry.architecture(RECIPE.architecture).input
-        self._network = loop.build_network(RECIPE, len(images.labels), torch.device("cpu"))
-        self._optimizer = loop.build_optimizer(RECIPE, self._network)
-        self._generator = torch.Generator().manual_seed(0)
+        self._images = images
+        generator = torch.Generator().manual_seed(0)
+        device = torch.device("cpu")
+        self._training = loop.Training(RECIPE, images, RECIPE.input, device, generator)
 
     def epoch(self) -> None:
-        loop.train_one_epoch(
-            self._network, self._images, self._spec, RECIPE, self._optimizer, self._generator
-        )
+        loop.train_one_epoch(self._training, self._images, RECIPE.input)
 
 
 def seconds(way: UsualWay | FanlightsWay) -> float:

@@ -34,9 +34,14 @@ class Block(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """`widths` are the channels of the blocks, each of which halves height and width."""
+    """`widths` are the channels of the blocks, each of which halves height and width.
+
+    Raises `ValueError` if there is no block, or one without channels.
+    """
 
     def __init__(self, num_classes: int, channels: int, widths: Sequence[int]) -> None:
+        if not widths or min(widths) < 1:
+            raise ValueError(f"blocks need 1 channel or more each, not {list(widths)}")
         super().__init__()
         stem = 2 * channels * 2 * 2  # each whitening filter and its negative
         self.stem = nn.Conv2d(channels, stem, kernel_size=2)

@@ -5,10 +5,11 @@ own registry. An architecture also knows the input it was designed for, so that 
 an import has to say it again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from torch import nn
 
 from models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec
@@ -39,6 +40,26 @@ class Architecture:
         except (TypeError, ValueError) as error:
             message = f"architecture {self.name!r} can't be built with {arguments}: {error}"
             raise ArchitectureError(message) from error
+
+    def input_for(self, arguments: Mapping[str, Any], **changes: Any) -> InputSpec:
+        """The input of the network that is built with those arguments, and with those changes.
+
+        The argument `channels`, of an architecture that has it, decides how many the input has.
+        Where they are not its own, pixels stay in [0, 1] unless the changes say otherwise. One
+        value of mean or std holds for all channels. Raises `ArchitectureError` for an impossible
+        input.
+        """
+        own = self.input.model_dump()
+        channels = own["channels"] = arguments.get("channels", self.input.channels)
+        if channels != self.input.channels:
+            own |= {"mean": (), "std": ()}
+        for name in ("mean", "std"):
+            if len(changes.get(name, ())) == 1 and channels in (1, 3):
+                changes[name] = tuple(changes[name]) * channels
+        try:
+            return InputSpec.model_validate(own | changes)
+        except ValidationError as error:
+            raise ArchitectureError(f"the input: {error.errors()[0]['msg']}") from error
 
 
 _ARCHITECTURES: dict[str, Architecture] = {}

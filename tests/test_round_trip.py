@@ -35,7 +35,7 @@ def pictures(tmp_path: Path) -> Path:
 
 def test_what_was_trained_is_what_is_served(pictures: Path, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
-    arguments = ["fit", "mnist", "--name", "brightness", "--dataset", str(pictures)]
+    arguments = ["fit", "mnist-cnn", "--name", "brightness", "--dataset", str(pictures)]
     arguments += ["--architecture", "tiny", "--epochs", "20", "--learning-rate", "0.05"]
     arguments += ["--repository", str(repository), "--runs", str(tmp_path / "runs")]
     assert main([*arguments, "--device", "cpu"]) == 0

@@ -1,8 +1,8 @@
 """Data sets in memory: files → uint8 pixels (N, C, H, W), targets (N,) and labels.
 
 A data set is an image folder (`training/folders.py`) by its path or its name under the root, one
-that torchvision downloads to the root unless it is there, or one that is drawn. Several joined by +
-are one. Every picture goes through `InputSpec.pixels`, as it does in the service.
+that torchvision downloads to the root unless it is there, or one that is drawn. Several joined by
+" + " are one. Every picture goes through `InputSpec.pixels`, as it does in the service.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,7 @@ from models.vision import torchvision
 from training import drawing, folders
 from training.folders import Split
 
-
-JOIN = "+"
+JOIN = " + "
 Kind = Literal["original", "by-hand"]
 
 
@@ -105,7 +104,8 @@ def parts(name: str) -> list[str]:
 
 
 def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> ImageSet:
-    folder = next((f for f in (root / name, Path(name)) if folders.is_data_set(f)), None)
+    places = (root / name, Path(name)) if name else ()
+    folder = next((f for f in places if folders.is_data_set(f)), None)
     if folder is not None:
         return _image_folder(folder, split, spec, seed)
     if name not in _MADE:
@@ -133,12 +133,12 @@ def _image_folder(folder: Path, split: Split, spec: InputSpec, seed: int) -> Ima
             targets.append(target)
         except ImageError as error:
             broken.append(f"{path}: {error}")
-    empty = [label for i, label in enumerate(listed.labels) if i not in set(targets)]
+    empty = sorted(set(listed.labels) - {listed.labels[target] for target in targets})
     if not images or (empty and split == "train"):
         unread = f"; {len(broken)} files could not be read" if broken else ""
         raise DatasetError(
-            f"{folder} has no pictures ({split}) of {', '.join(empty)}{unread}: add some, or remove "
-            "the folder"
+            f"{folder} has no pictures ({split}) of {', '.join(empty)}{unread}: add some, or "
+            "remove the folder"
         )
     return ImageSet(torch.stack(images), torch.tensor(targets), listed.labels, tuple(broken))
 

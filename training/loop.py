@@ -75,7 +75,7 @@ def fit(
     train: ImageSet,
     spec: InputSpec,
     device: torch.device,
-    hooks: Hooks = Hooks(),  # noqa: B008 (frozen)
+    hooks: Hooks = Hooks(),
     state: dict[str, Any] | None = None,
 ) -> Fitted:
     """Train the recipe's network and select an epoch by the pictures held out of `train`.

@@ -47,7 +47,7 @@ class Schedule:
                 optimizer,
                 max_lr=_rate(recipe),
                 total_steps=steps + 1,  # one more is asked for after the last step
-                pct_start=RISE,
+                pct_start=max(RISE, 1.5 / (steps + 1)),  # torch divides by 0 where 1 step rises
                 anneal_strategy="linear",
                 cycle_momentum=False,
             )

@@ -48,11 +48,10 @@ def _downloaded(architecture: str) -> dict[str, Tensor]:
         )
     name = architecture.removeprefix(TORCHVISION_PREFIX)
     try:
-        weights = torchvision("models").get_model_weights(name).DEFAULT
-        state_dict: dict[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)
+        network: nn.Module = torchvision("models").get_model(name, weights="DEFAULT")
     except (OSError, RuntimeError) as error:
         raise CheckpointError(
             f"the weights of {architecture} could not be downloaded ({error}); "
             "give a file that holds them instead"
         ) from error
-    return state_dict
+    return network.state_dict()  # the files of some networks have names of an older time

@@ -9,8 +9,6 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from models import registry
 from models.preprocessing import InputSpec
 from training.arguments import Arguments
@@ -28,7 +26,7 @@ class Recipe:
     """The model that the result is published as."""
     dataset: str
     """A data set by name (birds-vs-planes, fashion-mnist, mnist, xo, xo-by-hand), a folder of
-    pictures, or several of them joined by +."""
+    pictures, or several of them joined by " + "."""
     architecture: str
     """A network by its name in models/registry.py, or torchvision/<name>."""
     epochs: int | None = None
@@ -110,27 +108,16 @@ class Recipe:
     def input(self) -> InputSpec:
         """The architecture's input with what the recipe changes of it.
 
-        An architecture that has the argument `channels` takes pictures of so many. Raises
-        `ArchitectureError` for an unknown architecture, `ValueError` for an impossible input.
+        Raises `ArchitectureError` for an unknown architecture or an impossible input.
         """
-        own = registry.architecture(self.architecture).input
-        channels = self.arguments.get("channels", own.channels)
-        same = channels == own.channels
-        mean, std = (
-            values * own.channels if len(values) == 1 and same and own.channels > 1 else values
-            for values in (self.mean, self.std)
-        )
-        try:
-            return InputSpec(
-                channels=channels,  # type: ignore[arg-type]  # checked by the model
-                height=self.size or own.height,
-                width=self.size or own.width,
-                resize=self.resize,
-                mean=mean or (own.mean if same else ()),
-                std=std or (own.std if same else ()),
-            )
-        except ValidationError as error:
-            raise ValueError(f"the input: {error.errors()[0]['msg']}") from error
+        changes: dict[str, Any] = {"resize": self.resize}
+        if self.size is not None:
+            changes |= {"height": self.size, "width": self.size}
+        if self.mean:
+            changes["mean"] = self.mean
+        if self.std:
+            changes["std"] = self.std
+        return registry.architecture(self.architecture).input_for(self.arguments, **changes)
 
     @property
     def epochs_to_run(self) -> int:

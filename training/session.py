@@ -86,6 +86,8 @@ def run(
     """
     state = folder.state() or {"training": None, "seconds": 0.0}
     history = [loop.epoch_from(row) for row in (state["training"] or {"history": []})["history"]]
+    if history:
+        folder.write_history(history)
     for epoch in history:
         on_epoch(epoch)
     started = time.monotonic() - state["seconds"]

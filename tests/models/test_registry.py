@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models import registry
-from models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec
 from models.registry import ArchitectureError
 from tests.networks import SPEC, Tiny, tiny
 
@@ -69,6 +69,46 @@ def test_arguments_reach_the_network() -> None:
     assert network.get_parameter("fc.weight").shape == (2, 6)
 
 
+def test_the_input_of_a_network_is_the_architectures_own() -> None:
+    assert registry.architecture("tiny").input_for({}) == SPEC
+    assert registry.architecture("tiny").input_for({"n_channel": 1}) == SPEC
+
+
+def test_the_argument_channels_decides_those_of_the_input() -> None:
+    convnet = registry.architecture("convnet")
+    assert convnet.input_for({"channels": 3}) == convnet.input
+    grey = convnet.input_for({"channels": 1})
+    assert grey == InputSpec(channels=1, height=32, width=32)  # pixels stay in [0, 1]
+    network = convnet.build(2, channels=1).eval()
+    assert network(grey.normalize(torch.zeros(1, *grey.shape))).shape == (1, 2)
+
+
+def test_changes_of_the_input() -> None:
+    tiny = registry.architecture("tiny")
+    changed = tiny.input_for({}, height=5, resize="stretch", mean=(0.0,), std=(1.0, 2.0, 3.0))
+    assert changed == InputSpec(
+        channels=3, height=5, width=8, resize="stretch", mean=(0, 0, 0), std=(1, 2, 3)
+    )
+    grey = tiny.input_for({"channels": 1}, mean=(0.5,))
+    assert (grey.mean, grey.std) == ((0.5,), (1.0,))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "message"),
+    [
+        ({"channels": 2}, {}, "the input: Input should be 1 or 3"),
+        ({"channels": [3]}, {"mean": (0.5,)}, "the input: Input should be 1 or 3"),
+        ({"channels": 1}, {"mean": (0.1, 0.2)}, "the input: .*mean has 2 values for 1 channels"),
+        ({}, {"height": 0}, "the input: Input should be greater than or equal to 1"),
+    ],
+)
+def test_an_impossible_input(
+    arguments: dict[str, object], changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ArchitectureError, match=message):
+        registry.architecture("tiny").input_for(arguments, **changes)
+
+
 def test_a_network_is_initialised_from_the_global_generator() -> None:
     architecture = registry.architecture("birdplane-base")
     with torch.random.fork_rng():
@@ -97,7 +137,7 @@ def test_a_name_is_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(ArchitectureError, match=r"no architecture 'lenett'.*lenet, mnist-cnn"):
+    with pytest.raises(ArchitectureError, match=r"no architecture 'lenett'.*lenet, lenet-plain"):
         registry.architecture("lenett")
 
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import pickle
+import shutil
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,12 @@ from models.preprocessing import InputSpec
 from models.vision import torchvision
 from tests.networks import LABELS, SPEC, encode, picture
 from tests.training.pictures import colors, numbered, numbers, write_colors
-from training import datasets
-from training.datasets import DatasetError, ImageSet, Split
+from training import datasets, drawing
+from training.datasets import DatasetError, ImageSet
+from training.folders import Split
 
 GREY = InputSpec(channels=1, height=28, width=28)
+SPLITS: tuple[Split, Split] = ("train", "test")
 
 
 @pytest.fixture
@@ -72,6 +76,7 @@ class TestImageFolder:
     def test_pictures_come_in_the_order_of_their_paths(self, tmp_path: Path) -> None:
         folder = tmp_path / "d" / "train" / "a"
         folder.mkdir(parents=True)
+        (tmp_path / "d" / "test").mkdir()
         for level, name in ((30, "c.png"), (10, "a.jpg"), (20, "b.PNG")):
             (folder / name).write_bytes(
                 encode(Image.new("RGB", (8, 8), (level,) * 3), "PNG" if level > 10 else "JPEG")
@@ -91,29 +96,44 @@ class TestImageFolder:
         assert equal(datasets.load("colors", "train", root, SPEC), colors(4))
 
     @pytest.mark.parametrize("labels", [["green"], ["blue", "red"]], ids=" ".join)
-    def test_all_broken_pictures_are_named(self, root: Path, labels: list[str]) -> None:
+    def test_broken_pictures_are_named_and_left_out(self, root: Path, labels: list[str]) -> None:
         broken = [root / "colors" / "train" / label / "0.png" for label in labels]
         for path in broken:
             path.write_bytes(path.read_bytes()[:60])
-        with pytest.raises(DatasetError) as caught:
-            datasets.load("colors", "train", root, SPEC)
-        first, *lines = str(caught.value).splitlines()
-        assert first == "pictures that can't be read:"
-        assert [line.partition(": ")[0].strip() for line in lines] == [str(p) for p in broken]
+        images = datasets.load("colors", "train", root, SPEC)
+        assert [line.partition(": ")[0] for line in images.broken] == [str(p) for p in broken]
+        assert all("corrupt or truncated" in line for line in images.broken)
+        whole = [i for i in range(12) if not (i % 4 == 0 and LABELS[i // 4] in labels)]
+        assert torch.equal(images.images, colors(4).images[whole])
+        assert torch.equal(images.targets, colors(4).targets[whole])
 
     def test_no_classes(self, tmp_path: Path) -> None:
         (tmp_path / "flat" / "train").mkdir(parents=True)
         picture(0).save(tmp_path / "flat" / "train" / "0.png")
-        with pytest.raises(DatasetError, match="has no folders of pictures, one a class"):
+        with pytest.raises(DatasetError, match=r"no data set 'flat': .* one folder a class in it"):
             datasets.load("flat", "train", tmp_path, SPEC)
 
-    def test_no_pictures(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("split", ["train", "test"])
+    def test_no_pictures(self, tmp_path: Path, split: Split) -> None:
         for label in LABELS:
             (tmp_path / "empty" / "train" / label).mkdir(parents=True)
-        with pytest.raises(DatasetError, match="empty/train has no pictures"):
-            datasets.load("empty", "train", tmp_path, SPEC)
+        problem = rf"empty has no pictures \({split}\) of blue, green, red: add some"
+        with pytest.raises(DatasetError, match=problem):
+            datasets.load("empty", split, tmp_path, SPEC)
 
-    def test_a_class_without_pictures_keeps_its_label(self, root: Path) -> None:
+    def test_a_class_that_can_not_be_learned(self, root: Path) -> None:
+        (root / "colors" / "train" / "cyan").mkdir()
+        problem = r"colors has no pictures \(train\) of cyan: add some, or remove the folder"
+        with pytest.raises(DatasetError, match=problem):
+            datasets.load("colors", "train", root, SPEC)
+
+    def test_a_class_whose_pictures_are_all_broken(self, root: Path) -> None:
+        for path in (root / "colors" / "train" / "red").iterdir():
+            path.write_bytes(b"no picture")
+        with pytest.raises(DatasetError, match=r"of red; 4 files could not be read"):
+            datasets.load("colors", "train", root, SPEC)
+
+    def test_a_class_without_pictures_to_test_keeps_its_label(self, root: Path) -> None:
         (root / "colors" / "test" / "cyan").mkdir()
         images = datasets.load("colors", "test", root, SPEC)
         assert images.labels == ("blue", "cyan", "green", "red")
@@ -122,6 +142,7 @@ class TestImageFolder:
     def test_a_large_folder_of_any_name(self, tmp_path: Path) -> None:
         folder = tmp_path / "[/bold]" / "train" / "[red]"
         folder.mkdir(parents=True)
+        (tmp_path / "[/bold]" / "test").mkdir()
         content = encode(picture(0, (1, 1)))
         for number in range(1000):  # enough for a progress bar, which names the folder
             (folder / f"{number}.png").write_bytes(content)
@@ -131,17 +152,103 @@ class TestImageFolder:
         assert (len(images), images.labels) == (1000, ("[red]",))
 
 
+class TestOneLevel:
+    """A folder of classes, without train and test."""
+
+    @pytest.fixture
+    def flat(self, tmp_path: Path) -> Path:
+        """Ten pictures of each class, each filled with its number."""
+        for number in range(30):
+            path = tmp_path / "flat" / "abc"[number % 3] / f"{number:02}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (number,) * 3).save(path)
+        return tmp_path
+
+    def test_a_fifth_of_each_class_is_for_testing(self, flat: Path) -> None:
+        train, test = (datasets.load("flat", split, flat, SPEC) for split in SPLITS)
+        assert torch.bincount(train.targets).tolist() == [8, 8, 8]
+        assert torch.bincount(test.targets).tolist() == [2, 2, 2]
+        assert sorted(numbers(train) + numbers(test)) == list(range(30))
+        for part in (train, test):
+            assert part.targets.tolist() == [number % 3 for number in numbers(part)]
+            assert part.labels == ("a", "b", "c")
+
+    def test_the_seed_decides(self, flat: Path) -> None:
+        parts = [numbers(datasets.load("flat", "test", flat, SPEC, seed)) for seed in (1, 1, 2)]
+        assert parts[0] == parts[1] != parts[2]
+
+
+class TestJoined:
+    def test_pictures_of_all_come_one_set_after_the_other(self, root: Path) -> None:
+        write_colors(root / "more", pictures=2)
+        images = datasets.load("colors + more", "train", root, SPEC)
+        assert torch.equal(images.images, torch.cat([colors(4).images, colors(2).images]))
+        assert torch.equal(images.targets, torch.cat([colors(4).targets, colors(2).targets]))
+        assert images.labels == LABELS
+
+    def test_labels_are_those_of_the_first(self, root: Path) -> None:
+        write_colors(root / "more", pictures=2)
+        shutil.rmtree(root / "more" / "train" / "green")
+        images = datasets.load("colors + more", "train", root, SPEC)
+        assert torch.bincount(images.targets).tolist() == [6, 4, 6]
+        with pytest.raises(DatasetError, match="has the labels green"):
+            datasets.load("more + colors", "train", root, SPEC)
+
+    def test_broken_files_of_all_are_named(self, root: Path) -> None:
+        write_colors(root / "more", pictures=2)
+        broken = [root / name / "train" / "red" / "1.png" for name in ("colors", "more")]
+        for path in broken:
+            path.write_bytes(b"no picture")
+        lines = datasets.load("colors + more", "train", root, SPEC).broken
+        assert [line.partition(": ")[0] for line in lines] == [str(path) for path in broken]
+
+    def test_a_plus_in_a_name_joins_nothing(self, root: Path) -> None:
+        (root / "colors").rename(root / "c++")
+        assert datasets.parts("c++") == ["c++"]
+        assert equal(datasets.load("c++", "train", root, SPEC), colors(4))
+
+    @pytest.mark.parametrize("name", ["colors + ", " + colors", ""])
+    def test_a_name_that_is_missing(self, root: Path, name: str) -> None:
+        with pytest.raises(DatasetError, match="no data set ''"):
+            datasets.load(name, "train", root, SPEC)
+
+
+class TestDrawn:
+    """Crosses and circles are drawn where nobody has them."""
+
+    @pytest.mark.parametrize(("name", "kind"), [("xo", "original"), ("xo-by-hand", "by-hand")])
+    def test_they_are_drawn(
+        self, name: str, kind: datasets.Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(datasets._DRAWN_TRAIN, kind, (6, 1))
+        monkeypatch.setitem(datasets._DRAWN_TEST, kind, (4, 2))
+        spec = InputSpec(channels=1, height=116, width=116)
+        train, test = (datasets.load(name, split, tmp_path, spec) for split in SPLITS)
+        for images, count, seed in ((train, 6, 1), (test, 4, 2)):
+            pictures, targets = drawing.draw(kind, count, seed)
+            assert torch.equal(images.images, torch.stack([spec.pixels(p) for p in pictures]))
+            assert images.targets.tolist() == targets
+            assert images.labels == ("circles", "crosses")
+
+    def test_there_are_as_many_as_in_the_original(self) -> None:
+        assert datasets._DRAWN_TRAIN["original"][0] == 1700
+        assert datasets._DRAWN_TEST["original"][0] == 300
+
+    def test_training_and_test_pictures_are_others(self) -> None:
+        for kind, (_, seed) in datasets._DRAWN_TRAIN.items():
+            assert datasets._DRAWN_TEST[kind][1] != seed
+
+    def test_a_folder_of_the_name_goes_first(self, tmp_path: Path) -> None:
+        write_colors(tmp_path / "xo", pictures=2)
+        assert equal(datasets.load("xo", "train", tmp_path, SPEC), colors(2))
+
+
 class TestLoad:
     def test_no_such_data_set(self, tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match=r"no data set 'colours'.*--data-root") as caught:
             datasets.load("colours", "train", tmp_path, SPEC)
-        assert str(tmp_path / "colours" / "train") in str(caught.value)
-        assert "birds-vs-planes, fashion-mnist, mnist" in str(caught.value)
-
-    def test_no_such_split(self, root: Path, tmp_path: Path) -> None:
-        (root / "colors" / "test").rename(root / "colors" / "val")
-        with pytest.raises(DatasetError, match=r"there is no folder .*colors.test"):
-            datasets.load("colors", "test", root, SPEC)
+        assert str(tmp_path / "colours") in str(caught.value)
+        assert "birds-vs-planes, fashion-mnist, mnist, xo, xo-by-hand" in str(caught.value)
 
     @pytest.mark.parametrize("name", ["fashion-mnist", "mnist", "birds-vs-planes"])
     def test_a_download_that_fails_tells_where_to_put_the_files(
@@ -271,6 +378,10 @@ class TestHoldOut:
         parts = [numbered(40).hold_out(0.25, seeded(seed))[1] for seed in (1, 1, 2)]
         assert numbers(parts[0]) == numbers(parts[1]) != numbers(parts[2])
 
+    def test_broken_files_are_still_told(self) -> None:
+        images = replace(numbered(4), broken=("a.png: corrupt",))
+        assert [part.broken for part in images.hold_out(0.5, seeded(0))] == [images.broken] * 2
+
     def test_no_fraction_holds_out_nothing(self) -> None:
         rest, held_out = numbered(10).hold_out(0, seeded(0))
         assert (numbers(rest), len(held_out)) == (list(range(10)), 0)
@@ -290,6 +401,12 @@ class TestRelabel:
     def test_unknown_labels_are_refused(self) -> None:
         with pytest.raises(DatasetError, match=r"has the labels b, c, .* it has a, d"):
             numbered(6, classes=3).relabel(("a", "d"))
+
+
+def test_a_mirrored_set_has_left_for_right() -> None:
+    images = colors(2)
+    assert torch.equal(images.mirrored().images[..., 0], images.images[..., -1])
+    assert equal(images.mirrored().mirrored(), images)
 
 
 @pytest.mark.gpu

@@ -16,7 +16,7 @@ from tests.networks import SPEC, Tiny
 from tests.training.pictures import colors, numbered
 from training import loop
 from training.datasets import ImageSet
-from training.loop import Epoch, Fitted
+from training.loop import Epoch, Fitted, Hooks, Training
 from training.recipes import Recipe
 
 CPU = torch.device("cpu")
@@ -186,7 +186,8 @@ class TestEpochs:
     def test_steps_and_epochs_are_told(self) -> None:
         batches: list[int] = []
         epochs: list[Epoch] = []
-        fitted = fit(replace(RECIPE, batch_size=8), on_batch=batches.append, on_epoch=epochs.append)
+        hooks = Hooks(on_batch=batches.append, on_epoch=epochs.append)
+        fitted = fit(replace(RECIPE, batch_size=8), hooks=hooks)
         assert batches == [8, 8, 5, 8, 8, 5]  # 21 of 24 pictures: one of each class is held out
         assert epochs == fitted.history
         assert [epoch.number for epoch in epochs] == [1, 2]
@@ -274,16 +275,15 @@ class TestLearning:
     def test_l2_adds_its_gradient_to_that_of_the_cross_entropy(self, l2: float) -> None:
         train, rate = colors(4), 0.1
         recipe = replace(RECIPE, l2=l2, batch_size=len(train), optimizer="sgd", learning_rate=rate)
-        network = loop.build_network(recipe, 3, CPU)
+        training = Training(recipe, train, SPEC, CPU, torch.Generator().manual_seed(0))
+        network = training.network
         F.cross_entropy(network(SPEC.normalize(train.images)), train.targets).backward()
         expected = {
             name: parameter.detach() - rate * (parameter.grad + 2 * l2 * parameter.detach())
             for name, parameter in network.named_parameters()
             if parameter.grad is not None
         }
-        generator = torch.Generator().manual_seed(0)
-        optimizer = loop.build_optimizer(recipe, network)
-        loop.train_one_epoch(network, train, SPEC, recipe, optimizer, generator)
+        loop.train_one_epoch(training, train, SPEC)
         assert len(expected) == 4
         for name, parameter in network.named_parameters():
             torch.testing.assert_close(parameter.detach(), expected[name])
@@ -293,18 +293,6 @@ class TestLearning:
             fit(replace(RECIPE, l2=l2, epochs=1, batch_size=1000)) for l2 in (0.0, 10.0)
         )
         assert penalized.selected.train == plain.selected.train
-
-    @pytest.mark.parametrize(
-        ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam)]
-    )
-    def test_the_optimizer_of_the_recipe(self, name: Any, kind: type) -> None:
-        optimizer = loop.build_optimizer(replace(RECIPE, optimizer=name), Tiny(3))
-        assert type(optimizer) is kind
-        (group,) = optimizer.param_groups
-        assert group["lr"] == RECIPE.learning_rate
-        assert group.get("momentum", 0) == 0
-        assert group["weight_decay"] == 0
-        assert len(group["params"]) == 4
 
 
 class TestEvaluate:

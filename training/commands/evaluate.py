@@ -12,8 +12,8 @@ from rich.table import Table
 from models import checkpoint, devices
 from training import datasets, evaluation, files, loop, plots
 from training.commands import options
-from training.datasets import Split
 from training.evaluation import Evaluation
+from training.folders import Split
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,12 @@ class Evaluate:
             raise datasets.DatasetError(
                 f"the card of {card.name}/{card.version} names no data set; give one as --dataset"
             )
-        images = datasets.load(dataset, self.split, self.data_root, card.input)
+        seed = card.training.seed if card.training else 0
+        images = datasets.load(dataset, self.split, self.data_root, card.input, seed)
+        if images.broken:
+            console.print(f"{len(images.broken)} files can't be read and are left out:")
+            for line in images.broken:
+                console.print(f"  {line}")
         images = images.relabel(card.labels).to(device)
         logits = loop.predict(loaded.network, images, card.input)
         result = evaluation.score(logits.cpu(), images.targets.cpu(), card.labels)

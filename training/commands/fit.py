@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import tyro
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -158,20 +159,22 @@ def own_pictures(arguments: list[str]) -> list[str]:
             f"{folder!r} is neither a folder of pictures nor a recipe; fit --list shows the recipes"
         )
     name = re.sub(r"[^a-z0-9._-]+", "-", Path(folder).resolve().name.lower()).strip("-._")
-    return ["fit", OWN, "--dataset", folder, "--name", name or "own", *rest]
+    # whole, lest a folder of that name under the data root be taken
+    return ["fit", OWN, "--dataset", str(Path(folder).resolve()), "--name", name or "own", *rest]
 
 
 def listing() -> Table:
-    """The catalogue, a row a recipe."""
-    table = Table(
-        "recipe", "data set", "architecture", "epochs", "batch", "optimizer", "rate", "about"
-    )
+    """The catalogue, a row a recipe; 80 columns are enough."""
+    caption = "fit RECIPE takes one; fit FOLDER trains on your own pictures"
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption)
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("epochs", justify="right", no_wrap=True)
+    table.add_column("optimizer", no_wrap=True)
+    table.add_column("about")
     for name, entry in CATALOGUE.items():
-        r = entry.recipe
-        network = " ".join([r.architecture, *(f"{k}={v}" for k, v in r.arguments.items())])
-        optimizer = f"{r.optimizer}, {r.schedule}" if r.schedule != "constant" else r.optimizer
-        row = (name, r.dataset, network, str(r.epochs), str(r.batch_size), optimizer)
-        table.add_row(*row, f"{r.learning_rate:g}", entry.about)
+        recipe = entry.recipe
+        optimizer = f"{recipe.optimizer} {recipe.learning_rate:g}"
+        table.add_row(name, str(recipe.epochs), optimizer, entry.about)
     return table
 
 

@@ -6,11 +6,10 @@ from typing import Annotated, Literal
 
 import torch
 import tyro
-from pydantic import ValidationError
 from rich.console import Console
 
 from models import checkpoint, registry
-from models.preprocessing import InputSpec
+from training.arguments import Arguments
 from training.commands import options
 
 
@@ -28,14 +27,16 @@ class Import:
     """A network by its name in models/registry.py, or torchvision/<name>."""
     labels: tuple[str, ...]
     """The classes, in the order of the logits."""
+    arguments: Arguments = field(default_factory=dict)
+    """Of the architecture, as NAME=JSON: hidden=[1000,1000] batchnorm=true."""
     name: str | None = None
     """The model to publish; by default it is called like the file."""
     repository: Path = field(default_factory=options.repository)
     """The model repository to publish to (or set FANLIGHT_REPOSITORY)."""
     mean: tuple[float, ...] | None = None
-    """Subtracted from pixels in [0, 1], one value a channel."""
+    """Subtracted from pixels in [0, 1]: one value, or one a channel."""
     std: tuple[float, ...] | None = None
-    """Divided by afterwards, one value a channel."""
+    """Divided by afterwards: one value, or one a channel."""
     height: int | None = None
     """Of the input, in pixels."""
     width: int | None = None
@@ -47,25 +48,21 @@ class Import:
         name = self.name or self.weights.stem
         checkpoint.check_name(name)
         architecture = registry.architecture(self.architecture)
+        names = ("mean", "std", "height", "width", "resize")
+        told = {name: v for name in names if (v := getattr(self, name)) is not None}
+        spec = architecture.input_for(self.arguments, **told)
         state_dict = checkpoint.read_state_dict(self.weights, torch.device("cpu"))
-        network = checkpoint.build(self.architecture, {}, len(self.labels), state_dict)
+        network = checkpoint.build(self.architecture, self.arguments, len(self.labels), state_dict)
         card = checkpoint.publish(
             self.repository,
             network,
             name=name,
             architecture=self.architecture,
+            arguments=self.arguments,
             labels=self.labels,
-            input=self._input(architecture.input),
+            input=spec,
         )
         console.print(
             f"published {card.name}/{card.version} in {self.repository}; serve it with\n"
             f"  python -m service --repository {self.repository}"
         )
-
-    def _input(self, default: InputSpec) -> InputSpec:
-        names = ("mean", "std", "height", "width", "resize")
-        given = {name: v for name in names if (v := getattr(self, name)) is not None}
-        try:
-            return InputSpec.model_validate(default.model_dump() | given)
-        except ValidationError as error:
-            raise ValueError(f"the input: {error.errors()[0]['msg']}") from error

@@ -21,6 +21,7 @@ from models import checkpoint, devices, registry
 from models.preprocessing import InputSpec
 from models.registry import TORCHVISION_PREFIX, Architecture
 from training import files, profiling
+from training.arguments import Arguments
 from training.commands import options
 from training.profiling import Cost, LayerCost, TrainingMemory
 
@@ -45,8 +46,8 @@ class Profile:
     """The model's version, by default the highest; implies --checkpoint."""
     num_classes: int | None = None
     """Of an architecture; by default its own, for torchvision's the 1,000 of ImageNet."""
-    arguments: tuple[str, ...] = ()
-    """Of an architecture, each NAME=JSON: hidden=[1000,1000] batchnorm=true"""
+    arguments: Arguments = field(default_factory=dict)
+    """Of an architecture, as NAME=JSON: hidden=[1000,1000] batchnorm=true"""
     batch_size: int = 1
     """Pictures in the batch that is timed, and in the training step that is estimated."""
     passes: int = 10
@@ -122,19 +123,18 @@ class Profile:
 
     def _architecture(self, device: torch.device) -> "_Subject":
         architecture = registry.architecture(self.target)
-        arguments = options.arguments(self.arguments)
         num_classes = self.num_classes or _own_classes(architecture)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            network = architecture.build(num_classes, **arguments)
+            network = architecture.build(num_classes, **self.arguments)
         network.to(device).eval()
         return _Subject(
             name=self.target,
             version=None,
             architecture=self.target,
-            arguments=arguments,
+            arguments=dict(self.arguments),
             num_classes=num_classes,
-            input=architecture.input,
+            input=architecture.input_for(self.arguments),
             network=network,
         )
 

@@ -12,7 +12,7 @@ from models import checkpoint
 from models.checkpoint import TrainingRecord
 from tests.networks import LABELS, SPEC, publish_tiny
 from tests.training.pictures import colors, write_colors
-from training import evaluation, loop
+from training import datasets, evaluation, loop
 from training.__main__ import main
 from training.evaluation import Evaluation
 
@@ -21,20 +21,23 @@ from training.evaluation import Evaluation
 def repository(tmp_path: Path, colors_folder: Path) -> Path:
     """Two versions of the model `colors`, trained on the folder of colours, as their cards say."""
     for seed in (0, 1):
-        record = TrainingRecord(
-            recipe={},
-            dataset=str(colors_folder),
-            seed=seed,
-            epochs=1,
-            selected_epoch=1,
-            seconds=0,
-            device="cpu",
-            torch=torch.__version__,
-            commit="unknown",
-            finished="2026-01-31T12:00:00+00:00",
-        )
-        publish_tiny(tmp_path / "repository", seed=seed, training=record)
+        publish_tiny(tmp_path / "repository", seed=seed, training=record(colors_folder, seed))
     return tmp_path / "repository"
+
+
+def record(dataset: Path, seed: int) -> TrainingRecord:
+    return TrainingRecord(
+        recipe={},
+        dataset=str(dataset),
+        seed=seed,
+        epochs=1,
+        selected_epoch=1,
+        seconds=0,
+        device="cpu",
+        torch=torch.__version__,
+        commit="unknown",
+        finished="2026-01-31T12:00:00+00:00",
+    )
 
 
 def evaluate(repository: Path, *arguments: str) -> int:
@@ -97,6 +100,37 @@ def test_another_data_set_with_fewer_labels(
     assert f"on {dataset} (test, 6 pictures)" in capsys.readouterr().out
     result = json.loads((output / "evaluation.json").read_bytes())
     assert [figures["support"] for figures in result["classes"]] == [0, 3, 3]
+
+
+def test_broken_files_are_named(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_colors(tmp_path / "damaged", pictures=3)
+    broken = [dataset / "test" / label / "1.png" for label in ("blue", "red")]
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:60])
+    assert evaluate(repository, "--dataset", str(dataset)) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "2 files can't be read and are left out:"
+    assert all(line.startswith(f"  {path}: ") for line, path in zip(lines, broken, strict=False))
+    assert lines[2].startswith(f"colors/2 on {dataset} (test, 7 pictures)")
+
+
+def test_the_split_of_a_folder_without_test_pictures_is_that_of_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_colors(tmp_path / "data", pictures=15) / "train"
+    repository = tmp_path / "repository"
+    for seed in (1, 2):
+        publish_tiny(repository, training=record(dataset, seed))
+    losses = []
+    for seed in (1, 2):
+        assert evaluate(repository, "--version", str(seed)) == 0
+        losses.append(capsys.readouterr().out.splitlines()[0].partition("loss ")[2])
+        network = checkpoint.load(repository / "colors" / str(seed), torch.device("cpu")).network
+        images = datasets.load(str(dataset), "test", tmp_path, SPEC, seed=seed)
+        assert losses[-1] == f"{loop.evaluate(network, images, SPEC).loss:.4f}"
+    assert losses[0] != losses[1]  # of the same weights
 
 
 def test_output(repository: Path, tmp_path: Path) -> None:

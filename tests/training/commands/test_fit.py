@@ -23,7 +23,9 @@ class Fit:
     def __init__(self, folder: Path, dataset: Path) -> None:
         self.repository, self.runs, self.dataset = folder / "repository", folder / "runs", dataset
 
-    def __call__(self, *arguments: str, recipe: str = "mnist", dataset: Path | None = None) -> int:
+    def __call__(
+        self, *arguments: str, recipe: str = "mnist-cnn", dataset: Path | None = None
+    ) -> int:
         return main(
             [
                 *("fit", recipe, "--name", "colors", "--dataset", str(dataset or self.dataset)),
@@ -79,7 +81,8 @@ def test_the_published_network_has_learned(fit: Fit) -> None:
 
 
 def test_the_card_tells_how_it_was_trained(fit: Fit) -> None:
-    assert fit("--seed", "7", "--learning-rate", "0.02", "--flip") == 0
+    changes = ["--seed", "7", "--learning-rate", "0.02", "--flip", "--mean", "0.5"]
+    assert fit(*changes, "--arguments", "n_channel=6") == 0
     card = checkpoint.read_card(fit.version(1))
     assert card.architecture == "tiny"
     assert card.training is not None
@@ -91,13 +94,31 @@ def test_the_card_tells_how_it_was_trained(fit: Fit) -> None:
         "batch_size": 8,
         "optimizer": "adam",
         "learning_rate": 0.02,
+        "arguments": {"n_channel": 6},
+        "schedule": "constant",
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "l1": 0.0,
         "l2": 0.0,
+        "l2_norm": 0.0,
+        "label_smoothing": 0.0,
+        "class_weights": "none",
+        "averaging": 0.0,
+        "initialisation": "default",
+        "pretrained": "",
+        "size": None,
+        "mean": [0.5],
+        "std": [],
+        "resize": "crop",
         "flip": True,
         "crop_padding": 0,
         "precision": "float32",
         "validation_fraction": 0.1,
+        "selection": "best",
         "seed": 7,
     }
+    assert card.arguments == {"n_channel": 6}
+    assert card.input.mean == (0.5, 0.5, 0.5)
     assert (card.training.dataset, card.training.seed) == (str(fit.dataset), 7)
     assert card.training.epochs == 2
     assert card.training.selected_epoch in (1, 2)
@@ -113,14 +134,19 @@ def test_the_run_folder(fit: Fit) -> None:
         "confusion.png",
         "curves.png",
         "history.csv",
+        "mistakes.png",
         "recipe.json",
         "result.json",
+        "weights.pt",
     ]
     card = checkpoint.read_card(fit.version(1))
     assert card.training is not None
     assert json.loads((folder / "recipe.json").read_bytes()) == card.training.recipe
-    assert checkpoint.Card.model_validate_json((folder / "result.json").read_bytes()) == card
-    for name in ("curves.png", "confusion.png"):
+    result = json.loads((folder / "result.json").read_bytes())
+    assert checkpoint.Card.model_validate(result["card"]) == card
+    assert result["metrics"] == pytest.approx(card.metrics, abs=1e-6)
+    assert same_weights(folder, fit.version(1))
+    for name in ("curves.png", "confusion.png", "mistakes.png"):
         with Image.open(folder / name) as image:
             image.verify()
             assert image.format == "PNG"
@@ -182,7 +208,7 @@ def test_folders_come_from_the_environment(
     monkeypatch.setenv("FANLIGHT_DATA", str(fit.dataset.parent))
     monkeypatch.setenv("FANLIGHT_REPOSITORY", "elsewhere")
     arguments = ["--name", "c", "--dataset", "colors", "--architecture", "tiny", "--device", "cpu"]
-    assert main(["fit", "mnist", *arguments]) == 0
+    assert main(["fit", "mnist-cnn", *arguments]) == 0
     assert checkpoint.names(tmp_path / "elsewhere") == ["c"]
     assert (tmp_path / "runs" / "c").is_dir()
 

@@ -84,6 +84,24 @@ def test_the_input_can_be_told(tmp_path: Path) -> None:
     )
 
 
+def test_arguments_of_the_architecture(tmp_path: Path) -> None:
+    arguments = {"channels": 1, "widths": [4, 8]}
+    network = registry.architecture("convnet").build(2, **arguments)
+    torch.save(network.state_dict(), tmp_path / "grey.pt")
+    told = ["--arguments", "channels=1", "widths=[4,8]"]
+    labels = ["--labels", "a", "b"]
+    assert run(tmp_path / "grey.pt", "--architecture", "convnet", *told, *labels) == 0
+    card = checkpoint.read_card(tmp_path / "repository" / "grey" / "1")
+    assert card.arguments == arguments
+    assert card.input == InputSpec(channels=1, height=32, width=32)
+
+
+def test_one_mean_is_for_all_channels(weights: Path) -> None:
+    assert run(weights, *PLANES, "--mean", "0.5") == 0
+    card = checkpoint.read_card(weights.parent / "repository" / "planes" / "1")
+    assert card.input.mean == (0.5, 0.5, 0.5)
+
+
 def test_it_says_where_it_published(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(weights, *PLANES) == 0
     repository = weights.parent / "repository"
@@ -105,7 +123,9 @@ def test_it_says_where_it_published(weights: Path, capsys: pytest.CaptureFixture
         ((*PLANES, "--name", "Birds & planes"), "can't name a model"),
         ((*PLANES, "--height", "16"), "does not take the card's input"),
         ((*PLANES, "--std", "0", "1", "1"), "std must be above 0"),
-        ((*PLANES, "--mean", "0.5"), "mean has 1 values for 3 channels"),
+        ((*PLANES, "--mean", "0.5", "0.5"), "mean has 2 values for 3 channels"),
+        ((*PLANES, "--arguments", "depth=3"), "can't be built with {'depth': 3}"),
+        ((*PLANES, "--arguments", "channels=2"), "the input: Input should be 1 or 3"),
     ],
 )
 def test_what_does_not_fit_is_not_published(
