@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.training.pictures import write_colors
+from training import plots
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +17,13 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def quick_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of the time of so small a training goes into plots; most tests don't look at them."""
+    for name in ("curves", "confusion", "mistakes"):
+        monkeypatch.setattr(plots, name, lambda *_: b"a picture")
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from tests.networks import LABELS, SPEC
 from tests.training.pictures import colors, write_colors
 from training import loop
 from training.__main__ import main
+from training.catalogue import CATALOGUE
 
 
 class Fit:
@@ -44,7 +45,7 @@ class Fit:
 
 
 @pytest.fixture
-def fit(tmp_path: Path, colors_folder: Path) -> Fit:
+def fit(tmp_path: Path, colors_folder: Path, quick_plots: None) -> Fit:
     return Fit(tmp_path, colors_folder)
 
 
@@ -127,7 +128,8 @@ def test_the_card_tells_how_it_was_trained(fit: Fit) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", card.training.finished)
 
 
-def test_the_run_folder(fit: Fit) -> None:
+def test_the_run_folder(tmp_path: Path, colors_folder: Path) -> None:
+    fit = Fit(tmp_path, colors_folder)
     assert fit() == 0
     folder = fit.run_folder()
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -255,10 +257,12 @@ def test_a_test_set_with_other_labels(
     ("arguments", "message"),
     [
         (["--crop-padding", "8"], "8 × 8 pixels can't be padded by 8"),
+        (["--initialisation", "whitening"], "the architecture convnet has one"),
+        (["--pretrained", "missing.pt"], "the weights can't be read"),
         (["--validation-fraction", "0.99"], "lower validation_fraction"),
         (["--optimizer", "sgd", "--learning-rate", "1e30"], "finite number"),
     ],
-    ids=["crop", "validation", "diverged"],
+    ids=["crop", "whitening", "pretrained", "validation", "diverged"],
 )
 def test_a_training_that_fails_publishes_nothing(
     fit: Fit, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
@@ -267,6 +271,68 @@ def test_a_training_that_fails_publishes_nothing(
     assert re.fullmatch(f"error: .*{re.escape(message)}.*\n", capsys.readouterr().err)
     assert checkpoint.versions(fit.repository / "colors") == []
     assert (fit.run_folder() / "recipe.json").exists()
+
+
+def test_broken_files_are_named(
+    fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_colors(tmp_path / "other")
+    broken = [dataset / split / "red" / "3.png" for split in ("train", "test")]
+    for path in broken:
+        path.write_bytes(b"no picture")
+    assert fit(dataset=dataset) == 0
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index("2 files can't be read and are left out:")
+    for line, path in zip(lines[at + 1 : at + 3], broken, strict=True):
+        assert line.startswith(f"  {path}: ")
+    assert any(line.startswith("colors: 23 pictures") for line in lines)
+
+
+def test_classes_that_differ_much_in_size_are_told(
+    fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_colors(tmp_path / "other")
+    for number in range(5):
+        (dataset / "train" / "red" / f"{number}.png").unlink()
+    assert fit(dataset=dataset) == 0
+    told = "the classes differ in size: blue 8, green 8, red 3. "
+    printed = capsys.readouterr().out
+    assert told in printed
+    assert "with --class-weights balanced\n" in printed
+    assert fit("--class-weights", "balanced", dataset=dataset) == 0
+    assert told not in capsys.readouterr().out
+    assert not same_weights(fit.version(1), fit.version(2))
+
+
+def test_classes_alike_are_not_talked_about(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit() == 0
+    printed = capsys.readouterr().out
+    assert "differ in size" not in printed
+    assert "can't be read" not in printed
+    assert "chosen" not in printed
+
+
+def test_joined_sets_are_measured_together_and_each(fit: Fit, tmp_path: Path) -> None:
+    more = write_colors(tmp_path / "more", pictures=2)
+    assert fit("--dataset", f"{fit.dataset} + {more}") == 0
+    metrics = checkpoint.read_card(fit.version(1)).metrics
+    both = [metrics[f"test_accuracy_{name}"] for name in ("colors", "more")]
+    assert metrics["test_accuracy"] == pytest.approx((24 * both[0] + 6 * both[1]) / 30, abs=1e-5)
+
+
+def test_the_list_of_recipes_fits_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["fit", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+    rows = [line.split()[:4] for line in lines if line.strip()]
+    for name, entry in CATALOGUE.items():
+        recipe = entry.recipe
+        expected = [name, str(recipe.epochs), recipe.optimizer, f"{recipe.learning_rate:g}"]
+        assert expected in rows
 
 
 @pytest.mark.gpu

@@ -1,0 +1,69 @@
+"""`fit FOLDER` trains on one's own pictures, and chooses by them what isn't said."""
+
+from pathlib import Path
+
+import pytest
+
+from models import checkpoint
+from tests.networks import LABELS
+from tests.training.pictures import write_colors
+from training.__main__ import main
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    return write_colors(tmp_path / "My Pets!", pictures=12) / "train"
+
+
+def fit(folder: Path, here: Path, *arguments: str) -> int:
+    places = ["--repository", str(here / "repository"), "--runs", str(here / "runs")]
+    length = ["--epochs", "1", "--arguments", "widths=[4]"]
+    return main(["fit", str(folder), *length, *places, "--device", "cpu", *arguments])
+
+
+@pytest.mark.usefixtures("quick_plots")
+def test_what_is_open_is_chosen_by_the_pictures(
+    pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(pets, tmp_path, "--name", "pets") == 0
+    printed = capsys.readouterr().out
+    assert "chosen: learning_rate 0.1, arguments {'widths': [4], 'channels': 3}, size 32" in printed
+    assert "pets: 30 pictures on cpu" in printed  # a fifth of 36 is for testing, of each class 2
+    card = checkpoint.read_card(tmp_path / "repository" / "pets" / "1")
+    assert (card.architecture, card.input.shape) == ("convnet", (3, 32, 32))
+    assert card.labels == LABELS
+
+
+@pytest.mark.usefixtures("quick_plots")
+def test_the_model_is_called_like_the_folder(pets: Path, tmp_path: Path) -> None:
+    assert fit(pets.parent, tmp_path, "--size", "8") == 0
+    assert checkpoint.names(tmp_path / "repository") == ["my-pets"]
+
+
+@pytest.mark.usefixtures("quick_plots")
+def test_a_folder_here_goes_before_one_under_the_data_root(
+    pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_colors(tmp_path / "root" / "train", pictures=4)
+    monkeypatch.chdir(pets.parent)
+    arguments = ["--data-root", str(tmp_path / "root"), "--size", "8", "--name", "pets"]
+    assert fit(Path("train"), tmp_path, *arguments) == 0
+    record = checkpoint.read_card(tmp_path / "repository" / "pets" / "1").training
+    assert record is not None
+    assert record.dataset == str(pets)
+
+
+@pytest.mark.parametrize("name", ["nothing-there", "mnsit"])
+def test_what_is_neither_a_folder_nor_a_recipe(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", name, "--epochs", "3"]) == 1
+    assert capsys.readouterr().err == (
+        f"error: '{name}' is neither a folder of pictures nor a recipe; "
+        "fit --list shows the recipes\n"
+    )
+
+
+def test_a_folder_without_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", str(tmp_path)]) == 1
+    assert "with one folder a class in it" in capsys.readouterr().err
