@@ -1,10 +1,12 @@
 """The models that are served: repository folder → verified, loaded, warmed versions.
 
-Loading runs beside the server, so that it can say what it is doing; each version is `loading`,
-`ready` or `failed`, and one that fails does not stop the others.
+A task beside the server follows the folder: it lets go of the versions that were removed and loads
+the new ones, one after the other. Each version is `loading`, `ready` or `failed`; one that fails
+stops no other, and is not tried again while its folder is there.
 """
 
 import asyncio
+import weakref
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Literal, Self
@@ -20,6 +22,7 @@ from service.batching import Batcher
 from service.engine import Engine
 from service.errors import NotFoundError, UnavailableError
 from service.settings import Settings
+from service.watching import Folder
 
 log = structlog.get_logger()
 
@@ -37,14 +40,14 @@ class Version:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a version needs to answer."""
+    """What a version needs to answer; whoever holds it can use it, also after a removal."""
 
     checkpoint: Checkpoint
     batcher: Batcher[Tensor, list[float]] = field(repr=False)
 
 
 class Repository:
-    """All versions of a folder; an async context manager that loads them in the background.
+    """All versions of a folder; an async context manager that follows the folder meanwhile.
 
     Leaving it drains the batchers and ends the engines.
     """
@@ -53,28 +56,31 @@ class Repository:
         self._settings = settings
         self._device = devices.resolve(settings.device)
         self._threads = settings.threads or max(1, processors.available() // settings.workers)
+        self._folder = Folder(settings.repository)
         self._versions: dict[str, dict[int, Version]] = {}
-        self._resources = AsyncExitStack()
-        self._loading: asyncio.Task[None] | None = None
+        self._awaited: set[str] = set()
+        self._open: list[tuple[weakref.ref[Loaded], AsyncExitStack]] = []
+        self._reasons: list[str] | None = None
+        self._settled = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        folder = self._settings.repository
-        for name in checkpoint.names(folder):
-            if numbers := checkpoint.versions(folder / name):
-                self._versions[name] = {number: Version(name, number) for number in numbers}
-        self._loading = asyncio.create_task(self._load_all())
+        await self._look()
+        self._awaited = set(self._versions)
+        self._watching = asyncio.create_task(self._watch())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._loading is not None:
-            self._loading.cancel()
-            await asyncio.wait([self._loading])
-        await self._resources.aclose()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+        async with AsyncExitStack() as everything:
+            for _loaded, resources in self._open:
+                everything.push_async_exit(resources)
 
     async def loaded(self) -> None:
-        """Return when every version is ready or has failed."""
-        if self._loading is not None:
-            await self._loading
+        """Return when every version that was there at the start is ready or has failed."""
+        await self._settled.wait()
 
     def names(self) -> list[str]:
         return sorted(self._versions)
@@ -112,34 +118,76 @@ class Repository:
         return version.loaded
 
     def not_ready(self) -> list[str]:
-        """Why the service should get no requests yet: a line for each model that can't answer."""
+        """Why the service should get no requests yet: a line for each model that keeps it waiting.
+
+        Those are the models that were there at the start, until each has answered once. Later ones
+        don't count, whether they load or fail: publishing must not take servers that answer out of
+        rotation. A service where no model answers is not ready.
+        """
         if not self._versions:
             return ["the repository holds no models; train one with python -m training fit"]
         chosen = [self.version(name, None) for name in self.names()]
+        if any(each.loaded for each in chosen):
+            chosen = [each for each in chosen if each.name in self._awaited]
         return [f"{each.name}: {each.reason or each.state}" for each in chosen if not each.loaded]
 
-    async def _load_all(self) -> None:
-        for name in self.names():
-            for version in reversed(self.versions(name)):  # the highest answers by default
-                try:
-                    version.loaded = await self._load(version)
-                    version.state = "ready"
-                    log.info("loaded", model=name, version=version.number, device=str(self._device))
-                except Exception as error:
-                    known = isinstance(error, CheckpointError | torch.OutOfMemoryError)
-                    version.state = "failed"
-                    version.reason = str(error) if known else "internal error; see the log"
-                    log.error(
-                        "not loaded",
-                        model=name,
-                        version=version.number,
-                        reason=str(error),
-                        exc_info=not known,
-                    )
-        if reasons := self.not_ready():
+    async def update(self) -> None:
+        """Follow the folder once; one call at a time. Returns when all that is new is loaded."""
+        await self._look()
+        while loading := [each for each in self._all() if each.state == "loading"]:
+            await self._try_to_load(min(loading, key=lambda each: (each.name, -each.number)))
+            await self._look()
+        reasons = self.not_ready()
+        if reasons and reasons != self._reasons:
             log.warning("not ready", reasons=reasons)
-        else:
+        elif reasons != self._reasons:
             log.info("ready", models=self.names())
+        self._reasons = reasons
+
+    async def _watch(self) -> None:
+        told = None
+        while True:
+            try:
+                await self.update()
+                told = None
+            except Exception as error:
+                if repr(error) != told:  # once, not at every look
+                    log.exception("not updated")
+                told = repr(error)
+            self._settled.set()
+            if not self._settings.watch_interval:
+                return
+            await asyncio.sleep(self._settings.watch_interval)
+
+    async def _look(self) -> None:
+        """Enter the versions that are wanted and not there yet, and strike out the others."""
+        answering = {(each.name, each.number) for each in self._all() if each.loaded}
+        wanted = await asyncio.to_thread(self._folder.wanted, answering)
+        for name, number in {(each.name, each.number) for each in self._all()} - wanted:
+            del self._versions[name][number]
+            log.info("removed", model=name, version=number)
+        for name, number in wanted:
+            known = self._versions.setdefault(name, {})
+            known.setdefault(number, Version(name, number))
+        self._versions = {name: known for name, known in self._versions.items() if known}
+        self._awaited &= self._versions.keys()
+        await self._close_unused()  # before anything is loaded that needs the room
+
+    def _all(self) -> list[Version]:
+        return [version for known in self._versions.values() for version in known.values()]
+
+    async def _try_to_load(self, version: Version) -> None:
+        named = {"model": version.name, "version": version.number}
+        try:
+            version.loaded = await self._load(version)
+            version.state = "ready"
+            self._awaited.discard(version.name)
+            log.info("loaded", **named, device=str(self._device))
+        except Exception as error:
+            known = isinstance(error, CheckpointError | torch.OutOfMemoryError)
+            version.state = "failed"
+            version.reason = str(error) if known else "internal error; see the log"
+            log.error("not loaded", **named, reason=str(error), exc_info=not known)
 
     async def _load(self, version: Version) -> Loaded:
         settings = self._settings
@@ -156,5 +204,16 @@ class Repository:
                 max_batch_delay=settings.max_batch_delay,
             )
             await resources.enter_async_context(batcher)
-            self._resources.push_async_exit(resources.pop_all())
-        return Loaded(verified, batcher)
+            loaded = Loaded(verified, batcher)
+            self._open.append((weakref.ref(loaded), resources.pop_all()))
+        return loaded
+
+    async def _close_unused(self) -> None:
+        """End the engines of the versions that were removed and that no request holds any more."""
+        still_open = []
+        for loaded, resources in self._open:
+            if loaded() is None:
+                await resources.aclose()
+            else:
+                still_open.append((loaded, resources))
+        self._open = still_open

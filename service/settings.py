@@ -39,6 +39,12 @@ class Settings(BaseSettings):
     repository: Path = Field(
         SHIPPED, description="folder of <model>/<version>/; default: the checkpoints of Fanlight"
     )
+    watch_interval: float = Field(
+        2.0,
+        ge=0,
+        le=3600,
+        description="seconds between looks for new and removed versions; 0: only at the start",
+    )
     device: str = Field("auto", description="where networks run: auto, cpu, cuda or cuda:n")
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="of the forward pass; half precision pays on GPUs"

@@ -15,6 +15,7 @@ def test_defaults_listen_to_this_machine_only() -> None:
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert settings.repository == SHIPPED
     assert settings.api_key is None
+    assert settings.watch_interval == 2
 
 
 def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +61,8 @@ def test_help_tells_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--port", "x"], "port: "),
         (["--max-batch-size", "0"], "max_batch_size: "),
+        (["--watch-interval", "-1"], "watch_interval: "),
+        (["--watch-interval", "nan"], "watch_interval: "),
         (["--repository", "nowhere"], "python -m training fit"),
         (["--device", "abacus"], "(setting device)"),
     ],

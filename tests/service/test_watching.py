@@ -1,0 +1,459 @@
+"""A running service follows its folder: new versions are loaded, removed ones let go."""
+
+import asyncio
+import shutil
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
+
+from models import checkpoint
+from service.app import create_app
+from service.engine import Engine
+from service.repository import Repository
+from service.settings import Settings
+from service.watching import Folder
+from tests.networks import SPEC, encode, picture, publish_tiny
+from tests.service.conftest import Serve
+from tests.service.test_errors import Hold
+
+IMAGE = encode(picture(0))
+
+
+@pytest.fixture
+def still(serve: Serve) -> TestClient:
+    """A service that looks at its folder only when told to by `update`."""
+    return serve(watch_interval=0)
+
+
+def served(client: TestClient) -> Repository:
+    repository: Repository = client.app.state.repository  # type: ignore[attr-defined]
+    return repository
+
+
+def call(client: TestClient, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run it in the service's event loop."""
+    assert client.portal is not None
+    return client.portal.call(function, *arguments)
+
+
+def update(client: TestClient) -> None:
+    call(client, served(client).update)
+
+
+def predict(client: TestClient, model: str = "colors", **params: Any) -> httpx.Response:
+    headers = {"Content-Type": "image/png"}
+    url = f"/v1/models/{model}/predict"
+    answer: httpx.Response = client.post(url, content=IMAGE, headers=headers, params=params)
+    return answer
+
+
+def states(client: TestClient) -> dict[str, list[str]]:
+    models = client.get("/v1/models").json()["models"]
+    return {model["name"]: [each["state"] for each in model["versions"]] for model in models}
+
+
+def ready(client: TestClient) -> bool:
+    return client.get("/health/ready").status_code == 200
+
+
+def engines() -> set[str]:
+    """The model and version of each engine whose thread runs."""
+    names = {thread.name.rpartition("_")[0] for thread in threading.enumerate()}
+    return {name for name in names if name.startswith(("colors-", "shapes-"))}
+
+
+def spoil(version: Path) -> None:
+    (version / "weights.pt").write_bytes(b"changed")
+
+
+class Gate:
+    """Holds the warming of engines until it is opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.opened = threading.Event(), threading.Event()
+        warm = Engine.warm
+
+        async def gated(engine: Engine, max_batch_size: int) -> None:
+            self.reached.set()
+            assert await asyncio.to_thread(self.opened.wait, 30)
+            await warm(engine, max_batch_size)
+
+        monkeypatch.setattr(Engine, "warm", gated)
+
+
+class TestNewVersions:
+    def test_are_served_by_a_running_service(self, serve: Serve, repository: Path) -> None:
+        client = serve(watch_interval=0.01)
+        publish_tiny(repository, "shapes")
+        publish_tiny(repository, seed=2)
+        deadline = time.monotonic() + 30
+        while states(client) != {"colors": ["ready"] * 3, "shapes": ["ready"]}:
+            assert predict(client).status_code == 200
+            assert time.monotonic() < deadline
+        assert predict(client).json()["version"] == 3
+        assert predict(client, "shapes").json()["version"] == 1
+
+    def test_answer_only_once_they_are_ready(
+        self, still: TestClient, repository: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate = Gate(monkeypatch)
+        publish_tiny(repository, seed=2)
+        with ThreadPoolExecutor() as other:
+            updating = other.submit(update, still)
+            assert gate.reached.wait(30)
+            assert states(still) == {"colors": ["ready", "ready", "loading"]}
+            assert predict(still).json()["version"] == 2
+            assert "still loading" in predict(still, version=3).json()["detail"]
+            assert ready(still)
+            gate.opened.set()
+            updating.result()
+        assert predict(still).json()["version"] == 3
+        assert predict(still, version=2).json()["version"] == 2
+
+    def test_that_fail_leave_the_older_one_answering(
+        self, still: TestClient, repository: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        publish_tiny(repository, seed=2)
+        spoil(repository / "colors" / "3")
+        loads: list[str] = []
+        load = checkpoint.load
+
+        def counted(folder: Path, device: torch.device) -> checkpoint.Checkpoint:
+            loads.append(folder.name)
+            return load(folder, device)
+
+        monkeypatch.setattr(checkpoint, "load", counted)
+        for _ in range(3):
+            update(still)
+            assert states(still) == {"colors": ["ready", "ready", "failed"]}
+            assert predict(still).json()["version"] == 2
+            assert "SHA-256" in predict(still, version=3).json()["detail"]
+            assert ready(still)
+        assert loads == ["3"]  # not tried again while its folder is there
+
+        shutil.rmtree(repository / "colors" / "3")
+        update(still)
+        assert states(still) == {"colors": ["ready", "ready"]}
+        publish_tiny(repository, seed=2)
+        update(still)
+        assert predict(still).json()["version"] == 3
+
+    def test_are_not_seen_where_watching_is_off(self, still: TestClient, repository: Path) -> None:
+        publish_tiny(repository, seed=2)
+        watching = served(still)._watching
+        assert watching is not None
+        assert watching.done()
+        assert states(still) == {"colors": ["ready", "ready"]}
+
+    def test_are_seen_also_after_errors(
+        self, serve: Serve, repository: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = serve(watch_interval=0.01)
+        errors = ["can't start new thread"] * 3 + ["and now another"]
+        over = threading.Event()
+        wanted = Folder.wanted
+
+        def failing(folder: Folder, answering: set[tuple[str, int]]) -> set[tuple[str, int]]:
+            if errors:
+                raise RuntimeError(errors.pop(0))
+            over.set()
+            return wanted(folder, answering)
+
+        with capture_logs() as logs:
+            monkeypatch.setattr(Folder, "wanted", failing)
+            assert over.wait(30)
+        assert [line["event"] for line in logs] == ["not updated"] * 2  # each kind once
+        publish_tiny(repository, seed=2)
+        deadline = time.monotonic() + 30
+        while predict(client).json()["version"] != 3:
+            assert time.monotonic() < deadline
+
+
+class TestRemovedVersions:
+    def test_do_not_answer_any_more(self, still: TestClient, repository: Path) -> None:
+        shutil.rmtree(repository / "colors" / "2")
+        with capture_logs() as logs:
+            update(still)
+        answer = predict(still, version=2)
+        assert answer.status_code == 404
+        assert answer.json()["detail"] == "no version 2 of 'colors'; there are: 1"
+        assert predict(still).json()["version"] == 1
+        [line] = [line for line in logs if line["event"] == "removed"]
+        assert (line["model"], line["version"]) == ("colors", 2)
+
+    def test_leave_no_model_behind_with_the_last(self, still: TestClient, repository: Path) -> None:
+        publish_tiny(repository, "shapes")
+        update(still)
+        for version in ("1", "2"):
+            shutil.rmtree(repository / "colors" / version)  # its folder stays, and is empty
+        update(still)
+        assert states(still) == {"shapes": ["ready"]}
+        assert predict(still).status_code == 404
+        assert ready(still)
+        shutil.rmtree(repository / "shapes")
+        update(still)
+        assert states(still) == {}
+        assert not ready(still)
+
+    def test_give_back_thread_and_memory(self, still: TestClient, repository: Path) -> None:
+        network = weakref.ref(served(still).ready("colors", 2).checkpoint.network)
+        assert predict(still, version=2).status_code == 200
+        assert engines() == {"colors-1", "colors-2"}
+        shutil.rmtree(repository / "colors" / "2")
+        update(still)
+        assert engines() == {"colors-1"}
+        assert network() is None
+
+    def test_make_room_before_others_are_loaded(
+        self, still: TestClient, repository: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        networks = weakref.WeakSet([served(still).ready("colors", 2).checkpoint.network])
+        found: list[int] = []
+        warm = Engine.warm
+
+        async def counting(engine: Engine, max_batch_size: int) -> None:
+            found.append(len(networks))
+            await warm(engine, max_batch_size)
+
+        monkeypatch.setattr(Engine, "warm", counting)
+        publish_tiny(repository, seed=2)
+        shutil.rmtree(repository / "colors" / "2")
+        update(still)
+        assert found == [0]
+
+    def test_finish_what_they_have_begun(
+        self, still: TestClient, repository: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hold = Hold(monkeypatch)
+        with ThreadPoolExecutor() as other:
+            running = other.submit(predict, still, version=2)
+            assert hold.started.wait(30)
+            shutil.rmtree(repository / "colors" / "2")
+            update(still)
+            assert predict(still, version=2).status_code == 404
+            hold.let_go.set()
+            answer = running.result()
+        assert (answer.status_code, answer.json()["version"]) == (200, 2)
+        update(still)
+        assert engines() == {"colors-1"}
+
+    def test_answer_who_chose_them_before(self, still: TestClient, repository: Path) -> None:
+        """Between the choice and the batch lie the body and its decoding."""
+        chosen = served(still).ready("colors", 2)
+        shutil.rmtree(repository / "colors" / "2")
+        update(still)
+        [probabilities] = call(still, chosen.batcher.submit, [SPEC.pixels(picture(0))])
+        assert sum(probabilities) == pytest.approx(1)
+        assert engines() == {"colors-1", "colors-2"}
+        del chosen
+        update(still)
+        assert engines() == {"colors-1"}
+
+    def test_end_with_the_service_if_someone_holds_them(self, repository: Path) -> None:
+        app = create_app(Settings(repository=repository, device="cpu", watch_interval=3600))
+        with TestClient(app) as client:
+            call(client, served(client).loaded)
+            chosen = served(client).ready("colors", 2)
+            shutil.rmtree(repository / "colors" / "2")
+            update(client)
+            assert engines() == {"colors-1", "colors-2"}
+        assert engines() == set()
+        assert chosen.checkpoint.card.version == 2
+
+
+class TestReady:
+    def test_stays_while_a_new_model_loads_or_fails(
+        self, still: TestClient, repository: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate = Gate(monkeypatch)
+        publish_tiny(repository, "shapes")
+        publish_tiny(repository, "sounds")
+        spoil(repository / "sounds" / "1")
+        with ThreadPoolExecutor() as other:
+            updating = other.submit(update, still)
+            assert gate.reached.wait(30)
+            assert states(still)["shapes"] == ["loading"]
+            assert predict(still, "shapes").status_code == 503
+            assert ready(still)
+            gate.opened.set()
+            updating.result()
+        assert states(still) == {
+            "colors": ["ready", "ready"],
+            "shapes": ["ready"],
+            "sounds": ["failed"],
+        }
+        assert ready(still)
+
+    @pytest.mark.parametrize("mend", ["publish", "remove"])
+    def test_waits_for_each_model_of_the_start(
+        self, serve: Serve, repository: Path, mend: str
+    ) -> None:
+        publish_tiny(repository, "shapes")
+        spoil(repository / "shapes" / "1")
+        client = serve(watch_interval=0)
+        assert not ready(client)
+        if mend == "publish":
+            publish_tiny(repository, "shapes")
+        else:
+            shutil.rmtree(repository / "shapes")
+        update(client)
+        assert ready(client)
+        shutil.rmtree(repository / "shapes", ignore_errors=True)
+        update(client)
+        publish_tiny(repository, "shapes")
+        spoil(repository / "shapes" / "1")
+        update(client)
+        assert ready(client)  # this one is new
+
+    def test_stays_when_a_model_loses_the_version_that_answered(
+        self, serve: Serve, repository: Path
+    ) -> None:
+        publish_tiny(repository, "shapes")
+        spoil(repository / "colors" / "1")
+        client = serve(watch_interval=0)
+        shutil.rmtree(repository / "colors" / "2")
+        update(client)
+        assert predict(client).status_code == 503
+        assert ready(client)
+
+    def test_comes_with_the_first_model(self, serve: Serve, tmp_path: Path) -> None:
+        folder = tmp_path / "later"
+        client = serve(repository=folder, watch_interval=0)  # not even a folder
+        assert not ready(client)
+        publish_tiny(folder)
+        spoil(folder / "colors" / "1")
+        with capture_logs() as logs:
+            update(client)
+            assert "SHA-256" in client.get("/health/ready").json()["detail"]
+            publish_tiny(folder)
+            update(client)
+            update(client)
+        assert ready(client)
+        told = [line["event"] for line in logs if "ready" in line["event"].split()]
+        assert told == ["not ready", "ready"]
+
+
+class TestVanishedFolder:
+    @pytest.mark.parametrize("mount_point", [False, True])
+    def test_goes_on_being_served(
+        self, still: TestClient, repository: Path, mount_point: bool
+    ) -> None:
+        publish_tiny(repository, seed=2)
+        spoil(repository / "colors" / "3")
+        update(still)
+        repository.rename(repository.with_name("elsewhere"))
+        if mount_point:
+            repository.mkdir()
+        with capture_logs() as logs:
+            update(still)
+            update(still)
+        assert predict(still).json()["version"] == 2
+        assert predict(still, version=1).status_code == 200
+        assert ready(still)
+        events = [line["event"] for line in logs]
+        assert events == ["not readable", "removed"]  # once; and what answers nothing is forgotten
+        assert logs[0]["repository"] == str(repository)
+
+        if mount_point:
+            repository.rmdir()
+        repository.with_name("elsewhere").rename(repository)
+        shutil.rmtree(repository / "colors" / "3")
+        publish_tiny(repository, seed=2)
+        with capture_logs() as logs:
+            update(still)
+        assert "readable again" in [line["event"] for line in logs]
+        assert predict(still).json()["version"] == 3
+
+
+class TestFolder:
+    """What is wanted of a folder that is `{"a": (1, 2), "b": (1,)}`, while all of it answers."""
+
+    ALL = frozenset({("a", 1), ("a", 2), ("b", 1)})
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        for name, number in self.ALL:
+            (tmp_path / "repository" / name / str(number)).mkdir(parents=True)
+        return tmp_path / "repository"
+
+    @pytest.fixture
+    def folder(self, path: Path) -> Folder:
+        folder = Folder(path)
+        assert folder.wanted(set()) == self.ALL
+        return folder
+
+    def test_what_was_added_and_not_what_was_removed(self, folder: Folder, path: Path) -> None:
+        (path / "a" / "1").rmdir()
+        (path / "b" / "7").mkdir()
+        assert folder.wanted(self.ALL) == {("a", 2), ("b", 1), ("b", 7)}
+
+    def test_nothing_if_all_was_removed(self, folder: Folder, path: Path) -> None:
+        for name in ("a", "b"):
+            shutil.rmtree(path / name)
+        assert folder.wanted(self.ALL) == set()
+
+    def test_what_another_folder_holds_if_it_holds_any(self, folder: Folder, path: Path) -> None:
+        """A link that is turned to the next folder, say."""
+        path.rename(path.with_name("old"))
+        (path / "c" / "1").mkdir(parents=True)
+        assert folder.wanted(self.ALL) == {("c", 1)}
+
+    def test_all_of_a_model_that_can_not_be_read(
+        self, folder: Folder, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        versions = checkpoint.versions
+
+        def refused(model: Path) -> list[int]:
+            if model.name == "a":
+                raise PermissionError(13, "Permission denied", str(model))
+            return versions(model)
+
+        (path / "b" / "1").rmdir()
+        monkeypatch.setattr(checkpoint, "versions", refused)
+        with capture_logs() as logs:
+            for _ in range(3):
+                assert folder.wanted(self.ALL) == {("a", 1), ("a", 2)}
+            monkeypatch.undo()
+            assert folder.wanted(self.ALL) == {("a", 1), ("a", 2)}
+        assert [line["event"] for line in logs] == ["not readable", "readable again"]
+        assert "Permission denied" in logs[0]["reason"]
+
+    def test_all_where_a_folder_may_be_there(
+        self, folder: Folder, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stat = Path.stat
+
+        def stale(self: Path, **options: Any) -> Any:
+            if self.parent == path / "a":
+                raise OSError(116, "Stale file handle")
+            return stat(self, **options)
+
+        monkeypatch.setattr(checkpoint, "versions", lambda model: [])
+        monkeypatch.setattr(Path, "stat", stale)
+        (path / "b" / "1").rmdir()
+        assert folder.wanted(self.ALL) == {("a", 1), ("a", 2)}
+
+    def test_all_if_it_vanishes_while_it_is_read(
+        self, folder: Folder, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        versions = checkpoint.versions
+
+        def vanishing(model: Path) -> list[int]:
+            found = versions(model)
+            if model.name == "a":
+                path.rename(path.with_name("old"))
+                path.mkdir()
+            return found
+
+        monkeypatch.setattr(checkpoint, "versions", vanishing)
+        assert folder.wanted(self.ALL) == self.ALL
