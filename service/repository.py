@@ -134,8 +134,7 @@ class Repository:
     async def update(self) -> None:
         """Follow the folder once; one call at a time. Returns when all that is new is loaded."""
         await self._look()
-        while loading := [each for each in self._all() if each.state == "loading"]:
-            await self._try_to_load(min(loading, key=lambda each: (each.name, -each.number)))
+        while await self._load_next():
             await self._look()
         reasons = self.not_ready()
         if reasons and reasons != self._reasons:
@@ -175,6 +174,13 @@ class Repository:
 
     def _all(self) -> list[Version]:
         return [version for known in self._versions.values() for version in known.values()]
+
+    async def _load_next(self) -> bool:
+        """Load a version that is new, of its model the highest; False if there is none."""
+        loading = [version for version in self._all() if version.state == "loading"]
+        if loading:
+            await self._try_to_load(min(loading, key=lambda each: (each.name, -each.number)))
+        return bool(loading)
 
     async def _try_to_load(self, version: Version) -> None:
         named = {"model": version.name, "version": version.number}
