@@ -1,0 +1,183 @@
+"""What a network makes of a picture, layer by layer: a strip of channels each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.plots.figures import bare, bound, mosaic, pixels, plain_text, png, short, wrapped
+
+_LEAST_COLUMNS, _MOST_COLUMNS = 8, 12  # channels side by side
+_MOST_CHANNELS = 2 * _MOST_COLUMNS
+_MOST_BARS = 128
+_LINE = 128  # values in a line of a long vector
+_MOST_VALUES = 8 * _LINE
+_MOST_CLASSES = 10  # whose scores are drawn
+_LETTERS = 24  # of a label
+_WITHIN = 0.98  # of the values lie on the scale
+_LEVELS = ("low", "middle", "high")
+
+# inches
+_WIDTH, _LEFT, _RIGHT = 12.0, 0.7, 1.1
+_ACROSS = _WIDTH - _LEFT - _RIGHT
+_HEAD, _TITLE, _FOOT = 3.3, 0.42, 0.3
+_LEAST, _BARS, _MATRIX, _MOST = 0.3, 0.8, 1.8, 5.0
+
+
+@plain_text
+def feature_maps(
+    picture: Tensor, scores: Mapping[str, float], activations: Mapping[str, Tensor], title: str
+) -> bytes:
+    """The picture as the network sees it, uint8 (C, H, W), the scores, and between them the layers.
+
+    The activations are of one picture, in the order of the forward pass. Maps (C, H, W) are drawn
+    as up to 24 channels, matrices as one map, vectors as bars, or as lines of 128 values where they
+    are long. Low, middle and high are thirds of the layers that give maps; what
+    follows is high.
+
+    A layer has one scale: from 0 if nothing is below it, otherwise symmetrical about 0. It ends
+    where 2 % of the values lie beyond, lest few of them leave the rest pale; arrows at its ends and
+    the range in words tell so.
+    """
+    strips = [_strip(activation) for activation in activations.values()]
+    maps = sum(activation.squeeze().ndim > 1 for activation in activations.values())
+    deep = maps or len(strips)
+    height = _HEAD + sum(_TITLE + strip.inches + strip.below for strip in strips) + _FOOT
+    figure = Figure(figsize=(_WIDTH, height))
+
+    def place(left: float, top: float, wide: float, tall: float) -> Axes:
+        box = (left / _WIDTH, 1 - (top + tall) / height, wide / _WIDTH, tall / height)
+        return figure.add_axes(box)
+
+    figure.text(0.5, 1 - 0.12 / height, wrapped(title, _WIDTH), ha="center", va="top", size="large")
+    _input(place(_LEFT, 0.9, 2.2, 2.2), picture)
+    _scores(place(6.0, 0.9, 4.5, 2.0), scores)
+    top = _HEAD
+    for number, (name, strip) in enumerate(zip(activations, strips, strict=True)):
+        top += _TITLE
+        axes = place(_LEFT, top, _ACROSS, strip.inches)
+        level = _LEVELS[min(len(_LEVELS) * number // deep, len(_LEVELS) - 1)]
+        axes.set_title(f"{level} level: {name}, {strip.told}", loc="left", fontsize="medium")
+        if (image := strip.draw(axes)) is not None:
+            ends = image.get_clim()
+            bar = place(_LEFT + _ACROSS + 0.12, top, 0.14, strip.inches)
+            scale = figure.colorbar(image, cax=bar, ticks=ends, extend=strip.beyond(*ends))
+            scale.set_ticklabels([f"{end:.3g}" for end in ends])
+        top += strip.inches + strip.below
+    return png(figure)
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """A layer's values as they are drawn: (N,) as bars, (H, W) as a map, NaN where nothing is."""
+
+    values: NDArray[np.float32]
+    told: str
+    inches: float
+    square: bool = False
+    """Whether pixels must be square."""
+
+    @property
+    def below(self) -> float:
+        """Inches that the numbers under bars take."""
+        return 0.2 if self.values.ndim == 1 else 0.0
+
+    def beyond(self, least: float, most: float) -> Literal["neither", "both", "min", "max"]:
+        """Where values lie outside a scale."""
+        below, above = bool((self.values < least).any()), bool((self.values > most).any())
+        if below and above:
+            return "both"
+        return "min" if below else "max" if above else "neither"
+
+    def draw(self, axes: Axes) -> AxesImage | None:
+        """The drawn map, or None of bars."""
+        if self.values.ndim == 1:
+            _bars(axes, self.values)
+            return None
+        axes.set_axis_off()
+        signed = bool((self.values < 0).any())
+        finite = np.abs(self.values[np.isfinite(self.values)])
+        # of a map that is 0 almost everywhere the end would be 0
+        largest = float(np.quantile(finite, _WITHIN)) if finite.size else 0.0
+        largest = largest or bound(self.values)
+        image = axes.imshow(
+            self.values,
+            cmap="RdBu_r" if signed else "viridis",
+            vmin=-largest if signed else 0,
+            vmax=largest,
+            aspect="equal" if self.square else "auto",
+        )
+        axes.set_anchor("NW")
+        return image
+
+
+def _strip(activation: Tensor) -> _Strip:
+    values = activation.float().cpu().numpy()
+    told = f"{'×'.join(map(str, values.shape))}{_range(values)}"
+    if values.ndim == 3 and values[0].size > 1:
+        shown = values[:_MOST_CHANNELS]
+        if len(shown) < len(values):
+            told += f", {len(shown)} of {len(values):,} channels shown"
+        rows = ceil(len(shown) / _MOST_COLUMNS)
+        columns = max(_LEAST_COLUMNS, ceil(len(shown) / rows))
+        whole = mosaic(shown, columns).astype(np.float32)
+        inches = _ACROSS * whole.shape[0] / whole.shape[1]
+        return _Strip(whole, told, float(np.clip(inches, _LEAST, _MOST)), square=True)
+    if values.ndim == 2:
+        return _Strip(values, told, _MATRIX)
+    vector = values.ravel()
+    if len(vector) <= _MOST_BARS:
+        return _Strip(vector, told, _BARS)
+    shown = vector[:_MOST_VALUES]
+    if len(shown) < len(vector):
+        told += f", {len(shown):,} of {len(vector):,} values shown"
+    lines = ceil(len(shown) / _LINE)
+    folded = np.full(lines * _LINE, np.nan, np.float32)
+    folded[: len(shown)] = shown
+    return _Strip(folded.reshape(lines, _LINE), told, max(_LEAST, _ACROSS * lines / _LINE))
+
+
+def _range(values: NDArray[np.float32]) -> str:
+    finite = values[np.isfinite(values)]
+    told = f", {finite.min():.3g} to {finite.max():.3g}" if finite.size else ""
+    if finite.size < values.size:
+        told += f", {values.size - finite.size:,} not finite"
+    return told
+
+
+def _bars(axes: Axes, values: NDArray[np.float32]) -> None:
+    axes.bar(range(len(values)), np.nan_to_num(values), width=0.8)
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_xlim(-0.6, max(len(values), 16) - 0.4)
+    axes.set_xticks(range(0, len(values), ceil(len(values) / 16)))
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    axes.tick_params(labelsize="small")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _input(axes: Axes, picture: Tensor) -> None:
+    axes.imshow(pixels(picture), cmap="gray", vmin=0, vmax=255)
+    axes.set_title(f"input {'×'.join(map(str, picture.shape))}", fontsize="medium")
+    bare(axes)
+
+
+def _scores(axes: Axes, scores: Mapping[str, float]) -> None:
+    highest = sorted(scores.items(), key=lambda item: -item[1])[:_MOST_CLASSES]
+    labels = [short(label, _LETTERS) for label, _ in highest]
+    bars = axes.barh(range(len(highest)), [score for _, score in highest])
+    axes.bar_label(bars, [f"{score:.3f}" for _, score in highest], padding=3, fontsize="small")
+    axes.set_yticks(range(len(highest)), labels, fontsize="small")
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.15)
+    axes.set_xticks([])
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    told = "" if len(highest) == len(scores) else f", the {len(highest)} highest of {len(scores):,}"
+    axes.set_title(f"scores{told}", fontsize="medium")

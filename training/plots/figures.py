@@ -1,0 +1,93 @@
+"""What all plots share: figures without a screen, plain text, pictures and mosaics as arrays."""
+
+from io import BytesIO
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from numpy.typing import NDArray
+from torch import Tensor
+
+plain_text = rc_context({"text.parse_math": False})  # a $ in a label is a $
+_DPI = 120
+_LETTERS = 10  # of a heading, that an inch holds
+_TILE_TO_GAP = 12
+
+
+def png(figure: Figure) -> bytes:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI)
+    return buffer.getvalue()
+
+
+def heading(figure: Figure, text: str) -> None:
+    """A title over the figure, in as many lines as its width asks for."""
+    figure.suptitle(wrapped(text, figure.get_figwidth()))
+
+
+def wrapped(text: str, inches: float) -> str:
+    """The text of a heading, in lines that are no longer than that."""
+    return fill(text, max(20, int(inches * _LETTERS)))
+
+
+def short(label: str, most: int) -> str:
+    """The label, or its beginning and its end, in so many letters."""
+    end = (most - 1) // 2
+    return label if len(label) <= most else f"{label[: most - 1 - end]}…{label[-end:]}"
+
+
+def say(axes: Axes, text: str) -> None:
+    """Say in the middle of empty axes why they are empty."""
+    axes.text(0.5, 0.5, text, ha="center", va="center", color="grey", transform=axes.transAxes)
+
+
+def bare(axes: Axes) -> None:
+    """A frame alone: no ticks."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def logarithmic(axes: Axes) -> None:
+    """A logarithmic scale from below to above, with plain numbers."""
+    axes.set_yscale("log")  # its own labels are formulas, which plain text leaves as they are
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def pixels(image: Tensor) -> NDArray[np.uint8]:
+    """uint8 (C, H, W) as `Axes.imshow` takes it: (H, W) or (H, W, 3)."""
+    array: NDArray[np.uint8] = image.permute(1, 2, 0).squeeze(-1).cpu().numpy()
+    return array
+
+
+def mosaic(tiles: NDArray[Any], columns: int) -> NDArray[np.float64]:
+    """Tiles (N, H, W) or (N, H, W, 3) side by side, row after row, as one array.
+
+    The gaps between them are NaN, and so are tiles that miss in the last row.
+    """
+    count, height, width = tiles.shape[:3]
+    gap = max(1, max(height, width) // _TILE_TO_GAP)
+    rows = -(-count // columns)
+    down, across = height + gap, width + gap
+    whole = np.full((rows * down - gap, columns * across - gap, *tiles.shape[3:]), np.nan)
+    for number, tile in enumerate(tiles):
+        top, left = number // columns * down, number % columns * across
+        whole[top : top + height, left : left + width] = tile
+    return whole
+
+
+def centres(whole: int, tile: int, count: int) -> list[float]:
+    """Where the middles of so many tiles lie along a side of a mosaic, both in pixels."""
+    step = (whole - tile) / max(1, count - 1)
+    return [number * step + (tile - 1) / 2 for number in range(count)]
+
+
+def bound(values: NDArray[Any]) -> float:
+    """The largest finite magnitude, or 1 if there is none: the end of a scale around 0."""
+    finite = np.abs(values[np.isfinite(values)])
+    return float(finite.max(initial=0)) or 1.0

@@ -1,0 +1,39 @@
+"""Pictures that were taken for another class."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from training.plots.figures import heading, pixels, plain_text, png, short
+
+_COLUMNS = 5
+_LETTERS = 26  # of a label
+
+
+@plain_text
+def mistakes(
+    images: Tensor,
+    actual: Sequence[str],
+    predicted: Sequence[str],
+    scores: Sequence[float],
+    title: str,
+) -> bytes:
+    """uint8 pictures (N, C, H, W), and over each what it is and what it was taken for.
+
+    Without pictures there is the title alone.
+    """
+    rows = -(-len(images) // _COLUMNS)
+    figure = Figure(figsize=(2.2 * _COLUMNS, 2.6 * rows + 0.5), layout="constrained")
+    heading(figure, title)
+    if not rows:
+        return png(figure)
+    grid = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()
+    for axes in grid:
+        axes.set_axis_off()
+    told = zip(images, actual, predicted, scores, strict=True)
+    for axes, (image, is_class, taken_for, score) in zip(grid, told, strict=False):
+        axes.imshow(pixels(image), cmap="gray", vmin=0, vmax=255)
+        lines = short(is_class, _LETTERS), f"as {short(taken_for, _LETTERS)}", f"{score:.2f}"
+        axes.set_title("\n".join(lines), fontsize="small")
+    return png(figure)

@@ -1,0 +1,53 @@
+"""How a picture becomes numbers: as sent → square → grey → 25×25 → its pixel values."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from models.preprocessing import InputSpec
+from training.plots.figures import bare, heading, pixels, plain_text, png
+
+_SIDE = 25
+_MOST_SIDE = 600  # pixels that are drawn; the axes tell the real ones
+_DARK = 110  # grey levels on which white is easier to read
+
+
+@plain_text
+def representation(image: Image.Image, title: str) -> bytes:
+    """A decoded picture on its way to a network, and the grey levels that arrive, as numbers."""
+    side = min(image.size)
+    square = image.convert("RGB")
+    figure = Figure(figsize=(14, 10.6), layout="constrained")
+    heading(figure, title)
+    names = ("sent", "cropped", "grey")
+    grid = figure.subplot_mosaic([[name, "numbers"] for name in names], width_ratios=(1, 3))
+    sent, cropped, grey = (grid[name] for name in names)
+    kind = "grey" if image.mode == "L" else "colour"
+    _show(sent, square, f"as sent: {image.width} × {image.height} pixels, {kind}")
+    for axes, channels, name in ((cropped, 3, "cropped to a square"), (grey, 1, "grey")):
+        drawn = min(side, _MOST_SIDE)
+        spec = InputSpec(channels=channels, height=drawn, width=drawn)
+        extent = (0.0, float(side), float(side), 0.0)
+        axes.imshow(pixels(spec.pixels(image)), cmap="gray", vmin=0, vmax=255, extent=extent)
+        axes.set_title(f"{name}: {side} × {side}", fontsize="medium")
+    small = InputSpec(channels=1, height=_SIDE, width=_SIDE).pixels(image)[0]  # (25, 25)
+    _numbers(grid["numbers"], small.tolist())
+    return png(figure)
+
+
+def _show(axes: Axes, image: Image.Image, title: str) -> None:
+    extent = (0.0, float(image.width), float(image.height), 0.0)
+    drawn = image.copy()
+    drawn.thumbnail((_MOST_SIDE, _MOST_SIDE))
+    axes.imshow(drawn, extent=extent)
+    axes.set_title(title, fontsize="medium")
+
+
+def _numbers(axes: Axes, levels: list[list[int]]) -> None:
+    axes.imshow(levels, cmap="gray", vmin=0, vmax=255)
+    for row, values in enumerate(levels):
+        for column, value in enumerate(values):
+            color = "white" if value < _DARK else "black"
+            axes.text(column, row, str(value), ha="center", va="center", color=color, fontsize=7.5)
+    axes.set_title(f"resized to {_SIDE} × {_SIDE}: grey levels from 0 (black) to 255 (white)")
+    bare(axes)
