@@ -14,6 +14,7 @@ from training.commands.evaluate import Evaluate
 from training.commands.fit import Fit, listing, own_pictures
 from training.commands.import_weights import Import
 from training.commands.profile import Profile
+from training.commands.visualize import Visualize
 from training.datasets import DatasetError
 
 Command = (
@@ -21,6 +22,7 @@ Command = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Import, tyro.conf.subcommand("import")]
     | Annotated[Profile, tyro.conf.subcommand("profile")]
+    | Annotated[Visualize, tyro.conf.subcommand("visualize")]
 )
 
 
@@ -34,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments = own_pictures(arguments)
     except ValueError as error:
         return _fail(error)
-    command: Fit | Evaluate | Import | Profile = tyro.cli(
+    command: Fit | Evaluate | Import | Profile | Visualize = tyro.cli(
         Command,
         args=arguments,
         prog="python -m training",

@@ -1,0 +1,270 @@
+"""`visualize`: what goes in, what comes out and what lies between → PNG files."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from math import prod
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from PIL import Image
+from rich.console import Console
+from torch import nn
+
+from models import checkpoint, devices, features
+from models.checkpoint import Checkpoint
+from models.preprocessing import ImageError, InputSpec, decode
+from training import catalogue, choices, datasets, evaluation, files, loop, plots
+from training.commands import options
+from training.folders import Split
+from training.runs import Run
+
+_MOST_LAYERS = 48  # in one picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Ten random pictures of each class of a data set, a row per class."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """A data set by name, or a folder of pictures."""
+    split: Split = "train"
+    """Which part of the data set."""
+    seed: int = 0
+    """Decides which pictures, and the split of a folder that has none."""
+    data_root: Path = field(default_factory=options.data_root)
+    """Where data sets lie or are downloaded to (or set FANLIGHT_DATA)."""
+
+    def draw(self) -> Iterator[tuple[str, bytes]]:
+        spec = _own_input(self.name, self.data_root)
+        images = datasets.load(self.name, self.split, self.data_root, spec, self.seed)
+        title = f"{self.name} ({self.split}, {len(images):,} pictures)"
+        if images.broken:
+            title += f"; {len(images.broken):,} files can't be read"
+        generator = torch.Generator().manual_seed(self.seed)
+        name = Path(self.name).resolve().name if Path(self.name).is_dir() else self.name
+        yield f"dataset-{name}-{self.split}", plots.samples(images, title, generator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """How a picture becomes numbers, and its classical features: histograms, gradients, edges."""
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """BMP, GIF, JPEG, PNG, PPM, TIFF or WebP."""
+
+    def draw(self) -> Iterator[tuple[str, bytes]]:
+        image, name = _decoded(self.file), self.file.name
+        yield f"picture-{self.file.stem}-representation", plots.representation(image, name)
+        yield f"picture-{self.file.stem}-features", plots.classical(image, name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """Loss and accuracy of a training over its epochs, also while it runs."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run folder that fit has told."""
+
+    def draw(self) -> Iterator[tuple[str, bytes]]:
+        run = Run(self.run)
+        try:
+            history = run.history()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ValueError(
+                f"{self.run} holds no history.csv: give a run folder, as fit tells it, in which "
+                "an epoch has ended"
+            ) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.run / 'history.csv'} is not a history of epochs") from error
+        recipe, result = run.recipe() or {}, run.result() or {}
+        selected = next((e for e in history if e.number == result.get("selected_epoch")), None)
+        name = recipe.get("name", self.run.resolve().name)
+        title = f"{name}, seed {recipe['seed']}" if "seed" in recipe else name
+        yield f"curves-{name}-{self.run.resolve().name}", plots.curves(history, title, selected)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfModel:
+    """What pictures of a model take."""
+
+    model: Annotated[str, tyro.conf.Positional]
+    """The model's name in the repository."""
+    version: int | None = None
+    """Its version; by default the highest."""
+    repository: Path = field(default_factory=options.repository)
+    """The model repository (or set FANLIGHT_REPOSITORY)."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:n."""
+
+    def load(self) -> Checkpoint:
+        folder = checkpoint.find(self.repository, self.model, self.version)
+        return checkpoint.load(folder, devices.resolve(self.device))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion(_OfModel):
+    """The confusion matrix of a model on a data set."""
+
+    dataset: str | None = None
+    """A data set by name, or a folder of pictures; by default the one that the model was trained
+    on."""
+    split: Split = "test"
+    """Which part of the data set."""
+    data_root: Path = field(default_factory=options.data_root)
+    """Where data sets lie or are downloaded to (or set FANLIGHT_DATA)."""
+
+    def draw(self) -> Iterator[tuple[str, bytes]]:
+        loaded = self.load()
+        card = loaded.card
+        dataset = self.dataset or (card.training.dataset if card.training else None)
+        if dataset is None:
+            raise datasets.DatasetError(
+                f"the card of {_name(loaded)} names no data set; give one as --dataset"
+            )
+        seed = card.training.seed if card.training else 0
+        images = datasets.load(dataset, self.split, self.data_root, card.input, seed)
+        images = images.relabel(card.labels).to(loaded.device)
+        logits = loop.predict(loaded.network, images, card.input)
+        result = evaluation.score(logits.cpu(), images.targets.cpu(), card.labels)
+        title = (
+            f"{_name(loaded)} on {dataset} ({self.split}, {len(images):,} pictures): "
+            f"accuracy {result.accuracy:.4f}"
+        )
+        yield f"confusion-{_name(loaded)}", plots.confusion(result, title)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights(_OfModel):
+    """Histograms of a model's weights and biases, one a tensor."""
+
+    def draw(self) -> Iterator[tuple[str, bytes]]:
+        loaded = self.load()
+        parameters = dict(loaded.network.named_parameters())
+        if not parameters:
+            raise ValueError(f"{_name(loaded)} has no parameters")
+        title = f"{_name(loaded)}, {loaded.card.parameters:,} parameters"
+        yield f"weights-{_name(loaded)}", plots.histograms(parameters, title)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernels(_OfModel):
+    """The kernels of a model's convolutions; of one without any, what its first layer looks for."""
+
+    layer: str | None = None
+    """A convolution or linear layer; by default each convolution, a file each."""
+
+    def draw(self) -> Iterator[tuple[str, bytes]]:
+        loaded = self.load()
+        modules = dict(loaded.network.named_modules())
+        there = {layer.name: modules[layer.name] for layer in loaded.layers}
+        there = {n: m for n, m in there.items() if isinstance(m, nn.Conv2d | nn.Linear)}
+        if not there or self.layer not in (None, *there):
+            wanted = "" if self.layer is None else f" {self.layer!r}"
+            raise features.LayerError(
+                f"{_name(loaded)} has no convolution or linear layer{wanted}; "
+                f"there are: {', '.join(there) or 'none'}"
+            )
+        convolutions = [name for name, m in there.items() if isinstance(m, nn.Conv2d)]
+        first = next(iter(there))
+        for name in [self.layer] if self.layer else convolutions or [first]:
+            # what the first linear layer multiplies is the picture's pixels
+            shape = loaded.card.input.shape if name == first else None
+            yield (
+                f"kernels-{_name(loaded)}-{name}",
+                _weights_drawn(there[name], shape, f"{_name(loaded)}, layer {name}"),
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features(_OfModel):
+    """What every layer of a model makes of a picture, from low to high level."""
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """BMP, GIF, JPEG, PNG, PPM, TIFF or WebP."""
+    layers: tuple[str, ...] = ()
+    """Some layers; by default all, or evenly some of more than 48."""
+
+    def draw(self) -> Iterator[tuple[str, bytes]]:
+        image, loaded = _decoded(self.file), self.load()
+        card, network = loaded.card, loaded.network
+        picture = card.input.pixels(image)
+        names = self.layers or [layer.name for layer in loaded.layers]
+        told = f"{_name(loaded)} on {self.file.name}"
+        if not self.layers and len(names) > _MOST_LAYERS:
+            steps = torch.linspace(0, len(names) - 1, _MOST_LAYERS).round().int().tolist()
+            told += f" ({_MOST_LAYERS} of {len(names)} layers)"
+            names = [names[step] for step in steps]
+        with features.capture(network, names) as activations, torch.inference_mode():
+            logits = network(card.input.normalize(picture[None].to(loaded.device)))
+        scores = dict(zip(card.labels, logits[0].float().softmax(0).tolist(), strict=True))
+        label = max(scores, key=lambda label: scores[label])
+        types = {layer.name: f"{layer.name} ({layer.type})" for layer in loaded.layers}
+        yield (
+            f"features-{_name(loaded)}-{self.file.stem}",
+            plots.feature_maps(
+                picture,
+                scores,
+                {types.get(name, name): value[0] for name, value in activations.items()},
+                f"{told}: {label} {scores[label]:.3f}",
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class Visualize:
+    """Draw what goes in, what comes out and what lies between, as PNG files."""
+
+    what: (
+        Annotated[Dataset, tyro.conf.subcommand("dataset")]
+        | Annotated[Picture, tyro.conf.subcommand("picture")]
+        | Annotated[Curves, tyro.conf.subcommand("curves")]
+        | Annotated[Confusion, tyro.conf.subcommand("confusion")]
+        | Annotated[Weights, tyro.conf.subcommand("weights")]
+        | Annotated[Kernels, tyro.conf.subcommand("kernels")]
+        | Annotated[Features, tyro.conf.subcommand("features")]
+    )
+    output: Path = Path("pictures")
+    """The folder that the files are written to."""
+
+    def __call__(self, console: Console) -> None:
+        for name, content in self.what.draw():
+            self.output.mkdir(parents=True, exist_ok=True)
+            path = self.output / (re.sub(r"[^\w.-]+", "-", name) + ".png")
+            files.write(path, content)
+            console.print(str(path))
+
+
+def _name(loaded: Checkpoint) -> str:
+    return f"{loaded.card.name}/{loaded.card.version}"
+
+
+def _decoded(file: Path) -> Image.Image:
+    """Raises `ImageError` with the file's name, or `OSError`."""
+    try:
+        return decode(file.read_bytes())
+    except ImageError as error:
+        raise ImageError(f"{file}: {error}") from error
+
+
+def _own_input(dataset: str, root: Path) -> InputSpec:
+    """The size in which a data set is looked at: the smallest that a recipe of it takes."""
+    recipes = [entry.recipe for entry in catalogue.CATALOGUE.values()]
+    known = [recipe for recipe in recipes if dataset in datasets.parts(recipe.dataset)]
+    settled = [
+        choices.settle_input(recipe, root)
+        for recipe in known or [replace(catalogue.OWN, dataset=dataset)]
+    ]
+    return min((recipe.input for recipe in settled), key=lambda spec: spec.height * spec.width)
+
+
+def _weights_drawn(layer: nn.Module, shape: tuple[int, int, int] | None, title: str) -> bytes:
+    """A convolution's kernels, or a linear layer's weights: as pictures of that shape (C, H, W)."""
+    weight = layer.get_parameter("weight")
+    if isinstance(layer, nn.Conv2d):
+        return plots.kernels(weight, title)
+    if shape is not None and weight.shape[1] == prod(shape):
+        return plots.kernels(weight.view(-1, *shape), title)
+    return plots.matrix(weight, title)
