@@ -55,10 +55,11 @@ class TestInput:
         assert recipe.arguments == {"channels": 1}
         assert recipe.input.channels == 1
 
-    def test_one_picture_in_colour_makes_three_channels(self, tmp_path: Path) -> None:
-        write(tmp_path, [(8, 8)] * 10, "L")
-        recipe = settle_input(own(write(tmp_path, [(8, 8)] * 3, "RGB")), tmp_path)
-        assert recipe.arguments == {"channels": 3}
+    def test_some_pictures_in_colour_make_three_channels(self, tmp_path: Path) -> None:
+        write(tmp_path, [(8, 8)] * 10, "RGB")
+        for path in (tmp_path / "dog").iterdir():
+            Image.new("L", (8, 8)).save(path)
+        assert settle_input(own(tmp_path), tmp_path).arguments == {"channels": 3}
 
     def test_a_folder_under_the_data_root(self, tmp_path: Path) -> None:
         write(tmp_path / "pets", [(70, 70)] * 3)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from models.preprocessing import InputSpec
 from models.registry import ArchitectureError
@@ -87,20 +88,24 @@ class TestMetrics:
         outcome = run(replace(RECIPE, validation_fraction=0), root, tmp_path)
         assert not [name for name in outcome.metrics if name.startswith("validation")]
 
-    def test_a_recipe_that_mirrors_is_also_measured_by_both_views(
-        self, root: Path, tmp_path: Path
+    def test_a_recipe_that_mirrors_is_also_measured_by_the_sum_of_both_views(
+        self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        recipe = replace(RECIPE, architecture="convnet", arguments={"widths": [4]}, flip=True)
-        outcome = run(replace(recipe, size=8, epochs=1), root, tmp_path)
-        spec, test, network = (
-            session.load(recipe, root).spec,
-            colors(seed=1),
-            outcome.fitted.network,
-        )
-        spec = spec.model_copy(update={"height": 8, "width": 8})
+        scored: list[Tensor] = []
+        score = evaluation.score
+
+        def noted(logits: Tensor, *arguments: Any) -> evaluation.Evaluation:
+            scored.append(logits)
+            return score(logits, *arguments)
+
+        monkeypatch.setattr(evaluation, "score", noted)
+        recipe = replace(RECIPE, architecture="convnet", arguments={"widths": [4]}, size=8)
+        outcome = run(replace(recipe, flip=True, epochs=1), root, tmp_path)
+        network, test, spec = outcome.fitted.network, colors(seed=1), recipe.input
         views = [loop.predict(network, each, spec) for each in (test, test.mirrored())]
         assert not torch.allclose(views[0], views[1])
-        right = ((views[0] + views[1]).argmax(1) == test.targets).float().mean()
+        torch.testing.assert_close(scored, [views[0], views[0] + views[1]])
+        right = (scored[1].argmax(1) == test.targets).float().mean()
         assert outcome.metrics["test_accuracy_with_flip"] == pytest.approx(right.item())
 
     def test_parts_of_a_joined_set_are_measured_each(self, tmp_path: Path) -> None:
