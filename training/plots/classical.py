@@ -73,8 +73,8 @@ def _count(grid: dict[str, Axes], levels: NDArray[np.uint8], channels: NDArray[n
     for axes in (grey, colored):
         axes.set(xlabel="level", ylabel="pixels", xlim=(-4, 260))
         axes.set_xticks(range(0, 257, 64))
-        logarithmic(axes)
         axes.set_ylim(bottom=0.7)
+        logarithmic(axes)
 
 
 def _histogram(levels: NDArray[np.uint8]) -> NDArray[np.intp]:
@@ -101,7 +101,7 @@ def _derive(figure: Figure, grid: dict[str, Axes], grey: Tensor) -> None:
     for name, values, title in (
         ("across", found.across, "gradient to the right (Sobel)"),
         ("down", found.down, "gradient downwards (Sobel)"),
-        ("magnitude", found.magnitude, "magnitude of the gradient"),
+        ("magnitude", found.magnitude, "magnitude"),
     ):
         signed = name != "magnitude"
         image = grid[name].imshow(

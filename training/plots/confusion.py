@@ -21,7 +21,8 @@ def confusion(evaluation: Evaluation, title: str) -> bytes:
     labels = [short(figures.label, _LETTERS) for figures in evaluation.classes]
     counts = np.array(evaluation.confusion)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    side = 3.2 + 0.6 * min(len(labels), _MOST_COUNTED)
+    room = 2.4 + 0.08 * max(map(len, labels))  # for labels and the title, in inches
+    side = room + 0.6 * min(len(labels), _MOST_COUNTED)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     heading(figure, title)
     axes = figure.subplots()

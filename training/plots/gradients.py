@@ -11,6 +11,7 @@ from torch import Tensor
 
 _SMOOTHING = 1.0  # standard deviation in pixels
 _NEIGHBOURHOOD = 1.5
+_LEAST = 4.0  # grey levels per pixel; what is below is noise, or a shade
 _STRONG, _WEAK = 0.2, 0.1  # of the largest magnitude
 _HARRIS = 0.05
 _LEAST_CORNER = 0.02  # of the largest response
@@ -40,7 +41,8 @@ def edges(levels: Tensor) -> Tensor:
     """Canny's edges (1986) as bool (H, W): smoothed, thinned, and followed from strong to weak."""
     gradients = sobel(_smooth(levels, _SMOOTHING))
     magnitude = gradients.magnitude
-    ridge = magnitude >= _along(gradients, magnitude)
+    ahead, behind = _along(gradients, magnitude)
+    ridge = (magnitude >= ahead) & (magnitude > behind) & (magnitude > _LEAST)
     weak = ridge & (magnitude > _WEAK * magnitude.max())
     found = ridge & (magnitude > _STRONG * magnitude.max())
     while True:
@@ -62,20 +64,20 @@ def corners(levels: Tensor) -> Tensor:
     return found[response[peaks].argsort(descending=True)]
 
 
-def _along(gradients: Gradients, magnitude: Tensor) -> Tensor:
-    """The larger magnitude of the two neighbours in the gradient's direction, of eight."""
+def _along(gradients: Gradients, magnitude: Tensor) -> tuple[Tensor, Tensor]:
+    """The magnitudes of both neighbours in the gradient's direction, of eight."""
     turns = torch.atan2(gradients.down, gradients.across) / (torch.pi / 4)
-    direction = turns.round().long() % 4  # opposite directions are one
+    direction = (turns.round().long() % 4)[None]  # opposite directions are one
     padded = F.pad(magnitude, (1, 1, 1, 1))
     height, width = magnitude.shape
-    neighbours = []
-    for right, below in ((1, 0), (1, 1), (0, 1), (-1, 1)):
-        pair = [
-            padded[1 + y : 1 + y + height, 1 + x : 1 + x + width]
-            for x, y in ((right, below), (-right, -below))
-        ]
-        neighbours.append(torch.maximum(*pair))
-    return torch.stack(neighbours).gather(0, direction[None])[0]
+
+    def shifted(x: int, y: int) -> Tensor:
+        return padded[1 + y : 1 + y + height, 1 + x : 1 + x + width]
+
+    ways = ((1, 0), (1, 1), (0, 1), (-1, 1))
+    ahead = torch.stack([shifted(x, y) for x, y in ways])  # (4, H, W)
+    behind = torch.stack([shifted(-x, -y) for x, y in ways])
+    return ahead.gather(0, direction)[0], behind.gather(0, direction)[0]
 
 
 def _smooth(levels: Tensor, deviation: float) -> Tensor:

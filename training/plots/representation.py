@@ -8,39 +8,35 @@ from models.preprocessing import InputSpec
 from training.plots.figures import bare, heading, pixels, plain_text, png
 
 _SIDE = 25
-_MOST_SIDE = 600  # pixels that are drawn; the axes tell the real ones
+_MOST_SIDE = 600  # pixels that are drawn; the titles tell the real ones
 _DARK = 110  # grey levels on which white is easier to read
 
 
 @plain_text
 def representation(image: Image.Image, title: str) -> bytes:
     """A decoded picture on its way to a network, and the grey levels that arrive, as numbers."""
-    side = min(image.size)
-    square = image.convert("RGB")
+    names = ("sent", "cropped", "grey")
     figure = Figure(figsize=(14, 10.6), layout="constrained")
     heading(figure, title)
-    names = ("sent", "cropped", "grey")
     grid = figure.subplot_mosaic([[name, "numbers"] for name in names], width_ratios=(1, 3))
-    sent, cropped, grey = (grid[name] for name in names)
+    for name in names:
+        bare(grid[name])
     kind = "grey" if image.mode == "L" else "colour"
-    _show(sent, square, f"as sent: {image.width} × {image.height} pixels, {kind}")
-    for axes, channels, name in ((cropped, 3, "cropped to a square"), (grey, 1, "grey")):
-        drawn = min(side, _MOST_SIDE)
-        spec = InputSpec(channels=channels, height=drawn, width=drawn)
-        extent = (0.0, float(side), float(side), 0.0)
-        axes.imshow(pixels(spec.pixels(image)), cmap="gray", vmin=0, vmax=255, extent=extent)
-        axes.set_title(f"{name}: {side} × {side}", fontsize="medium")
+    sent = image.convert("RGB")
+    sent.thumbnail((_MOST_SIDE, _MOST_SIDE))
+    grid["sent"].imshow(sent)
+    grid["sent"].set_title(f"as sent: {image.width} × {image.height} pixels, {kind}")
+    side = min(image.size)
+    drawn = min(side, _MOST_SIDE)
+    for name, spec in (
+        ("cropped", InputSpec(channels=3, height=drawn, width=drawn)),
+        ("grey", InputSpec(channels=1, height=drawn, width=drawn)),
+    ):
+        grid[name].imshow(pixels(spec.pixels(image)), cmap="gray", vmin=0, vmax=255)
+        grid[name].set_title(f"{name}: {side} × {side}")
     small = InputSpec(channels=1, height=_SIDE, width=_SIDE).pixels(image)[0]  # (25, 25)
     _numbers(grid["numbers"], small.tolist())
     return png(figure)
-
-
-def _show(axes: Axes, image: Image.Image, title: str) -> None:
-    extent = (0.0, float(image.width), float(image.height), 0.0)
-    drawn = image.copy()
-    drawn.thumbnail((_MOST_SIDE, _MOST_SIDE))
-    axes.imshow(drawn, extent=extent)
-    axes.set_title(title, fontsize="medium")
 
 
 def _numbers(axes: Axes, levels: list[list[int]]) -> None:

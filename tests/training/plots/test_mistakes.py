@@ -1,0 +1,40 @@
+"""Pictures that were taken for another class."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from tests.training.plots.drawn import Drawn, opened
+from training import plots
+
+
+def mistakes(count: int, label: str = "red") -> bytes:
+    images = torch.full((count, 3, 4, 4), 200, dtype=torch.uint8)
+    return plots.mistakes(images, [label] * count, ["blue"] * count, [0.5] * count, "mistakes")
+
+
+@pytest.mark.parametrize("count", [1, 5, 6])
+def test_each_is_told(count: int, drawn: Drawn) -> None:
+    mistakes(count)
+    told = [axes.get_title() for axes in drawn.figure.axes if axes.images]
+    assert told == ["red\nas blue\n0.50"] * count
+
+
+def test_none_leaves_the_title_alone(drawn: Drawn) -> None:
+    image = opened(mistakes(0))
+    assert drawn.title == "mistakes"
+    assert image.height < 100
+
+
+def test_long_labels_do_not_run_into_each_other(drawn: Drawn) -> None:
+    mistakes(5, label="a label of very many letters that goes on and on")
+    titles = [axes.title for axes in drawn.figure.axes]
+    boxes = [title.get_window_extent() for title in titles]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert drawn.words_outside() == []
+
+
+def test_grey_pictures_keep_their_levels(drawn: Drawn) -> None:
+    plots.mistakes(torch.full((1, 1, 4, 4), 7, dtype=torch.uint8), ["a"], ["b"], [1.0], "grey")
+    assert drawn.figure.axes[0].images[0].get_clim() == (0, 255)
