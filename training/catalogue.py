@@ -41,7 +41,7 @@ _GREY = {"channels": 1}
 _ENTRIES = (
     # Fanlight's own
     Entry(replace(_STRONG, name="birds-vs-planes", dataset="birds-vs-planes", epochs=30,
-                  arguments={"widths": [32, 64, 128]}, crop_padding=4, flip=True), "strong: whitening, one-cycle, flips, crops"),
+                  arguments={"channels": 3, "widths": [32, 64, 128]}, size=32, crop_padding=4, flip=True), "strong: whitening, one-cycle, flips, crops"),
     Entry(replace(_STRONG, name="fashion-mnist", dataset="fashion-mnist", epochs=10, flip=True,
                   arguments={**_GREY, "widths": [32, 64, 128]}), "strong: the same, in grey"),
     Entry(replace(_STRONG, name="mnist", dataset="mnist", epochs=6,
@@ -93,7 +93,12 @@ _ENTRIES = (
 CATALOGUE = {entry.recipe.name: entry for entry in _ENTRIES}
 
 OWN = replace(
-    _STRONG, name="own", learning_rate=None, flip=True, crop_padding=2, validation_fraction=0.15
+    _STRONG,
+    name="own",
+    batch_size=32,  # a few hundred pictures still make some steps an epoch
+    learning_rate=None,
+    flip=True,
+    validation_fraction=0.15,
 )
 """For a folder of one's own pictures; `training/choices.py` fills what is open."""
 

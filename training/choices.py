@@ -47,7 +47,7 @@ def settle_length(recipe: Recipe, pictures: int) -> Recipe:
         epochs = min(max(round(shown / max(pictures, 1)), least), most)
         recipe = replace(recipe, epochs=epochs)
     if recipe.learning_rate is None:
-        scratch, pretrained = (0.001, 0.0001) if recipe.optimizer == "adam" else (0.1, 0.01)
+        scratch, pretrained = (0.001, 0.0001) if recipe.optimizer == "adam" else (0.05, 0.01)
         recipe = replace(recipe, learning_rate=pretrained if recipe.pretrained else scratch)
     return recipe
 

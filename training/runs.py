@@ -106,7 +106,7 @@ class Run:
         files.write(self.folder / name, content)
 
     def write_json(self, name: str, content: Any) -> None:
-        self.write(name, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+        files.write_json(self.folder / name, content)
 
     def write_history(self, history: Sequence[Epoch]) -> None:
         table = io.StringIO()

@@ -1,0 +1,98 @@
+"""`study`: a question → its runs → a report with a table, findings, curves and histograms."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from models import devices
+from training import files
+from training.commands import options
+from training.runs import Run
+from training.studies import report, runner
+from training.studies.catalogue import STUDIES
+from training.studies.study import Study as Question
+
+
+@dataclass(frozen=True)
+class Study:
+    """Run a study of the reference and report what was found beside what was reported.
+
+    A finished run is not repeated: after an interrupt, or for another study that shares it, the
+    same command goes on. `study all` runs every study.
+    """
+
+    name: Annotated[Literal[(*STUDIES, "all")], tyro.conf.Positional]  # type: ignore[valid-type]
+    """Which study."""
+    quick: bool = False
+    """Each run at a tenth of its length, for a look; findings are not judged then."""
+    jobs: int = 1
+    """Runs beside each other, each in a process of its own."""
+    runs: Path = Path("runs")
+    """Where run folders and reports are made, under studies/."""
+    data_root: Path = field(default_factory=options.data_root)
+    """Where data sets lie or are downloaded to (or set FANLIGHT_DATA)."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:n."""
+
+    def __call__(self, console: Console) -> None:
+        if self.jobs < 1:
+            raise ValueError(f"jobs must be 1 or more, not {self.jobs}")
+        devices.resolve(self.device)
+        studies = list(STUDIES.values()) if self.name == "all" else [STUDIES[self.name]]
+        if self.quick:
+            studies = [study.quick() for study in studies]
+        self._run(studies, console)
+        for study in studies:
+            self._report(study, console)
+
+    @property
+    def _run_folders(self) -> Path:
+        return self.runs / "studies" / "runs"
+
+    def _run(self, studies: list[Question], console: Console) -> None:
+        """Train what is not finished yet; raises `ValueError` if a run failed."""
+        recipes = [variant.recipe for study in studies for variant in study.variants]
+        waiting = runner.unfinished(self._run_folders, recipes)
+        if not waiting:
+            return
+        epochs = sum(recipe.epochs_to_run for recipe in waiting)
+        console.print(f"{len(waiting)} runs, {epochs} epochs, {self.jobs} at a time")
+        columns = (TextColumn("epochs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        failed = []
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("", total=epochs)
+            ended = runner.run(
+                waiting,
+                self._run_folders,
+                self.data_root,
+                self.device,
+                self.jobs,
+                lambda done: progress.update(task, completed=done),
+            )
+            for recipe, error in ended:
+                where = runner.folder(self._run_folders, recipe)
+                if error is not None:
+                    failed.append(f"{where.name}: {error}")
+                else:
+                    console.print(f"finished {where}")
+        if failed:
+            raise ValueError("runs failed:\n  " + "\n  ".join(failed))
+
+    def _report(self, study: Question, console: Console) -> None:
+        folders = {v.label: Run(runner.folder(self._run_folders, v.recipe)) for v in study.variants}
+        results = {label: report.measured(run) for label, run in folders.items()}
+        target = self.runs / "studies" / (f"{study.name}-quick" if self.quick else study.name)
+        target.mkdir(parents=True, exist_ok=True)
+        summary = report.summary(study, results, quick=self.quick)
+        text = f"# {study.name}\n\n{report.markdown(summary)}\n![curves](curves.png)\n"
+        for name, content in report.pictures(study, folders, results).items():
+            files.write(target / name, content)
+            if name.startswith("weights"):
+                text += f"\n![weights]({name})\n"
+        files.write_json(target / "study.json", summary)
+        files.write(target / "report.md", text.encode())
+        console.print(f"\n{report.markdown(summary)}\nreport: {target / 'report.md'}")

@@ -1,0 +1,1 @@
+"""Studies: a question, the recipes that answer it, and what their first author found."""

@@ -1,0 +1,137 @@
+"""A study's run folders → what it found: `report.md`, `study.json` and pictures."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training import plots
+from training.runs import WEIGHTS, Run
+from training.studies.study import Measured, Results, Study
+
+
+def measured(run: Run) -> Measured:
+    """What a finished run gave; raises `OSError` if it is not finished."""
+    result, history = run.result(), tuple(run.history())
+    if result is None:
+        raise FileNotFoundError(f"{run.folder} holds no finished run")
+    last, metrics = history[-1], result["metrics"]
+    return Measured(
+        train=_number(metrics["train_accuracy"]),
+        validation=last.validation.accuracy if last.validation else math.nan,
+        test=_number(metrics["test_accuracy"]),
+        parameters=result["parameters"],
+        seconds=result["seconds"],
+        peak_memory=result["peak_memory"],
+        history=history,
+        weight_deviations={
+            name: _deviation(value)
+            for name, value in weights(run).items()
+            if value.is_floating_point()
+        },
+    )
+
+
+def weights(run: Run) -> dict[str, Tensor]:
+    """The run's state_dict."""
+    loaded: dict[str, Tensor] = torch.load(run.folder / WEIGHTS, weights_only=True)
+    return loaded
+
+
+def summary(study: Study, results: Results, *, quick: bool) -> dict[str, Any]:
+    """The study as rows and verdicts, for `study.json`; a verdict of a quick look is null."""
+    return {
+        "name": study.name,
+        "question": study.question,
+        "quick": quick,
+        "rows": [
+            {
+                "label": variant.label,
+                "reported": variant.reported,
+                "epochs": len(results[variant.label].history),
+                "seed": variant.recipe.seed,
+                **_figures(results[variant.label]),
+            }
+            for variant in study.variants
+        ],
+        "findings": [
+            {
+                "text": finding.text,
+                "appears": None if quick else bool(finding.holds(results)),
+                "otherwise": finding.otherwise,
+            }
+            for finding in study.findings
+        ],
+    }
+
+
+def markdown(content: Mapping[str, Any]) -> str:
+    """A summary as a section: the question, a table, the findings."""
+    lines = [
+        content["question"],
+        "",
+        f"| {' | '.join(_COLUMNS)} |",
+        "|---" * len(_COLUMNS) + "|",
+    ]
+    for row in content["rows"]:
+        gap = (
+            None if None in (row["train"], row["validation"]) else row["train"] - row["validation"]
+        )
+        figures = [_text(row[name]) for name in ("train", "validation")]
+        cells = [row["label"], row["reported"], *figures, _text(gap), _text(row["test"])]
+        cells += [str(row["epochs"]), f"{row['parameters']:,}", _memory(row["peak_memory"])]
+        lines.append(f"| {' | '.join(cells)} | {row['seconds']:.0f} s |".replace("|p|", "\\|p\\|"))
+    lines.append("")
+    for finding in content["findings"]:
+        lines.append(f"- {_verdict(finding)}: {finding['text']}".replace("|p|", "\\|p\\|"))
+        if finding["appears"] is False and finding["otherwise"]:
+            lines[-1] += f" ({finding['otherwise']})"
+    return "\n".join(lines) + "\n"
+
+
+def pictures(study: Study, runs: Mapping[str, Run], results: Results) -> dict[str, bytes]:
+    """PNG files by name: the curves of all variants, and a histogram page for each."""
+    histories = {label: results[label].history for label in runs}
+    files = {"curves.png": plots.overlay(histories, study.name)}
+    for number, (label, run) in enumerate(runs.items(), start=1):
+        tensors = {n: v for n, v in weights(run).items() if "running" not in n and v.dim()}
+        files[f"weights-{number}.png"] = plots.histograms(tensors, f"{study.name}: {label}")
+    return files
+
+
+_COLUMNS = (
+    *("run", "reported", "train", "validation", "gap", "test"),
+    *("epochs", "parameters", "peak memory", "time"),
+)
+
+
+def _figures(result: Measured) -> dict[str, float | int | None]:
+    accuracies = {"train": result.train, "validation": result.validation, "test": result.test}
+    return {
+        **{name: round(v, 4) if math.isfinite(v) else None for name, v in accuracies.items()},
+        "parameters": result.parameters,
+        "seconds": result.seconds,
+        "peak_memory": result.peak_memory,
+    }
+
+
+def _verdict(finding: Mapping[str, Any]) -> str:
+    return {None: "Not judged (quick)", True: "Seen", False: "Not seen"}[finding["appears"]]
+
+
+def _text(value: float | None) -> str:
+    return "diverged" if value is None else f"{value:.4f}"
+
+
+def _memory(count: int | None) -> str:
+    return "" if count is None else f"{count / 2**20:,.0f} MiB"
+
+
+def _deviation(value: Tensor) -> float:
+    return value.float().std(correction=0).item()
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -1,0 +1,81 @@
+"""What a study is: variants of a recipe, and findings that their figures bear out or don't."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from training.loop import Epoch
+from training.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a variant's training gave; NaN where it diverged.
+
+    The accuracies are those of the last epoch's weights with nothing dropped; `gap` is how much
+    better they do on the pictures they were trained on than on those held out. `peak_memory` is in
+    bytes, or None where the system doesn't tell.
+    """
+
+    train: float
+    validation: float
+    test: float
+    parameters: int
+    seconds: float
+    peak_memory: int | None
+    history: tuple[Epoch, ...]
+    weight_deviations: Mapping[str, float]
+
+    @property
+    def gap(self) -> float:
+        return self.train - self.validation
+
+    def validation_at(self, epoch: int) -> float:
+        """Accuracy on the held-out pictures after that epoch, or the last if there are fewer."""
+        metrics = self.history[min(epoch, len(self.history)) - 1].validation
+        return metrics.accuracy if metrics is not None else math.nan
+
+
+Results = Mapping[str, Measured]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One run of a study, by a label that its report uses, and what was reported of it."""
+
+    label: str
+    recipe: Recipe
+    reported: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was reported as seen; `holds` says whether the measured figures show it too.
+
+    `otherwise` is told where they don't.
+    """
+
+    text: str
+    holds: Callable[[Results], bool]
+    otherwise: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, and the variants whose figures answer it."""
+
+    name: str
+    question: str
+    variants: tuple[Variant, ...]
+    findings: tuple[Finding, ...]
+    hidden_values: Sequence[str] = ()
+    """Layers whose values on held-out pictures are shown as histograms."""
+
+    def quick(self) -> Self:
+        """Every variant at a tenth of its length, for a look."""
+        shorter = (
+            replace(v, recipe=replace(v.recipe, epochs=max(1, round(v.recipe.epochs_to_run / 10))))
+            for v in self.variants
+        )
+        return replace(self, variants=tuple(shorter))
