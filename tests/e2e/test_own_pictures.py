@@ -57,16 +57,7 @@ def test_a_folder_becomes_a_served_model(pictures: Path, tmp_path: Path) -> None
     shutil.copytree(checkpoint.find(SHIPPED, "mnist"), repository / "mnist" / "1")
     with running(tmp_path / "log", "--repository", str(repository)) as server:
         command = [sys.executable, "-m", "training", "fit", str(pictures), "--name", "pets"]
-        command += [
-            "--epochs",
-            "3",
-            "--batch-size",
-            "8",
-            "--repository",
-            str(repository),
-            "--device",
-            "cpu",
-        ]
+        command += ["--epochs", "6", "--repository", str(repository), "--device", "cpu"]
         command += ["--runs", str(tmp_path / "runs")]
         fit = subprocess.run(command, capture_output=True, text=True)
         assert fit.returncode == 0, fit.stderr

@@ -4,6 +4,7 @@ import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import httpx2 as httpx
 import pytest
@@ -14,7 +15,7 @@ from models.checkpoint import read_card
 from service.settings import SHIPPED
 from tests.e2e.servers import Server, running
 from tests.networks import DATA
-from training import datasets, loop
+from training import datasets, drawing, loop
 
 ENDED = (0, -signal.SIGTERM)  # uvicorn passes the signal on once it has finished
 SAMPLES = [
@@ -51,7 +52,29 @@ def test_clothes_are_recognised(server: Server) -> None:
     assert right >= 9
 
 
-@pytest.mark.parametrize("name", ["birds-vs-planes", "fashion-mnist", "mnist"])
+@pytest.mark.parametrize("kind", ["original", "by-hand"])
+def test_crosses_and_circles(
+    server: Server, kind: Literal["original", "by-hand"], tmp_path: Path
+) -> None:
+    images, targets = drawing.draw(kind, 60, seed=99)  # a seed that no training has seen
+    files = [tmp_path / f"{number}.png" for number in range(len(images))]
+    for image, file in zip(images, files, strict=True):
+        image.save(file)
+    labels = predict(server, "xo", *files)
+    assert labels == [drawing.LABELS[target] for target in targets]
+
+
+def test_what_is_shipped() -> None:
+    assert checkpoint.names(SHIPPED) == [
+        *("birds-vs-planes", "birds-vs-planes-batchnorm", "fashion-mnist"),
+        *("mnist", "mnist-cnn", "xo"),
+    ]
+    weights = [file.stat().st_size for file in SHIPPED.rglob("weights.pt")]
+    assert max(weights) < 5 * 2**20
+    assert sum(weights) < 20 * 2**20
+
+
+@pytest.mark.parametrize("name", checkpoint.names(SHIPPED))
 def test_the_cards_tell_how_they_were_made(name: str) -> None:
     folder = checkpoint.find(SHIPPED, name)
     card = read_card(folder)
@@ -59,11 +82,10 @@ def test_the_cards_tell_how_they_were_made(name: str) -> None:
     assert card.training.recipe["name"] == name
     assert len(card.training.commit) == 40  # not -dirty, not unknown
     assert card.metrics["test_accuracy"] > 0.85
-    assert (folder / "weights.pt").stat().st_size < 5 * 2**20
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", ["birds-vs-planes", "fashion-mnist", "mnist"])
+@pytest.mark.parametrize("name", checkpoint.names(SHIPPED))
 def test_the_cards_tell_the_truth(name: str, data_root: Path) -> None:
     loaded = checkpoint.load(checkpoint.find(SHIPPED, name), torch.device("cpu"))
     assert loaded.card.training is not None

@@ -120,7 +120,7 @@ class TestLength:
     @pytest.mark.parametrize(
         ("optimizer", "source", "rate"),
         [
-            ("sgd", "", 0.1),
+            ("sgd", "", 0.05),
             ("sgd", "download", 0.01),
             ("adam", "", 0.001),
             ("adam", "download", 0.0001),

@@ -252,7 +252,6 @@ _STUDIES = (
                 lambda r: _learned(r, "without", at_least=0.75),
             ),
         ),
-        hidden_values=("0", "1", "2"),
     ),
     Study(
         "dropout",

@@ -1,7 +1,7 @@
 """What a study is: variants of a recipe, and findings that their figures bear out or don't."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -69,8 +69,6 @@ class Study:
     question: str
     variants: tuple[Variant, ...]
     findings: tuple[Finding, ...]
-    hidden_values: Sequence[str] = ()
-    """Layers whose values on held-out pictures are shown as histograms."""
 
     def quick(self) -> Self:
         """Every variant at a tenth of its length, for a look."""
