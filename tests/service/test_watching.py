@@ -365,6 +365,7 @@ class TestReady:
         spoil(folder / "colors" / "1")
         with capture_logs() as logs:
             update(client)
+            update(client)
             assert "SHA-256" in client.get("/health/ready").json()["detail"]
             publish_tiny(folder)
             update(client)
