@@ -23,7 +23,7 @@ async def live() -> Health:
     responses=openapi.problems(503),
 )
 async def ready(repository: RepositoryDependency) -> Health:
-    """Every model has a version that is verified, loaded and warmed."""
+    """Every model that was there at the start has a version that is verified, loaded and warmed."""
     if reasons := repository.not_ready():
         raise UnavailableError("; ".join(reasons))
     return Health(status="ready")
