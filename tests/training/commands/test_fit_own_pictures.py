@@ -27,7 +27,9 @@ def test_what_is_open_is_chosen_by_the_pictures(
 ) -> None:
     assert fit(pets, tmp_path, "--name", "pets") == 0
     printed = capsys.readouterr().out
-    assert "chosen: learning_rate 0.05, arguments {'widths': [4], 'channels': 3}, size 32" in printed
+    assert (
+        "chosen: learning_rate 0.05, arguments {'widths': [4], 'channels': 3}, size 32" in printed
+    )
     assert "pets: 30 pictures on cpu" in printed  # a fifth of 36 is for testing, of each class 2
     card = checkpoint.read_card(tmp_path / "repository" / "pets" / "1")
     assert (card.architecture, card.input.shape) == ("convnet", (3, 32, 32))

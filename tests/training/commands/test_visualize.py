@@ -220,17 +220,22 @@ def test_a_version_by_its_number(here: Path, repository: Path, drawn: Drawn) -> 
 
 
 def test_kernels_of_every_convolution(here: Path) -> None:
-    assert of_model("kernels", SHIPPED, name="birds-vs-planes") == 0
-    names = ["kernels-birds-vs-planes-1-conv1.png", "kernels-birds-vs-planes-1-conv2.png"]
+    assert of_model("kernels", SHIPPED, name="birds-vs-planes-batchnorm") == 0
+    names = [
+        "kernels-birds-vs-planes-batchnorm-1-conv1.png",
+        "kernels-birds-vs-planes-batchnorm-1-conv2.png",
+    ]
     assert written(here / "pictures") == names
 
 
 def test_a_layer_by_its_name(here: Path, drawn: Drawn) -> None:
-    assert of_model("kernels", SHIPPED, "--layer", "conv2", name="birds-vs-planes") == 0
+    assert of_model("kernels", SHIPPED, "--layer", "conv2", name="birds-vs-planes-batchnorm") == 0
     assert len(drawn) == 1
-    assert drawn.title.startswith("birds-vs-planes/1, layer conv2: 16 × 32 kernels of 3 × 3")
-    assert of_model("kernels", SHIPPED, "--layer", "fc1", name="birds-vs-planes") == 0
-    assert drawn.title == "birds-vs-planes/1, layer fc1: 32 outputs × 1,024 inputs"
+    assert drawn.title.startswith(
+        "birds-vs-planes-batchnorm/1, layer conv2: 16 × 32 kernels of 3 × 3"
+    )
+    assert of_model("kernels", SHIPPED, "--layer", "fc1", name="birds-vs-planes-batchnorm") == 0
+    assert drawn.title == "birds-vs-planes-batchnorm/1, layer fc1: 32 outputs × 1,024 inputs"
 
 
 def test_the_first_layer_of_a_perceptron_as_templates(
@@ -245,15 +250,16 @@ def test_the_first_layer_of_a_perceptron_as_templates(
 
 def test_features_of_every_layer(here: Path, drawn: Drawn) -> None:
     file = DATA / "birds-vs-planes" / "bird-owl.png"
-    assert of_model("features", SHIPPED, file, name="birds-vs-planes") == 0
-    assert written(here / "pictures") == ["features-birds-vs-planes-1-bird-owl.png"]
-    loaded = checkpoint.load(SHIPPED / "birds-vs-planes" / "1", torch.device("cpu"))
+    assert of_model("features", SHIPPED, file, name="birds-vs-planes-batchnorm") == 0
+    assert written(here / "pictures") == ["features-birds-vs-planes-batchnorm-1-bird-owl.png"]
+    loaded = checkpoint.load(SHIPPED / "birds-vs-planes-batchnorm" / "1", torch.device("cpu"))
     strips = list(drawn.panels)[2:]
     assert len(strips) == len(loaded.layers)
     for layer, strip in zip(loaded.layers, strips, strict=True):
         assert f"level: {layer.name} ({layer.type}), " in strip
     assert re.fullmatch(
-        r"birds-vs-planes/1 on bird-owl\.png: bird 0\.9\d\d", drawn.figure.texts[0].get_text()
+        r"birds-vs-planes-batchnorm/1 on bird-owl\.png: bird 0\.\d{3}",
+        drawn.figure.texts[0].get_text(),
     )
 
 
