@@ -124,7 +124,6 @@ _STUDIES = (
             Finding(
                 "0.00001 reaches about 0.89 after 100 epochs",
                 lambda r: _learned(r, "0.00001", at_least=0.88),
-                "the reference names no batch size; one of 128 makes 39,000 steps in 100 epochs",
             ),
             Finding(
                 "0.00001 has the smallest gap of those that learn",
@@ -224,8 +223,6 @@ _STUDIES = (
             Finding(
                 "two hidden layers overfit more than one",
                 lambda r: r["2 hidden"].gap > r["1 hidden"].gap,
-                "both fit nearly every training picture at the end, so that little is left between "
-                "the gaps",
             ),
         ),
     ),
@@ -340,8 +337,6 @@ _STUDIES = (
             Finding(
                 "15 channels reach less than 11",
                 lambda r: r["15"].test < r["11"].test,
-                "at this learning rate a run either finds the way within ten epochs or not, which "
-                "the seed decides more than the channels",
             ),
         ),
     ),
