@@ -50,11 +50,15 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The network with the weights of the selected epoch, in evaluation mode."""
+    """The network with the weights of the selected epoch, in evaluation mode.
+
+    `trained_on` are the pictures that were not held out.
+    """
 
     network: nn.Module
     history: list[Epoch]
     selected: Epoch
+    trained_on: ImageSet
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def fit(
             if hooks.on_state is not None:
                 hooks.on_state(training.state_dict())
             hooks.on_epoch(training.history[-1])
-    return training.fitted()
+    return training.fitted(train)
 
 
 class Training:
@@ -147,11 +151,11 @@ class Training:
             self._selected = epoch
             self._weights = copy.deepcopy(self.kept_network().state_dict())
 
-    def fitted(self) -> Fitted:
+    def fitted(self, trained_on: ImageSet) -> Fitted:
         assert self._selected is not None  # noqa: S101 (a recipe has at least one epoch)
         network = self.kept_network()
         network.load_state_dict(self._weights)
-        return Fitted(network.eval(), self.history, self._selected)
+        return Fitted(network.eval(), self.history, self._selected, trained_on)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and strings only, so that `weights_only=True` reads it back."""

@@ -118,7 +118,10 @@ def run(
 def _measure(
     recipe: Recipe, fitted: Fitted, pictures: Pictures, root: Path, device: torch.device
 ) -> tuple[Tensor, Evaluation, dict[str, float]]:
-    """The selected weights' logits on the test set, and their figures on all sets."""
+    """The selected weights' logits on the test set, and their figures on all sets.
+
+    Those of the training set leave out the pictures that were held out of it.
+    """
     network, spec = fitted.network, pictures.spec
     on_device = pictures.test.to(device)
     logits = loop.predict(network, on_device, spec).cpu()  # (N, num_classes)
@@ -133,7 +136,7 @@ def _measure(
         images = datasets.load(part, "test", root, spec, recipe.seed).relabel(pictures.labels)
         found = loop.evaluate(network, images.to(device), spec)
         metrics[f"test_accuracy_{Path(part).name}"] = found.accuracy
-    trained = loop.evaluate(network, pictures.train.to(device), spec)
+    trained = loop.evaluate(network, fitted.trained_on, spec)
     metrics |= {"train_accuracy": trained.accuracy, "train_loss": trained.loss}
     if validation := fitted.selected.validation:
         metrics |= {

@@ -69,7 +69,10 @@ class TestMetrics:
         outcome = run(RECIPE, root, tmp_path)
         network, validation = outcome.fitted.network, outcome.fitted.selected.validation
         test = loop.evaluate(network, colors(seed=1), SPEC)
-        train = loop.evaluate(network, colors(seed=0), SPEC)
+        generator = torch.Generator().manual_seed(RECIPE.seed)
+        trained_on, held_out = colors(seed=0).hold_out(RECIPE.validation_fraction, generator)
+        assert len(held_out)
+        train = loop.evaluate(network, trained_on, SPEC)
         assert validation is not None
         assert outcome.metrics == pytest.approx(
             {
@@ -196,7 +199,7 @@ class TestFolder:
 class TestOutcome:
     def outcome(self, **metrics: float) -> Outcome:
         history = [Epoch(n, Metrics(1.0, 0.5), None) for n in (1, 2, 3)]
-        fitted = Fitted(Tiny(3), history, history[1])
+        fitted = Fitted(Tiny(3), history, history[1], colors(seed=0))
         test = evaluation.score(torch.eye(3), torch.arange(3), LABELS)
         return Outcome(fitted, test, metrics, seconds=12.345, peak_memory=None)
 
