@@ -14,6 +14,7 @@ from training.commands.evaluate import Evaluate
 from training.commands.fit import Fit, listing, own_pictures
 from training.commands.import_weights import Import
 from training.commands.profile import Profile
+from training.commands.results import Results
 from training.commands.study import Study
 from training.commands.visualize import Visualize
 from training.datasets import DatasetError
@@ -23,6 +24,7 @@ Command = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Import, tyro.conf.subcommand("import")]
     | Annotated[Profile, tyro.conf.subcommand("profile")]
+    | Annotated[Results, tyro.conf.subcommand("results")]
     | Annotated[Study, tyro.conf.subcommand("study")]
     | Annotated[Visualize, tyro.conf.subcommand("visualize")]
 )
@@ -38,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments = own_pictures(arguments)
     except ValueError as error:
         return _fail(error)
-    command: Fit | Evaluate | Import | Profile | Study | Visualize = tyro.cli(
+    command: Fit | Evaluate | Import | Profile | Results | Study | Visualize = tyro.cli(
         Command,
         args=arguments,
         prog="python -m training",

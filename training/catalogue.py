@@ -51,13 +51,13 @@ _ENTRIES = (
           "strong: pictures of the set, and drawings by hand"),
     # birds and planes
     Entry(Recipe("birds-vs-planes-base", "birds-vs-planes", "birdplane-base", 100, 64, "sgd", 0.01),
-          "two convolutions", "0.8765"),
+          "two convolutions", "0.8765; training 0.9037, loss 0.679 (1), 0.457 (10), 0.346 (20), 0.300 (50), 0.241 (100)"),
     Entry(Recipe("birds-vs-planes-width", "birds-vs-planes", "birdplane-width", 100, 64, "sgd", 0.01),
           "twice the channels"),
     Entry(Recipe("birds-vs-planes-dropout", "birds-vs-planes", "birdplane-dropout", 100, 64, "sgd", 0.01),
           "twice the channels, dropout"),
     Entry(Recipe("birds-vs-planes-batchnorm", "birds-vs-planes", "birdplane-batchnorm", 100, 64, "sgd", 0.01, l2=0.001),
-          "batch normalisation, L2 penalty", "0.8805"),
+          "batch normalisation, L2 penalty", "0.8805; training 0.9860, loss 0.540 (1), 0.343 (10), 0.124 (100)"),
     # clothes
     Entry(Recipe("fashion-mnist-mlp", "fashion-mnist", "mlp", 10, 128, "adam", 0.001),
           "perceptron, one hidden layer of 1,000", "about 0.89"),

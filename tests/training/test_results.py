@@ -1,0 +1,162 @@
+"""The record takes up what run folders hold, keeps what they lose, and reads as a page."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.catalogue import CATALOGUE, recipe
+from training.loop import Epoch, Metrics
+from training.recipes import Recipe
+from training.results import Record
+from training.runs import Run
+
+MNIST = recipe("mnist-cnn")
+DOCS = Path(__file__).parents[2] / "docs"
+EMPTY = Record([], [])
+
+
+def finished(
+    runs: Path, recipe: Recipe, accuracy: float | None = 0.9, finished: str = "2026-01-01"
+) -> Run:
+    """A run folder with a result of that test accuracy, and losses of 1 / epoch."""
+    run = Run.start(runs, recipe)
+    metrics = Metrics(0.5, 0.8)
+    epochs = range(1, recipe.epochs_to_run + 1)
+    run.write_history([Epoch(n, replace(metrics, loss=1 / n), metrics) for n in epochs])
+    card = {"training": {"device": "cpu", "torch": "2", "commit": "c", "finished": finished}}
+    run.finish(
+        {
+            "metrics": {"test_accuracy": accuracy, "train_accuracy": 0.95},
+            "selected_epoch": 1,
+            "parameters": 28938,
+            "seconds": 49.0,
+            "peak_memory": 1,
+            "threads": 1,
+            "card": card,
+        }
+    )
+    return run
+
+
+def row(text: str, name: str) -> list[str]:
+    """The cells of that recipe's row."""
+    lines = [line for line in text.splitlines() if line.startswith(f"| `{name}`")]
+    assert len(lines) == 1
+    return [cell.strip() for cell in lines[0].strip("|").split("|")]
+
+
+class TestTrainings:
+    def test_a_finished_training_is_a_row(self, tmp_path: Path) -> None:
+        finished(tmp_path, MNIST)
+        record = EMPTY.with_runs(tmp_path)
+        assert [(r["recipe"], r["seed"], r["epochs"]) for r in record.trainings] == [
+            ("mnist-cnn", 0, 1)
+        ]
+        assert row(record.markdown(), "mnist-cnn")[1:] == [
+            "0.9770 (first 2,000 pictures)",
+            "**0.9000**",
+            "0.9500",
+            "1.000 (1)",
+            "28,938",
+            "1",
+            "0",
+            "49 s",
+            "`OMP_NUM_THREADS=1 python -m training fit mnist-cnn`",
+        ]
+
+    def test_seeds_make_one_row_with_mean_and_deviation(self, tmp_path: Path) -> None:
+        for seed, accuracy in ((0, 0.9), (1, 0.92), (2, 0.94)):
+            finished(tmp_path, replace(MNIST, seed=seed), accuracy)
+        cells = row(EMPTY.with_runs(tmp_path).markdown(), "mnist-cnn")
+        assert cells[2] == "**0.9200 ± 0.0200**<br>0.9000, 0.9200, 0.9400"
+        assert cells[7] == "0, 1, 2"
+        assert cells[-1].endswith("fit mnist-cnn --seed N`")
+
+    def test_fewer_epochs_are_told_until_there_is_the_whole_training(self, tmp_path: Path) -> None:
+        base = recipe("xo-base")
+        finished(tmp_path, replace(base, epochs=3), 0.5)
+        short = EMPTY.with_runs(tmp_path)
+        cells = row(short.markdown(), "xo-base")
+        assert cells[6] == "3 of 10"
+        assert cells[-1].endswith("fit xo-base --epochs 3`")
+        finished(tmp_path, base, 0.9)
+        cells = row(short.with_runs(tmp_path).markdown(), "xo-base")
+        assert (cells[2], cells[6]) == ("**0.9000**", "10")
+
+    def test_losses_at_the_epochs_that_first_descriptions_tell(self, tmp_path: Path) -> None:
+        finished(tmp_path, replace(recipe("birds-vs-planes-base"), epochs=12))
+        cells = row(EMPTY.with_runs(tmp_path).markdown(), "birds-vs-planes-base")
+        assert cells[4] == "1.000 (1), 0.100 (10), 0.083 (12)"
+
+    def test_the_latest_of_equal_trainings_stays(self, tmp_path: Path) -> None:
+        finished(tmp_path, MNIST, 0.8, finished="2026-03-01")
+        finished(tmp_path, MNIST, 0.7, finished="2026-02-01")
+        assert [r["metrics"]["test_accuracy"] for r in EMPTY.with_runs(tmp_path).trainings] == [0.8]
+
+    def test_what_is_recorded_outlives_its_run_folder(self, tmp_path: Path) -> None:
+        finished(tmp_path / "runs", MNIST)
+        record = EMPTY.with_runs(tmp_path / "runs")
+        assert record.with_runs(tmp_path / "nothing") == record
+
+    def test_a_training_that_diverged(self, tmp_path: Path) -> None:
+        finished(tmp_path, MNIST, None)
+        assert row(EMPTY.with_runs(tmp_path).markdown(), "mnist-cnn")[2] == "**diverged**"
+
+    def test_other_recipes_and_unfinished_runs_are_left_out(self, tmp_path: Path) -> None:
+        finished(tmp_path, replace(MNIST, learning_rate=0.5))
+        finished(tmp_path, replace(MNIST, name="my-own"))
+        Run.start(tmp_path, MNIST)
+        assert EMPTY.with_runs(tmp_path).trainings == []
+
+    def test_recipes_without_a_run_are_named(self) -> None:
+        assert set(CATALOGUE) < set(EMPTY.missing())
+        assert "study dropout" in EMPTY.missing()
+        assert row(EMPTY.markdown(), "mnist-cnn")[2] == "not run yet"
+
+
+class TestStudies:
+    SUMMARY: dict[str, Any] = {  # noqa: RUF012
+        "name": "dropout",
+        "question": "What does dropout bring?",
+        "quick": False,
+        "rows": [],
+        "findings": [{"text": "the gap is smaller", "appears": True, "otherwise": ""}],
+    }
+
+    def write(self, runs: Path, name: str) -> None:
+        folder = runs / "studies" / name
+        folder.mkdir(parents=True)
+        (folder / "study.json").write_text(json.dumps(self.SUMMARY))
+
+    def test_a_study_is_a_section(self, tmp_path: Path) -> None:
+        self.write(tmp_path, "dropout")
+        record = EMPTY.with_runs(tmp_path)
+        text = record.markdown()
+        assert "### dropout\n\nWhat does dropout bring?" in text
+        assert "- Seen: the gap is smaller" in text
+        assert record.with_runs(tmp_path / "nothing") == record
+
+    def test_quick_looks_are_left_out(self, tmp_path: Path) -> None:
+        self.write(tmp_path, "dropout-quick")
+        assert EMPTY.with_runs(tmp_path).studies == []
+
+
+class TestFile:
+    def test_what_is_written_is_read_back(self, tmp_path: Path) -> None:
+        finished(tmp_path, MNIST)
+        record = EMPTY.with_runs(tmp_path)
+        (tmp_path / "results.json").write_text(json.dumps(record.as_json()))
+        assert Record.read(tmp_path / "results.json") == record
+        assert Record.read(tmp_path / "absent.json") == EMPTY
+
+    @pytest.mark.parametrize("content", ["[]", "{}", "no json"])
+    def test_something_else_is_refused(self, tmp_path: Path, content: str) -> None:
+        (tmp_path / "results.json").write_text(content)
+        with pytest.raises(ValueError, match="no record of results"):
+            Record.read(tmp_path / "results.json")
+
+    def test_the_page_in_docs_is_that_of_its_record(self) -> None:
+        assert Record.read(DOCS / "results.json").markdown() == (DOCS / "results.md").read_text()

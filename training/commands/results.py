@@ -1,0 +1,38 @@
+"""`results`: run folders → the record of results → a page that shows it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from training import files
+from training.results import Record
+
+
+@dataclass(frozen=True)
+class Results:
+    """Write down what was reached: every recipe and study, reported beside measured.
+
+    Takes up what is finished in the run folders, adds it to results.json, and writes results.md
+    from that. What is recorded already stays, also when its run folder is gone; a training of the
+    same recipe, seed and number of epochs replaces it.
+    """
+
+    runs: Path = Path("runs")
+    """Where the run folders are."""
+    docs: Path = Path("docs")
+    """The folder of results.json and results.md."""
+
+    def __call__(self, console: Console) -> None:
+        if not self.docs.is_dir():
+            raise ValueError(f"there is no folder {self.docs}: name one with --docs")
+        path = self.docs / "results.json"
+        record = Record.read(path).with_runs(self.runs)
+        files.write_json(path, record.as_json())
+        files.write(self.docs / "results.md", record.markdown().encode())
+        console.print(
+            f"trainings: {len(record.trainings)}, studies: {len(record.studies)}, "
+            f"all in {self.docs / 'results.md'}"
+        )
+        if missing := record.missing():
+            console.print(f"nothing recorded yet of: {', '.join(missing)}")

@@ -1,0 +1,206 @@
+"""The record of what was trained and found: run folders → `results.json` → `results.md`.
+
+Run folders come and go; the record stays. It takes up full-length studies, and finished trainings
+of the catalogue's recipes, which may differ in seed and number of epochs, in nothing else.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, Self
+
+from training.catalogue import CATALOGUE, Entry
+from training.runs import Run, as_json
+from training.studies import report
+from training.studies.catalogue import STUDIES
+
+Row = dict[str, Any]
+_FREE = {"seed", "epochs"}  # may differ from the catalogue's recipe
+_MARKS = (1, 10, 20, 50, 100)  # the epochs whose losses first descriptions tell
+
+
+@dataclass(frozen=True)
+class Record:
+    """Trainings, one a recipe, seed and number of epochs, and studies by name."""
+
+    trainings: list[Row]
+    studies: list[Row]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Empty where there is no such file; raises `ValueError` if it holds something else."""
+        try:
+            content = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return cls([], [])
+        except ValueError:
+            content = None
+        if not isinstance(content, dict) or set(content) != {"trainings", "studies"}:
+            raise ValueError(f"{path} is no record of results: remove it to start a new one")
+        return cls(**content)
+
+    def with_runs(self, runs: Path) -> "Record":
+        """The record and what the run folders under `runs` hold; of equals the latest stays."""
+        trainings = {_key(row): row for row in self.trainings}
+        for row in sorted(_trainings(runs), key=lambda row: str(row["finished"])):
+            trainings[_key(row)] = row
+        found = {row["name"]: row for row in (*self.studies, *_studies(runs))}
+        order = {name: number for number, name in enumerate(CATALOGUE)}
+        return Record(
+            sorted(trainings.values(), key=lambda row: (order[row["recipe"]], *_key(row)[1:])),
+            [found[name] for name in STUDIES if name in found],
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return {"trainings": self.trainings, "studies": self.studies}
+
+    def missing(self) -> list[str]:
+        """The recipes and studies that nothing is recorded of."""
+        trained = {row["recipe"] for row in self.trainings}
+        found = {row["name"] for row in self.studies}
+        return [name for name in CATALOGUE if name not in trained] + [
+            f"study {name}" for name in STUDIES if name not in found
+        ]
+
+    def markdown(self) -> str:
+        """Every recipe and every study, with what was reported beside what was measured."""
+        lines = [_HEAD, f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"]
+        for entry in CATALOGUE.values():
+            lines.append(f"| {' | '.join(_cells(entry, self._longest(entry)))} |")
+        lines += ["", _STUDIES_HEAD]
+        for row in self.studies:
+            lines += [f"\n### {row['name']}\n", report.markdown(row).rstrip()]
+        return "\n".join(lines) + "\n"
+
+    def _longest(self, entry: Entry) -> list[Row]:
+        """The recipe's trainings of the most epochs, by seed."""
+        rows = [row for row in self.trainings if row["recipe"] == entry.recipe.name]
+        most = max((row["epochs"] for row in rows), default=0)
+        return [row for row in rows if row["epochs"] == most]
+
+
+def _trainings(runs: Path) -> Iterator[Row]:
+    for name, entry in CATALOGUE.items():
+        own = as_json(entry.recipe)
+        for folder in sorted((runs / name).glob("*")):
+            run = Run(folder)
+            recipe, result = run.recipe(), run.result()
+            if recipe is None or result is None or "card" not in result:
+                continue
+            if {field for field in own if recipe.get(field) != own[field]} - _FREE:
+                continue
+            losses = [(epoch.number, round(epoch.train.loss, 4)) for epoch in run.history()]
+            yield {
+                "recipe": name,
+                "epochs": recipe["epochs"],
+                "seed": recipe["seed"],
+                "selected_epoch": result["selected_epoch"],
+                "metrics": {n: v and round(v, 6) for n, v in result["metrics"].items()},
+                "training_losses": [[n, v] for n, v in losses if n in {*_MARKS, recipe["epochs"]}],
+                "parameters": result["parameters"],
+                "seconds": result["seconds"],
+                "peak_memory": result["peak_memory"],
+                "threads": result["threads"],
+                **{
+                    name: result["card"]["training"][name]
+                    for name in ("device", "torch", "commit", "finished")
+                },
+            }
+
+
+def _studies(runs: Path) -> Iterator[Row]:
+    for name in STUDIES:
+        path = runs / "studies" / name / "study.json"
+        if path.exists():
+            yield json.loads(path.read_bytes())
+
+
+def _key(row: Row) -> tuple[str, int, int]:
+    return row["recipe"], row["epochs"], row["seed"]
+
+
+def _cells(entry: Entry, rows: Sequence[Row]) -> list[str]:
+    recipe = entry.recipe
+    head = [f"`{recipe.name}`<br>{entry.about}", entry.reported]
+    if not rows:
+        return [*head, "not run yet", *[""] * (len(_COLUMNS) - 4), _command(recipe.name, [])]
+    first = rows[0]
+    epochs = f"{first['epochs']}"
+    if first["epochs"] < recipe.epochs_to_run:
+        epochs += f" of {recipe.epochs_to_run}"
+    options = [f"--epochs {first['epochs']}"] if first["epochs"] != recipe.epochs else []
+    seeds = [str(row["seed"]) for row in rows]
+    options += [f"--seed {'N' if len(rows) > 1 else seeds[0]}"] if seeds != ["0"] else []
+    losses = ", ".join(f"{loss:.3f} ({number})" for number, loss in first["training_losses"])
+    return [
+        *head,
+        _measured(rows),
+        _figure([row["metrics"]["train_accuracy"] for row in rows]),
+        losses,
+        f"{first['parameters']:,}",
+        epochs,
+        ", ".join(seeds),
+        ", ".join(_duration(row["seconds"]) for row in rows),
+        _command(recipe.name, options, first["threads"]),
+    ]
+
+
+def _measured(rows: Sequence[Row]) -> str:
+    """Test accuracy: mean and deviation over the seeds, each seed's, then other test figures."""
+    values = [row["metrics"]["test_accuracy"] for row in rows]
+    text = f"**{_figure(values)}**"
+    if len(values) > 1:
+        text += f"<br>{', '.join(_figure([value]) for value in values)}"
+    for name in rows[0]["metrics"]:
+        if name.startswith(_ALSO):
+            told = _TOLD.get(name, f"on {name.removeprefix(_ALSO)}")
+            text += f"<br>{told}: {_figure([row['metrics'][name] for row in rows])}"
+    return text
+
+
+def _figure(values: Sequence[float | None]) -> str:
+    """One value, or mean ± standard deviation over the seeds (with n - 1)."""
+    found = [value for value in values if value is not None]
+    if len(found) < len(values):
+        return "diverged"
+    if len(found) == 1:
+        return f"{found[0]:.4f}"
+    return f"{mean(found):.4f} ± {stdev(found):.4f}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _command(name: str, options: Sequence[str], threads: int | None = None) -> str:
+    set_threads = [f"OMP_NUM_THREADS={threads}"] if threads else []
+    return f"`{' '.join([*set_threads, 'python -m training fit', name, *options])}`"
+
+
+_ALSO = "test_accuracy_"
+_TOLD: Mapping[str, str] = {"test_accuracy_with_flip": "with the mirrored picture added"}
+_COLUMNS = (
+    *("recipe", "reported", "test accuracy", "training accuracy", "training loss (epoch)"),
+    *("parameters", "epochs", "seeds", "time", "command"),
+)
+_HEAD = """# Results
+
+Written by `python -m training results` from the run folders of the commands below; the figures
+behind it are in `results.json`.
+
+What was reported is what the system's first author saw; there the test pictures mostly served for
+validation. What was measured is the accuracy on the test set, looked at once, with the weights of
+the epoch that held-out pictures selected (the strong recipes hold nothing out and keep the last
+epoch). Several seeds give their mean ± standard deviation. The training accuracy is that of the
+same weights; the training loss is the mean over an epoch, of the first seed, and has no penalty in
+it. Time is that of the training alone, on a virtual machine without a GPU, with other programs
+beside it. Where a training has fewer epochs than its recipe, the row says so: `1 of 10`.
+
+## Recipes
+"""
+_STUDIES_HEAD = """## Studies
+
+Each is one command, `python -m training study NAME`. Accuracies are those of the last epoch's
+weights; the gap is training minus validation. Runs shared by studies are trained once."""
