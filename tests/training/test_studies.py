@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from models import registry
+from training import datasets, loop
 from training.__main__ import main
 from training.loop import Epoch, Metrics
 from training.recipes import Recipe
-from training.runs import Run
+from training.runs import WEIGHTS, Run
 from training.studies import report, runner
 from training.studies.catalogue import STUDIES
 from training.studies.study import Finding, Measured, Study, Variant
@@ -51,7 +53,7 @@ def result(validation: float = 0.9, train: float = 0.95, deviation: float = 0.1)
 STUDY = Study(
     "width",
     "Do more hidden units help?",
-    (Variant("4", RECIPE, "less"), Variant("8", WIDER)),
+    (Variant("4", RECIPE, "less", hidden="0"), Variant("8", WIDER)),
     (
         Finding("both ran", lambda r: len(r) == 2),
         Finding("never", lambda r: r["4"].train > 2, "accuracies end at 1"),
@@ -90,6 +92,7 @@ class TestCommand:
         names = sorted(path.name for path in target.iterdir())
         assert names == [
             "curves.png",
+            "hidden.png",
             "report.md",
             "study.json",
             "weights-1.png",
@@ -138,6 +141,18 @@ class TestReport:
         text = report.markdown(report.summary(STUDY, self.RESULTS, quick=False))
         assert "| 4 | less | 0.9500 | 0.8000 | 0.1500 | 0.8000 | 1 | 10 | 1 MiB | 1 s |" in text
         assert "| 8 |  | diverged | diverged | diverged | diverged |" in text
+
+    def test_hidden_values_are_those_of_the_runs_network(
+        self, tmp_path: Path, colors_folder: Path
+    ) -> None:
+        run = Run.at(tmp_path / "run", RECIPE)
+        network = loop.build_network(RECIPE, 3, torch.device("cpu"))
+        run.write_tensors(WEIGHTS, network.state_dict())
+        found = report.hidden_values(STUDY, {"4": run}, colors_folder.parent)
+        test = datasets.load("colors", "test", colors_folder.parent, RECIPE.input)
+        pixels = RECIPE.input.normalize(test.images).flatten(1)
+        assert list(found) == ["4"]
+        torch.testing.assert_close(found["4"], network.get_submodule("0")(pixels))
 
     def test_unfinished_runs_have_no_figures(self, tmp_path: Path) -> None:
         Run.at(tmp_path / "run", RECIPE)

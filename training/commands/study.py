@@ -89,10 +89,10 @@ class Study:
         target.mkdir(parents=True, exist_ok=True)
         summary = report.summary(study, results, quick=self.quick)
         text = f"# {study.name}\n\n{report.markdown(summary)}\n![curves](curves.png)\n"
-        for name, content in report.pictures(study, folders, results).items():
+        for name, content in report.pictures(study, folders, results, self.data_root).items():
             files.write(target / name, content)
-            if name.startswith("weights"):
-                text += f"\n![weights]({name})\n"
+            if name != "curves.png":
+                text += f"\n![histograms]({name})\n"
         files.write_json(target / "study.json", summary)
         files.write(target / "report.md", text.encode())
         console.print(f"\n{report.markdown(summary)}\nreport: {target / 'report.md'}")

@@ -230,13 +230,19 @@ _STUDIES = (
         "batch-normalisation",
         "Does batch normalisation rescue inputs that are ten thousand times too small?",
         (
-            Variant("without", replace(_MLP, std=_TINY, epochs=100), "about 0.85 after 100 epochs"),
+            Variant(
+                "without",
+                replace(_MLP, std=_TINY, epochs=100),
+                "about 0.85 after 100 epochs",
+                hidden="0",
+            ),
             Variant(
                 "with",
                 replace(
                     _MLP, std=_TINY, epochs=100, arguments={"hidden": [1000], "batchnorm": True}
                 ),
                 "as on normal input, and sooner",
+                hidden="1",
             ),
         ),
         (

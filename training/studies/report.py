@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from training import plots
+from models import features
+from training import datasets, loop, plots
 from training.runs import WEIGHTS, Run
 from training.studies.study import Measured, Results, Study
 
@@ -91,14 +93,41 @@ def markdown(content: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def pictures(study: Study, runs: Mapping[str, Run], results: Results) -> dict[str, bytes]:
-    """PNG files by name: the curves of all variants, and a histogram page for each."""
+def hidden_values(study: Study, runs: Mapping[str, Run], root: Path) -> dict[str, Tensor]:
+    """Label → values (N, …) of the layer that the variant names, for the first test pictures.
+
+    Raises `DatasetError` where the test set is not to be had.
+    """
+    found = {}
+    for variant in study.variants:
+        if variant.hidden:
+            recipe, spec = variant.recipe, variant.recipe.input
+            test = datasets.load(recipe.dataset, "test", root, spec, recipe.seed)
+            network = loop.build_network(recipe, len(test.labels), torch.device("cpu"))
+            network.load_state_dict(weights(runs[variant.label]))
+            with features.capture(network, [variant.hidden]) as activations:
+                loop.predict(network, test.subset(torch.arange(len(test))[:_PICTURES]), spec)
+            found[variant.label] = activations[variant.hidden]
+    return found
+
+
+def pictures(
+    study: Study, runs: Mapping[str, Run], results: Results, root: Path
+) -> dict[str, bytes]:
+    """PNG files by name: the curves of all variants, a histogram page for each of its weights, and
+    one of hidden values where the study asks for them."""
     histories = {label: results[label].history for label in runs}
     files = {"curves.png": plots.overlay(histories, study.name)}
     for number, (label, run) in enumerate(runs.items(), start=1):
         tensors = {n: v for n, v in weights(run).items() if "running" not in n and v.dim()}
         files[f"weights-{number}.png"] = plots.histograms(tensors, f"{study.name}: {label}")
+    if values := hidden_values(study, runs, root):
+        title = f"{study.name}: hidden values of test pictures, before ReLU"
+        files["hidden.png"] = plots.histograms(values, title)
     return files
+
+
+_PICTURES = loop.EVALUATION_BATCH  # one forward pass, whose values are captured
 
 
 _COLUMNS = (

@@ -42,11 +42,15 @@ Results = Mapping[str, Measured]
 
 @dataclass(frozen=True)
 class Variant:
-    """One run of a study, by a label that its report uses, and what was reported of it."""
+    """One run of a study, by a label that its report uses, and what was reported of it.
+
+    `hidden` names a layer whose values on test pictures the report draws as a histogram.
+    """
 
     label: str
     recipe: Recipe
     reported: str = ""
+    hidden: str = ""
 
 
 @dataclass(frozen=True)
