@@ -10,10 +10,10 @@ from statistics import median
 from PIL import Image, UnidentifiedImageError
 
 from models.registry import TORCHVISION_PREFIX
-from training import folders
+from training import datasets, folders
 from training.recipes import Recipe
 
-_LOOKED_AT = 200  # pictures of a folder
+_LOOKED_AT = 200  # pictures
 _SIZES = (32, 64, 96)  # pixels
 _SHOWN = 200_000  # pictures that a network sees from scratch, each counted every time
 _SHOWN_PRETRAINED = 20_000
@@ -53,11 +53,13 @@ def settle_length(recipe: Recipe, pictures: int) -> Recipe:
 
 
 def _look(recipe: Recipe, root: Path) -> tuple[list[int], bool]:
-    """The shorter sides of some pictures of the recipe's folder, and whether all are grey."""
-    folder = next((f for f in (root / recipe.dataset, Path(recipe.dataset)) if f.is_dir()), None)
-    if folder is None or not folders.is_data_set(folder):
-        return [], False
-    paths = folders.files(folder, "train", recipe.seed).paths
+    """The shorter sides of some pictures of the recipe's folders, and whether all are grey."""
+    paths: list[Path] = []
+    for part in datasets.parts(recipe.dataset):
+        folder = next((f for f in (root / part, Path(part)) if f.is_dir()), None)
+        if folder is None or not folders.is_data_set(folder):
+            return [], False
+        paths += folders.files(folder, "train", recipe.seed).paths
     sides, grey = [], True
     for path in paths[:: max(1, len(paths) // _LOOKED_AT)]:
         try:

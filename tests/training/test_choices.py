@@ -65,6 +65,14 @@ class TestInput:
         write(tmp_path / "pets", [(70, 70)] * 3)
         assert settle_input(replace(own(tmp_path), dataset="pets"), tmp_path).size == 64
 
+    def test_joined_folders_are_looked_at_together(self, tmp_path: Path) -> None:
+        write(tmp_path / "near", [(70, 70)] * 4, "L")
+        write(tmp_path / "far", [(40, 40)] * 3, "RGB")
+        recipe = settle_input(replace(own(tmp_path), dataset="near + far"), tmp_path)
+        assert (recipe.size, recipe.arguments) == (64, {"channels": 3})
+        asked = replace(own(tmp_path), dataset="near + mnist")
+        assert settle_input(asked, tmp_path) == asked
+
     def test_other_arguments_stay(self, tmp_path: Path) -> None:
         folder = write(tmp_path, [(70, 70)] * 3, "L")
         recipe = settle_input(own(folder, arguments={"widths": [8]}), tmp_path)
