@@ -8,18 +8,21 @@ curves.png    loss and accuracy of both sets
 confusion.png of the test set
 mistakes.png  the wrong predictions with the highest confidence
 result.json   written last: the selected epoch, the figures, what was published
+.lock         held by the process that trains in the folder
 """
 
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import torch
+from filelock import FileLock, Timeout
 
 from models.checkpoint import CheckpointError
 from training import files
@@ -27,6 +30,11 @@ from training.loop import Epoch, Metrics
 from training.recipes import Recipe
 
 RECIPE, RESULT, STATE, WEIGHTS = "recipe.json", "result.json", "state.pt", "weights.pt"
+LOCK = ".lock"
+
+
+class RunHeldError(ValueError):
+    """Another process trains in that folder."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +69,37 @@ class Run:
 
     @classmethod
     def unfinished(cls, root: Path, recipe: Recipe) -> Self | None:
-        """The latest folder of that very recipe whose training has not come to its end."""
+        """The latest folder of that very recipe whose training was broken off.
+
+        One that another process still trains is passed over.
+        """
         folders = sorted((root / recipe.name).glob("*"), reverse=True)
-        runs = [cls(folder) for folder in folders if folder.is_dir()]
         wanted = as_json(recipe)
-        return next((r for r in runs if r.recipe() == wanted and r.result() is None), None)
+        for run in (cls(folder) for folder in folders if folder.is_dir()):
+            if run.recipe() == wanted and run.result() is None and not run.is_held():
+                return run
+        return None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training in this folder; the system lets go of a dead one's.
+
+        Raises `RunHeldError` while another one does.
+        """
+        try:
+            with FileLock(self.folder / LOCK, blocking=False):
+                yield
+        except Timeout as error:
+            raise RunHeldError(
+                f"{self.folder} is being trained by another process: wait for its end"
+            ) from error
+
+    def is_held(self) -> bool:
+        try:
+            with self.held():
+                return False
+        except RunHeldError:
+            return True
 
     def recipe(self) -> dict[str, Any] | None:
         return self._read_json(RECIPE)

@@ -3,7 +3,11 @@
 import csv
 import json
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +17,24 @@ import torch
 from models.checkpoint import CheckpointError
 from training.loop import Epoch, Metrics
 from training.recipes import Recipe
-from training.runs import RECIPE, RESULT, STATE, Run, as_json
+from training.runs import LOCK, RECIPE, RESULT, STATE, Run, RunHeldError, as_json
 
 COLORS = Recipe("colors", "colors", "tiny", 2, 4, "adam", 0.01, {"n_channel": 8}, mean=(0.5,))
+
+
+@contextmanager
+def elsewhere(run: Run) -> Iterator[None]:
+    """Another process holds the run, and is killed at the end."""
+    script = "import sys, time; from filelock import FileLock; lock = FileLock(sys.argv[1]); "
+    script += "lock.acquire(); print(flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", script, str(run.folder / LOCK)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 class TestStart:
@@ -89,6 +108,14 @@ class TestUnfinished:
     def test_another_recipes_is_none(self, tmp_path: Path, fields: dict[str, object]) -> None:
         Run.start(tmp_path, replace(COLORS, **fields))  # type: ignore[arg-type]
         assert Run.unfinished(tmp_path, COLORS) is None
+
+    def test_one_that_another_process_trains_is_passed_over(self, tmp_path: Path) -> None:
+        run = Run.start(tmp_path, COLORS)
+        with elsewhere(run):
+            assert Run.unfinished(tmp_path, COLORS) is None
+            with pytest.raises(RunHeldError, match="being trained by another process"), run.held():
+                pass
+        assert Run.unfinished(tmp_path, COLORS) == run  # that process was killed
 
     def test_other_files_are_passed_over(self, tmp_path: Path) -> None:
         (tmp_path / "colors" / "no recipe in it").mkdir(parents=True)

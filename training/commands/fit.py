@@ -71,9 +71,11 @@ class Fit:
         console.print(
             f"{recipe.name}: {len(pictures.train):,} pictures on {device}, run folder {run.folder}"
         )
-        outcome = self._train(recipe, pictures, device, run, console)
-        card = self._publish(recipe, pictures, outcome, device, commit)
-        run.finish(outcome.as_json() | {"card": card.model_dump(mode="json", exclude_none=True)})
+        with run.held():
+            outcome = self._train(recipe, pictures, device, run, console)
+            card = self._publish(recipe, pictures, outcome, device, commit)
+            told = card.model_dump(mode="json", exclude_none=True)
+            run.finish(outcome.as_json() | {"card": told})
         console.print(
             f"epoch {outcome.fitted.selected.number} of {recipe.epochs} selected: "
             f"test accuracy {outcome.test.accuracy:.4f}, loss {outcome.test.loss:.4f} "

@@ -81,8 +81,9 @@ def _train(recipe: Recipe, folder: Path, root: Path, device: str, threads: int) 
     warnings.filterwarnings("ignore", module=r"PIL\.")
     on = devices.resolve(device)
     run = Run.at(folder, recipe)
-    pictures = session.load(recipe, root)
-    run.finish(session.run(recipe, pictures, root, on, run).as_json())
+    with run.held():
+        pictures = session.load(recipe, root)
+        run.finish(session.run(recipe, pictures, root, on, run).as_json())
 
 
 def _end_with_parent() -> None:

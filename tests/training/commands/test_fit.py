@@ -135,6 +135,7 @@ def test_the_run_folder(tmp_path: Path, colors_folder: Path) -> None:
     assert fit() == 0
     folder = fit.run_folder()
     assert sorted(path.name for path in folder.iterdir()) == [
+        ".lock",
         "confusion.png",
         "curves.png",
         "history.csv",
