@@ -98,7 +98,8 @@ class Fit:
         epochs = recipe.epochs_to_run
         held_out = recipe.validation_fraction * len(pictures.train)
         size = round(len(pictures.train) - held_out)
-        with Progress(*columns, console=console, transient=True) as progress:
+        quiet = not console.is_terminal  # in a file the bar would leave an empty line
+        with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
             task = progress.add_task(f"epoch 1/{epochs}", total=epochs * size)
 
             def on_epoch(epoch: Epoch) -> None:

@@ -62,8 +62,9 @@ class Study:
         epochs = sum(recipe.epochs_to_run for recipe in waiting)
         console.print(f"{len(waiting)} runs, {epochs} epochs, {self.jobs} at a time")
         columns = (TextColumn("epochs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        quiet = not console.is_terminal  # in a file the bar would leave an empty line
         failed = []
-        with Progress(*columns, console=console, transient=True) as progress:
+        with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
             task = progress.add_task("", total=epochs)
             ended = runner.run(
                 waiting,
