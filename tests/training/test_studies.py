@@ -36,8 +36,8 @@ WIDER = replace(RECIPE, arguments={"hidden": [8]})
 
 
 def result(validation: float = 0.9, train: float = 0.95, deviation: float = 0.1) -> Measured:
-    """One epoch with these figures."""
-    epoch = Epoch(1, Metrics(0.1, train), Metrics(0.1, validation), 0.01)
+    """A hundred epochs with these figures."""
+    epochs = [Epoch(n, Metrics(0.1, train), Metrics(0.1, validation), 0.01) for n in range(1, 101)]
     return Measured(
         train=train,
         validation=validation,
@@ -45,7 +45,7 @@ def result(validation: float = 0.9, train: float = 0.95, deviation: float = 0.1)
         parameters=10,
         seconds=1.0,
         peak_memory=2**20,
-        history=(epoch,),
+        history=tuple(epochs),
         weight_deviations={"0.weight": deviation, "0.bias": 1.0},
     )
 
@@ -139,7 +139,7 @@ class TestReport:
 
     def test_figures(self) -> None:
         text = report.markdown(report.summary(STUDY, self.RESULTS, quick=False))
-        assert "| 4 | less | 0.9500 | 0.8000 | 0.1500 | 0.8000 | 1 | 10 | 1 MiB | 1 s |" in text
+        assert "| 4 | less | 0.9500 | 0.8000 | 0.1500 | 0.8000 | 100 | 10 | 1 MiB | 1 s |" in text
         assert "| 8 |  | diverged | diverged | diverged | diverged |" in text
 
     def test_hidden_values_are_those_of_the_runs_network(

@@ -247,8 +247,16 @@ PERCEPTRONS = (
         ),
         (
             Finding(
-                "with it the network is better after 5 epochs than without it after 100",
+                "with it the network trains as on normal input, and sooner: better in its 5th "
+                "epoch than without it in its 100th",
+                lambda r: r["with"].history[4].train.accuracy > r["without"].train,
+            ),
+            Finding(
+                "it does so on validation pictures too",
                 lambda r: r["with"].validation_at(5) > r["without"].validation,
+                "in training a batch is normalised by its own figures, in evaluation by their "
+                "running mean; the hidden values deviate by less than a step of Adam, 0.001, moves "
+                "the bias before the normalisation, and the running mean lags behind it",
             ),
             Finding(
                 "without it the network learns slowly",
