@@ -1,5 +1,6 @@
 """How good a classifier is, class by class: logits and targets → confusion matrix → figures."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -32,15 +33,19 @@ class Evaluation:
 
 
 def score(logits: Tensor, targets: Tensor, labels: tuple[str, ...]) -> Evaluation:
-    """Figures for logits (N, num_classes) against targets (N,)."""
+    """Figures for logits (N, num_classes) against targets (N,).
+
+    Loss and accuracy are NaN where the logits aren't finite: the top class means nothing there.
+    """
     predictions = logits.argmax(1)
     count = len(labels)
     pairs = torch.bincount(targets * count + predictions, minlength=count * count)
     confusion = pairs.view(count, count).cpu()
     hits, actual, predicted = confusion.diag(), confusion.sum(1), confusion.sum(0)
+    finite = bool(logits.isfinite().all())
     return Evaluation(
-        loss=F.cross_entropy(logits, targets).item(),
-        accuracy=(hits.sum() / confusion.sum()).item(),
+        loss=F.cross_entropy(logits, targets).item() if finite else math.nan,
+        accuracy=(hits.sum() / confusion.sum()).item() if finite else math.nan,
         confusion=confusion.tolist(),
         classes=[
             ClassFigures(

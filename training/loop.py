@@ -84,8 +84,9 @@ def fit(
 ) -> Fitted:
     """Train the recipe's network and select an epoch by the pictures held out of `train`.
 
-    The selected epoch has the highest validation accuracy, and of equals the lowest loss. With a
-    `state` of an earlier call by the same recipe, it goes on behind that epoch, to the same result.
+    The selected epoch has the highest validation accuracy, and of equals the lowest loss. Once a
+    loss isn't finite the weights aren't either, and the training ends. With a `state` of an earlier
+    call by the same recipe, it goes on behind that epoch, to the same result.
     torch's global generator is seeded inside and restored afterwards. Raises `ValueError` if no
     picture is left to train on.
     """
@@ -100,6 +101,8 @@ def fit(
         if state is not None:
             training.load_state_dict(state)
         for number in range(len(training.history) + 1, recipe.epochs_to_run + 1):
+            if training.diverged:
+                break
             rate = training.optimizer.param_groups[0]["lr"]
             trained = train_one_epoch(training, train, spec, hooks.on_batch)
             network = training.kept_network()
@@ -124,11 +127,12 @@ class Training:
     ) -> None:
         self.recipe, self.generator, self._device = recipe, generator, device
         self.network = build_network(recipe, len(train.labels), device)
-        if recipe.initialisation == "whitening":
-            initialisation.whiten(self.network, spec.normalize(train.images[:WHITENING_PICTURES]))
+        if recipe.initialisation == "whitening" and not recipe.pretrained:
+            some = train.images[:: math.ceil(len(train) / WHITENING_PICTURES)]  # of every class
+            initialisation.whiten(self.network, spec.normalize(some))
         self.loss = optimization.loss_function(recipe, train)
         self.optimizer = optimization.build_optimizer(recipe, self.network)
-        steps = recipe.epochs_to_run * math.ceil(len(train) / recipe.batch_size)
+        steps = recipe.epochs_to_run * len(batches(torch.arange(len(train)), recipe.batch_size))
         self.schedule = optimization.Schedule(recipe, self.optimizer, steps)
         self.average = None
         if recipe.averaging:
@@ -137,6 +141,10 @@ class Training:
         self.history: list[Epoch] = []
         self._selected: Epoch | None = None
         self._weights: dict[str, Tensor] = {}
+
+    @property
+    def diverged(self) -> bool:
+        return bool(self.history) and not math.isfinite(self.history[-1].train.loss)
 
     def kept_network(self) -> nn.Module:
         """The network whose weights count: the moving average's if there is one."""
@@ -209,13 +217,13 @@ def train_one_epoch(
     spec: InputSpec,
     on_batch: Callable[[int], None] = lambda count: None,
 ) -> Metrics:
-    """One pass over all pictures in random order, the last, smaller batch included."""
+    """One pass over all pictures in random order."""
     recipe, network, optimizer = training.recipe, training.network, training.optimizer
     device = train.targets.device
     loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device)
     order = torch.randperm(len(train), generator=training.generator).to(device)
     network.train()
-    for indices in order.split(recipe.batch_size):
+    for indices in batches(order, recipe.batch_size):
         batch = _augmented(spec.normalize(train.images[indices]), recipe, training.generator)
         targets = train.targets[indices]
         with torch.autocast(device.type, torch.bfloat16, recipe.precision == "bfloat16"):
@@ -236,9 +244,25 @@ def train_one_epoch(
     return Metrics(loss_sum.item() / len(train), correct.item() / len(train))
 
 
+def batches(order: Tensor, size: int) -> list[Tensor]:
+    """The indices in batches of `size`, the last smaller.
+
+    A single index left over joins the batch before: batch normalisation needs two pictures.
+    """
+    split = list(order.split(size))
+    if size > 1 and len(split) > 1 and len(split[-1]) == 1:
+        split[-2:] = [torch.cat(split[-2:])]
+    return split
+
+
 def evaluate(network: nn.Module, images: ImageSet, spec: InputSpec) -> Metrics:
-    """Loss and accuracy over all pictures; leaves the network in evaluation mode."""
+    """Loss and accuracy over all pictures, NaN where the logits aren't finite.
+
+    Leaves the network in evaluation mode.
+    """
     logits = predict(network, images, spec)
+    if not logits.isfinite().all():
+        return Metrics(math.nan, math.nan)
     loss = F.cross_entropy(logits, images.targets)
     accuracy = (logits.argmax(1) == images.targets).float().mean()
     return Metrics(loss.item(), accuracy.item())
@@ -256,6 +280,8 @@ def predict(network: nn.Module, images: ImageSet, spec: InputSpec) -> Tensor:
 def _rank(epoch: Epoch) -> tuple[float, float]:
     if epoch.validation is None:
         return 0.0, 0.0  # all equal: the last is taken
+    if not math.isfinite(epoch.validation.loss):
+        return -1.0, 0.0
     return epoch.validation.accuracy, -epoch.validation.loss
 
 

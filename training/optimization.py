@@ -88,9 +88,12 @@ def loss_function(recipe: Recipe, train: ImageSet) -> Callable[[Tensor, Tensor],
         weights = len(train) / (len(train.labels) * counts.float())
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(
-            logits, targets, weight=weights, label_smoothing=recipe.label_smoothing
-        )
+        smoothing = recipe.label_smoothing
+        if weights is None:
+            return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        # torch's own weights would weigh the smoothed part by class, and favour the rare ones in it
+        each = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
+        return (weights[targets] * each).sum() / weights[targets].sum()
 
     return loss
 

@@ -54,3 +54,11 @@ def test_loss_is_the_mean_cross_entropy() -> None:
     logits = torch.tensor([[0.0, 0.0, 0.0], [math.log(6), 0.0, math.log(2)]])
     result = evaluation.score(logits, torch.tensor([0, 2]), LABELS)
     assert result.loss == pytest.approx((math.log(3) + math.log(9 / 2)) / 2)
+
+
+def test_logits_that_are_not_finite_have_no_accuracy() -> None:
+    logits = torch.eye(3) * 5
+    logits[0, 0] = math.nan
+    result = evaluation.score(logits, torch.tensor([0, 1, 2]), LABELS)
+    assert math.isnan(result.accuracy)
+    assert math.isnan(result.loss)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -125,6 +126,25 @@ class TestWhitening:
         expected = registry.architecture("convnet").build(3, widths=[8])
         initialisation.whiten(expected, spec.normalize(train.images))
         assert torch.equal(before["stem.weight"], expected.get_parameter("stem.weight"))
+
+    def test_pictures_of_every_class_decide(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        train, spec = colors(8), InputSpec(channels=3, height=8, width=8)
+        monkeypatch.setattr(loop, "WHITENING_PICTURES", 7)
+        training = loop.Training(RECIPE, train, spec, CPU, torch.Generator())
+        expected = registry.architecture("convnet").build(3, widths=[8])
+        initialisation.whiten(expected, spec.normalize(train.images[::4]))
+        stem = training.network.get_parameter("stem.weight")
+        assert torch.equal(stem, expected.get_parameter("stem.weight"))
+
+    def test_pretrained_filters_stay(self, tmp_path: Path) -> None:
+        network = registry.architecture("convnet").build(3, widths=[8])
+        torch.save(network.state_dict(), tmp_path / "weights.pt")
+        recipe = replace(RECIPE, pretrained=str(tmp_path / "weights.pt"))
+        spec = InputSpec(channels=3, height=8, width=8)
+        training = loop.Training(recipe, colors(8), spec, CPU, torch.Generator())
+        stem = training.network.get_parameter("stem.weight")
+        assert torch.equal(stem, network.get_parameter("stem.weight"))
+        assert stem.requires_grad
 
     @pytest.mark.parametrize("name", ["lenet", "mlp", "birdplane-base"])
     def test_networks_that_have_no_such_convolution(self, name: str) -> None:

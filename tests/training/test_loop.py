@@ -1,6 +1,7 @@
 """The training loop: the same recipe gives the same weights, and those of its best epoch."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
@@ -152,6 +153,14 @@ class TestEpochs:
         assert all(sorted(order) == list(range(11)) for order in orders)
         assert len({tuple(order) for order in orders}) == 3
 
+    def test_a_single_picture_left_over_joins_the_batch_before(self, recipe_of: Register) -> None:
+        recipe = replace(recipe_of(Recording), schedule="one-cycle", validation_fraction=0)
+        fitted = loop.fit(recipe, numbered(9), PLAIN, CPU)
+        assert isinstance(fitted.network, Recording)
+        assert [len(batch) for batch in fitted.network.trained] == [4, 5] * 2
+        single = replace(recipe, batch_size=1)
+        assert loop.fit(single, numbered(3), PLAIN, CPU).history[-1].number == 2
+
     def test_held_out_pictures_are_never_trained_on(self, recipe_of: Register) -> None:
         recipe = replace(recipe_of(Recording), validation_fraction=0.25)
         network = loop.fit(recipe, numbered(12), PLAIN, CPU).network
@@ -209,6 +218,40 @@ class TestEpochs:
     def test_no_picture_left_to_train_on(self) -> None:
         with pytest.raises(ValueError, match="lower validation_fraction"):
             fit(replace(RECIPE, validation_fraction=0.9), colors(1))
+
+
+class TestDivergence:
+    """A loss that isn't finite makes all weights NaN: there is nothing to wait for."""
+
+    def broken(self, recipe_of: Register, *strengths: float, **fields: Any) -> Fitted:
+        recipe = recipe_of(lambda _: Scripted(list(strengths)))
+        fields = {"epochs": 4, "batch_size": 1000, "learning_rate": 1e-12, **fields}
+        recipe = replace(recipe, **fields)
+        return loop.fit(recipe, colors(), PLAIN, CPU)
+
+    def test_the_training_ends(self, recipe_of: Register) -> None:
+        fitted = self.broken(recipe_of, 1, math.nan, 1, 1, validation_fraction=0)
+        assert [math.isfinite(epoch.train.loss) for epoch in fitted.history] == [True, False]
+
+    def test_also_when_it_goes_on(self, recipe_of: Register) -> None:
+        states: list[dict[str, Any]] = []
+        recipe = recipe_of(lambda _: Scripted([math.nan] * 2))
+        recipe = replace(recipe, batch_size=1000, validation_fraction=0)
+        hooks = Hooks(on_state=lambda state: states.append(copy.deepcopy(state)))
+        loop.fit(recipe, colors(), PLAIN, CPU, hooks)
+        again = loop.fit(recipe, colors(), PLAIN, CPU, state=states[-1])
+        assert len(again.history) == 1
+
+    def test_no_accuracy_is_told(self, recipe_of: Register) -> None:
+        fitted = self.broken(recipe_of, math.nan, validation_fraction=0.25)
+        metrics = fitted.selected.validation
+        assert metrics is not None
+        assert math.isnan(metrics.accuracy)
+        assert math.isnan(metrics.loss)
+
+    def test_an_epoch_before_is_selected(self, recipe_of: Register) -> None:
+        fitted = self.broken(recipe_of, -1, math.nan, validation_fraction=0.25)
+        assert fitted.selected.number == 1
 
 
 class TestSelection:

@@ -191,6 +191,17 @@ class TestLoss:
             loss(self.LOGITS, self.TARGETS), (1 * each[0] + 2 * each[1]) / (1 + 2)
         )
 
+    def test_balanced_weights_leave_the_smoothed_target_as_it_is(self) -> None:
+        """The loss is least where the answer is the smoothed target, in a rare class too."""
+        train = colors(4).subset(torch.arange(10))  # 4, 4 and 2 pictures
+        smooth = replace(ADAM, class_weights="balanced", label_smoothing=0.3)
+        targets = torch.tensor([0, 1, 2])
+        expected = torch.full((3, 3), 0.1) + 0.7 * torch.eye(3)
+        logits = expected.log().requires_grad_()
+        loss_function(smooth, train)(logits, targets).backward()
+        assert logits.grad is not None
+        torch.testing.assert_close(logits.grad, torch.zeros(3, 3), atol=1e-7, rtol=0)
+
     def test_balanced_weights_of_classes_alike_change_nothing(self) -> None:
         torch.testing.assert_close(self.loss(class_weights="balanced"), self.loss())
 
