@@ -11,6 +11,9 @@ from models import devices
 from service import telemetry
 from service.settings import Settings
 
+KEEP_ALIVE = 75  # seconds that an idle connection stays open: longer than clients and proxies keep
+# one for their next request, which would otherwise meet a connection that is just being closed
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns 0 when the server was stopped, 2 if it could not be started as told."""
@@ -38,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         log_config=None,
         http="h11",  # it limits headers, trailers and pipelining; httptools takes any amount
         ws="none",
+        timeout_keep_alive=KEEP_ALIVE,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(2 * settings.request_timeout) + 5,

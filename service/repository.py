@@ -124,12 +124,15 @@ class Repository:
         don't count, whether they load or fail: publishing must not take servers that answer out of
         rotation. A service where no model answers is not ready.
         """
-        if not self._versions:
+        if not self._versions and not self._awaited:
             return ["the repository holds no models; train one with python -m training fit"]
         chosen = [self.version(name, None) for name in self.names()]
         if any(each.loaded for each in chosen):
             chosen = [each for each in chosen if each.name in self._awaited]
-        return [f"{each.name}: {each.reason or each.state}" for each in chosen if not each.loaded]
+        reasons = {each.name: each.reason or each.state for each in chosen if not each.loaded}
+        unread = self._awaited - self._versions.keys()
+        reasons |= dict.fromkeys(unread, "its folder can't be read; see the log")
+        return [f"{name}: {reason}" for name, reason in sorted(reasons.items())]
 
     async def update(self) -> None:
         """Follow the folder once; one call at a time. Returns when all that is new is loaded."""
@@ -160,8 +163,8 @@ class Repository:
 
     async def _look(self) -> None:
         """Enter the versions that are wanted and not there yet, and strike out the others."""
-        answering = {(each.name, each.number) for each in self._all() if each.loaded}
-        wanted = await asyncio.to_thread(self._folder.wanted, answering)
+        held = {(each.name, each.number) for each in self._all() if each.state != "failed"}
+        wanted = await asyncio.to_thread(self._folder.wanted, held)
         for name, number in {(each.name, each.number) for each in self._all()} - wanted:
             del self._versions[name][number]
             log.info("removed", model=name, version=number)
@@ -169,7 +172,8 @@ class Repository:
             known = self._versions.setdefault(name, {})
             known.setdefault(number, Version(name, number))
         self._versions = {name: known for name, known in self._versions.items() if known}
-        self._awaited &= self._versions.keys()
+        if self._folder.readable:  # else it doesn't say that a model is gone
+            self._awaited &= self._versions.keys()
         await self._close_unused()  # before anything is loaded that needs the room
 
     def _all(self) -> list[Version]:

@@ -1,8 +1,9 @@
-"""The folder of a repository, as it changes: what lies there and what answers → what to serve.
+"""The folder of a repository, as it changes: what lies there and what is held → what to serve.
 
 A version that is taken out of the folder is not wanted any more. A folder that can't be read, or
-that is gone as a disk is that was unmounted, says nothing: what answers goes on answering. The
-content of a version is not looked at again, since a published one is never changed.
+that is gone as a disk is that was unmounted, says nothing: what answers goes on answering, and what
+loads goes on loading. The content of a version is not looked at again, since a published one is
+never changed.
 """
 
 import os
@@ -24,17 +25,22 @@ class Folder:
         self._identity: os.stat_result | None = None  # as it was when it was last read
         self._troubles: set[str] = set()
 
-    def wanted(self, answering: Set[tuple[str, int]]) -> set[tuple[str, int]]:
-        """The versions to serve, each as name and number; `answering` are those that do now.
+    @property
+    def readable(self) -> bool:
+        """Whether all of it could be read when it was last looked at."""
+        return not self._troubles
+
+    def wanted(self, held: Set[tuple[str, int]]) -> set[tuple[str, int]]:
+        """The versions to serve, each as name and number; `held` are those that answer or load now.
 
         Where the folder can't be read, these are all; what failed there is tried again once it can.
         The log tells when that begins and when it ends.
         """
         troubles: set[str] = set()
         try:
-            wanted = self._read(answering, troubles)
+            wanted = self._read(held, troubles)
         except OSError as error:
-            wanted = set(answering)
+            wanted = set(held)
             troubles.add(str(error))
         for reason in sorted(troubles - self._troubles):
             log.warning("not readable", repository=str(self._path), reason=reason)
@@ -43,7 +49,7 @@ class Folder:
         self._troubles = troubles
         return wanted
 
-    def _read(self, answering: Set[tuple[str, int]], troubles: set[str]) -> set[tuple[str, int]]:
+    def _read(self, held: Set[tuple[str, int]], troubles: set[str]) -> set[tuple[str, int]]:
         identity = self._path.stat()
         found: set[tuple[str, int]] = set()
         for name in checkpoint.names(self._path):
@@ -51,11 +57,11 @@ class Folder:
                 found.update((name, number) for number in checkpoint.versions(self._path / name))
             except OSError as error:  # of this model; the others are still seen
                 troubles.add(str(error))
-        wanted = found | {version for version in answering - found if not self._gone(*version)}
+        wanted = found | {version for version in held - found if not self._gone(*version)}
         if not os.path.samestat(identity, self._path.stat()):
             raise OSError("another folder took its place while it was read")
         replaced = self._identity is not None and not os.path.samestat(identity, self._identity)
-        if replaced and answering and not found:  # a mount point without its disk
+        if replaced and held and not found:  # a mount point without its disk
             raise OSError("an empty folder has taken its place")
         self._identity = identity
         return wanted

@@ -64,3 +64,18 @@ def test_a_crowd_of_them_delays_nobody(server: Server) -> None:
         assert httpx.post(url, content=image, headers=type).status_code == 200
     for stalled in crowd:
         stalled.close()
+
+
+def test_an_idle_connection_stays_for_the_next_request(server: Server) -> None:
+    """Clients keep theirs for 5 s; a server that closes it as early meets them half-way."""
+    image = (DATA / "digits" / "7.png").read_bytes()
+    url, type = f"{server.url}/v1/models/mnist/predict", {"Content-Type": "image/png"}
+    limits = httpx.Limits(max_connections=1, keepalive_expiry=60)
+    with httpx.Client(limits=limits) as client:
+        ports = set()
+        for pause in (6, 0):
+            answer = client.post(url, content=image, headers=type)
+            assert answer.status_code == 200
+            ports.add(answer.extensions["network_stream"].get_extra_info("client_addr")[1])
+            time.sleep(pause)
+    assert len(ports) == 1

@@ -406,9 +406,36 @@ class TestVanishedFolder:
         assert "readable again" in [line["event"] for line in logs]
         assert predict(still).json()["version"] == 3
 
+    def test_what_loads_goes_on_loading(
+        self, serve: Serve, repository: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A look that fails in the middle must not make a service ready without its models."""
+        publish_tiny(repository, "shapes")
+        gate = Gate(monkeypatch)
+        client = serve(wait=False, watch_interval=0)
+        assert gate.reached.wait(30)  # the first version; the others wait
+        repository.rename(repository.with_name("elsewhere"))
+        gate.opened.set()
+        call(client, served(client).loaded)
+        assert states(client) == {"colors": ["ready"]}  # what failed is tried again later
+        assert "shapes: its folder can't be read" in client.get("/health/ready").json()["detail"]
+
+        repository.with_name("elsewhere").rename(repository)
+        update(client)
+        assert ready(client)
+        assert states(client) == {"colors": ["ready", "ready"], "shapes": ["ready"]}
+
+    def test_nothing_is_served_while_none_can_be_read(self, serve: Serve, repository: Path) -> None:
+        spoil(repository / "colors" / "1")
+        spoil(repository / "colors" / "2")
+        client = serve(watch_interval=0)
+        repository.rename(repository.with_name("elsewhere"))
+        update(client)
+        assert "can't be read" in client.get("/health/ready").json()["detail"]
+
 
 class TestFolder:
-    """What is wanted of a folder that is `{"a": (1, 2), "b": (1,)}`, while all of it answers."""
+    """What is wanted of a folder that is `{"a": (1, 2), "b": (1,)}`, while all of it is held."""
 
     ALL = frozenset({("a", 1), ("a", 2), ("b", 1)})
 
