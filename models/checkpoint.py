@@ -119,7 +119,7 @@ def publish(
     """
     check_name(name)
     network.eval()
-    layers = _trial(network, input, len(labels))
+    layers = trial(network, input, len(labels))
     state_dict = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
     build(architecture, arguments or {}, len(labels), state_dict)
     model = repository / name
@@ -195,7 +195,7 @@ def load(folder: Path, device: torch.device) -> Checkpoint:
         raise CheckpointError(f"{WEIGHTS} can't be read: {error.strerror}") from error
     network = build(card.architecture, card.arguments, len(card.labels), state_dict)
     network.to(device).eval()
-    layers = _trial(network, card.input, len(card.labels))
+    layers = trial(network, card.input, len(card.labels))
     return Checkpoint(card, network, layers, device)
 
 
@@ -291,8 +291,11 @@ def find(repository: Path, name: str, version: int | None = None) -> Path:
     return repository / name / str(version or there[-1])
 
 
-def _trial(network: nn.Module, input: InputSpec, num_classes: int) -> tuple[Layer, ...]:
-    """Run one black picture through the network; the layers that it passed."""
+def trial(network: nn.Module, input: InputSpec, num_classes: int) -> tuple[Layer, ...]:
+    """Run one black picture through the network, in evaluation mode; the layers that it passed.
+
+    Raises `CheckpointError` if the network doesn't answer with one finite logit a class.
+    """
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     batch = input.normalize(torch.zeros(1, *input.shape, dtype=torch.uint8, device=device))
     try:
@@ -303,7 +306,7 @@ def _trial(network: nn.Module, input: InputSpec, num_classes: int) -> tuple[Laye
         raise
     except Exception as error:
         raise CheckpointError(
-            f"the network does not take the card's input of shape {input.shape}: {error}"
+            f"the network does not take an input of shape {input.shape}: {error}"
         ) from error
     if logits.shape != (1, num_classes):
         raise CheckpointError(

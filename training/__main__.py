@@ -57,10 +57,16 @@ def main(arguments: list[str] | None = None) -> int:
     except _MENDABLE as error:
         return _fail(error)
     except KeyboardInterrupt:
+        told = _TO_GO_ON.get(type(command), "")
+        _console(stderr=True).print(f"interrupted{told}")
         return 130
     return 0
 
 
+_TO_GO_ON: dict[type, str] = {
+    Fit: "; the same command with --resume goes on after the last finished epoch",
+    Study: "; the same command goes on after the last finished epoch",
+}
 _MENDABLE = (ArchitectureError, CheckpointError, DatasetError, DeviceError, OSError, ValueError)
 
 

@@ -23,8 +23,13 @@ def settle_input(recipe: Recipe, root: Path) -> Recipe:
     """The recipe with size and channels chosen, where its architecture takes any.
 
     Grey pictures stay grey; the size is the largest of 32, 64 and 96 pixels that isn't above the
-    shorter side of half of them. Pretrained networks keep the size that they know.
+    shorter side of half of them. Pretrained networks of torchvision keep the size that they know.
+    Weights that are there, or a network without a convolution for it, are not whitened.
     """
+    if recipe.initialisation == "whitening" and (
+        recipe.pretrained or recipe.architecture != "convnet"
+    ):
+        recipe = replace(recipe, initialisation="default")
     sizes, grey = _look(recipe, root)
     if not sizes:
         return recipe
@@ -56,8 +61,8 @@ def _look(recipe: Recipe, root: Path) -> tuple[list[int], bool]:
     """The shorter sides of some pictures of the recipe's folders, and whether all are grey."""
     paths: list[Path] = []
     for part in datasets.parts(recipe.dataset):
-        folder = next((f for f in (root / part, Path(part)) if f.is_dir()), None)
-        if folder is None or not folders.is_data_set(folder):
+        folder = datasets.folder_of(part, root)
+        if folder is None:
             return [], False
         paths += folders.files(folder, "train", recipe.seed).paths
     sides, grey = [], True

@@ -103,9 +103,19 @@ def parts(name: str) -> list[str]:
     return [part.strip() for part in name.split(JOIN)]
 
 
+def folder_of(name: str, root: Path) -> Path | None:
+    """The image folder of that name, under the root or as a path; None if there is none."""
+    for folder in (root / name, Path(name)) if name else ():
+        if folders.is_data_set(folder):
+            # where a disk takes capitals for small letters, torchvision's MNIST is no mnist
+            if name in _MADE and folder.name not in {f.name for f in folder.parent.iterdir()}:
+                continue
+            return folder
+    return None
+
+
 def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> ImageSet:
-    places = (root / name, Path(name)) if name else ()
-    folder = next((f for f in places if folders.is_data_set(f)), None)
+    folder = folder_of(name, root)
     if folder is not None:
         return _image_folder(folder, split, spec, seed)
     if name not in _MADE:
@@ -124,6 +134,11 @@ def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> Im
 
 def _image_folder(folder: Path, split: Split, spec: InputSpec, seed: int) -> ImageSet:
     listed = folders.files(folder, split, seed)
+    if split == "train" and len(listed.labels) < 2:
+        raise DatasetError(
+            f"{folder} has one class, {listed.labels[0]}, and a classifier needs two: each class "
+            f"is a folder of its own; give {folder / listed.labels[0]} if the classes are in there"
+        )
     images, targets, broken = [], [], []
     pairs = list(zip(listed.paths, listed.targets, strict=True))
     description = f"reading {escape(str(folder))} ({split})"

@@ -13,6 +13,7 @@ from models.preprocessing import FORMATS
 Split = Literal["train", "test"]
 TEST_FRACTION = 0.2  # of each class, where the folder has no test pictures of its own
 _TEST_FOLDERS = ("test", "val", "valid", "validation")
+_SPLIT_FOLDERS = ("train", *_TEST_FOLDERS)
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,17 @@ class Files:
 
 def is_data_set(folder: Path) -> bool:
     """A folder of classes, or of `train` with classes in it."""
-    return folder.is_dir() and bool(_classes(_train(folder)))
+    return _has_classes(_train(folder))
 
 
 def files(folder: Path, split: Split, seed: int) -> Files:
     """The pictures of `<folder>/{train,test}/<class>/`, or of `<folder>/<class>/`.
 
-    In the second layout a fifth of each class, chosen by the seed, is for testing. Files may lie
+    In the second layout, and where test has no classes, a fifth of each class, chosen by the seed,
+    is for testing. Files may lie
     deeper; those that are no pictures by their names, and hidden ones, are passed over.
     """
-    own_test = next((folder / n for n in _TEST_FOLDERS if (folder / n).is_dir()), None)
+    own_test = next((folder / n for n in _TEST_FOLDERS if _has_classes(folder / n)), None)
     train = _train(folder)
     if train != folder and own_test is not None:
         return _listed(train if split == "train" else own_test)
@@ -43,7 +45,15 @@ def files(folder: Path, split: Split, seed: int) -> Files:
 
 
 def _train(folder: Path) -> Path:
-    return folder / "train" if (folder / "train").is_dir() else folder
+    """Where the classes are; beside other classes, one called train may be a class itself."""
+    train = folder / "train"
+    if _has_classes(train) or (train.is_dir() and not {*_classes(folder)} - {*_SPLIT_FOLDERS}):
+        return train
+    return folder
+
+
+def _has_classes(folder: Path) -> bool:
+    return folder.is_dir() and bool(_classes(folder))
 
 
 def _classes(folder: Path) -> list[str]:

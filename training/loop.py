@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from models import registry
+from models import checkpoint, features, registry
 from models.preprocessing import InputSpec
 from training import augmentation, initialisation, optimization, pretrained
 from training.datasets import ImageSet
@@ -88,7 +88,7 @@ def fit(
     loss isn't finite the weights aren't either, and the training ends. With a `state` of an earlier
     call by the same recipe, it goes on behind that epoch, to the same result.
     torch's global generator is seeded inside and restored afterwards. Raises `ValueError` if no
-    picture is left to train on.
+    picture is left to train on, and `CheckpointError` if the network doesn't take the pictures.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
@@ -127,6 +127,7 @@ class Training:
     ) -> None:
         self.recipe, self.generator, self._device = recipe, generator, device
         self.network = build_network(recipe, len(train.labels), device)
+        checkpoint.trial(self.network.eval(), spec, len(train.labels))  # before hours are spent
         if recipe.initialisation == "whitening" and not recipe.pretrained:
             some = train.images[:: math.ceil(len(train) / WHITENING_PICTURES)]  # of every class
             initialisation.whiten(self.network, spec.normalize(some))
@@ -227,8 +228,8 @@ def train_one_epoch(
         batch = _augmented(spec.normalize(train.images[indices]), recipe, training.generator)
         targets = train.targets[indices]
         with torch.autocast(device.type, torch.bfloat16, recipe.precision == "bfloat16"):
-            logits = network(batch.contiguous(memory_format=torch.channels_last))
-        logits = logits.float()
+            outputs = network(batch.contiguous(memory_format=torch.channels_last))
+        logits = features.first(outputs).float()  # behind it, answers of auxiliary heads
         loss = training.loss(logits, targets)
         penalty = optimization.penalty(recipe, network)
         optimizer.zero_grad()

@@ -1,5 +1,6 @@
 """How much memory a stretch of code takes at its height."""
 
+import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,8 @@ class Peak:
 def peak(device: torch.device) -> Iterator[Peak]:
     """The height of the device's allocations, or on a CPU of the process's resident memory.
 
-    The latter is told by Linux alone.
+    The latter is told by Linux alone. What was freed before is given back to the system first:
+    taken up again it would not count.
     """
     measured = Peak()
     if device.type == "cuda":
@@ -35,6 +37,7 @@ def peak(device: torch.device) -> Iterator[Peak]:
     if sys.platform != "linux":
         yield measured
         return
+    _give_back_freed()
     try:
         _CLEAR.write_text("5")  # proc(5): resets the height to what is held now
     except OSError:
@@ -43,6 +46,12 @@ def peak(device: torch.device) -> Iterator[Peak]:
     before = _resident()
     yield measured
     measured.bytes = max(0, _resident() - before)
+
+
+def _give_back_freed() -> None:
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # the GNU C library's
+    if trim is not None:
+        trim(0)
 
 
 def _resident() -> int:

@@ -102,7 +102,7 @@ class Recipe:
         if self.schedule == "plateau" and not self.validation_fraction:
             raise ValueError("the schedule plateau needs a validation_fraction above 0")
         if self.optimizer == "adam" and self.momentum:
-            raise ValueError("momentum is SGD's; Adam has its own")
+            raise ValueError("momentum is SGD's; Adam has its own: set momentum to 0")
 
     @property
     def input(self) -> InputSpec:

@@ -49,7 +49,10 @@ class Record:
         found = {row["name"]: row for row in (*self.studies, *_studies(runs))}
         order = {name: number for number, name in enumerate(CATALOGUE)}
         return Record(
-            sorted(trainings.values(), key=lambda row: (order[row["recipe"]], *_key(row)[1:])),
+            sorted(
+                (row for row in trainings.values() if row["recipe"] in order),
+                key=lambda row: (order[row["recipe"]], *_key(row)[1:]),
+            ),
             [found[name] for name in STUDIES if name in found],
         )
 
@@ -84,7 +87,7 @@ class Record:
 def _trainings(runs: Path) -> Iterator[Row]:
     for name, entry in CATALOGUE.items():
         own = as_json(entry.recipe)
-        for folder in sorted((runs / name).glob("*")):
+        for folder in sorted(f for f in (runs / name).glob("*") if f.is_dir()):
             run = Run(folder)
             recipe, result = run.recipe(), run.result()
             if recipe is None or result is None or "card" not in result:

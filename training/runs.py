@@ -116,7 +116,9 @@ class Run:
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises whatever its unpickler or zip reader meets
-            raise CheckpointError(f"{path} can't be read: start the training anew") from error
+            raise CheckpointError(
+                f"{path} can't be read: remove it, and the training starts anew"
+            ) from error
         return state
 
     def write_tensors(self, name: str, content: Any) -> None:

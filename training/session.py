@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.checkpoint import CheckpointError
 from models.preprocessing import InputSpec
 from training import datasets, evaluation, loop, memory, plots
 from training.datasets import ImageSet
@@ -82,9 +83,17 @@ def run(
 ) -> Outcome:
     """Train, or go on where the run folder's state says, and measure; the folder holds it all.
 
-    `result.json` is left to the caller, who knows when all is done.
+    `result.json` is left to the caller, who knows when all is done. Raises `CheckpointError` if the
+    state is of other pictures.
     """
-    state = folder.state() or {"training": None, "seconds": 0.0}
+    shape = {"labels": list(pictures.labels), "pictures": len(pictures.train)}
+    state = folder.state() or {"training": None, "seconds": 0.0, **shape}
+    if {name: state.get(name) for name in shape} != shape:
+        raise CheckpointError(
+            f"{folder.folder} was trained on other pictures than are there now, "
+            f"{state.get('pictures')} of {', '.join(state.get('labels', []))}: start anew, without "
+            "--resume"
+        )
     history = [loop.epoch_from(row) for row in (state["training"] or {"history": []})["history"]]
     if history:
         folder.write_history(history)
@@ -94,7 +103,7 @@ def run(
 
     def keep_state(training: dict[str, Any]) -> None:
         seconds = time.monotonic() - started
-        folder.write_tensors(STATE, {"training": training, "seconds": seconds})
+        folder.write_tensors(STATE, {"training": training, "seconds": seconds, **shape})
 
     def note(epoch: Epoch) -> None:
         history.append(epoch)

@@ -211,7 +211,7 @@ class TestPublish:
         [
             ({"labels": ("blue", "green")}, r"shape \(1, 3\) where 2 labels need \(1, 2\)"),
             ({"labels": ("blue", "green", "green")}, "labels must differ"),
-            ({"input": InputSpec(channels=1, height=8, width=8)}, "does not take the card's input"),
+            ({"input": InputSpec(channels=1, height=8, width=8)}, "does not take an input"),
             ({"architecture": "gigantic"}, "no architecture 'gigantic'"),
             ({"architecture": "mnist-cnn"}, "Missing key"),
             ({"metrics": {"test_loss": float("nan")}}, r"metrics\.test_loss.* finite"),
@@ -405,7 +405,7 @@ class TestLoad:
             ({"weights_sha256": "0" * 64}, "does not have the SHA-256"),
             ({"metrics": {"test_loss": float("nan")}}, r"metrics\.test_loss: "),
             ({"input": {"channels": 3, "height": 8}}, r"input\.width: Field required"),
-            ({"input": {"channels": 1, "height": 8, "width": 8}}, "does not take the card's input"),
+            ({"input": {"channels": 1, "height": 8, "width": 8}}, "does not take an input"),
             ({"pickle": "cposix"}, "pickle: Extra inputs"),
         ],
     )

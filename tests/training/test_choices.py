@@ -99,6 +99,23 @@ class TestInput:
         assert recipe.size == size
         assert recipe.arguments == ({"channels": 3} if "convnet" in fields.values() else {})
 
+    @pytest.mark.parametrize(
+        ("fields", "initialisation"),
+        [
+            ({}, "whitening"),
+            ({"pretrained": "weights.pt"}, "default"),
+            ({"architecture": "torchvision/resnet18", "pretrained": "download"}, "default"),
+            ({"architecture": "lenet"}, "default"),
+            ({"architecture": "lenet", "initialisation": "xavier"}, "xavier"),
+        ],
+    )
+    def test_only_a_fresh_convnet_is_whitened(
+        self, tmp_path: Path, fields: dict[str, Any], initialisation: str
+    ) -> None:
+        for dataset in (write(tmp_path / "own", [(70, 70)]), "mnist"):
+            recipe = settle_input(replace(own(tmp_path, **fields), dataset=str(dataset)), tmp_path)
+            assert recipe.initialisation == initialisation
+
     def test_files_that_can_not_be_read_are_passed_over(self, tmp_path: Path) -> None:
         folder = write(tmp_path, [(70, 70)] * 10, "L")
         for number in range(3):

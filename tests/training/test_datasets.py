@@ -16,7 +16,7 @@ from models.preprocessing import InputSpec
 from models.vision import torchvision
 from tests.networks import LABELS, SPEC, encode, picture
 from tests.training.pictures import colors, numbered, numbers, write_colors
-from training import datasets, drawing
+from training import datasets, drawing, folders
 from training.datasets import DatasetError, ImageSet
 from training.folders import Split
 
@@ -74,14 +74,15 @@ class TestImageFolder:
         assert torch.bincount(images.targets).tolist() == [4, 4, 5]
 
     def test_pictures_come_in_the_order_of_their_paths(self, tmp_path: Path) -> None:
-        folder = tmp_path / "d" / "train" / "a"
-        folder.mkdir(parents=True)
-        (tmp_path / "d" / "test").mkdir()
-        for level, name in ((30, "c.png"), (10, "a.jpg"), (20, "b.PNG")):
-            (folder / name).write_bytes(
+        folder = tmp_path / "d" / "train"
+        for level, name in ((30, "a/c.png"), (10, "a/a.jpg"), (20, "a/b.PNG"), (40, "b/a.png")):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(
                 encode(Image.new("RGB", (8, 8), (level,) * 3), "PNG" if level > 10 else "JPEG")
             )
-        assert numbers(datasets.load("d", "train", tmp_path, SPEC)) == [10, 20, 30]
+        (tmp_path / "d" / "test" / "a").mkdir(parents=True)
+        assert numbers(datasets.load("d", "train", tmp_path, SPEC)) == [10, 20, 30, 40]
 
     def test_other_files_are_ignored(self, root: Path) -> None:
         red = root / "colors" / "train" / "red"
@@ -127,6 +128,25 @@ class TestImageFolder:
         with pytest.raises(DatasetError, match=problem):
             datasets.load("colors", "train", root, SPEC)
 
+    def test_a_single_class(self, tmp_path: Path) -> None:
+        write_colors(tmp_path / "pets" / "pets")
+        problem = r"pets has one class, pets, and .* needs two: .*; give .*pets/pets if the classes"
+        with pytest.raises(DatasetError, match=problem):
+            datasets.load("pets", "train", tmp_path, SPEC)
+
+    def test_torchvisions_folder_where_capitals_are_small_letters(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+
+        def any_letters(folder: Path) -> bool:
+            return any(f.name.lower() == folder.name for f in folder.parent.iterdir())
+
+        monkeypatch.setattr(folders, "is_data_set", any_letters)
+        assert datasets.folder_of("mnist", tmp_path) is None
+        (tmp_path / "MNIST").rename(tmp_path / "mnist")
+        assert datasets.folder_of("mnist", tmp_path) == tmp_path / "mnist"
+
     def test_a_class_whose_pictures_are_all_broken(self, root: Path) -> None:
         for path in (root / "colors" / "train" / "red").iterdir():
             path.write_bytes(b"no picture")
@@ -142,14 +162,16 @@ class TestImageFolder:
     def test_a_large_folder_of_any_name(self, tmp_path: Path) -> None:
         folder = tmp_path / "[/bold]" / "train" / "[red]"
         folder.mkdir(parents=True)
-        (tmp_path / "[/bold]" / "test").mkdir()
+        (tmp_path / "[/bold]" / "test" / "[red]").mkdir(parents=True)
         content = encode(picture(0, (1, 1)))
         for number in range(1000):  # enough for a progress bar, which names the folder
             (folder / f"{number}.png").write_bytes(content)
+        folder.with_name("[blue]").mkdir()
+        (folder.with_name("[blue]") / "0.png").write_bytes(content)
         images = datasets.load(
             "[/bold]", "train", tmp_path, InputSpec(channels=1, height=1, width=1)
         )
-        assert (len(images), images.labels) == (1000, ("[red]",))
+        assert (len(images), images.labels) == (1001, ("[blue]", "[red]"))
 
 
 class TestOneLevel:

@@ -49,6 +49,16 @@ class TestTwoLevels:
         assert len(names(tmp_path, "train")) == 8 + 4
         assert len(names(tmp_path, "test")) == 2 + 1
 
+    def test_test_pictures_without_classes_are_no_test_set(self, tmp_path: Path) -> None:
+        write(tmp_path / "train", *pets({"cat": 10, "dog": 5}))
+        write(tmp_path / "test", "1.png", "2.png")
+        assert len(names(tmp_path, "test")) == 2 + 1
+
+    def test_a_class_may_be_called_train(self, tmp_path: Path) -> None:
+        write(tmp_path, *pets({"boat": 5, "plane": 5, "train": 5}))
+        assert folders.files(tmp_path, "train", seed=0).labels == ("boat", "plane", "train")
+        assert folders.is_data_set(tmp_path)
+
     def test_labels_are_those_of_each_split(self, tmp_path: Path) -> None:
         write(tmp_path, "train/cat/0.png", "train/dog/1.png", "test/dog/2.png")
         found = folders.files(tmp_path, "test", seed=0)
@@ -137,6 +147,8 @@ class TestFiles:
         (["train/cat/0.png"], True),
         (["0.png"], False),
         (["train/0.png", "test/cat/0.png"], False),
+        (["train/0.png"], False),
+        (["train/0.png", "boat/0.png"], True),
         ([".git/0.png"], False),
         ([], False),
     ],

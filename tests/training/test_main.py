@@ -9,6 +9,8 @@ from models import checkpoint
 from tests.networks import publish_tiny
 from training.__main__ import main
 from training.commands.evaluate import Evaluate
+from training.commands.fit import Fit
+from training.commands.study import Study
 
 
 @pytest.mark.parametrize(
@@ -112,9 +114,14 @@ def test_an_interrupt(
     def interrupted(self: object, console: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Evaluate, "__call__", interrupted)
+    for command in (Evaluate, Fit, Study):
+        monkeypatch.setattr(command, "__call__", interrupted)
     assert main(["evaluate", "colors"]) == 130
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "interrupted\n"
+    assert main(["fit", "mnist-cnn"]) == 130
+    assert "the same command with --resume goes on" in capsys.readouterr().err
+    assert main(["study", "dropout"]) == 130
+    assert "interrupted; the same command goes on" in capsys.readouterr().err
 
 
 def publish(folder: Path) -> Path:

@@ -38,6 +38,20 @@ def test_what_was_held_before_does_not_count() -> None:
     assert held[-1] == 1
 
 
+@pytest.mark.skipif(not memory._CLEAR.exists(), reason="only Linux tells")
+def test_what_was_freed_before_counts_when_it_is_taken_again() -> None:
+    """Small pieces, which the allocator keeps for the next that asks."""
+    pieces = [bytearray(100_000) for _ in range(500)]
+    last = bytearray(100_000)  # above them: the heap can't shrink from its end
+    del pieces
+    with memory.peak(CPU) as peak:
+        again = [bytearray(b"1" * 100_000) for _ in range(500)]
+    assert peak.bytes is not None
+    assert peak.bytes > 40_000_000
+    assert len(again) == 500
+    assert len(last) == 100_000
+
+
 def test_a_system_that_is_not_linux(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     with memory.peak(CPU) as peak:

@@ -35,7 +35,7 @@ RECIPE = Recipe("colors", "colors", "tiny", 2, 4, "adam", 0.01)
         ({"validation_fraction": 1.0}, r"validation_fraction must be in \[0, 1\)"),
         ({"validation_fraction": -0.1}, r"validation_fraction must be in \[0, 1\)"),
         ({"schedule": "plateau", "validation_fraction": 0}, "plateau needs a validation_fraction"),
-        ({"momentum": 0.9}, "momentum is SGD's"),
+        ({"momentum": 0.9}, "momentum is SGD's; .* set momentum to 0"),
     ],
     ids=str,
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from training import results
 from training.catalogue import CATALOGUE, recipe
 from training.loop import Epoch, Metrics
 from training.recipes import Recipe
@@ -111,6 +112,20 @@ class TestTrainings:
         Run.start(tmp_path, MNIST)
         assert EMPTY.with_runs(tmp_path).trainings == []
 
+    def test_a_recipe_that_left_the_catalogue(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        finished(tmp_path, MNIST)
+        record = EMPTY.with_runs(tmp_path)
+        others = {name: entry for name, entry in CATALOGUE.items() if name != "mnist-cnn"}
+        monkeypatch.setattr(results, "CATALOGUE", others)
+        assert record.with_runs(tmp_path).trainings == []
+
+    def test_files_beside_run_folders_are_passed_over(self, tmp_path: Path) -> None:
+        finished(tmp_path, MNIST)
+        (tmp_path / "mnist-cnn" / ".DS_Store").touch()
+        assert len(EMPTY.with_runs(tmp_path).trainings) == 1
+
     def test_recipes_without_a_run_are_named(self) -> None:
         assert set(CATALOGUE) < set(EMPTY.missing())
         assert "study dropout" in EMPTY.missing()
@@ -122,6 +137,7 @@ class TestStudies:
         "name": "dropout",
         "question": "What does dropout bring?",
         "quick": False,
+        "memory": False,
         "rows": [],
         "findings": [{"text": "the gap is smaller", "appears": True, "otherwise": ""}],
     }

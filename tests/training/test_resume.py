@@ -172,7 +172,19 @@ class TestCommand:
         (folder,) = place.run_folders()
         (folder / "state.pt").write_bytes(b"half")
         assert place.fit("--resume") == 1
-        assert re.search(r"error: .*state.pt can't be read: start .* anew", capsys.readouterr().err)
+        assert re.search(r"error: .*state.pt can't be read: remove it", capsys.readouterr().err)
+
+    def test_other_pictures_than_before(
+        self, tmp_path: Path, quick_plots: None, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = write_colors(tmp_path / "own")
+        place = Place(tmp_path, folder)
+        interrupt(place, 2)
+        (folder / "train" / "blue" / "0.png").unlink()
+        assert place.fit("--resume") == 1
+        told = capsys.readouterr().err
+        assert "on other pictures than are there now, 24 of blue, green, red: start anew" in told
+        assert place.versions() == []
 
 
 def interrupt(place: Place, epoch: int) -> None:

@@ -142,7 +142,7 @@ class TestFiles:
     def test_a_state_that_is_damaged(self, tmp_path: Path) -> None:
         run = Run(tmp_path)
         run.write(STATE, b"half")
-        with pytest.raises(CheckpointError, match=r"state.pt can't be read: start the training"):
+        with pytest.raises(CheckpointError, match=r"state.pt can't be read: remove it"):
             run.state()
 
     def test_nothing_in_a_state_is_executed(self, tmp_path: Path) -> None:

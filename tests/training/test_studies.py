@@ -139,8 +139,14 @@ class TestReport:
 
     def test_figures(self) -> None:
         text = report.markdown(report.summary(STUDY, self.RESULTS, quick=False))
-        assert "| 4 | less | 0.9500 | 0.8000 | 0.1500 | 0.8000 | 100 | 10 | 1 MiB | 1 s |" in text
+        assert "| 4 | less | 0.9500 | 0.8000 | 0.1500 | 0.8000 | 100 | 10 | 1 s |\n" in text
         assert "| 8 |  | diverged | diverged | diverged | diverged |" in text
+
+    def test_memory_where_the_study_is_about_it(self) -> None:
+        study = replace(STUDY, memory=True)
+        text = report.markdown(report.summary(study, self.RESULTS, quick=False))
+        assert "| time | peak memory |" in text
+        assert "| 100 | 10 | 1 s | 1 MiB |\n" in text
 
     def test_hidden_values_are_those_of_the_runs_network(
         self, tmp_path: Path, colors_folder: Path

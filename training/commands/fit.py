@@ -1,5 +1,6 @@
 """`fit`: recipe → run folder → the next version of a model in the repository."""
 
+import math
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from models import checkpoint, devices
 from models.checkpoint import Card, TrainingRecord
-from training import catalogue, choices, provenance, session
+from training import catalogue, choices, datasets, provenance, session
 from training.catalogue import CATALOGUE
 from training.commands import options
 from training.loop import Epoch
@@ -73,6 +74,7 @@ class Fit:
         )
         with run.held():
             outcome = self._train(recipe, pictures, device, run, console)
+            _check_finite(outcome, recipe, console)
             card = self._publish(recipe, pictures, outcome, device, commit)
             told = card.model_dump(mode="json", exclude_none=True)
             run.finish(outcome.as_json() | {"card": told})
@@ -161,6 +163,10 @@ def own_pictures(arguments: list[str]) -> list[str]:
         raise ValueError(
             f"{folder!r} is neither a folder of pictures nor a recipe; fit --list shows the recipes"
         )
+    if datasets.JOIN in str(Path(folder).resolve()):
+        raise ValueError(
+            f"{folder!r}: {datasets.JOIN!r} in its path would join two data sets: rename it"
+        )
     name = re.sub(r"[^a-z0-9._-]+", "-", Path(folder).resolve().name.lower()).strip("-._")
     # whole, lest a folder of that name under the data root be taken
     return ["fit", OWN, "--dataset", str(Path(folder).resolve()), "--name", name or "own", *rest]
@@ -198,6 +204,20 @@ def _tell(recipe: Recipe, pictures: Pictures, asked: Recipe, console: Console) -
             f"the classes differ in size: {told}. The small ones count as much as the large ones "
             "with --class-weights balanced"
         )
+
+
+def _check_finite(outcome: Outcome, recipe: Recipe, console: Console) -> None:
+    """Raises `ValueError` if the weights that were kept are of no use."""
+    last, selected = outcome.fitted.history[-1], outcome.fitted.selected
+    if math.isfinite(last.train.loss) and math.isfinite(outcome.test.loss):
+        return
+    told = f"the training diverged: in epoch {last.number} its loss is not a finite number"
+    advice = f"lower --learning-rate, which is {recipe.learning_rate:g}"
+    if not math.isfinite(outcome.test.loss):
+        raise ValueError(f"{told}; nothing is published: {advice}")
+    console.print(
+        f"{told}; the weights of epoch {selected.number}, before, are kept. Better {advice}"
+    )
 
 
 _IMBALANCE = 2.0  # largest class to smallest, from which on it is told

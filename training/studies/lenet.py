@@ -1,6 +1,7 @@
 """Studies of LeNet-5 on FashionMNIST, with the same pictures held out as for perceptrons."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 from training.studies.perceptrons import PERCEPTRON
 from training.studies.study import Finding, Study, Variant
@@ -39,12 +40,17 @@ LENET = (
         (
             Finding(
                 "the larger the batch, the lower the accuracy after as many epochs",
-                lambda r: r["32"].validation > r["512"].validation > r["2,048"].validation,
+                lambda r: all(
+                    r[less].validation > r[more].validation
+                    for less, more in pairwise(("32", "128", "512", "2,048"))
+                ),
             ),
             Finding(
                 "the largest batch takes more memory than the smallest",
                 lambda r: (r["2,048"].peak_memory or 0) > (r["32"].peak_memory or 0),
+                "Linux and CUDA alone tell how much it was",
             ),
         ),
+        memory=True,
     ),
 )

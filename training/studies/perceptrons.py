@@ -199,15 +199,14 @@ PERCEPTRONS = (
     Study(
         "depth",
         "How many hidden layers?",
-        tuple(
+        (
+            Variant("0 hidden", replace(PERCEPTRON, arguments={"hidden": []}), "underfits"),
+            Variant("1 hidden", PERCEPTRON),
             Variant(
-                f"{len(hidden)} hidden", replace(PERCEPTRON, arguments={"hidden": hidden}), reported
-            )
-            for hidden, reported in (
-                ([], "underfits"),
-                ([1000], ""),
-                ([1000, 1000], "overfits more than one"),
-            )
+                "2 hidden",
+                replace(PERCEPTRON, arguments={"hidden": [1000, 1000]}),
+                "overfits more than one",
+            ),
         ),
         (
             Finding(

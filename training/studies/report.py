@@ -48,6 +48,7 @@ def summary(study: Study, results: Results, *, quick: bool) -> dict[str, Any]:
         "name": study.name,
         "question": study.question,
         "quick": quick,
+        "memory": study.memory,
         "rows": [
             {
                 "label": variant.label,
@@ -71,20 +72,17 @@ def summary(study: Study, results: Results, *, quick: bool) -> dict[str, Any]:
 
 def markdown(content: Mapping[str, Any]) -> str:
     """A summary as a section: the question, a table, the findings."""
-    lines = [
-        content["question"],
-        "",
-        f"| {' | '.join(_COLUMNS)} |",
-        "|---" * len(_COLUMNS) + "|",
-    ]
+    columns = [*_COLUMNS, *(["peak memory"] if content["memory"] else [])]
+    lines = [content["question"], "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in content["rows"]:
         gap = (
             None if None in (row["train"], row["validation"]) else row["train"] - row["validation"]
         )
         figures = [_text(row[name]) for name in ("train", "validation")]
         cells = [row["label"], row["reported"], *figures, _text(gap), _text(row["test"])]
-        cells += [str(row["epochs"]), f"{row['parameters']:,}", _memory(row["peak_memory"])]
-        lines.append(f"| {' | '.join(cells)} | {row['seconds']:.0f} s |".replace("|p|", "\\|p\\|"))
+        cells += [str(row["epochs"]), f"{row['parameters']:,}", f"{row['seconds']:.0f} s"]
+        cells += [_memory(row["peak_memory"])] if content["memory"] else []
+        lines.append(f"| {' | '.join(cells)} |".replace("|p|", "\\|p\\|"))
     lines.append("")
     for finding in content["findings"]:
         lines.append(f"- {_verdict(finding)}: {finding['text']}".replace("|p|", "\\|p\\|"))
@@ -132,7 +130,7 @@ _PICTURES = loop.EVALUATION_BATCH  # one forward pass, whose values are captured
 
 _COLUMNS = (
     *("run", "reported", "train", "validation", "gap", "test"),
-    *("epochs", "parameters", "peak memory", "time"),
+    *("epochs", "parameters", "time"),
 )
 
 

@@ -50,7 +50,8 @@ def run(
     """Train each recipe in a process of its own, `jobs` at a time; yield each as it ends.
 
     `on_progress` hears how many epochs of all are done, about once a second. A run that fails is
-    yielded with its error; the others go on.
+    yielded with its error; the others go on. Where a process is killed, for want of memory say,
+    all that are left end with `BrokenProcessPool`.
     """
     threads = max(1, torch.get_num_threads() // jobs)
     with ProcessPoolExecutor(

@@ -67,12 +67,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Study:
-    """A question, and the variants whose figures answer it."""
+    """A question, and the variants whose figures answer it.
+
+    `memory` says whether the report tells how much of it each run took.
+    """
 
     name: str
     question: str
     variants: tuple[Variant, ...]
     findings: tuple[Finding, ...]
+    memory: bool = False
 
     def quick(self) -> Self:
         """Every variant at a tenth of its length, for a look."""

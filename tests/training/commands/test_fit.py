@@ -276,6 +276,66 @@ def test_a_training_that_fails_publishes_nothing(
     assert (fit.run_folder() / "recipe.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["--architecture", "lenet", "--size", "40"],
+            "does not take an input of shape (1, 40, 40)",
+        ),
+        (["--architecture", "convnet", "--size", "4"], "does not take an input of shape (3, 4, 4)"),
+    ],
+)
+def test_a_size_that_the_network_does_not_take(
+    fit: Fit, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    assert fit(*arguments) == 1
+    assert told in capsys.readouterr().err
+
+
+def test_networks_with_auxiliary_heads(fit: Fit) -> None:
+    assert fit("--architecture", "torchvision/googlenet", "--size", "32", "--epochs", "1") == 0
+
+
+class TestDivergence:
+    def test_nothing_is_published(self, fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+        arguments = ["--optimizer", "sgd", "--learning-rate", "1e30", "--epochs", "4"]
+        for _ in range(2):
+            assert fit(*arguments, "--resume") == 1
+            told = capsys.readouterr().err
+            assert "the training diverged: in epoch" in told
+            assert "nothing is published: lower --learning-rate, which is 1e+30" in told
+        assert checkpoint.versions(fit.repository / "colors") == []
+        fit.run_folder()  # the broken-off one was taken up
+
+    def test_an_epoch_before_is_published(
+        self, fit: Fit, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        train = loop.train_one_epoch
+
+        def diverging(training: Any, *others: Any) -> Any:
+            metrics = train(training, *others)
+            if not training.history:
+                return metrics
+            with torch.no_grad():
+                next(training.network.parameters()).fill_(torch.nan)
+            return loop.Metrics(torch.nan, torch.nan)
+
+        monkeypatch.setattr(loop, "train_one_epoch", diverging)
+        assert fit("--epochs", "4") == 0
+        assert "in epoch 2 its loss is not a finite" in (told := capsys.readouterr().out)
+        assert "the weights of epoch 1, before, are kept" in told
+        assert checkpoint.read_card(fit.version(1)).metrics["test_loss"] > 0
+
+
+def test_a_path_that_would_join_two_sets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_colors(tmp_path / "cats + dogs")
+    assert main(["fit", str(folder)]) == 1
+    assert "' + ' in its path would join two data sets: rename it" in capsys.readouterr().err
+
+
 def test_broken_files_are_named(
     fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

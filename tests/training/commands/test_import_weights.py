@@ -121,7 +121,7 @@ def test_it_says_where_it_published(weights: Path, capsys: pytest.CaptureFixture
         (("--architecture", "birdplane-batchnorm", "--labels", "a", "b", "c"), "size mismatch"),
         (("--architecture", "birdplane-batchnorm", "--labels", "a", "a"), "labels must differ"),
         ((*PLANES, "--name", "Birds & planes"), "can't name a model"),
-        ((*PLANES, "--height", "16"), "does not take the card's input"),
+        ((*PLANES, "--height", "16"), "does not take an input"),
         ((*PLANES, "--std", "0", "1", "1"), "std must be above 0"),
         ((*PLANES, "--mean", "0.5", "0.5"), "mean has 2 values for 3 channels"),
         ((*PLANES, "--arguments", "depth=3"), "can't be built with {'depth': 3}"),
