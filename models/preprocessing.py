@@ -85,10 +85,16 @@ class InputSpec(BaseModel):
             image = image.convert(mode)
         size = (self.width, self.height)
         if image.size != size:
-            box = _centred(image.size, size) if self.resize == "crop" else None
-            image = image.resize(size, Image.Resampling.BILINEAR, box=box)
+            image = image.resize(size, Image.Resampling.BILINEAR, box=self.box(image.size))
         array = np.array(image, dtype=np.uint8)  # (H, W) or (H, W, C)
         return torch.from_numpy(array).view(self.height, self.width, self.channels).permute(2, 0, 1)
+
+    def box(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """The part of a picture of that width and height that the network gets, in its pixels:
+        (left, top, right, bottom)."""
+        if self.resize == "stretch":
+            return 0, 0, *size
+        return _centred(size, (self.width, self.height))
 
     def normalize(self, batch: Tensor) -> Tensor:
         """uint8 pixels (N, C, H, W) to what the network takes: float32 (N, C, H, W).

@@ -7,13 +7,17 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 
 from service import errors, openapi, processors, telemetry
+from service.budget import Budget
+from service.explaining import Lane
 from service.images import Decoder
 from service.repository import Repository
-from service.routes import health, models, pages, predict
+from service.routes import explain, features, health, inputs, kernels, models, pages, predict
 from service.settings import Settings
 from service.uploads import Receiver
 
 MAX_DECODERS = 4  # each may need half a gigabyte for an image of as many pixels as are allowed
+HELD_REQUESTS = 4  # of the largest size, whose activations are held at once
+MAX_WAITING = 256  # requests for activations
 DESCRIPTION = """Classify images with small networks.
 
 Send images as `multipart/form-data`, the part `images` repeated, or one image as the body.
@@ -28,8 +32,12 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Repository(settings) as repository:
             threads = min(MAX_DECODERS, max(1, processors.available() // settings.workers))
-            with closing(Decoder(settings, threads)) as decoder:
+            with (
+                closing(Decoder(settings, threads)) as decoder,
+                closing(Lane(settings.max_explain_queue_size)) as lane,
+            ):
                 app.state.repository, app.state.decoder = repository, decoder
+                app.state.lane = lane
                 if settings.workers > 1:
                     # one port: a worker that still loads would answer 503 beside one that is ready
                     await repository.loaded()
@@ -44,10 +52,11 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings, app.state.receiver = settings, Receiver(settings)
+    app.state.budget = Budget(HELD_REQUESTS * settings.max_feature_values, MAX_WAITING)
     app.openapi = lambda: openapi.document(app, settings.api_key is not None)  # type: ignore[method-assign]
     app.add_middleware(telemetry.Telemetry)
     errors.install(app)
-    for routes in (health, models, predict, pages):
+    for routes in (health, models, predict, features, kernels, explain, inputs, pages):
         app.include_router(routes.router)
     pages.mount_assets(app)
     return app

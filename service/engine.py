@@ -1,19 +1,48 @@
-"""One network at work: uint8 pictures → forward pass on its device → probabilities.
+"""One network at work: uint8 pictures → forward pass on its device → probabilities, activations.
 
 A single thread owns the network, so that the event loop never waits for arithmetic and no two
-forward passes meet.
+forward passes meet. Predictions and feature maps take turns on it, a forward pass each.
 """
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from models import features
 from models.checkpoint import Checkpoint
 
+MAX_VALUES = 2**24  # of activations that one forward pass keeps, four bytes each
 _PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Answer(NamedTuple):
+    """Softmax probabilities by class, and how many pictures ran in the same forward pass."""
+
+    probabilities: list[float]
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """A uint8 picture (C, H, W), and the layers whose activations are wanted."""
+
+    picture: Tensor
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The answer, and the activations of the same pass by layer, float32 on the CPU."""
+
+    answer: Answer
+    activations: Mapping[str, Tensor]
 
 
 class Engine:
@@ -24,6 +53,7 @@ class Engine:
 
     def __init__(self, checkpoint: Checkpoint, *, threads: int, precision: str = "float32") -> None:
         self._checkpoint = checkpoint
+        self._embedding_of = features.embedding_layer(checkpoint.layers)
         self._autocast = _PRECISIONS[precision]
         self._executor = ThreadPoolExecutor(
             max_workers=1,
@@ -38,21 +68,52 @@ class Engine:
         for count in (1, max_batch_size):
             await self.run([picture] * count)
 
-    async def run(self, pictures: Sequence[Tensor]) -> list[list[float] | Exception]:
-        """Probabilities by class for each uint8 picture (C, H, W), in order.
+    async def run(self, pictures: Sequence[Tensor]) -> list[Answer | Exception]:
+        """The answer for each uint8 picture (C, H, W), in order.
 
         For a picture whose logits are not finite, as half precision may make them, it is an
         `ArithmeticError`.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._forward, pictures)
+        answers, _ = await loop.run_in_executor(self._executor, self._forward, pictures, ())
+        return answers
+
+    async def activations(self, looks: Sequence[Look]) -> list[Seen | Exception]:
+        """What each picture makes the layers give, in order.
+
+        Those that want the same layers share forward passes of at most `MAX_VALUES` activations.
+        Between two passes others get their turn.
+        """
+        loop = asyncio.get_running_loop()
+        groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for index, look in enumerate(looks):
+            groups[look.layers].append(index)
+        seen: dict[int, Seen | Exception] = {}
+        for layers, members in groups.items():
+            room = max(1, MAX_VALUES // self._values(layers))
+            for part in (members[i : i + room] for i in range(0, len(members), room)):
+                pictures = [looks[index].picture for index in part]
+                answers, maps = await loop.run_in_executor(
+                    self._executor, self._forward, pictures, layers
+                )
+                for row, (index, answer) in enumerate(zip(part, answers, strict=True)):
+                    own = {name: batch[row] for name, batch in maps.items()}
+                    seen[index] = answer if isinstance(answer, Exception) else Seen(answer, own)
+        return [seen[index] for index in range(len(looks))]
+
+    def _values(self, layers: Sequence[str]) -> int:
+        """How many activations of a picture these layers have."""
+        shapes = feature_shapes(self._checkpoint)
+        return sum(math.prod(shapes[name]) for name in layers)
 
     def close(self) -> None:
         """Let the thread finish what it does, and end it."""
         self._executor.shutdown(wait=True)
 
     @torch.inference_mode()
-    def _forward(self, pictures: Sequence[Tensor]) -> list[list[float] | Exception]:
+    def _forward(
+        self, pictures: Sequence[Tensor], layers: Sequence[str]
+    ) -> tuple[list[Answer | Exception], dict[str, Tensor]]:
         device = self._checkpoint.device
         on_gpu = device.type == "cuda"
         shape = (len(pictures), *pictures[0].shape)
@@ -60,11 +121,29 @@ class Engine:
         torch.stack(list(pictures), out=batch)  # (N, C, H, W)
         batch = batch.to(device, non_blocking=on_gpu)
         normalized = self._checkpoint.card.input.normalize(batch)
-        with torch.autocast(device.type, self._autocast, enabled=self._autocast is not None):
-            logits = self._checkpoint.network(normalized)
+        network = self._checkpoint.network
+        with (
+            features.capture(network, layers, self._embedding_of) as activations,
+            torch.autocast(device.type, self._autocast, enabled=self._autocast is not None),
+        ):
+            logits = network(normalized)
         probabilities = logits.float().softmax(1).cpu()  # (N, num_classes)
         finite = probabilities.isfinite().all(1).tolist()
-        return [
-            row if fine else ArithmeticError("the network's answer is not finite")
+        answers: list[Answer | Exception] = [
+            Answer(row, len(pictures)) if fine else ArithmeticError("the answer is not finite")
             for row, fine in zip(probabilities.tolist(), finite, strict=True)
         ]
+        return answers, {name: activations[name].float().cpu() for name in layers}
+
+
+def feature_shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """What activations can be asked for: layer → shape for one picture.
+
+    The embedding, which the last layer takes, is flat.
+    """
+    shapes = {layer.name: layer.output_shape for layer in checkpoint.layers}
+    embedding_of = features.embedding_layer(checkpoint.layers)
+    for layer in checkpoint.layers:
+        if layer.name == embedding_of:
+            shapes.setdefault(features.PENULTIMATE, (math.prod(layer.input_shape),))
+    return shapes

@@ -5,10 +5,12 @@ queued: a bad one can't fail its neighbours in a batch.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
+from dataclasses import dataclass
+from typing import TypeVar, cast
 
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from models.preprocessing import ImageError, InputSpec, TooManyPixelsError, decode
@@ -25,6 +27,8 @@ from service.schemas import ImageProblem
 from service.settings import Settings
 from service.uploads import Upload
 
+Taken = TypeVar("Taken")
+_ORIGINAL = 512  # pixels of the longer side that is kept of an image as it was sent
 _UNDECLARED = ("", "application/octet-stream")  # what clients send that don't know the type
 
 
@@ -45,8 +49,10 @@ class Decoder:
         """Forget what waits, and let the threads finish what they do."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    async def decode(self, uploads: Sequence[Upload], spec: InputSpec) -> list[Tensor]:
-        """The images as uint8 pixels (C, H, W), in the order sent.
+    async def decode(
+        self, uploads: Sequence[Upload], take: Callable[[Image.Image], Taken]
+    ) -> list[Taken]:
+        """What is taken of each image, once it is decoded: its pixels, say; in the order sent.
 
         Raises a `ServiceError` that names every image that is not acceptable.
         """
@@ -59,30 +65,53 @@ class Decoder:
             )
         loop, turns = asyncio.get_running_loop(), asyncio.Semaphore(self._threads)
 
-        async def pixels(upload: Upload) -> Tensor:
+        async def taken(upload: Upload) -> Taken:
             async with turns:
-                return await loop.run_in_executor(self._executor, _pixels, upload, spec, settings)
+                return await loop.run_in_executor(self._executor, _taken, upload, take, settings)
 
         self._waiting += len(uploads)
         try:
-            outcomes = await asyncio.gather(*map(pixels, uploads), return_exceptions=True)
+            outcomes = await asyncio.gather(*map(taken, uploads), return_exceptions=True)
         finally:
             self._waiting -= len(uploads)
         faults = {i: o for i, o in enumerate(outcomes) if isinstance(o, BaseException)}
         if faults:
             raise _joined(faults, uploads)
-        return cast(list[Tensor], outcomes)
+        return cast(list[Taken], outcomes)
 
 
-def _pixels(upload: Upload, spec: InputSpec, settings: Settings) -> Tensor:
-    """Decode one upload; raises the `ServiceError` that it deserves."""
+@dataclass(frozen=True)
+class Opened:
+    """An image as the network gets it, uint8 (C, H, W), and as it was sent, upright, made small.
+
+    `box` is the part of it that the network gets: left, top, right, bottom in fractions of its
+    width and height.
+    """
+
+    pixels: Tensor
+    original: Image.Image
+    box: tuple[float, float, float, float]
+
+
+def opened(image: Image.Image, spec: InputSpec) -> Opened:
+    """For `Decoder.decode`, where more than the pixels is wanted."""
+    left, top, right, bottom = spec.box(image.size)
+    box = left / image.width, top / image.height, right / image.width, bottom / image.height
+    pixels = spec.pixels(image)
+    if max(image.size) > _ORIGINAL:
+        image = ImageOps.contain(image, (_ORIGINAL, _ORIGINAL), Image.Resampling.BILINEAR)
+    return Opened(pixels, image, box)
+
+
+def _taken(upload: Upload, take: Callable[[Image.Image], Taken], settings: Settings) -> Taken:
+    """Decode one upload, and take what is wanted; raises the `ServiceError` that it deserves."""
     encoded = upload.file.read()
     actual = _media_type(encoded, upload.media_type)
     if reason := preflight.refusal(encoded, actual):
         raise InvalidInputError(reason)
     formats = (FORMATS[actual].pillow,)
     try:
-        return spec.pixels(decode(encoded, formats=formats, max_pixels=settings.max_image_pixels))
+        return take(decode(encoded, formats=formats, max_pixels=settings.max_image_pixels))
     except TooManyPixelsError as error:
         raise TooLargeError(f"{error} (setting max_image_pixels)") from error
     except ImageError as error:

@@ -9,7 +9,9 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
+from service.encoding import NPZ, TOLD
 from service.errors import MEDIA_TYPE, ServiceError
 from service.formats import FORMATS
 from service.schemas import Problem
@@ -33,6 +35,19 @@ _IMAGES_SCHEMA = {
     "required": [PART],
     "properties": {PART: {"type": "array", "minItems": 1, "items": _BINARY}},
 }
+
+
+def answers(model: type[BaseModel], *, npz: bool = True) -> dict[str, Any]:
+    """The response 200 of a route that answers in several formats; JSON by that schema."""
+    told = {"description": "what the picture shows, as JSON", "schema": {"type": "string"}}
+    return {
+        "model": model,
+        "content": {
+            "image/png": {"schema": _BINARY},
+            **({NPZ: {"schema": _BINARY}} if npz else {}),
+        },
+        "headers": {TOLD: told},
+    }
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -13,13 +13,13 @@ from typing import Literal, Self
 
 import structlog
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models import checkpoint, devices
 from models.checkpoint import Checkpoint, CheckpointError
-from service import processors
+from service import explaining, processors
 from service.batching import Batcher
-from service.engine import Engine
+from service.engine import Answer, Engine, Look, Seen
 from service.errors import NotFoundError, UnavailableError
 from service.settings import Settings
 from service.watching import Folder
@@ -43,7 +43,9 @@ class Loaded:
     """What a version needs to answer; whoever holds it can use it, also after a removal."""
 
     checkpoint: Checkpoint
-    batcher: Batcher[Tensor, list[float]] = field(repr=False)
+    batcher: Batcher[Tensor, Answer] = field(repr=False)
+    features: Batcher[Look, Seen] = field(repr=False)
+    explained: nn.Module = field(repr=False)
 
 
 class Repository:
@@ -207,14 +209,17 @@ class Repository:
             engine = Engine(verified, threads=self._threads, precision=settings.precision)
             resources.push_async_callback(asyncio.to_thread, engine.close)
             await engine.warm(settings.max_batch_size)
-            batcher = Batcher[Tensor, list[float]](
-                engine.run,
-                max_batch_size=settings.max_batch_size,
-                max_queue_size=settings.max_queue_size,
-                max_batch_delay=settings.max_batch_delay,
+            limits = {
+                "max_batch_size": settings.max_batch_size,
+                "max_queue_size": settings.max_queue_size,
+            }
+            batcher = Batcher[Tensor, Answer](
+                engine.run, **limits, max_batch_delay=settings.max_batch_delay
             )
+            features = Batcher[Look, Seen](engine.activations, **limits)
             await resources.enter_async_context(batcher)
-            loaded = Loaded(verified, batcher)
+            await resources.enter_async_context(features)
+            loaded = Loaded(verified, batcher, features, explaining.twin(verified.network))
             self._open.append((weakref.ref(loaded), resources.pop_all()))
         return loaded
 

@@ -75,6 +75,16 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(
         25_000_000, ge=1, le=178_000_000, description="width times height of an image"
     )
+    max_feature_values: int = Field(
+        2**24,
+        ge=1024,
+        le=2**28,
+        description="activations in the answer to one request, four bytes each",
+    )
+    max_explained_images: int = Field(16, ge=1, le=1024, description="images to explain at once")
+    max_explain_queue_size: int = Field(
+        64, ge=1, description="explanations that may wait, before 429"
+    )
     api_key: SecretStr | None = Field(
         None, description="ask for it as 'Authorization: Bearer KEY'; better set as a variable"
     )

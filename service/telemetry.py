@@ -80,7 +80,10 @@ class Telemetry:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = request_id
+                elapsed = (time.perf_counter() - started) * 1000
+                headers["Server-Timing"] = f"total;dur={elapsed:.1f}"  # milliseconds
             await send(message)
 
         try:

@@ -1,12 +1,14 @@
 """What routes need: the services that the app holds, the API key, common parameters."""
 
 import hmac
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from fastapi import Depends, Query, Request
 from pydantic import WithJsonSchema
 
+from service.budget import Budget
 from service.errors import UnauthorizedError
+from service.explaining import Lane
 from service.images import Decoder
 from service.repository import Repository
 from service.settings import Settings
@@ -29,6 +31,14 @@ def _decoder(request: Request) -> Decoder:
     return cast(Decoder, request.app.state.decoder)
 
 
+def _budget(request: Request) -> Budget:
+    return cast(Budget, request.app.state.budget)
+
+
+def _lane(request: Request) -> Lane:
+    return cast(Lane, request.app.state.lane)
+
+
 def authorize(request: Request, settings: Annotated[Settings, Depends(_settings)]) -> None:
     """Raises `UnauthorizedError` unless the request carries the API key, where one is set."""
     if settings.api_key is None:
@@ -45,6 +55,15 @@ SettingsDependency = Annotated[Settings, Depends(_settings)]
 RepositoryDependency = Annotated[Repository, Depends(_repository)]
 ReceiverDependency = Annotated[Receiver, Depends(_receiver)]
 DecoderDependency = Annotated[Decoder, Depends(_decoder)]
+BudgetDependency = Annotated[Budget, Depends(_budget)]
+LaneDependency = Annotated[Lane, Depends(_lane)]
+FormatQuery = Annotated[
+    Literal["json", "npz", "png"],
+    Query(description="of the answer; npz is for numpy.load, png draws"),
+]
+TopKQuery = Annotated[
+    int, Query(ge=1, description="classes to list for each image; at most all of them")
+]
 VersionQuery = Annotated[
     int | None,
     Query(ge=1, description="version of the model; default: the highest that loaded"),

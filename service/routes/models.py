@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Depends
 
-from service import openapi
+from service import explaining, openapi
 from service.repository import Version
 from service.routes.dependencies import RepositoryDependency, VersionQuery, authorize
 from service.schemas import LayerInfo, ModelDetail, ModelList, ModelSummary, VersionState
@@ -39,6 +39,7 @@ async def get_model(
 ) -> ModelDetail:
     """The card of a model (labels, input, metrics, how it was trained) and its layers."""
     found = repository.ready(model, version).checkpoint
+    looked_at = explaining.grad_cam_layers(found.layers)
     return ModelDetail(
         model=model,
         version=found.card.version,
@@ -48,9 +49,14 @@ async def get_model(
             LayerInfo(
                 name=layer.name,
                 type=layer.type,
+                arguments=dict(layer.arguments),
+                input_shape=list(layer.input_shape),
                 output_shape=list(layer.output_shape),
                 parameters=layer.parameters,
                 multiply_adds=layer.multiply_adds,
+                features=True,
+                kernels=layer.kernels is not None,
+                grad_cam=layer.name in looked_at,
             )
             for layer in found.layers
         ],

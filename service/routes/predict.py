@@ -1,21 +1,25 @@
 """Images in, classes out."""
 
-from typing import Annotated
+from collections.abc import Sequence
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request, Response
 
 from models.checkpoint import Card
 from service import openapi, patience
+from service.engine import Answer
 from service.routes.dependencies import (
     DecoderDependency,
     ReceiverDependency,
     RepositoryDependency,
     SettingsDependency,
+    TopKQuery,
     VersionQuery,
     authorize,
 )
 from service.schemas import LabelScore, Prediction, Predictions
 from service.uploads import Upload
+
+BATCH_SIZE = "X-Batch-Size"  # of the largest batch that an image of the request ran in
 
 router = APIRouter(prefix="/v1/models", tags=["predict"], dependencies=[Depends(authorize)])
 
@@ -29,33 +33,34 @@ router = APIRouter(prefix="/v1/models", tags=["predict"], dependencies=[Depends(
 )
 async def predict(
     request: Request,
+    response: Response,
     model: str,
     repository: RepositoryDependency,
     receiver: ReceiverDependency,
     decoder: DecoderDependency,
     settings: SettingsDependency,
     version: VersionQuery = None,
-    top_k: Annotated[
-        int, Query(ge=1, description="classes to list for each image; at most all of them")
-    ] = 5,
+    top_k: TopKQuery = 5,
 ) -> Predictions:
     """Classify one image or many; the predictions come in the order of the images."""
     loaded = repository.ready(model, version)
     card = loaded.checkpoint.card
 
-    async def classify(uploads: list[Upload]) -> list[list[float]]:
-        return await loaded.batcher.submit(await decoder.decode(uploads, card.input))
+    async def classify(uploads: list[Upload]) -> list[Answer]:
+        return await loaded.batcher.submit(await decoder.decode(uploads, card.input.pixels))
 
     async with receiver.receive(request) as uploads:
-        probabilities = await patience.answer(request, classify(uploads), settings.request_timeout)
+        answers = await patience.answer(request, classify(uploads), settings.request_timeout)
+    response.headers[BATCH_SIZE] = str(max(each.batch_size for each in answers))
     return Predictions(
         model=model,
         version=card.version,
-        predictions=[_prediction(card, each, top_k) for each in probabilities],
+        predictions=[prediction(card, each.probabilities, top_k) for each in answers],
     )
 
 
-def _prediction(card: Card, probabilities: list[float], top_k: int) -> Prediction:
+def prediction(card: Card, probabilities: Sequence[float], top_k: int) -> Prediction:
+    """The most probable class, and the `top_k` most probable ones; at most all there are."""
     ranked = sorted(zip(probabilities, card.labels, strict=True), key=lambda pair: -pair[0])
     top = [LabelScore(label=label, score=score) for score, label in ranked[:top_k]]
     return Prediction(label=top[0].label, score=top[0].score, top=top)

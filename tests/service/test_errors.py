@@ -6,14 +6,13 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import pytest
-import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -296,10 +295,10 @@ class Hold:
         self.started, self.let_go = threading.Event(), threading.Event()
         forward = Engine._forward
 
-        def held(engine: Engine, pictures: Sequence[torch.Tensor]) -> list[list[float] | Exception]:
+        def held(*arguments: Any) -> Any:
             self.started.set()
             assert self.let_go.wait(30)
-            return forward(engine, pictures)
+            return forward(*arguments)
 
         monkeypatch.setattr(Engine, "_forward", held)
 

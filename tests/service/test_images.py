@@ -4,11 +4,10 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from io import BytesIO
+from typing import Any
 
 import pytest
-from torch import Tensor
 
-from models.preprocessing import InputSpec
 from service import images
 from service.images import Decoder
 from service.settings import Settings
@@ -30,7 +29,7 @@ def upload(seed: int, filename: str = "") -> Upload:
 
 
 async def test_images_come_back_in_their_order(decoder: Decoder) -> None:
-    pixels = await decoder.decode([upload(seed) for seed in range(20)], SPEC)
+    pixels = await decoder.decode([upload(seed) for seed in range(20)], SPEC.pixels)
     for seed, each in enumerate(pixels):
         assert each.equal(SPEC.pixels(picture(seed)))
 
@@ -41,17 +40,17 @@ async def test_a_request_of_many_images_does_not_starve_one_of_one(
     """The single image waits for those that are being decoded, not for all hundred."""
     decoded: list[str] = []
     let_go = threading.Event()
-    pixels = images._pixels
+    taken = images._taken
 
-    def recorded(upload: Upload, spec: InputSpec, settings: Settings) -> Tensor:
+    def recorded(upload: Upload, *others: Any) -> Any:
         assert let_go.wait(30)
         decoded.append(upload.filename)
-        return pixels(upload, spec, settings)
+        return taken(upload, *others)
 
-    monkeypatch.setattr(images, "_pixels", recorded)
-    many = asyncio.create_task(decoder.decode([upload(0, "many")] * 100, SPEC))
+    monkeypatch.setattr(images, "_taken", recorded)
+    many = asyncio.create_task(decoder.decode([upload(0, "many")] * 100, SPEC.pixels))
     await asyncio.sleep(0.05)
-    single = asyncio.create_task(decoder.decode([upload(1, "single")], SPEC))
+    single = asyncio.create_task(decoder.decode([upload(1, "single")], SPEC.pixels))
     await asyncio.sleep(0.05)
     let_go.set()
     await single
