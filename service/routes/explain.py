@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic.json_schema import SkipJsonSchema
 
 from models.checkpoint import Checkpoint
 from service import encoding, explaining, openapi, patience, pictures
@@ -64,19 +65,21 @@ async def explain(
     method: Annotated[Method, Query(description="grad-cam needs convolutions")],
     version: VersionQuery = None,
     target: Annotated[
-        str | None,
+        str | SkipJsonSchema[None],
         Query(max_length=1024, description="a label or its index; default: the predicted class"),
     ] = None,
     layer: Annotated[
-        str | None,
+        str | SkipJsonSchema[None],
         Query(max_length=1024, description="grad-cam's; default: the last convolution with a map"),
     ] = None,
     steps: Annotated[int, Query(ge=2, le=MAX_STEPS, description="of integrated gradients")] = 32,
     window: Annotated[
-        int | None, Query(ge=1, description="pixels of the input that occlusion hides at a time")
+        int | SkipJsonSchema[None],
+        Query(ge=1, description="pixels of the input that occlusion hides at a time"),
     ] = None,
     stride: Annotated[
-        int | None, Query(ge=1, description="pixels from window to window; default: half of one")
+        int | SkipJsonSchema[None],
+        Query(ge=1, description="pixels from window to window; default: half of one"),
     ] = None,
     baseline: Annotated[
         Baseline, Query(description="what hides, and where integrated gradients start")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic.json_schema import SkipJsonSchema
 
 from models.checkpoint import Checkpoint
 from service import encoding, openapi, patience, pictures
@@ -74,9 +75,12 @@ async def features(
     ] = "channel",
     colormap: Annotated[Colormap, Query(description="of a PNG")] = "grey",
     tile: Annotated[
-        int | None, Query(ge=1, le=MAX_TILE, description="pixels that a channel of a PNG is wide")
+        int | SkipJsonSchema[None],
+        Query(ge=1, le=MAX_TILE, description="pixels that a channel of a PNG is wide"),
     ] = None,
-    columns: Annotated[int | None, Query(ge=1, le=64, description="of a PNG")] = None,
+    columns: Annotated[
+        int | SkipJsonSchema[None], Query(ge=1, le=64, description="of a PNG")
+    ] = None,
 ) -> Response:
     """The activations of any layers for one image or many, with the predictions of the same pass.
 

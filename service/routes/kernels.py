@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic.json_schema import SkipJsonSchema
 
 from models.checkpoint import Checkpoint
 from models.features import Layer
@@ -42,10 +43,12 @@ async def kernels(
         bool, Query(description="all values in JSON, not only their figures")
     ] = False,
     channel: Annotated[
-        int | None, Query(ge=0, description="only the kernels of this output channel, from 0")
+        int | SkipJsonSchema[None],
+        Query(ge=0, description="only the kernels of this output channel, from 0"),
     ] = None,
     tile: Annotated[
-        int | None, Query(ge=1, le=MAX_TILE, description="pixels that a kernel of a PNG is wide")
+        int | SkipJsonSchema[None],
+        Query(ge=1, le=MAX_TILE, description="pixels that a kernel of a PNG is wide"),
     ] = None,
 ) -> Response:
     """Kernels (out, in, H, W) of a convolution; of a linear layer templates (out, C, H, W) where it

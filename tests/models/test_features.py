@@ -1,5 +1,7 @@
 """What a network computes on its way, by the names of its layers."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,14 @@ def network() -> Tiny:
 @pytest.fixture
 def batch() -> Tensor:
     return torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def briefly(layers: list[Layer]) -> list[tuple[Any, ...]]:
+    """Name, type, shapes, parameters, multiply-adds."""
+    return [
+        (x.name, x.type, x.input_shape, x.output_shape, x.parameters, x.multiply_adds)
+        for x in layers
+    ]
 
 
 def hooks(network: nn.Module) -> int:
@@ -111,19 +121,19 @@ def test_layers_come_in_the_order_of_the_forward_pass() -> None:
             logits: Tensor = self.last(self.first(x))
             return logits
 
-    assert features.layers(Backwards().eval(), torch.zeros(5, 3)) == [
-        Layer("first", "Linear", output_shape=(4,), parameters=16, multiply_adds=12),
-        Layer("last", "Linear", output_shape=(2,), parameters=8, multiply_adds=8),
+    assert briefly(features.layers(Backwards().eval(), torch.zeros(5, 3))) == [
+        ("first", "Linear", (3,), (4,), 16, 12),
+        ("last", "Linear", (4,), (2,), 8, 8),
     ]
 
 
 def test_layers_tell_type_shape_parameters_and_arithmetic(network: Tiny, batch: Tensor) -> None:
     of_conv = 4 * 8 * 8 * 3 * 3 * 3
-    assert features.layers(network, batch) == [
-        Layer("conv", "Conv2d", output_shape=(4, 8, 8), parameters=112, multiply_adds=of_conv),
-        Layer("relu", "ReLU", output_shape=(4, 8, 8), parameters=0, multiply_adds=0),
-        Layer("pool", "AdaptiveAvgPool2d", output_shape=(4, 1, 1), parameters=0, multiply_adds=0),
-        Layer("fc", "Linear", output_shape=(3,), parameters=15, multiply_adds=4 * 3),
+    assert briefly(features.layers(network, batch)) == [
+        ("conv", "Conv2d", (3, 8, 8), (4, 8, 8), 112, of_conv),
+        ("relu", "ReLU", (4, 8, 8), (4, 8, 8), 0, 0),
+        ("pool", "AdaptiveAvgPool2d", (4, 8, 8), (4, 1, 1), 0, 0),
+        ("fc", "Linear", (4,), (3,), 15, 4 * 3),
     ]
     assert hooks(network) == 0
 
@@ -158,15 +168,10 @@ class Attentive(nn.Module):
 
 def test_attention_is_one_layer() -> None:
     projections, products = 4 * 8 * 8 * 5, 2 * 5 * 5 * 8
-    assert features.layers(Attentive().eval(), torch.zeros(3, 5, 8)) == [
-        Layer(
-            "attention",
-            "MultiheadAttention",
-            output_shape=(5, 8),
-            parameters=4 * (8 * 8 + 8),
-            multiply_adds=projections + products,
-        ),
-        Layer("fc", "Linear", output_shape=(2,), parameters=18, multiply_adds=16),
+    parameters, multiply_adds = 4 * (8 * 8 + 8), projections + products
+    assert briefly(features.layers(Attentive().eval(), torch.zeros(3, 5, 8))) == [
+        ("attention", "MultiheadAttention", (5, 8), (5, 8), parameters, multiply_adds),
+        ("fc", "Linear", (8,), (2,), 18, 16),
     ]
 
 
@@ -260,3 +265,48 @@ def test_layers_of_the_built_in_networks(name: str, expected: str) -> None:
     blank = torch.zeros(1, *architecture.input.shape)
     layers = features.layers(architecture.build(2).eval(), blank)
     assert [layer.name for layer in layers] == expected.split()
+
+
+def layers_of(name: str, **arguments: Any) -> dict[str, Layer]:
+    architecture = registry.architecture(name)
+    network = architecture.build(10, **arguments).eval()
+    return {x.name: x for x in features.layers(network, torch.zeros(1, *architecture.input.shape))}
+
+
+def test_layers_tell_what_they_were_built_with() -> None:
+    conv = layers_of("mnist-cnn")["conv1.0"]
+    assert conv.arguments["kernel_size"] == [5, 5]
+    assert conv.arguments["padding"] == [2, 2]
+    assert layers_of("mlp")["0"].arguments == {"in_features": 784, "out_features": 1000}
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "kernels"),
+    [
+        ("mnist-cnn", "conv1.0", (16, 1, 5, 5)),
+        ("mnist-cnn", "conv1.1", None),
+        ("mnist-cnn", "out", (10, 32, 7, 7)),
+        ("mlp", "0", (1000, 1, 28, 28)),
+        ("mlp", "2", (10, 1000)),
+        ("lenet", "fc1", (120, 16, 5, 5)),
+        ("lenet", "fc2", (84, 120)),
+        ("convnet", "fc", (10, 128)),
+    ],
+)
+def test_kernels_have_the_shape_of_what_they_look_at(
+    name: str, layer: str, kernels: tuple[int, ...] | None
+) -> None:
+    assert layers_of(name)[layer].kernels == kernels
+
+
+def test_the_embedding_is_what_the_last_layer_with_parameters_takes() -> None:
+    assert features.embedding_layer(list(layers_of("mnist-cnn").values())) == "out"
+    squeezed = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1)).eval()
+    batch = torch.rand(2, 3, 8, 8)
+    assert features.embedding_layer(features.layers(squeezed, batch)) == "0"
+    assert features.embedding_layer(features.layers(nn.Sequential(nn.ReLU()), batch)) == ""
+    with features.capture(squeezed, [features.PENULTIMATE, "1"], "0") as activations:
+        squeezed(batch)
+    assert torch.equal(activations[features.PENULTIMATE], batch.flatten(1))
+    assert activations["1"].shape == (2, 4, 6, 6)
+    assert not any(module._forward_pre_hooks for module in squeezed.modules())

@@ -1,15 +1,17 @@
 """The engine: one thread, the same answers as plain torch."""
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
+import service.engine
 from models import checkpoint
 from models.checkpoint import Checkpoint
-from service.engine import Engine
+from service.engine import Answer, Engine, Look, Seen
 from tests.networks import SPEC, picture
 
 pytestmark = pytest.mark.anyio
@@ -30,11 +32,20 @@ async def engine(loaded: Checkpoint) -> AsyncIterator[Engine]:
 PICTURES = [SPEC.pixels(picture(seed)) for seed in range(5)]
 
 
+def probabilities(answers: Sequence[Answer | Exception]) -> Tensor:
+    """(N, num_classes)."""
+    return torch.tensor([each.probabilities for each in answers if isinstance(each, Answer)])
+
+
 async def test_answers_are_those_of_plain_torch(engine: Engine, loaded: Checkpoint) -> None:
     with torch.inference_mode():
         logits = loaded.network(SPEC.normalize(torch.stack(PICTURES)))
-    answers = torch.tensor(await engine.run(PICTURES))
-    torch.testing.assert_close(answers, logits.softmax(1))
+    torch.testing.assert_close(probabilities(await engine.run(PICTURES)), logits.softmax(1))
+
+
+async def test_an_answer_tells_the_size_of_its_batch(engine: Engine) -> None:
+    answers = await engine.run(PICTURES)
+    assert [each.batch_size for each in answers if isinstance(each, Answer)] == [5] * 5
 
 
 async def test_a_picture_without_a_finite_answer_fails_alone(
@@ -47,7 +58,7 @@ async def test_a_picture_without_a_finite_answer_fails_alone(
     loaded.network.register_forward_hook(overflow)
     answers = await engine.run(PICTURES)
     assert isinstance(answers[2], ArithmeticError)
-    assert [isinstance(each, list) for each in answers] == [True, True, False, True, True]
+    assert [isinstance(each, Answer) for each in answers] == [True, True, False, True, True]
 
 
 async def test_one_thread_that_is_not_the_loops_runs_all(
@@ -82,10 +93,78 @@ async def test_warming_runs_the_smallest_and_the_largest_batch(
 async def test_half_precision_answers_nearly_the_same(loaded: Checkpoint) -> None:
     exact, half = Engine(loaded, threads=1), Engine(loaded, threads=1, precision="bfloat16")
     expected, answers = await exact.run(PICTURES), await half.run(PICTURES)
-    torch.testing.assert_close(torch.tensor(answers), torch.tensor(expected), atol=0.02, rtol=0)
+    torch.testing.assert_close(probabilities(answers), probabilities(expected), atol=0.02, rtol=0)
     assert answers != expected
     exact.close()
     half.close()
+
+
+class TestActivations:
+    async def test_they_equal_a_hook_in_plain_torch(
+        self, engine: Engine, loaded: Checkpoint
+    ) -> None:
+        expected: dict[str, Tensor] = {}
+        modules = [loaded.network.get_submodule(name) for name in ("conv", "fc")]
+        handles = [
+            module.register_forward_hook(lambda _, __, out, n=name: expected.update({n: out}))
+            for name, module in zip(("conv", "fc"), modules, strict=True)
+        ]
+        with torch.inference_mode():
+            logits = loaded.network(SPEC.normalize(torch.stack(PICTURES)))
+        for handle in handles:
+            handle.remove()
+        seen = await engine.activations([Look(each, ("conv", "fc")) for each in PICTURES])
+        for row, each in enumerate(seen):
+            assert isinstance(each, Seen)
+            assert list(each.activations) == ["conv", "fc"]
+            for name, activation in each.activations.items():
+                assert torch.equal(activation, expected[name][row])
+            torch.testing.assert_close(
+                torch.tensor(each.answer.probabilities), logits[row].softmax(0)
+            )
+
+    async def test_the_embedding_is_what_the_last_layer_takes(
+        self, engine: Engine, loaded: Checkpoint
+    ) -> None:
+        [seen] = await engine.activations([Look(PICTURES[0], ("penultimate",))])
+        assert isinstance(seen, Seen)
+        with torch.inference_mode():
+            logits = loaded.network.get_submodule("fc")(seen.activations["penultimate"])
+        torch.testing.assert_close(
+            logits.softmax(0), torch.tensor(seen.answer.probabilities), atol=1e-6, rtol=0
+        )
+
+    async def test_pictures_of_the_same_layers_share_a_pass(
+        self, engine: Engine, loaded: Checkpoint
+    ) -> None:
+        sizes: list[int] = []
+        loaded.network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+        wanted = [("conv",), ("fc",), ("conv",), ("conv",), ("fc",)]
+        looks = [Look(each, layers) for each, layers in zip(PICTURES, wanted, strict=True)]
+        seen = await engine.activations(looks)
+        assert sizes == [3, 2]
+        for each, layers, alone in zip(seen, wanted, looks, strict=True):
+            assert isinstance(each, Seen)
+            [single] = await engine.activations([alone])
+            assert isinstance(single, Seen)
+            torch.testing.assert_close(
+                each.activations[layers[0]], single.activations[layers[0]], atol=1e-6, rtol=0
+            )
+
+    async def test_a_pass_keeps_no_more_than_it_may(
+        self, engine: Engine, loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service.engine, "MAX_VALUES", 2 * 4 * 8 * 8)  # two pictures of conv
+        sizes: list[int] = []
+        loaded.network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+        await engine.activations([Look(each, ("conv",)) for each in PICTURES])
+        assert sizes == [2, 2, 1]
+
+    async def test_no_hook_stays(self, engine: Engine, loaded: Checkpoint) -> None:
+        await engine.activations([Look(each, ("conv", "penultimate")) for each in PICTURES])
+        for module in loaded.network.modules():
+            assert not module._forward_hooks
+            assert not module._forward_pre_hooks
 
 
 @pytest.mark.gpu
@@ -97,7 +176,7 @@ async def test_a_gpu_answers_as_the_cpu(repository: Path, precision: str) -> Non
         loaded = checkpoint.load(folder, torch.device(device))
         engine = Engine(loaded, threads=1, precision=precision if device != "cpu" else "float32")
         await engine.warm(4)
-        answers.append(torch.tensor(await engine.run(PICTURES)))
+        answers.append(probabilities(await engine.run(PICTURES)))
         engine.close()
     tolerance = 1e-5 if precision == "float32" else 0.02
     torch.testing.assert_close(answers[1], answers[0], atol=tolerance, rtol=0)

@@ -9,6 +9,8 @@ from fastapi.testclient import TestClient
 
 from tests.service.conftest import Serve
 
+FILES = {"image/png", "application/octet-stream"}
+
 
 @pytest.fixture
 def document(client: TestClient) -> dict[str, Any]:
@@ -23,7 +25,10 @@ def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def test_operations_have_short_names(document: dict[str, Any]) -> None:
     names = {operation["operationId"] for operation in operations(document)}
-    assert names == {"live", "ready", "list_models", "get_model", "predict"}
+    assert names == {
+        *("live", "ready", "list_models", "get_model", "predict"),
+        *("features", "kernels", "explain", "input"),
+    }
 
 
 def test_file_parts_are_binary(document: dict[str, Any]) -> None:
@@ -38,11 +43,11 @@ def test_file_parts_are_binary(document: dict[str, Any]) -> None:
 def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
     for operation in operations(document):
         for status, response in operation["responses"].items():
-            [(type, media)] = response["content"].items()
             if status == "200":
-                assert type == "application/json"
-                assert "$ref" in media["schema"]
+                assert "$ref" in response["content"]["application/json"]["schema"]
+                assert set(response["content"]) <= {"application/json", *FILES}
             else:
+                [(type, media)] = response["content"].items()
                 assert type == "application/problem+json"
                 assert media["schema"] == {"$ref": "#/components/schemas/Problem"}
     predict = document["paths"]["/v1/models/{model}/predict"]["post"]["responses"]

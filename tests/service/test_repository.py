@@ -27,14 +27,23 @@ def test_a_model_is_described_by_its_card_and_layers(client: TestClient, reposit
     card = (repository / "colors" / "2" / "card.json").read_text()
     assert Card.model_validate(answer["card"]) == Card.model_validate_json(card)
     assert answer["card"]["labels"] == list(LABELS)
-    assert [tuple(layer.values()) for layer in answer["layers"]] == [
-        ("conv", "Conv2d", [4, 8, 8], 112, 6912),
-        ("relu", "ReLU", [4, 8, 8], 0, 0),
-        ("pool", "AdaptiveAvgPool2d", [4, 1, 1], 0, 0),
-        ("fc", "Linear", [3], 15, 12),
+    names = ("name", "type", "input_shape", "output_shape", "parameters", "multiply_adds")
+    assert [tuple(layer[name] for name in names) for layer in answer["layers"]] == [
+        ("conv", "Conv2d", [3, 8, 8], [4, 8, 8], 112, 6912),
+        ("relu", "ReLU", [4, 8, 8], [4, 8, 8], 0, 0),
+        ("pool", "AdaptiveAvgPool2d", [4, 8, 8], [4, 1, 1], 0, 0),
+        ("fc", "Linear", [4], [3], 15, 12),
     ]
-    keys = ["name", "type", "output_shape", "parameters", "multiply_adds"]
-    assert list(answer["layers"][0]) == keys
+    assert answer["layers"][0]["arguments"]["kernel_size"] == [3, 3]
+    can = [
+        [layer[name] for name in ("features", "kernels", "grad_cam")] for layer in answer["layers"]
+    ]
+    assert can == [
+        [True, True, True],
+        [True, False, True],
+        [True, False, False],
+        [True, True, False],
+    ]
     assert client.get("/v1/models/colors", params={"version": 1}).json()["version"] == 1
 
 

@@ -283,8 +283,8 @@ class TestRemovedVersions:
         chosen = served(still).ready("colors", 2)
         shutil.rmtree(repository / "colors" / "2")
         update(still)
-        [probabilities] = call(still, chosen.batcher.submit, [SPEC.pixels(picture(0))])
-        assert sum(probabilities) == pytest.approx(1)
+        [answer] = call(still, chosen.batcher.submit, [SPEC.pixels(picture(0))])
+        assert sum(answer.probabilities) == pytest.approx(1)
         assert engines() == {"colors-1", "colors-2"}
         del chosen
         update(still)
