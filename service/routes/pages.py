@@ -1,31 +1,55 @@
-"""Pages for people: the documentation of the API, with every asset from this server."""
+"""Pages for people: the playground, and the documentation of the API; every asset is from here."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import fastapi_offline
 from fastapi import APIRouter, FastAPI
-from starlette.responses import FileResponse, RedirectResponse
+from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 STATIC = Path(__file__).parents[1] / "static"
 SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
-POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
+_STRICT = "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+PLAYGROUND = f"default-src 'self'; img-src 'self' data: blob:; {_STRICT}"
+DOCS = f"default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; {_STRICT}"
+CACHED = "public, max-age=600"  # seconds; after that the browser asks whether it changed
 
 router = APIRouter(include_in_schema=False)
 
 
+class Assets(StaticFiles):
+    """Static files that browsers keep for a while."""
+
+    def file_response(self, path: Any, stat: os.stat_result, *others: Any) -> Response:
+        response = super().file_response(path, stat, *others)
+        response.headers["Cache-Control"] = CACHED
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
 def mount_assets(app: FastAPI) -> None:
     """Serve the files that the pages load."""
-    app.mount("/docs/swagger-ui", StaticFiles(directory=SWAGGER_UI))
-    app.mount("/static", StaticFiles(directory=STATIC))
+    app.mount("/docs/swagger-ui", Assets(directory=SWAGGER_UI))
+    app.mount("/static", Assets(directory=STATIC))
 
 
 @router.get("/")
-async def home() -> RedirectResponse:
-    return RedirectResponse("docs")
+async def playground() -> FileResponse:
+    return _page("index.html", PLAYGROUND)
 
 
 @router.get("/docs")
 async def docs() -> FileResponse:
-    headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
-    return FileResponse(STATIC / "docs.html", headers=headers)
+    return _page("docs.html", DOCS)
+
+
+def _page(name: str, policy: str) -> FileResponse:
+    headers = {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+        "Cache-Control": "no-cache",
+    }
+    return FileResponse(STATIC / name, headers=headers)

@@ -1,0 +1,41 @@
+// The last request in numbers, and as commands that make it again.
+
+import { byId } from "./elements.js";
+
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+export function curl({ target, pictures }) {
+  const files = pictures.map(({ name }) => `-F images=@${quoted(name)}`).join(" ");
+  return `curl ${files} ${quoted(new URL(target, document.baseURI).href)}`;
+}
+
+export function python({ target, pictures }) {
+  const files = pictures.map(({ name }) => `("images", open(${JSON.stringify(name)}, "rb"))`).join(", ");
+  return `import requests\n\nfiles = [${files}]\nanswer = requests.post(${JSON.stringify(new URL(target, document.baseURI).href)}, files=files)\nprint(answer.json())\n`;
+}
+
+/** The foot of the page; `last` tells it of each request that was answered. */
+export function commands() {
+  let predicted = null;
+  const copy = async (text, what) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      byId("copied").textContent = `${what} copied`;
+    } catch {
+      byId("copied").textContent = text; // where the page is not allowed to write there
+    }
+  };
+  byId("curl").addEventListener("click", () => copy(curl(predicted), "curl command"));
+  byId("python").addEventListener("click", () => copy(python(predicted), "Python"));
+  byId("share").addEventListener("click", () => copy(location.href, "address"));
+  return {
+    last(request) {
+      if (!request.target.includes("/predict")) return;
+      predicted = request;
+      byId("curl").disabled = byId("python").disabled = false;
+      const { milliseconds, server, batch, pictures } = request;
+      byId("timing").textContent = `Last prediction: ${pictures.length} ${pictures.length > 1 ? "pictures" : "picture"} in `
+        + `${milliseconds.toFixed(0)} ms, ${server} ms of them in the service, in a batch of ${batch}.`;
+    },
+  };
+}
