@@ -17,6 +17,8 @@ export function useKey(key) {
   sessionStorage.setItem(KEY, key);
 }
 
+export const hasKey = () => Boolean(sessionStorage.getItem(KEY));
+
 /** The path of a model's resource with its parameters; those that are empty are left out. */
 export function path(model, resource, parameters = {}) {
   const query = new URLSearchParams();

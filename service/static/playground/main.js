@@ -11,13 +11,14 @@ import { network } from "./network.js";
 import { onDark, samples } from "./samples.js";
 import { commands } from "./sharing.js";
 
+const USUAL = "grad-cam";
 const state = address.read();
 let models = [], open = null, looking = new AbortController(), columns = [];
 
 const pictures = gallery({ opened: look, failed: tell });
 const layers = network((layer, channel) => change({ layer, channel }, showLayer));
 const drawing = pad(drawn);
-const share = commands(state);
+const share = commands();
 let drawnPicture = null, drawnBlob = null, drawingBusy = false;
 
 function tell(error) {
@@ -49,7 +50,7 @@ async function start() {
   offer(byId("model"), names, state.model || usual);
   offer(byId("compare"), [["", "none"], ...names], state.compare);
   Object.assign(state, { model: byId("model").value, compare: byId("compare").value });
-  if (state.method) byId("method").value = state.method;
+  byId("method").value = state.method || USUAL;
   await useModel();
 }
 
@@ -174,8 +175,12 @@ byId("key").addEventListener("submit", (event) => {
   start().catch(tell);
 });
 addEventListener("popstate", () => {
+  const before = { ...state };
   Object.assign(state, address.read());
-  start().catch(tell);
+  if (["model", "version", "compare"].some((name) => state[name] !== before[name])) return start().catch(tell);
+  byId("method").value = state.method || USUAL;
+  byId("target").value = state.target;
+  return Promise.all([showHeat(), showLayer()]).catch(tell);
 });
 receive(add);
 camera(add, tell);

@@ -1,17 +1,24 @@
 // The last request in numbers, and as commands that make it again.
 
+import { hasKey } from "./api.js";
 import { byId } from "./elements.js";
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-export function curl({ target, pictures }) {
-  const files = pictures.map(({ name }) => `-F images=@${quoted(name)}`).join(" ");
-  return `curl ${files} ${quoted(new URL(target, document.baseURI).href)}`;
+const url = (target) => new URL(target, document.baseURI).href;
+
+function curl({ target, pictures }) {
+  // in double quotes curl takes commas and semicolons of a name as they are
+  const file = ({ name }) => `-F ${quoted(`images=@"${name.replaceAll(/["\\]/g, "\\$&")}"`)}`;
+  const key = hasKey() ? ' -H "Authorization: Bearer $FANLIGHT_API_KEY"' : "";
+  return `curl${key} ${pictures.map(file).join(" ")} ${quoted(url(target))}`;
 }
 
-export function python({ target, pictures }) {
+function python({ target, pictures }) {
   const files = pictures.map(({ name }) => `("images", open(${JSON.stringify(name)}, "rb"))`).join(", ");
-  return `import requests\n\nfiles = [${files}]\nanswer = requests.post(${JSON.stringify(new URL(target, document.baseURI).href)}, files=files)\nprint(answer.json())\n`;
+  const key = hasKey() ? ', headers={"Authorization": f"Bearer {os.environ[\'FANLIGHT_API_KEY\']}"}' : "";
+  return `import os\n\nimport requests\n\nfiles = [${files}]\nanswer = requests.post(${JSON.stringify(url(target))}, files=files${key})\nprint(answer.json())\n`
+    .replace(hasKey() ? "" : "import os\n\n", "");
 }
 
 /** The foot of the page; `last` tells it of each request that was answered. */
