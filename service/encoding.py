@@ -53,13 +53,14 @@ def _short(told: Any) -> Any:
 
 
 def statistics(values: NDArray[np.float32]) -> dict[str, float | None]:
-    """Least, largest, mean, standard deviation, and the fraction of zeros."""
+    """Least, largest, mean, standard deviation, and the fraction of zeros; None if not finite."""
     wide = values.astype(np.float64)
-    found = {
-        "min": wide.min(),
-        "max": wide.max(),
-        "mean": wide.mean(),
-        "std": wide.std(),
-        "zeros": np.mean(values == 0),
-    }
+    with np.errstate(invalid="ignore"):  # of infinities
+        found = {
+            "min": wide.min(),
+            "max": wide.max(),
+            "mean": wide.mean(),
+            "std": wide.std(),
+            "zeros": np.mean(values == 0),
+        }
     return {name: float(each) if np.isfinite(each) else None for name, each in found.items()}

@@ -93,6 +93,17 @@ def test_the_page_loads_everything_from_here(client: TestClient) -> None:
         assert client.get(f"/{asset}").status_code == 200
 
 
-def test_home_leads_to_the_documentation(client: TestClient) -> None:
-    answer = client.get("/", follow_redirects=False)
-    assert (answer.status_code, answer.headers["location"]) == (307, "docs")
+def test_the_playground_loads_everything_from_here(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'self'; img-src 'self' data: blob:; object-src 'none'")
+    assert "unsafe" not in policy
+    assert "://" not in page.text
+    assert "style=" not in page.text
+    for asset in re.findall(r'(?:src|href)="(static/[^"]+)"', page.text):
+        answer = client.get(f"/{asset}")
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "public, max-age=600"
+        again = client.get(f"/{asset}", headers={"If-None-Match": answer.headers["etag"]})
+        assert again.status_code == 304
