@@ -22,6 +22,7 @@ COPY --from=build /opt/fanlight /opt/fanlight
 ENV PATH=/opt/fanlight/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    MPLCONFIGDIR=/tmp/matplotlib \
     FANLIGHT_HOST=0.0.0.0
 USER 10001
 EXPOSE 8000
