@@ -5,6 +5,7 @@ own registry. An architecture also knows the input it was designed for, so that 
 an import has to say it again.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -108,9 +109,11 @@ def _torchvision_architecture(name: str) -> Architecture:
         )
 
     def factory(num_classes: int, **arguments: Any) -> nn.Module:
-        network: nn.Module = models.get_model(
-            model, weights=None, num_classes=num_classes, **arguments
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of another start in future versions
+            network: nn.Module = models.get_model(
+                model, weights=None, num_classes=num_classes, **arguments
+            )
         return network
 
     spec = InputSpec(channels=3, height=224, width=224, mean=IMAGENET_MEAN, std=IMAGENET_STD)

@@ -260,12 +260,11 @@ def test_a_test_set_with_other_labels(
     ("arguments", "message"),
     [
         (["--crop-padding", "8"], "8 × 8 pixels can't be padded by 8"),
-        (["--initialisation", "whitening"], "the architecture convnet has one"),
         (["--pretrained", "missing.pt"], "the weights can't be read"),
         (["--validation-fraction", "0.99"], "lower validation_fraction"),
         (["--optimizer", "sgd", "--learning-rate", "1e30"], "finite number"),
     ],
-    ids=["crop", "whitening", "pretrained", "validation", "diverged"],
+    ids=["crop", "pretrained", "validation", "diverged"],
 )
 def test_a_training_that_fails_publishes_nothing(
     fit: Fit, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
@@ -291,6 +290,13 @@ def test_a_size_that_the_network_does_not_take(
 ) -> None:
     assert fit(*arguments) == 1
     assert told in capsys.readouterr().err
+
+
+def test_a_start_that_the_network_can_not_have_is_told(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit("--initialisation", "whitening") == 0
+    assert "chosen: initialisation default" in capsys.readouterr().out
 
 
 def test_networks_with_auxiliary_heads(fit: Fit) -> None:
