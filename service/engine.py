@@ -1,7 +1,8 @@
 """One network at work: uint8 pictures → forward pass on its device → probabilities, activations.
 
 A single thread owns the network, so that the event loop never waits for arithmetic and no two
-forward passes meet. Predictions and feature maps take turns on it, a forward pass each.
+forward passes meet. Predictions and feature maps take turns on it, a forward pass each. Predictions
+go through the runtime that was chosen for the network; activations always through torch.
 """
 
 import asyncio
@@ -17,9 +18,9 @@ from torch import Tensor
 
 from models import features
 from models.checkpoint import Checkpoint
+from service.runtimes import Runtime, Torch
 
 MAX_VALUES = 2**24  # of activations that one forward pass keeps, four bytes each
-_PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Answer(NamedTuple):
@@ -48,13 +49,22 @@ class Seen:
 class Engine:
     """Runs a checkpoint's network; `threads` are torch's intra-op threads on the CPU.
 
-    `precision` other than float32 runs the forward pass under autocast.
+    `precision` other than float32 runs torch's forward pass under autocast. Without a `runtime`
+    torch gives the predictions too.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, threads: int, precision: str = "float32") -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        threads: int,
+        precision: str = "float32",
+        runtime: Runtime | None = None,
+    ) -> None:
         self._checkpoint = checkpoint
+        self._torch = Torch(checkpoint, precision)
+        self._runtime = runtime or self._torch
         self._embedding_of = features.embedding_layer(checkpoint.layers)
-        self._autocast = _PRECISIONS[precision]
         self._executor = ThreadPoolExecutor(
             max_workers=1,
             thread_name_prefix=f"{checkpoint.card.name}-{checkpoint.card.version}",
@@ -114,20 +124,14 @@ class Engine:
     def _forward(
         self, pictures: Sequence[Tensor], layers: Sequence[str]
     ) -> tuple[list[Answer | Exception], dict[str, Tensor]]:
-        device = self._checkpoint.device
-        on_gpu = device.type == "cuda"
+        on_gpu = self._checkpoint.device.type == "cuda"
         shape = (len(pictures), *pictures[0].shape)
         batch = torch.empty(shape, dtype=torch.uint8, pin_memory=on_gpu)  # a quarter of float32
         torch.stack(list(pictures), out=batch)  # (N, C, H, W)
-        batch = batch.to(device, non_blocking=on_gpu)
-        normalized = self._checkpoint.card.input.normalize(batch)
+        runtime = self._torch if layers else self._runtime
         network = self._checkpoint.network
-        with (
-            features.capture(network, layers, self._embedding_of) as activations,
-            torch.autocast(device.type, self._autocast, enabled=self._autocast is not None),
-        ):
-            logits = network(normalized)
-        probabilities = logits.float().softmax(1).cpu()  # (N, num_classes)
+        with features.capture(network, layers, self._embedding_of) as activations:
+            probabilities = runtime(batch)  # (N, num_classes)
         finite = probabilities.isfinite().all(1).tolist()
         answers: list[Answer | Exception] = [
             Answer(row, len(pictures)) if fine else ArithmeticError("the answer is not finite")

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from models import checkpoint, devices
 from models.checkpoint import Checkpoint, CheckpointError
-from service import explaining, processors
+from service import explaining, processors, runtimes
 from service.batching import Batcher
 from service.engine import Answer, Engine, Look, Seen
 from service.errors import NotFoundError, UnavailableError
+from service.runtimes import Chosen
 from service.settings import Settings
 from service.watching import Folder
 
@@ -46,6 +47,7 @@ class Loaded:
     batcher: Batcher[Tensor, Answer] = field(repr=False)
     features: Batcher[Look, Seen] = field(repr=False)
     explained: nn.Module = field(repr=False)
+    chosen: Chosen
 
 
 class Repository:
@@ -194,7 +196,11 @@ class Repository:
             version.loaded = await self._load(version)
             version.state = "ready"
             self._awaited.discard(version.name)
-            log.info("loaded", **named, device=str(self._device))
+            chosen = version.loaded.chosen
+            told = {"device": str(self._device), "runtime": chosen.runtime.name}
+            log.info("loaded", **named, **told)
+            if chosen.fallback:
+                log.warning("runtime not taken", **named, reason=chosen.fallback)
         except Exception as error:
             known = isinstance(error, CheckpointError | torch.OutOfMemoryError)
             version.state = "failed"
@@ -205,8 +211,16 @@ class Repository:
         settings = self._settings
         folder = settings.repository / version.name / str(version.number)
         verified = await asyncio.to_thread(checkpoint.load, folder, self._device)
+        chosen = await asyncio.to_thread(
+            runtimes.choose, verified, settings.runtime, settings.precision, self._threads
+        )
         async with AsyncExitStack() as resources:  # given back at once if warming fails
-            engine = Engine(verified, threads=self._threads, precision=settings.precision)
+            engine = Engine(
+                verified,
+                threads=self._threads,
+                precision=settings.precision,
+                runtime=chosen.runtime,
+            )
             resources.push_async_callback(asyncio.to_thread, engine.close)
             await engine.warm(settings.max_batch_size)
             limits = {
@@ -219,7 +233,8 @@ class Repository:
             features = Batcher[Look, Seen](engine.activations, **limits)
             await resources.enter_async_context(batcher)
             await resources.enter_async_context(features)
-            loaded = Loaded(verified, batcher, features, explaining.twin(verified.network))
+            twin = explaining.twin(verified.network)
+            loaded = Loaded(verified, batcher, features, twin, chosen)
             self._open.append((weakref.ref(loaded), resources.pop_all()))
         return loaded
 

@@ -57,6 +57,12 @@ class VersionState(Schema):
     version: int
     state: Literal["loading", "ready", "failed"]
     reason: str | SkipJsonSchema[None] = Field(None, description="why it failed")
+    runtime: str | SkipJsonSchema[None] = Field(
+        None, description="what gives its predictions: torch or onnx"
+    )
+    fallback: str | SkipJsonSchema[None] = Field(
+        None, description="why that is not the runtime that was wanted"
+    )
 
 
 class ModelSummary(Schema):

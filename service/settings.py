@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="of the forward pass; half precision pays on GPUs"
     )
+    runtime: Literal["auto", "torch", "onnx"] = Field(
+        "auto",
+        description="what gives predictions: onnx is ONNX Runtime, the quicker one on a CPU, which "
+        "auto takes where it answers as torch does",
+    )
     workers: int = Field(1, ge=1, le=256, description="processes, each with its own networks")
     threads: int | None = Field(
         None,

@@ -65,5 +65,12 @@ async def get_model(
 
 def _states(versions: list[Version]) -> list[VersionState]:
     return [
-        VersionState(version=each.number, state=each.state, reason=each.reason) for each in versions
+        VersionState(
+            version=each.number,
+            state=each.state,
+            reason=each.reason,
+            runtime=each.loaded.chosen.runtime.name if each.loaded else None,
+            fallback=each.loaded.chosen.fallback if each.loaded else None,
+        )
+        for each in versions
     ]

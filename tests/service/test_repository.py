@@ -17,7 +17,7 @@ from tests.service.conftest import Serve
 
 
 def test_models_are_listed_with_their_versions(client: TestClient) -> None:
-    versions = [{"version": 1, "state": "ready"}, {"version": 2, "state": "ready"}]
+    versions = [{"version": n, "state": "ready", "runtime": "onnx"} for n in (1, 2)]
     assert client.get("/v1/models").json() == {"models": [{"name": "colors", "versions": versions}]}
 
 
