@@ -1,0 +1,26 @@
+"""`python -m benchmarks NAME`: the measurements behind what README says about speed."""
+
+import runpy
+import sys
+
+NAMES = {
+    "serve": "the service beside its limit, a bare echo and a tutorial's server",
+    "training": "an epoch, Fanlight's way against the usual way",
+    "features": "what feature maps cost beside predictions",
+    "explaining": "what explanations cost those who predict",
+}
+
+
+def main() -> int:
+    if len(sys.argv) < 2 or sys.argv[1] not in NAMES:
+        print("python -m benchmarks NAME [--help], where NAME is one of")
+        for name, about in NAMES.items():
+            print(f"  {name:12}{about}")
+        return 2
+    name = sys.argv.pop(1)
+    runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What `python -m benchmarks serve` is made of."""

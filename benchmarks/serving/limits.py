@@ -1,0 +1,58 @@
+"""What no server can pass: decoding and the forward pass alone, in one process on one core."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from benchmarks.serving.workloads import Workload
+from models import checkpoint
+from models.preprocessing import decode
+from service import runtimes
+
+BATCHES = (1, 4, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Microseconds an image: to decode and scale it, and in the forward pass by batch size."""
+
+    decode: float
+    forward: dict[int, float]
+
+    @property
+    def best(self) -> float:
+        return min(self.forward.values())
+
+
+def measure(workload: Workload, repository: Path) -> Limit:
+    """With the service's own decoding and the runtime that it chooses, on one thread."""
+    torch.set_num_threads(1)
+    loaded = checkpoint.load(repository / workload.model / "1", torch.device("cpu"))
+    runtime = runtimes.choose(loaded, "auto", "float32", threads=1).runtime
+    input = loaded.card.input
+
+    def decoded() -> torch.Tensor:
+        return input.pixels(decode(workload.image))
+
+    pixels = decoded()
+    forward = {}
+    for size in BATCHES:
+        batch = torch.stack([pixels] * size)
+        forward[size] = _microseconds(lambda batch=batch: runtime(batch)) / size  # type: ignore[misc]
+    return Limit(_microseconds(decoded), forward)
+
+
+def _microseconds(work: Callable[[], object]) -> float:
+    """The median of repetitions that take half a second together."""
+    work()
+    taken: list[float] = []
+    until = time.perf_counter() + 0.5
+    while time.perf_counter() < until or len(taken) < 3:
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    return 1e6 * median(taken)

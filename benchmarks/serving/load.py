@@ -1,0 +1,164 @@
+"""A load generator: prepared requests over kept connections, in a closed or an open loop.
+
+Closed: each connection sends its next request once it has the answer. Open: requests are due at
+fixed times, whether answers came or not, so that waiting is counted and not hidden.
+"""
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Result:
+    """Requests a second that were answered with 200, others, and latencies in milliseconds."""
+
+    rate: float
+    errors: int
+    latencies: list[float]
+
+    def percentile(self, percent: float) -> float:
+        ordered = sorted(self.latencies) or [float("nan")]
+        return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def request(url: str, body: bytes, content_type: str) -> bytes:
+    """The bytes of a POST."""
+    target = urlsplit(url)
+    head = (
+        f"POST {target.path}?{target.query} HTTP/1.1\r\nHost: {target.netloc}\r\n"
+        f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+class _Connection(asyncio.Protocol):
+    """Sends one request at a time; `ask` resolves to the status of the answer."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._answer: asyncio.Future[int] | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def ask(self, sent: bytes) -> "asyncio.Future[int]":
+        assert self._transport is not None
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(sent)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0 or self._answer is None:
+            return
+        head = bytes(self._buffer[:end]).lower()
+        start = head.find(b"content-length:")
+        length = int(head[start + 15 :].split(b"\r\n", 1)[0])
+        if len(self._buffer) >= end + 4 + length:
+            del self._buffer[: end + 4 + length]
+            self._answer.set_result(int(head[9:12]))
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(0)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+async def _connect(url: str, count: int) -> list[_Connection]:
+    target, loop = urlsplit(url), asyncio.get_running_loop()
+    host, port = target.hostname or "", target.port or 80
+    made = [await loop.create_connection(_Connection, host, port) for _ in range(count)]
+    return [protocol for _, protocol in made]
+
+
+async def closed(
+    url: str, body: bytes, content_type: str, *, connections: int, seconds: float, warm: float = 1
+) -> Result:
+    """As many requests at a time as connections; the first `warm` seconds don't count."""
+    sent = request(url, body, content_type)
+    latencies: list[float] = []
+    errors = 0
+    opened = await _connect(url, connections)
+    begin = time.perf_counter() + warm
+    end = begin + seconds
+
+    async def keep_asking(connection: _Connection) -> None:
+        nonlocal errors
+        while (started := time.perf_counter()) < end:
+            status = await connection.ask(sent)
+            if status == 0:
+                errors += 1
+                return
+            if started >= begin and status == 200:
+                latencies.append(1000 * (time.perf_counter() - started))
+            elif status != 200:
+                errors += 1
+
+    await asyncio.gather(*map(keep_asking, opened))
+    for connection in opened:
+        connection.close()
+    return Result(len(latencies) / seconds, errors, latencies)
+
+
+async def open_loop(
+    url: str, body: bytes, content_type: str, *, rate: float, seconds: float, connections: int = 256
+) -> Result:
+    """`rate` requests a second at even times; latency counts from when each was due."""
+    sent = request(url, body, content_type)
+    idle = deque(await _connect(url, connections))
+    latencies: list[float] = []
+    errors = 0
+    free = asyncio.Semaphore(len(idle))
+    begin = time.perf_counter()
+
+    async def one(due: float) -> None:
+        nonlocal errors
+        async with free:
+            connection = idle.popleft()
+            status = await connection.ask(sent)
+            idle.append(connection)
+        if status == 200:
+            latencies.append(1000 * (time.perf_counter() - due))
+        else:
+            errors += 1
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(int(rate * seconds)):
+            due = begin + number / rate
+            if (wait := due - time.perf_counter()) > 0:
+                await asyncio.sleep(wait)
+            tasks.create_task(one(due))
+    taken = time.perf_counter() - begin
+    for connection in idle:
+        connection.close()
+    return Result(len(latencies) / taken, errors, latencies)
+
+
+async def admission(url: str, body: bytes, content_type: str, *, connections: int) -> list[float]:
+    """How long new connections wait for their first answer while the server is fully loaded:
+    milliseconds, the shortest first."""
+    sent = request(url, body, content_type)
+    busy = asyncio.create_task(
+        closed(url, body, content_type, connections=connections, seconds=4, warm=0)
+    )
+    await asyncio.sleep(1)
+
+    async def newcomer() -> float:
+        started = time.perf_counter()
+        [connection] = await _connect(url, 1)
+        await connection.ask(sent)
+        connection.close()
+        return 1000 * (time.perf_counter() - started)
+
+    waited = await asyncio.gather(*(newcomer() for _ in range(64)))
+    await busy
+    return sorted(waited)
