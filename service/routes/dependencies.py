@@ -1,4 +1,7 @@
-"""What routes need: the services that the app holds, the API key, common parameters."""
+"""What routes need: the services that the app holds, the API key, common parameters.
+
+All are coroutines: FastAPI would run a plain function in a thread, each for each request.
+"""
 
 import hmac
 from typing import Annotated, Literal, cast
@@ -15,31 +18,31 @@ from service.settings import Settings
 from service.uploads import Receiver
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     return cast(Settings, request.app.state.settings)
 
 
-def _repository(request: Request) -> Repository:
+async def _repository(request: Request) -> Repository:
     return cast(Repository, request.app.state.repository)
 
 
-def _receiver(request: Request) -> Receiver:
+async def _receiver(request: Request) -> Receiver:
     return cast(Receiver, request.app.state.receiver)
 
 
-def _decoder(request: Request) -> Decoder:
+async def _decoder(request: Request) -> Decoder:
     return cast(Decoder, request.app.state.decoder)
 
 
-def _budget(request: Request) -> Budget:
+async def _budget(request: Request) -> Budget:
     return cast(Budget, request.app.state.budget)
 
 
-def _lane(request: Request) -> Lane:
+async def _lane(request: Request) -> Lane:
     return cast(Lane, request.app.state.lane)
 
 
-def authorize(request: Request, settings: Annotated[Settings, Depends(_settings)]) -> None:
+async def authorize(request: Request, settings: Annotated[Settings, Depends(_settings)]) -> None:
     """Raises `UnauthorizedError` unless the request carries the API key, where one is set."""
     if settings.api_key is None:
         return
