@@ -179,15 +179,20 @@ class TestInside:
         for key in ("ArrowLeft", "ArrowUp", "ArrowUp"):
             page.locator("#pixel canvas").press(key)
         expect(value).to_contain_text("column 14, row 13")
-        total, said = re.findall(r"= (-?[\d.]+); the layer says (-?[\d.]+)\.$", value.inner_text())[
-            0
-        ]
-        assert float(total) == pytest.approx(float(said), abs=0.002)
-        expect(page.locator(".term")).to_have_count(8)
+        told = re.search(r"is (-?[\d.]+); the layer says (-?[\d.]+)\.$", value.inner_text())
+        assert told is not None
+        assert float(told[1]) == pytest.approx(float(told[2]), abs=0.002)
+        expect(page.locator(".patch")).to_have_count(8)
+        terms = [line.split("= ")[1] for line in page.locator(".term").all_inner_texts()]
+        *parts, total = map(float, terms)
+        assert sum(parts) == pytest.approx(total, abs=0.006)  # ten roundings
+        assert total == float(told[1])
 
     def test_the_first_layer_takes_the_picture(self, page: Page) -> None:
         opened(page, "?layer=stem&channel=1")
         expect(page.locator("#pixel")).to_contain_text("Patch of the picture × kernel")
+        names = page.locator(".patch > span:first-child").all_inner_texts()
+        assert sorted(names) == ["blue", "green", "red"]
 
     def test_weights_of_the_last_layer(self, page: Page) -> None:
         visit(page, "?model=mnist-cnn&layer=out")

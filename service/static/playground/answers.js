@@ -5,27 +5,31 @@ import { bars, element, shape, short } from "./elements.js";
 import { drawPixels, heatLayer } from "./maps.js";
 
 const SIDE = 288; // pixels that the picture is shown in
+const SIGNED = ["integrated-gradients", "occlusion"]; // methods whose values speak for and against
 
-/** An answer's place on the page; `fill` draws it, `fade` sets how strong the heat is. */
+/** An answer's place on the page; `fill` and `explain` draw it, `fade` sets how strong the heat is. */
 export function answer() {
-  const title = element("h3"), top = element("div"), problem = element("p", { class: "error" });
+  const title = element("h3"), top = element("div", { class: "top" }), problem = element("p", { class: "error" });
   const canvas = element("canvas", { role: "img" });
   const legend = element("div", { class: "legend" });
-  const caption = element("figcaption"), seen = element("canvas", { class: "crisp", role: "img" });
+  const caption = element("figcaption"), seen = element("canvas", { class: "crisp seen", role: "img" });
   const seenCaption = element("figcaption");
-  const place = element("article", { class: "answer" }, title, top,
+  const place = element("article", { class: "answer" }, title,
     element("div", { class: "views" },
       element("figure", {}, canvas, legend, problem, caption),
-      element("figure", {}, seen, seenCaption)));
+      element("figure", {}, seen, seenCaption),
+      top));
   let shown = null, opacity = 0.7;
 
   function draw() {
     if (!shown) return;
     const { bitmap, heat, box } = shown;
     const scale = SIDE / Math.max(bitmap.width, bitmap.height);
-    canvas.width = Math.round(bitmap.width * scale);
-    canvas.height = Math.round(bitmap.height * scale);
+    canvas.width = Math.max(1, Math.round(bitmap.width * scale));
+    canvas.height = Math.max(1, Math.round(bitmap.height * scale));
     const context = canvas.getContext("2d");
+    context.fillStyle = "#fff"; // what the service lays transparent pictures on
+    context.fillRect(0, 0, canvas.width, canvas.height);
     context.imageSmoothingEnabled = scale < 3;
     context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     if (!heat) return;
@@ -35,51 +39,61 @@ export function answer() {
     context.drawImage(heat, left, top, right - left, bottom - top);
   }
 
-  async function explain({ model, picture, method, target, signal }) {
-    problem.textContent = caption.textContent = "";
-    legend.replaceChildren();
-    try {
-      const asked = path(model.name, "explain", { version: model.version, method, target });
-      const { explanations: [found], layer } = await json(asked, { pictures: [picture], signal });
-      const largest = Math.max(Math.abs(found.min), Math.abs(found.max));
-      shown.heat = heatLayer(found.values, largest);
-      const signed = found.min < 0;
-      legend.className = signed ? "legend signed" : "legend";
-      legend.append(short(signed ? -largest : 0), element("i"), short(largest));
-      const delta = found.convergence_delta === undefined ? "" : ` Convergence delta ${short(found.convergence_delta)}.`;
-      caption.textContent = `${signed ? "Red speaks for" : "The redder, the more it counts for"} “${found.target.label}”`
-        + `${signed ? ", blue against it" : ""}.${layer ? ` Seen by ${layer}.` : ""}${delta}`;
-      canvas.setAttribute("aria-label", `Heat map for ${found.target.label} over ${picture.name}`);
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      problem.textContent = error.message;
-    }
-    draw();
+  function describe({ target, convergence_delta: delta }, layer, signed, largest) {
+    const told = signed
+      ? `Red speaks for “${target.label}”, blue against it.`
+      : `The redder, the more it counts for “${target.label}”.`;
+    legend.className = signed ? "legend signed" : "legend";
+    legend.replaceChildren(short(signed ? -largest : 0), element("i"), short(largest));
+    caption.textContent = [told, layer && `Seen by ${layer}.`, delta !== undefined && `Convergence delta ${short(delta)}.`]
+      .filter(Boolean).join(" ");
   }
 
   return {
     place,
-    /** Draw all of it; resolves to the network's input, uint8 values (C, H, W). */
-    async fill({ model, picture, method, target, signal }) {
-      title.textContent = `${model.name} says ${picture.said.label}`;
-      top.replaceChildren(bars(picture.said.top));
-      const bitmap = await createImageBitmap(picture.blob);
-      const asked = path(model.name, "input", { version: model.version });
-      const { images: [view], shape: sides } = await json(asked, { pictures: [picture], signal });
+    /** Draw the picture, what the model says of it (asked unless given) and what it gets; resolves
+     * to the network's input, uint8 values (C, H, W). */
+    async fill({ model, picture, signal }, prediction) {
+      const ask = (resource, more) => json(path(model.name, resource, { version: model.version, ...more }), { pictures: [picture], signal });
+      const [bitmap, { images: [view], shape: sides }, said] = await Promise.all([
+        createImageBitmap(picture.blob), ask("input"), prediction ?? ask("predict", { top_k: 5 }).then((all) => all.predictions[0]),
+      ]);
       signal.throwIfAborted();
+      title.textContent = `${model.name} says ${said.label}`;
+      top.replaceChildren(bars(said.top));
       shown = { bitmap, box: view.box, heat: null };
+      canvas.setAttribute("aria-label", picture.name);
       draw();
       drawPixels(seen, view.values);
-      seen.style.width = `${Math.min(SIDE, 160)}px`;
       seen.setAttribute("aria-label", `${picture.name} as the network gets it`);
       seenCaption.textContent = `What the network gets: ${shape(sides)}`;
-      await explain({ model, picture, method, target, signal });
       return view.values;
     },
-    async explain(asked) {
+    /** Lay a heat map over the picture, or tell why there is none. */
+    async explain({ model, picture, method, target, signal }) {
       if (!shown) return;
-      shown.heat = null;
-      await explain(asked);
+      const under = shown;
+      let told = "";
+      try {
+        const asked = path(model.name, "explain", { version: model.version, method, target });
+        const { explanations: [found], layer } = await json(asked, { pictures: [picture], signal });
+        const largest = Math.max(Math.abs(found.min), Math.abs(found.max));
+        under.heat = heatLayer(found.values, largest);
+        describe(found, layer, SIGNED.includes(method), largest);
+        canvas.setAttribute("aria-label", `Heat map for ${found.target.label} over ${picture.name}`);
+      } catch (error) {
+        if (error.name === "AbortError") return;
+        told = error.message;
+        under.heat = null;
+        legend.replaceChildren();
+        caption.textContent = "";
+      }
+      problem.textContent = told;
+      draw();
+    },
+    /** Tell why there is no answer. */
+    fail(error) {
+      if (error.name !== "AbortError") problem.textContent = error.message;
     },
     fade(strength) {
       opacity = strength;

@@ -19,7 +19,17 @@ export function useKey(key) {
 
 export const hasKey = () => Boolean(sessionStorage.getItem(KEY));
 
-/** The path of a model's resource with its parameters; those that are empty are left out. */
+/** Makes signals, of which each aborts the one before it; they end with `outer` too. */
+export function latest() {
+  let last = new AbortController();
+  return (outer) => {
+    last.abort();
+    last = new AbortController();
+    return outer ? AbortSignal.any([outer, last.signal]) : last.signal;
+  };
+}
+
+/** The path of a model's resource (its parts) with its parameters; empty ones are left out. */
 export function path(model, resource, parameters = {}) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
@@ -28,8 +38,7 @@ export function path(model, resource, parameters = {}) {
     }
   }
   const text = query.toString();
-  const parts = resource.split("/").map(encodeURIComponent).join("/");
-  return `v1/models/${encodeURIComponent(model)}${parts && `/${parts}`}${text && `?${text}`}`;
+  return `v1/models/${[model, resource].flat().map(encodeURIComponent).join("/")}${text && `?${text}`}`;
 }
 
 /** GET, or POST of pictures `{name, blob}`; raises `ApiError`, or `AbortError` by the signal. */
@@ -49,8 +58,8 @@ export async function ask(target, { pictures, signal } = {}) {
   heard.last({
     target, pictures,
     milliseconds: performance.now() - started,
-    server: Number(/dur=([\d.]+)/.exec(answer.headers.get("Server-Timing"))?.[1]),
-    batch: Number(answer.headers.get("X-Batch-Size")) || null,
+    server: /dur=([\d.]+)/.exec(answer.headers.get("Server-Timing"))?.[1],
+    batch: answer.headers.get("X-Batch-Size"),
   });
   return answer;
 }

@@ -8,7 +8,7 @@ const STEP = 8; // pixels that an arrow key moves the pen
 export function pad(changed) {
   const canvas = byId("pad"), width = byId("pen"), dark = byId("dark");
   const context = canvas.getContext("2d");
-  let strokes = [], current = null, keys = { x: 140, y: 140, down: false, seen: false };
+  let strokes = [], current = null, usual = false, keys = { x: 140, y: 140, down: false, seen: false };
 
   function draw() {
     context.fillStyle = dark.checked ? "#000" : "#fff";
@@ -51,7 +51,7 @@ export function pad(changed) {
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     canvas.setPointerCapture(event.pointerId);
-    keys.seen = false;
+    Object.assign(keys, { down: false, seen: false });
     begin(place(event));
     draw();
   });
@@ -69,6 +69,7 @@ export function pad(changed) {
     });
   }
   canvas.addEventListener("keydown", (event) => {
+    if (event.key === "z" && (event.ctrlKey || event.metaKey)) return undo();
     const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
     if (event.key === " ") {
       keys.down = !keys.down;
@@ -82,6 +83,7 @@ export function pad(changed) {
     if (keys.down) current.points.push([keys.x, keys.y]);
     if (event.key === " " && !keys.down) tell();
     else mark();
+    byId("pen-state").textContent = `pen ${keys.down ? "down" : "up"} at ${keys.x}, ${keys.y}`;
   });
   canvas.addEventListener("blur", () => {
     if (keys.down) tell();
@@ -89,16 +91,18 @@ export function pad(changed) {
     current = null;
     draw();
   });
-  byId("undo").addEventListener("click", () => { strokes.pop(); tell(); });
+  const undo = () => { strokes.pop(); tell(); };
+  byId("undo").addEventListener("click", undo);
   byId("clear").addEventListener("click", () => { strokes = []; tell(); });
   dark.addEventListener("change", tell);
   draw();
   return {
-    /** Dark or light ground, where nothing is drawn yet. */
+    /** The ground that suits a model; where it is that of the one before, a person's choice stays. */
     ground(isDark) {
-      if (strokes.length) return;
-      dark.checked = isDark;
-      draw();
+      if (isDark === usual) return;
+      dark.checked = usual = isDark;
+      if (strokes.length) tell();
+      else draw();
     },
   };
 }

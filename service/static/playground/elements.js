@@ -34,6 +34,29 @@ export const short = (value) =>
 
 export const shape = (sides) => sides.join(" × ");
 
+/**
+ * Make the buttons of a container one stop for the tab key, between which the arrows move; call
+ * what it returns whenever the buttons were made anew.
+ */
+export function rove(container) {
+  const all = () => [...container.querySelectorAll("button")];
+  const stop = (chosen) => all().forEach((each) => { each.tabIndex = each === chosen ? 0 : -1; });
+  container.addEventListener("focusin", (event) => stop(event.target.closest("button")));
+  container.addEventListener("keydown", (event) => {
+    const buttons = all(), now = document.activeElement, at = buttons.indexOf(now);
+    const below = (each) => each.offsetLeft === now.offsetLeft && each.offsetTop > now.offsetTop;
+    const above = (each) => each.offsetLeft === now.offsetLeft && each.offsetTop < now.offsetTop;
+    const next = {
+      ArrowRight: () => buttons[at + 1], ArrowLeft: () => buttons[at - 1], Home: () => buttons[0], End: () => buttons.at(-1),
+      ArrowDown: () => buttons.find(below), ArrowUp: () => buttons.findLast(above),
+    }[event.key]?.();
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+  });
+  return () => stop(all()[0]);
+}
+
 /** Options of a select; keeps the value if it is still among them. */
 export function offer(select, options, value) {
   select.replaceChildren(...options.map(([key, text]) => element("option", { value: key }, text)));

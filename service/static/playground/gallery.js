@@ -71,24 +71,39 @@ export function gallery({ opened, failed }) {
   }
 
   function run(chosen) {
+    if (!model) return null; // `use` classifies what is there
     const { signal } = aborted;
     waiting = waiting.then(async () => {
       for (let i = 0; i < chosen.length && !signal.aborted; i += AT_ONCE) {
         await classify(chosen.slice(i, i + AT_ONCE), signal);
       }
-    });
+    }).catch(failed);
     return waiting;
   }
 
-  function drop(picture) {
-    const next = (picture.card.nextElementSibling ?? picture.card.previousElementSibling)?.querySelector("button");
+  function count() {
+    byId("empty").hidden = pictures.length > 0;
+    byId("remove-all").hidden = pictures.length < 2;
+  }
+
+  function forget(picture) {
     pictures = pictures.filter((each) => each !== picture);
     picture.card.remove();
     URL.revokeObjectURL(picture.url);
-    byId("empty").hidden = pictures.length > 0;
-    (next ?? byId("files")).focus();
+    count();
     if (picture.button.getAttribute("aria-current")) opened(null);
   }
+
+  function drop(picture) {
+    const { nextElementSibling, previousElementSibling } = picture.card;
+    forget(picture);
+    ((nextElementSibling ?? previousElementSibling)?.querySelector("button:enabled") ?? byId("files")).focus();
+  }
+
+  byId("remove-all").addEventListener("click", () => {
+    [...pictures].forEach(forget);
+    byId("files").focus();
+  });
 
   return {
     /** Classify everything anew by that model, `{name, version}`. */
@@ -108,7 +123,7 @@ export function gallery({ opened, failed }) {
       if (given.length > room) failed(new Error(`At most ${MOST} pictures are kept; remove some first.`));
       const added = given.slice(0, room).map(({ name, blob }) => ({ name, blob, url: URL.createObjectURL(blob) }));
       pictures.push(...added);
-      byId("empty").hidden = pictures.length > 0;
+      count();
       list.prepend(...added.map(card));
       await run(added);
       return added;
@@ -121,7 +136,6 @@ export function gallery({ opened, failed }) {
       await run([picture]);
     },
     has: (picture) => pictures.includes(picture),
-    drop,
     current(picture) {
       for (const each of pictures) {
         if (each === picture) each.button.setAttribute("aria-current", "true");

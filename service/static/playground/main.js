@@ -2,32 +2,38 @@
 
 import * as address from "./address.js";
 import { answer } from "./answers.js";
-import { heard, json, path, useKey } from "./api.js";
-import { camera, receive } from "./receiving.js";
+import { ApiError, heard, json, latest, path, useKey } from "./api.js";
 import { pad } from "./drawing.js";
 import { byId, element, offer } from "./elements.js";
 import { gallery } from "./gallery.js";
 import { network } from "./network.js";
+import { camera, receive } from "./receiving.js";
 import { onDark, samples } from "./samples.js";
 import { commands } from "./sharing.js";
 
-const USUAL = "grad-cam";
+const USUAL = { model: "birds-vs-planes", method: "grad-cam" };
 const state = address.read();
-let models = [], open = null, looking = new AbortController(), columns = [];
+const [choosing, comparing, looking, heating] = [latest(), latest(), latest(), latest()];
+let models = [], model = null, other = null; // those listed; the one in use, the one beside it
+let open = null, looked = looking(), columns = []; // the picture looked into, and its answers
+let told = null;
 
 const pictures = gallery({ opened: look, failed: tell });
-const layers = network((layer, channel) => change({ layer, channel }, showLayer));
+const layers = network((layer, channel) => change({ layer, channel }, () => showLayer(true)));
 const drawing = pad(drawn);
 const share = commands();
-let drawnPicture = null, drawnBlob = null, drawingBusy = false;
 
 function tell(error) {
   if (error?.name === "AbortError") return;
+  told = error;
   byId("notice").textContent = error?.message ?? "";
   byId("notice").hidden = !error;
 }
 
-heard.last = (request) => { tell(null); share.last(request); };
+heard.last = (request) => {
+  if (told instanceof ApiError) tell(null);
+  share.last(request);
+};
 heard.unauthorized = () => { byId("key").hidden = false; byId("key").key.focus(); };
 
 /** Change what is looked at, keep it in the address, and show it. */
@@ -37,57 +43,76 @@ function change(values, show) {
   return show().catch(tell);
 }
 
-async function detail(name, version) {
-  const found = await json(path(name, "", { version }));
-  return { name, version: version || "", detail: found, labels: found.card.labels };
-}
-
 async function start() {
   models = (await json("v1/models")).models.filter((each) => each.versions.some((v) => v.state === "ready"));
   if (!models.length) throw new Error("No model is ready yet; look at v1/models for the reason, and load this page again.");
-  const names = models.map(({ name }) => [name, name]);
-  const usual = names.some(([name]) => name === "birds-vs-planes") ? "birds-vs-planes" : names[0][0];
-  offer(byId("model"), names, state.model || usual);
-  offer(byId("compare"), [["", "none"], ...names], state.compare);
-  Object.assign(state, { model: byId("model").value, compare: byId("compare").value });
-  byId("method").value = state.method || USUAL;
+  const names = models.map(({ name }) => name);
+  const usual = names.includes(USUAL.model) ? USUAL.model : names[0];
+  offer(byId("model"), names.map((name) => [name, name]), names.includes(state.model) ? state.model : usual);
+  state.model = byId("model").value;
+  showMethod();
   await useModel();
 }
 
-let model = null, other = null;
+/** Show the method of the address; one that there isn't counts as the usual one. */
+function showMethod() {
+  byId("method").value = state.method;
+  if (!byId("method").value) byId("method").value = USUAL.method;
+}
+
+async function detail(name, version, signal) {
+  const found = await json(path(name, [], { version }), { signal });
+  return { name, version, detail: found, labels: found.card.labels };
+}
 
 async function useModel() {
+  const signal = choosing();
   const ready = models.find(({ name }) => name === state.model).versions.filter((v) => v.state === "ready");
   offer(byId("version"), [["", "latest"], ...ready.map((v) => [String(v.version), String(v.version)])], state.version);
   byId("version-label").hidden = ready.length < 2;
   state.version = ready.length < 2 ? "" : byId("version").value;
-  model = await detail(state.model, state.version);
+  const others = models.map(({ name }) => name).filter((name) => name !== state.model);
+  offer(byId("compare"), [["", "none"], ...others.map((name) => [name, name])], state.compare);
+  state.compare = byId("compare").value;
+  model = await detail(state.model, state.version, signal);
   offer(byId("target"), [["", "it sees"], ...model.labels.map((label) => [label, label])], state.target);
   state.target = byId("target").value;
   address.write(state);
-  const { card } = model.detail, accuracy = card.metrics?.test_accuracy;
-  byId("facts").textContent = `${model.labels.length} classes: ${model.labels.slice(0, 12).join(", ")}${model.labels.length > 12 ? ", …" : ""}. `
+  describe(model);
+  await useOther();
+  signal.throwIfAborted();
+  await pictures.use(model);
+  signal.throwIfAborted();
+  if (open) await look(open, false);
+}
+
+function describe({ name, labels, detail: { card } }) {
+  const accuracy = card.metrics?.test_accuracy;
+  document.title = `${name} · Fanlight`;
+  byId("facts").textContent = `${labels.length} classes: ${labels.slice(0, 12).join(", ")}${labels.length > 12 ? ", …" : ""}. `
     + `${card.parameters.toLocaleString("en")} parameters${accuracy ? `, ${(100 * accuracy).toFixed(1)} % right on its test pictures` : ""}.`;
-  byId("samples").replaceChildren(...samples(model.labels).map(([name, canvas]) => {
+  byId("samples").replaceChildren(...samples(labels).map(([name, canvas]) => {
     const made = element("button", { class: "sample", type: "button" }, canvas, name);
     made.addEventListener("click", () => canvas.toBlob((blob) => add([{ name: `${name}.png`, blob }])));
     return made;
   }));
-  drawing.ground(onDark(model.labels));
-  byId("drawing").hidden = card.input.channels !== 1;
-  await useOther();
-  await pictures.use(model);
-  if (open) await look(open, false);
+  drawing.ground(onDark(labels));
+  byId("drawing").open = card.input.channels === 1;
 }
 
 async function useOther() {
-  other = state.compare ? await detail(state.compare, "") : null;
+  const signal = comparing();
+  other = null;
+  if (state.compare) other = await detail(state.compare, "", signal);
 }
 
 async function add(given) {
-  const added = await pictures.add(given).catch(tell);
-  if (added?.length === 1 && added[0].prediction && !open) look(added[0], false);
+  tell(null);
+  const added = await pictures.add(given);
+  if (added.length === 1 && added[0].prediction && !open) look(added[0], false);
 }
+
+let drawnPicture = null, drawnBlob = null, drawingBusy = false;
 
 async function drawn(blob) {
   drawnBlob = blob;
@@ -106,50 +131,61 @@ async function drawn(blob) {
 
 /** Look into a picture, or into none. */
 async function look(picture, focus = true) {
-  looking.abort();
-  looking = new AbortController();
-  open = picture;
-  pictures.current(picture);
-  byId("inside").hidden = !picture;
-  if (!picture) return;
-  byId("inside-title").textContent = `Inside: ${picture.name}`;
+  open = picture?.prediction ? picture : null;
+  looked = looking();
+  pictures.current(open);
+  byId("inside").hidden = !open;
+  if (!open) return;
+  byId("inside-title").textContent = `Inside: ${open.name}`;
+  Object.assign(byId("save"), { href: open.url, download: open.name });
   if (focus) {
     byId("inside-title").focus({ preventScroll: true });
     byId("inside").scrollIntoView({ block: "start" });
   }
-  await show(looking.signal).catch(tell);
+  await show().catch(tell);
 }
 
-const asked = (each, signal) => ({
-  model: each, signal, method: byId("method").value,
+const both = () => (other ? [model, other] : [model]);
+
+/** What an answer is asked about, by a model; `signal` is of the picture that is looked into. */
+const asked = (each, signal = looked) => ({
+  model: each, signal, method: byId("method").value, picture: open,
   target: each.labels.includes(state.target) ? state.target : "",
-  picture: open,
 });
 
-async function show(signal) {
-  const both = other ? [model, other] : [model];
-  columns = both.map(() => answer());
+async function show() {
+  const signal = looked;
+  byId("inside").setAttribute("aria-busy", "true");
+  if (columns.length !== both().length) columns = both().map(answer);
   byId("answers").replaceChildren(...columns.map((each) => each.place));
-  const strength = byId("opacity").value / 100;
-  const filled = both.map(async (each, i) => {
-    const said = each === model ? open.prediction
-      : (await json(path(each.name, "predict", { version: each.version }), { pictures: [open], signal })).predictions[0];
-    columns[i].fade(strength);
-    const given = asked(each, signal);
-    return columns[i].fill({ ...given, picture: { ...open, said } });
-  });
-  const [values] = await Promise.all(filled);
-  const shown = layers.show({ model, picture: open, values, signal });
-  await Promise.all([shown, showLayer()]);
+  fade();
+  try {
+    const filled = both().map((each, i) => columns[i].fill(asked(each), i ? null : open.prediction));
+    const [values] = await Promise.all([filled[0], ...filled.slice(1).map((each, i) => each.catch(columns[i + 1].fail))]);
+    signal.throwIfAborted();
+    const shown = layers.show({ model, picture: open, input: values, signal });
+    byId("inside").removeAttribute("aria-busy");
+    await Promise.all([shown, showHeat(), showLayer()]);
+  } finally {
+    if (signal === looked) byId("inside").removeAttribute("aria-busy");
+  }
 }
 
-async function showLayer() {
-  if (open) await layers.open(state.layer, state.channel);
+async function showLayer(jump = false) {
+  if (open) await layers.open(state.layer, state.channel, jump);
 }
 
 async function showHeat() {
-  const { signal } = looking, both = other ? [model, other] : [model];
-  await Promise.all(columns.map((each, i) => each.explain(asked(both[i], signal))));
+  const signal = heating(looked);
+  if (open) await Promise.all(both().map((each, i) => columns[i]?.explain(asked(each, signal))));
+}
+
+const fade = () => columns.forEach((each) => each.fade(byId("opacity").value / 100));
+
+function close() {
+  const back = open?.button;
+  look(null);
+  back?.focus();
 }
 
 byId("model").addEventListener("change", (event) => change({ model: event.target.value, version: "", layer: "", channel: "", target: "" }, useModel));
@@ -160,12 +196,7 @@ byId("compare").addEventListener("change", (event) => change({ compare: event.ta
 }));
 byId("method").addEventListener("change", (event) => change({ method: event.target.value }, showHeat));
 byId("target").addEventListener("change", (event) => change({ target: event.target.value }, showHeat));
-byId("opacity").addEventListener("input", (event) => columns.forEach((each) => each.fade(event.target.value / 100)));
-function close() {
-  const back = open?.button;
-  look(null);
-  back?.focus();
-}
+byId("opacity").addEventListener("input", fade);
 byId("close").addEventListener("click", close);
 document.addEventListener("keydown", (event) => { if (event.key === "Escape" && open) close(); });
 byId("key").addEventListener("submit", (event) => {
@@ -178,7 +209,7 @@ addEventListener("popstate", () => {
   const before = { ...state };
   Object.assign(state, address.read());
   if (["model", "version", "compare"].some((name) => state[name] !== before[name])) return start().catch(tell);
-  byId("method").value = state.method || USUAL;
+  showMethod();
   byId("target").value = state.target;
   return Promise.all([showHeat(), showLayer()]).catch(tell);
 });

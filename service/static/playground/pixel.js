@@ -1,59 +1,16 @@
-// One value of a feature map and how it comes about: patch × kernel, summed, plus bias.
+// One value of a feature map, and how it comes about.
 
-import { json, path } from "./api.js";
+import { convolve, source, weightsOf } from "./arithmetic.js";
 import { byId, element, short } from "./elements.js";
 import { drawMap, range, tint } from "./maps.js";
 
 const SHOWN = 8; // input channels, those that count most
 const WRITTEN = 5; // a kernel's side up to which its numbers are written out
+const SIDE = 320; // pixels that a map is shown in
+const COLOURS = ["red", "green", "blue"];
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** The activation (C, H, W) of a layer for the picture. */
-async function activation({ model, picture, signal }, name) {
-  const asked = path(model.name, "features", { version: model.version, layer: name, values: true });
-  return (await json(asked, { pictures: [picture], signal })).layers[0].images[0].values;
-}
-
-/** What a convolution does at a place: a term for each input channel, and their sum with the bias. */
-export function convolve(input, kernel, bias, { stride, padding, dilation, groups }, channel, outputs, x, y) {
-  const [sides, [down, across]] = [padding, stride];
-  const first = Math.floor(channel / (outputs / groups)) * kernel.length;
-  const terms = kernel.map((weights, i) => {
-    const map = input[first + i];
-    const patch = weights.map((line, r) => line.map((_, c) =>
-      map[y * down - sides[0] + r * dilation[0]]?.[x * across - sides[1] + c * dilation[1]] ?? 0));
-    let sum = 0;
-    weights.forEach((line, r) => line.forEach((weight, c) => { sum += weight * patch[r][c]; }));
-    return { channel: first + i, patch, weights, sum };
-  });
-  return { terms, total: terms.reduce((sum, term) => sum + term.sum, bias) };
-}
-
-/** What feeds the convolution: the maps of its input's shape from which its real values follow. */
-async function source(context, layer, weights, values, channel) {
-  const { layers, card } = context.model.detail, at = layers.indexOf(layer);
-  const fits = (shape) => String(shape) === String(layer.input_shape);
-  const candidates = layers.slice(0, at).reverse().filter((each) => fits(each.output_shape))
-    .map((each) => [each.name, () => activation(context, each.name)]);
-  const { mean, std } = card.input;
-  const normalized = () => context.values.map((map, c) => map.map((line) => line.map((v) => (v / 255 - mean[c]) / std[c])));
-  if (fits([card.input.channels, card.input.height, card.input.width])) candidates.push(["the picture", normalized]);
-  for (const [name, load] of candidates.slice(0, 4)) {
-    const maps = await load();
-    for (const [told, input] of [[name, maps], [`${name}, what is above 0 of it`, maps.map((m) => m.map((l) => l.map((v) => Math.max(0, v))))]]) {
-      if (explains(input, weights, values, channel, layer)) return [told, input];
-    }
-  }
-  return null;
-}
-
-function explains(input, { kernel, bias }, values, channel, layer) {
-  const [outputs, height, width] = layer.output_shape, scale = Math.max(...values.flat().map(Math.abs), 1e-6);
-  return [[0, 0], [width >> 1, height >> 1], [width - 1, height - 1]].every(([x, y]) => {
-    const { total } = convolve(input, kernel, bias, layer.arguments, channel, outputs, x, y);
-    return Math.abs(total - values[y][x]) <= 1e-3 * scale;
-  });
-}
-
+/** A kernel or a patch: its numbers, or where it is large only their colours. */
 function numbers(rows, largest) {
   const small = rows.length > WRITTEN || rows[0].length > WRITTEN;
   const made = element("div", { class: small ? "numbers small" : "numbers" });
@@ -66,78 +23,105 @@ function numbers(rows, largest) {
   return made;
 }
 
-/** Open the panel for a channel of a layer. */
-export async function pixel(context) {
-  const { layer, channel, model, signal } = context, panel = byId("pixel");
-  const [, height, width] = layer.output_shape;
-  const values = (await activation(context, layer.name))[channel];
-  let feeding = null, weights = null;
-  if (/^Conv2d/.test(layer.type) && Array.isArray(layer.arguments.padding)) {
-    const asked = path(model.name, `kernels/${layer.name}`, { version: model.version, values: true, channel });
-    const told = await json(asked, { signal });
-    weights = { kernel: told.values[0], bias: told.bias?.[0] ?? 0 };
-    feeding = await source(context, layer, weights, values, channel);
-  }
-  signal.throwIfAborted();
-  const canvas = element("canvas", { class: "crisp", tabIndex: 0, role: "application", "aria-label": `channel ${channel} of ${layer.name}; arrows choose a pixel` });
-  const marked = element("canvas"), sum = element("div", { class: "sum" });
-  const value = element("p", { "aria-live": "polite", class: "total", id: "value" });
-  const scale = Math.max(1, Math.floor(320 / width));
-  let x = width >> 1, y = height >> 1;
+const largest = (rows) => Math.max(...range(rows.flat(3)).map(Math.abs));
 
-  function draw() {
-    drawMap(marked, values, range(values.flat()), true);
-    canvas.width = width * scale;
-    canvas.height = height * scale;
-    const pen = canvas.getContext("2d");
+/** The map of a channel with a mark on one of its values; `moved` hears where that is. */
+function chart({ layer, channel, values }, place, moved) {
+  const [height, width] = [values.length, values[0].length], scale = Math.max(1, Math.floor(SIDE / Math.max(width, height)));
+  const told = `channel ${channel} of ${layer.name}; arrow keys choose a value`;
+  const canvas = element("canvas", { class: "crisp", tabIndex: 0, role: "application", "aria-label": told });
+  const plain = element("canvas"), [least, most] = range(values.flat());
+  drawMap(plain, values, [least, most], true);
+  canvas.width = width * scale;
+  canvas.height = height * scale;
+  const pen = canvas.getContext("2d");
+
+  function move(x, y) {
+    Object.assign(place, { x: Math.max(0, Math.min(width - 1, x)), y: Math.max(0, Math.min(height - 1, y)) });
     pen.imageSmoothingEnabled = false;
-    pen.drawImage(marked, 0, 0, canvas.width, canvas.height);
-    pen.strokeStyle = "#fff";
-    pen.lineWidth = 3;
-    pen.strokeRect(x * scale, y * scale, scale, scale);
-    pen.strokeStyle = "#b2182b";
-    pen.lineWidth = 1.5;
-    pen.strokeRect(x * scale, y * scale, scale, scale);
-    work();
+    pen.drawImage(plain, 0, 0, canvas.width, canvas.height);
+    for (const [colour, line] of [["#fff", 4], ["#b2182b", 2]]) {
+      pen.strokeStyle = colour;
+      pen.lineWidth = line;
+      pen.strokeRect(place.x * scale, place.y * scale, scale, scale);
+    }
+    moved();
   }
 
-  function work() {
-    value.textContent = `At column ${x}, row ${y} the value is ${short(values[y][x])}.`;
-    if (!feeding) return;
-    const { terms, total } = convolve(feeding[1], weights.kernel, weights.bias, layer.arguments, channel, layer.output_shape[0], x, y);
-    const ranked = [...terms].sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum));
-    const shown = ranked.slice(0, SHOWN), rest = ranked.slice(SHOWN).reduce((all, each) => all + each.sum, 0);
-    const most = (name) => Math.max(...shown.flatMap((each) => each[name].flat().map(Math.abs)));
-    const [patches, kernels] = [most("patch"), most("weights")];
-    sum.replaceChildren(...shown.map((each) => element("div", { class: "term" },
-      element("span", {}, `channel ${each.channel}`), numbers(each.patch, patches), "×", numbers(each.weights, kernels), `= ${short(each.sum)}`)));
-    const others = ranked.length > SHOWN ? ` + ${short(rest)} of ${ranked.length - SHOWN} other channels` : "";
-    value.textContent = `At column ${x}, row ${y}: ${shown.map((each) => short(each.sum)).join(" + ")}${others} + bias ${short(weights.bias)} = ${short(total)}; the layer says ${short(values[y][x])}.`;
-  }
-
-  const move = (toX, toY) => {
-    x = Math.max(0, Math.min(width - 1, toX));
-    y = Math.max(0, Math.min(height - 1, toY));
-    draw();
-  };
-  const point = (event) => {
+  function point(event) {
     const box = canvas.getBoundingClientRect();
     move(Math.floor(((event.clientX - box.left) / box.width) * width), Math.floor(((event.clientY - box.top) / box.height) * height));
-  };
+  }
+
   canvas.addEventListener("pointermove", point);
   canvas.addEventListener("pointerdown", point);
   canvas.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    const step = STEPS[event.key];
     if (!step) return;
     event.preventDefault();
-    move(x + step[0], y + step[1]);
+    move(place.x + step[0], place.y + step[1]);
   });
-  const fed = feeding ? `Patch of ${feeding[0]} × kernel = what each input channel adds.`
-    : weights ? "What feeds this layer is not the output of a layer before it, so its sum can't be shown; its kernel is below." : "";
-  if (weights && !feeding) sum.append(...weights.kernel.slice(0, SHOWN).map((each) => numbers(each, Math.max(...each.flat().map(Math.abs)))));
-  panel.replaceChildren(element("h3", {}, `One value of ${layer.name}, channel ${channel}`),
-    element("p", { class: "quiet" }, `Point at the map, or use the arrow keys. ${fed}`),
-    element("div", { class: "workings" }, element("figure", {}, canvas), sum), value);
-  draw();
-  panel.hidden = false;
+  const caption = element("figcaption", {}, `Darkest ${short(least)}, lightest ${short(most)}.`);
+  return { figure: element("figure", {}, canvas, caption), start: () => move(place.x ?? width >> 1, place.y ?? height >> 1) };
+}
+
+/** The terms that make up a value, those that count most first. */
+function sums({ terms, total }, { bias }, fed, rgb) {
+  const ranked = [...terms].sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum)), shown = ranked.slice(0, SHOWN);
+  const [patches, kernels] = [largest(shown.map((each) => each.patch)), largest(shown.map((each) => each.weights))];
+  const rest = ranked.slice(SHOWN).reduce((all, each) => all + each.sum, 0), others = ranked.length - shown.length;
+  const line = (name, ...more) => element("div", { class: more.length > 1 ? "term patch" : "term" }, element("span", {}, name), ...more);
+  return [
+    element("p", { class: "quiet" }, `Patch of ${fed} × kernel = what each input channel adds.`),
+    ...shown.map((each) => line(rgb ? COLOURS[each.channel] : `channel ${each.channel}`,
+      numbers(each.patch, patches), "×", numbers(each.weights, kernels), element("span", {}, `= ${short(each.sum)}`))),
+    ...(others ? [line(`${others} ${others > 1 ? "others" : "other"}`, element("span", {}, `= ${short(rest)}`))] : []),
+    line("bias", element("span", {}, `= ${short(bias)}`)),
+    line("sum", element("strong", {}, `= ${short(total)}`)),
+  ];
+}
+
+/** The panel of a value; it stays at its place while channels of one layer are looked at. */
+export function pixel() {
+  const panel = byId("pixel");
+  let place = {}, at = null;
+
+  async function fill(context) {
+    const { layer, channel, values, model, signal } = context, outputs = layer.output_shape[0];
+    const convolution = /^Conv2d/.test(layer.type);
+    const weights = convolution ? await weightsOf(context) : null;
+    const fed = convolution ? await source(context, weights) : null;
+    signal.throwIfAborted();
+    const value = element("p", { "aria-live": "polite", class: "total", id: "value" }), work = element("div", { class: layer.arguments.kernel_size?.[1] > 3 ? "sum wide" : "sum" });
+    const rgb = fed?.name === "the picture" && model.detail.card.input.channels === 3;
+    const { figure, start } = chart(context, place, () => {
+      const { x, y } = place;
+      value.textContent = `At column ${x}, row ${y} the value is ${short(values[y][x])}.`;
+      if (!fed) return;
+      const found = convolve(fed.input, weights, layer.arguments, channel, outputs, x, y);
+      value.textContent = `At column ${x}, row ${y} the sum is ${short(found.total)}; the layer says ${short(values[y][x])}.`;
+      work.replaceChildren(...sums(found, weights, fed.name, rgb));
+    });
+    if (weights && !fed) {
+      work.append(element("p", { class: "quiet" }, "What feeds this layer is not what a layer before it gives, so the sum can't be shown. Its kernel:"),
+        element("div", { class: "row" }, ...weights.kernel.slice(0, SHOWN).map((each) => numbers(each, largest(weights.kernel)))));
+    }
+    panel.replaceChildren(element("h3", {}, `One value of ${layer.name}, channel ${channel}`),
+      element("p", { class: "quiet" }, "Point at the map, or use the arrow keys."),
+      element("div", { class: "workings" }, element("div", { class: "chart" }, figure, value), work));
+    start();
+    panel.hidden = false;
+  }
+
+  return {
+    async show(context) {
+      if (at !== context.layer) place = {};
+      at = context.layer;
+      await fill(context);
+    },
+    hide() {
+      panel.hidden = true;
+      panel.replaceChildren();
+    },
+  };
 }

@@ -15,7 +15,7 @@ export function receive(add) {
   addEventListener("paste", (event) => give(event.clipboardData?.files ?? []));
   addEventListener("dragover", (event) => {
     event.preventDefault();
-    document.body.classList.add("dropping");
+    if (event.dataTransfer.types.includes("Files")) document.body.classList.add("dropping");
   });
   addEventListener("dragleave", (event) => {
     if (!event.relatedTarget) document.body.classList.remove("dropping");

@@ -42,7 +42,7 @@ export function commands() {
       byId("curl").disabled = byId("python").disabled = false;
       const { milliseconds, server, batch, pictures } = request;
       byId("timing").textContent = `Last prediction: ${pictures.length} ${pictures.length > 1 ? "pictures" : "picture"} in `
-        + `${milliseconds.toFixed(0)} ms, ${server} ms of them in the service, in a batch of ${batch}.`;
+        + `${milliseconds.toFixed(0)} ms${server ? `, ${server} ms of them in the service` : ""}${batch ? `, in a batch of ${batch}` : ""}.`;
     },
   };
 }
