@@ -4,10 +4,13 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from torch.nn.functional import conv2d
 
 import service
 from tests.e2e.servers import Server, running
@@ -17,6 +20,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 STATIC = Path(service.__file__).parent / "static"
 OWL, PLANE = (DATA / "birds-vs-planes" / f"{name}.png" for name in ("bird-owl", "airplane-747"))
 BIRD, AIRPLANE = re.compile("^bird"), re.compile("^airplane")
+# a camera that shows a test picture, and nobody who would have to allow it
+FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 SLOW = 20_000  # milliseconds that a loaded machine may take
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
@@ -31,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
         yield browser
         browser.close()
 
@@ -75,6 +80,26 @@ def opened(page: Page, query: str = "") -> None:
     upload(page, OWL)
     expect(page.locator(".legend i").first).to_be_visible()
     expect(page.locator(".node img[src]").last).to_be_visible()
+
+
+def delay(page: Page, part: str) -> None:
+    """Let answers whose address has that part come late; `body#late` is when one has."""
+    page.evaluate(
+        """part => {
+            const answer = fetch;
+            window.fetch = async (target, options) => {
+                if (!String(target).includes(part)) return answer(target, options);
+                try {
+                    const found = await answer(target, options);
+                    await new Promise(resolve => setTimeout(resolve, 600));
+                    return found;
+                } finally {
+                    setTimeout(() => { document.body.id = "late"; }, 200);
+                }
+            };
+        }""",
+        part,
+    )
 
 
 def draw(page: Page, *strokes: tuple[float, float, float, float]) -> None:
@@ -146,6 +171,70 @@ class TestPictures:
         expect(page.locator(".picture")).to_contain_text("dropped.png")
         expect(page.locator(".picture strong")).to_have_text(re.compile("^crosses"))
 
+    def test_something_pasted_is_taken(self, page: Page) -> None:
+        visit(page, "?model=xo")
+        page.locator(".sample canvas").last.evaluate(
+            """canvas => canvas.toBlob(blob => {
+                const data = new DataTransfer();
+                data.items.add(new File([blob], "pasted.png", { type: "image/png" }));
+                dispatchEvent(new ClipboardEvent("paste", { clipboardData: data }));
+            })"""
+        )
+        expect(page.locator(".picture")).to_contain_text("pasted.png")
+        expect(page.locator(".picture strong")).to_have_text(re.compile("^circles"))
+
+    def test_the_webcam_gives_a_picture(self, page: Page) -> None:
+        visit(page)
+        page.get_by_role("button", name="Use the webcam").click()
+        page.get_by_role("button", name="Take a picture").click()
+        expect(page.locator(".picture strong")).to_be_visible()
+        page.get_by_role("button", name="Stop").click()
+        expect(page.locator("#video")).to_be_hidden()
+
+    def test_one_that_comes_before_the_model_is_known_waits(self, page: Page) -> None:
+        held: list[Route] = []
+        page.route("**/v1/models", lambda route: held.append(route))
+        page.goto("/")
+        upload(page, OWL)
+        expect(page.locator(".picture")).to_contain_text("bird-owl.png")
+        held[0].continue_()
+        expect(page.locator(".picture strong")).to_have_text(BIRD)
+        upload(page, PLANE)
+        expect(page.locator(".picture strong")).to_have_text([AIRPLANE, BIRD])
+
+    def test_at_most_200_are_kept(self, page: Page) -> None:
+        visit(page, "?model=mnist-cnn")
+        upload(page, *[DATA / "digits" / "7.png"] * 201)
+        expect(page.locator(".picture strong")).to_have_count(200)
+        expect(page.locator("#notice")).to_contain_text("At most 200 pictures")
+        page.get_by_role("button", name="Remove all").click()
+        expect(page.locator(".picture")).to_have_count(0)
+        expect(page.locator("#empty")).to_be_visible()
+
+    def test_a_drawing_suits_the_model(self, page: Page) -> None:
+        """Crosses are dark on light, digits light on dark; colour models keep the pad folded."""
+        visit(page)
+        expect(page.locator("#pad")).to_be_hidden()
+        page.locator("#model").select_option("xo")
+        expect(page.locator("#pad")).to_be_visible()
+        draw(page, (0.5, 0.15, 0.5, 0.85))
+        expect(page.locator(".picture strong")).to_be_visible()
+        expect(page.locator("#dark")).not_to_be_checked()
+        page.locator("#model").select_option("mnist")
+        expect(page.locator("#dark")).to_be_checked()
+        expect(page.locator(".picture strong")).to_have_text(re.compile(r"^1 \d"))
+        page.get_by_role("button", name="Undo").click()
+        colours = "pad => new Set(pad.getContext('2d').getImageData(0, 0, 280, 280).data).size"
+        assert page.locator("#pad").evaluate(colours) == 2  # 0 and the opacity, 255
+
+    def test_a_drawing_can_be_saved(self, page: Page) -> None:
+        """The copied command names a file, which a drawing is not yet."""
+        visit(page, "?model=xo")
+        page.get_by_role("button", name="a cross").click()
+        with page.expect_download() as saved:
+            page.get_by_role("link", name="Save picture").click()
+        assert saved.value.suggested_filename == "a cross.png"
+
     def test_another_model_classifies_them_anew(self, page: Page) -> None:
         visit(page, "?model=mnist")
         page.get_by_role("button", name="a zero").click()
@@ -165,6 +254,42 @@ class TestPictures:
         page.get_by_role("button", name="Copy as Python").click()
         expect(page.locator("#copied")).to_have_text("Python copied")
         compile(page.evaluate("navigator.clipboard.readText()"), "copied", "exec")
+
+
+class TestOutdated:
+    """An answer that comes late doesn't replace a newer one."""
+
+    def test_models(self, page: Page) -> None:
+        visit(page)
+        delay(page, "models/mnist")
+        page.locator("#model").select_option("mnist")
+        page.locator("#model").select_option("xo")
+        expect(page.locator("body#late")).to_be_attached()
+        expect(page.locator("#facts")).to_contain_text("circles, crosses")
+        expect(page.locator("#target")).to_contain_text("crosses")
+
+    def test_layers(self, page: Page) -> None:
+        opened(page)
+        delay(page, "layer=stem")
+        page.locator(".node[data-layer='stem']").click()
+        page.locator(".node[data-layer='relu']").click()
+        expect(page.locator("body#late")).to_be_attached()
+        expect(page.locator("#layer h3")).to_contain_text("relu: ReLU")
+
+    def test_heat_maps(self, page: Page) -> None:
+        opened(page)
+        delay(page, "method=integrated-gradients")
+        page.locator("#method").select_option("integrated-gradients")
+        page.locator("#method").select_option("saliency")
+        expect(page.locator("body#late")).to_be_attached()
+        expect(page.locator(".legend")).to_have_class("legend")
+        expect(page.locator("figcaption").first).not_to_contain_text("Convergence delta")
+
+    def test_layers_wait_for_no_heat_map(self, page: Page) -> None:
+        visit(page)
+        page.route("**/explain?*", lambda route: None)  # no answer at all
+        upload(page, OWL)
+        expect(page.locator(".node img[src]")).to_have_count(25)
 
 
 class TestInside:
@@ -194,10 +319,75 @@ class TestInside:
         names = page.locator(".patch > span:first-child").all_inner_texts()
         assert sorted(names) == ["blue", "green", "red"]
 
-    def test_weights_of_the_last_layer(self, page: Page) -> None:
+    def test_the_last_layer_by_class(self, page: Page) -> None:
         visit(page, "?model=mnist-cnn&layer=out")
         page.get_by_role("button", name="a seven").click()
+        values = page.locator("#layer .bars li")
+        expect(values).to_have_count(10)
+        logits = [float(text.split()[1]) for text in values.all_inner_texts()]
+        assert max(logits) == logits[7]
         expect(page.locator(".templates")).to_be_visible()
+
+    def test_a_channel_keeps_the_focus_and_closes_again(self, page: Page) -> None:
+        opened(page, "?layer=stem")
+        channel = page.get_by_role("button", name="channel 3", exact=True)
+        channel.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        expect(page.locator("#pixel h3")).to_have_text("One value of stem, channel 4")
+        expect(page.get_by_role("button", name="channel 4", exact=True)).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#pixel")).to_be_hidden()
+
+    @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"stride": (2, 1), "padding": (1, 2)},
+            {"padding": (2, 2), "dilation": (2, 1)},
+            {"groups": 2},
+            {"padding": "same", "dilation": (1, 2)},
+            {"padding": "valid"},
+        ],
+    )
+    def test_convolutions_are_those_of_torch(self, page: Page, options: dict[str, Any]) -> None:
+        generator = torch.Generator().manual_seed(0)
+        input = torch.randn(4, 7, 8, generator=generator)
+        weight = torch.randn(6, 4 // options.get("groups", 1), 2, 3, generator=generator)
+        expected = conv2d(input[None], weight, torch.full((6,), 0.5), **options)[0]
+        parameters = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+        page.goto("/")
+        found = page.evaluate(
+            """async ({ input, weight, parameters, height, width }) => {
+                const { convolve } = await import("/static/playground/arithmetic.js");
+                const sum = (kernel, channel, x, y) =>
+                    convolve(input, { kernel, bias: 0.5 }, parameters, channel, 6, x, y).total;
+                return weight.map((kernel, c) => Array.from({ length: height }, (_, y) =>
+                    Array.from({ length: width }, (_, x) => sum(kernel, c, x, y))));
+            }""",
+            {
+                "input": input.tolist(),
+                "weight": weight.tolist(),
+                "parameters": parameters | options,
+                "height": expected.shape[1],
+                "width": expected.shape[2],
+            },
+        )
+        torch.testing.assert_close(torch.tensor(found), expected, atol=1e-5, rtol=1e-5)
+
+    def test_a_sum_that_no_layer_gives_is_not_made_up(self, page: Page) -> None:
+        """What feeds a convolution may be a sum of layers, from none of which its values follow."""
+
+        def another(route: Route) -> None:
+            answer = route.fetch().json()
+            answer["bias"] = [100.0]
+            route.fulfill(json=answer)
+
+        page.route("**/kernels/*?*values=true*", another)
+        opened(page, "?layer=blocks.0.conv1&channel=5")
+        expect(page.locator("#pixel")).to_contain_text("the sum can't be shown. Its kernel:")
+        expect(page.locator("#pixel .numbers")).to_have_count(8)
+        expect(page.locator("#value")).to_contain_text("the value is")
 
     def test_the_heat_fades(self, page: Page) -> None:
         opened(page)
@@ -256,6 +446,20 @@ class TestEverybody:
         page.keyboard.press("Enter")
         expect(page.locator("#inside-title")).to_be_focused()
 
+    def test_layers_by_keyboard(self, page: Page) -> None:
+        """The row is one stop for the tab key, with arrows between the layers."""
+        opened(page)
+        page.locator(".node[data-layer='stem']").focus()
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(".node[data-layer='relu']")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#layer h3")).to_contain_text("relu: ReLU")
+        expect(page.locator(".node[data-layer='relu']")).to_be_focused()
+        page.keyboard.press("End")
+        expect(page.locator(".node[data-layer='fc']")).to_be_focused()
+        page.keyboard.press("Tab")
+        assert not page.evaluate("document.activeElement.matches('.node')")
+
     def test_drawing_by_keyboard(self, page: Page) -> None:
         visit(page, "?model=mnist")
         page.locator("#pad").focus()
@@ -287,6 +491,27 @@ class TestEverybody:
             page.get_by_role("button", name="Use it").click()
             expect(page.locator(".sample").first).to_be_visible(timeout=SLOW)
             page.close()
+
+    def test_a_service_that_is_busy_is_asked_once_more(self, page: Page) -> None:
+        visit(page)
+        asked: list[str] = []
+
+        def busy(route: Route) -> None:
+            asked.append(route.request.url)
+            problem = '{"title": "Queue full", "detail": "come again"}'
+            route.fulfill(status=429, headers={"Retry-After": "1"}, body=problem)
+
+        page.route("**/predict?*", busy)
+        upload(page, OWL)
+        expect(page.locator(".picture .error")).to_have_text("Queue full: come again")
+        expect(page.locator("#notice")).to_have_text("Queue full: come again")
+        assert len(asked) == 2
+
+    def test_an_address_that_makes_no_sense(self, page: Page) -> None:
+        opened(page, "?model=no&version=x&compare=no&method=no&target=no&layer=no&channel=no")
+        expect(page.locator("#model")).to_have_value("birds-vs-planes")
+        expect(page.locator("#method")).to_have_value("grad-cam")
+        expect(page.locator("#notice")).to_be_hidden()
 
     def test_a_service_that_went_away(self, browser: Browser, tmp_path: Path) -> None:
         with running(tmp_path / "log") as server:

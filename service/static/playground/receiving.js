@@ -31,10 +31,12 @@ export function camera(add, tell) {
   const video = byId("video");
   byId("webcam").hidden = !navigator.mediaDevices?.getUserMedia;
   byId("webcam").addEventListener("click", async () => {
+    byId("snap").disabled = true; // until there is something to see
     try {
       video.srcObject = await navigator.mediaDevices.getUserMedia({ video: true });
       byId("camera").hidden = false;
       await video.play();
+      byId("snap").disabled = false;
       byId("snap").focus();
     } catch (error) {
       tell(new Error(`The webcam can't be used: ${error.message}`));
