@@ -47,6 +47,12 @@ export function network(chosen) {
     keepStop();
   }
 
+  /** Scroll the row, and not the page, to where a layer is. */
+  function reveal(made) {
+    const box = row.getBoundingClientRect(), { left, right } = made.getBoundingClientRect();
+    row.scrollLeft += Math.min(0, left - box.left) + Math.max(0, right - box.right);
+  }
+
   const forget = (picture) => picture.src && URL.revokeObjectURL(picture.src);
 
   async function thumbnail(each) {
@@ -80,7 +86,10 @@ export function network(chosen) {
     /** Open a layer, and a channel of it, by name; the empty name closes. `jump` shows them. */
     async open(name, channel, jump) {
       if (!context) return;
-      for (const each of row.querySelectorAll("button")) each.setAttribute("aria-expanded", String(each.dataset.layer === name));
+      for (const each of row.querySelectorAll("button")) {
+        each.setAttribute("aria-expanded", String(each.dataset.layer === name));
+        if (each.dataset.layer === name) reveal(each);
+      }
       const found = context.model.detail.layers.find((each) => each.name === name);
       await layer.show({ ...context, signal: opening(context.signal) }, found, channel, jump);
     },
