@@ -14,13 +14,13 @@ SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
 _STRICT = "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 PLAYGROUND = f"default-src 'self'; img-src 'self' data: blob:; {_STRICT}"
 DOCS = f"default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; {_STRICT}"
-CACHED = "public, max-age=600"  # seconds; after that the browser asks whether it changed
+CACHED = "no-cache"  # kept, but asked for by ETag: a new page must not meet old modules
 
 router = APIRouter(include_in_schema=False)
 
 
 class Assets(StaticFiles):
-    """Static files that browsers keep for a while."""
+    """Static files that browsers keep until they change."""
 
     def file_response(self, path: Any, stat: os.stat_result, *others: Any) -> Response:
         response = super().file_response(path, stat, *others)
@@ -50,6 +50,6 @@ def _page(name: str, policy: str) -> FileResponse:
         "Content-Security-Policy": policy,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",
-        "Cache-Control": "no-cache",
+        "Cache-Control": CACHED,
     }
     return FileResponse(STATIC / name, headers=headers)
