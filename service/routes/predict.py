@@ -28,12 +28,12 @@ router = APIRouter(prefix="/v1/models", tags=["predict"], dependencies=[Depends(
     "/{model}/predict",
     operation_id="predict",
     summary="Classify images",
+    response_model=Predictions,
     openapi_extra={"requestBody": openapi.IMAGES},
     responses=openapi.problems(400, 401, 404, 408, 413, 415, 422, 429, 503, 504),
 )
 async def predict(
     request: Request,
-    response: Response,
     model: str,
     repository: RepositoryDependency,
     receiver: ReceiverDependency,
@@ -41,7 +41,7 @@ async def predict(
     settings: SettingsDependency,
     version: VersionQuery = None,
     top_k: TopKQuery = 5,
-) -> Predictions:
+) -> Response:
     """Classify one image or many; the predictions come in the order of the images."""
     loaded = repository.ready(model, version)
     card = loaded.checkpoint.card
@@ -51,12 +51,14 @@ async def predict(
 
     async with receiver.receive(request) as uploads:
         answers = await patience.answer(request, classify(uploads), settings.request_timeout)
-    response.headers[BATCH_SIZE] = str(max(each.batch_size for each in answers))
-    return Predictions(
+    told = Predictions(
         model=model,
         version=card.version,
         predictions=[prediction(card, each.probabilities, top_k) for each in answers],
     )
+    headers = {BATCH_SIZE: str(max(each.batch_size for each in answers))}
+    # as a response, since FastAPI would validate the model again before it writes it
+    return Response(told.model_dump_json(), media_type="application/json", headers=headers)
 
 
 def prediction(card: Card, probabilities: Sequence[float], top_k: int) -> Prediction:
