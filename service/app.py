@@ -54,6 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings, app.state.receiver = settings, Receiver(settings)
     app.state.budget = Budget(HELD_REQUESTS * settings.max_feature_values, MAX_WAITING)
     app.openapi = lambda: openapi.document(app, settings.api_key is not None)  # type: ignore[method-assign]
+    app.add_middleware(predict.Shortcut)
     app.add_middleware(telemetry.Telemetry)
     errors.install(app)
     for routes in (health, models, predict, features, kernels, explain, inputs, pages):

@@ -1,16 +1,16 @@
 """Batches across clients: items of many requests → one call → each request its own results.
 
-The unit is the item, so a request larger than a batch is split and small ones are joined. There is
-no timer when there is no load: an idle runner takes at once what is queued, and while it is busy
-the next batch gathers.
+The unit is the item, so a request larger than a batch is split and small ones are joined. Requests
+take turns: a batch has a like share of each that waits, so that a single item doesn't wait for the
+hundreds that another request has before it. There is no timer when there is no load: an idle
+runner takes at once what is queued, and while it is busy the next batch gathers.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Generic, Self, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar, cast
 
 import structlog
 
@@ -26,11 +26,26 @@ class BatchFailedError(ServiceError):
     """The call that held the request's items raised; its cause is in the log."""
 
 
-@dataclass(eq=False)
-class _Entry(Generic[Item, Result]):
-    item: Item
-    future: asyncio.Future[Result]
-    arrived: float  # seconds of the loop's clock
+class _Request(Generic[Item, Result]):
+    """Items that belong together, and what is known of their results."""
+
+    __slots__ = ("arrived", "future", "items", "missing", "results", "taken")
+
+    def __init__(self, items: Sequence[Item], loop: asyncio.AbstractEventLoop) -> None:
+        self.items = items
+        self.future: asyncio.Future[list[Result]] = loop.create_future()
+        self.arrived = loop.time()  # seconds
+        self.taken = 0  # items that went into batches
+        self.missing = len(items)  # results
+        self.results = cast(list[Result], [None] * len(items))
+
+
+class _Slice(NamedTuple, Generic[Item, Result]):
+    """The items of a request that go into one batch."""
+
+    request: _Request[Item, Result]
+    start: int
+    stop: int
 
 
 class Batcher(Generic[Item, Result]):
@@ -54,7 +69,8 @@ class Batcher(Generic[Item, Result]):
         self._max_batch_size = max_batch_size
         self._max_queue_size = max_queue_size
         self._max_batch_delay = max_batch_delay
-        self._queue: deque[_Entry[Item, Result]] = deque()
+        self._queue: deque[_Request[Item, Result]] = deque()
+        self._waiting = 0  # items in the queue
         self._changed = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -78,28 +94,45 @@ class Batcher(Generic[Item, Result]):
         """
         if self._closing or self._task is None or self._task.done():
             raise UnavailableError("this model doesn't run, or not any more; ask another server")
-        if len(self._queue) + len(items) > self._max_queue_size:
+        if self._waiting + len(items) > self._max_queue_size:
             raise QueueFullError(
-                f"{len(self._queue)} images wait already and {len(items)} more would pass the "
+                f"{self._waiting} images wait already and {len(items)} more would pass the "
                 f"limit of {self._max_queue_size} (setting max_queue_size); try again in a second"
             )
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        entries = [_Entry[Item, Result](item, loop.create_future(), now) for item in items]
-        self._queue.extend(entries)
+        if not items:
+            return []
+        request = _Request[Item, Result](items, asyncio.get_running_loop())
+        self._queue.append(request)
+        self._waiting += len(items)
         self._changed.set()
         try:
-            return await asyncio.gather(*(entry.future for entry in entries))
+            return await request.future
         except BaseException:  # cancelled or failed: what is left of the request is not wanted
-            for entry in entries:
-                entry.future.cancel()
-            self._queue = deque(entry for entry in self._queue if not entry.future.done())
+            if request.taken < len(items):
+                self._queue.remove(request)
+                self._waiting -= len(items) - request.taken
             raise
 
     async def _serve(self) -> None:
         while await self._filled():
-            count = min(len(self._queue), self._max_batch_size)
-            await self._answer([self._queue.popleft() for _ in range(count)])
+            await self._answer(self._next_batch())
+
+    def _next_batch(self) -> list[_Slice[Item, Result]]:
+        """What goes into the next call, a like share of each request that waits."""
+        batch = []
+        room = self._max_batch_size
+        while room and self._queue:
+            share = max(1, room // len(self._queue))
+            for _ in range(min(room, len(self._queue))):
+                request = self._queue.popleft()
+                start, left = request.taken, len(request.items) - request.taken
+                request.taken = start + min(share, left)
+                batch.append(_Slice(request, start, request.taken))
+                room -= request.taken - start
+                if request.taken < len(request.items):
+                    self._queue.append(request)
+        self._waiting -= self._max_batch_size - room
+        return batch
 
     async def _filled(self) -> bool:
         """Wait until there is something to run; False when closing and all is done."""
@@ -109,8 +142,9 @@ class Batcher(Generic[Item, Result]):
             await self._change()
         if self._max_batch_delay:
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(self._queue[0].arrived + self._max_batch_delay):
-                    while len(self._queue) < self._max_batch_size and not self._closing:
+                oldest = min(request.arrived for request in self._queue)
+                async with asyncio.timeout_at(oldest + self._max_batch_delay):
+                    while self._waiting < self._max_batch_size and not self._closing:
                         await self._change()
         return True
 
@@ -118,17 +152,18 @@ class Batcher(Generic[Item, Result]):
         self._changed.clear()
         await self._changed.wait()
 
-    async def _answer(self, batch: list[_Entry[Item, Result]]) -> None:
+    async def _answer(self, batch: list[_Slice[Item, Result]]) -> None:
         """Run one batch and hand out the results; those whose client has left are thrown away."""
-        if not batch:
+        items = [item for part in batch for item in part.request.items[part.start : part.stop]]
+        if not items:  # the requests left while the batch was waited for
             return
         try:
-            results = await self._run([entry.item for entry in batch])
-            if len(results) != len(batch):
-                raise RuntimeError(f"{len(results)} results for {len(batch)} items")
+            results = await self._run(items)
+            if len(results) != len(items):
+                raise RuntimeError(f"{len(results)} results for {len(items)} items")
         except BaseException as cause:
-            log.exception("batch failed", size=len(batch))
-            self._hand_out(batch, [cause] * len(batch))
+            log.exception("batch failed", size=len(items))
+            self._hand_out(batch, [cause] * len(items))
             if not isinstance(cause, Exception):
                 raise
         else:
@@ -136,14 +171,20 @@ class Batcher(Generic[Item, Result]):
 
     @staticmethod
     def _hand_out(
-        batch: list[_Entry[Item, Result]], results: Sequence[Result | BaseException]
+        batch: list[_Slice[Item, Result]], results: Sequence[Result | BaseException]
     ) -> None:
-        for entry, result in zip(batch, results, strict=True):
-            if entry.future.done():
+        position = 0
+        for request, start, stop in batch:
+            own = results[position : position + stop - start]
+            position += stop - start
+            if request.future.done():
                 continue
-            if isinstance(result, BaseException):
+            if failed := [result for result in own if isinstance(result, BaseException)]:
                 error = BatchFailedError("the network failed on this request; see the server's log")
-                error.__cause__ = result
-                entry.future.set_exception(error)
-            else:
-                entry.future.set_result(result)
+                error.__cause__ = failed[0]
+                request.future.set_exception(error)
+                continue
+            request.results[start:stop] = cast(Sequence[Result], own)
+            request.missing -= stop - start
+            if not request.missing:
+                request.future.set_result(request.results)

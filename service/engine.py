@@ -85,8 +85,7 @@ class Engine:
         `ArithmeticError`.
         """
         loop = asyncio.get_running_loop()
-        answers, _ = await loop.run_in_executor(self._executor, self._forward, pictures, ())
-        return answers
+        return await loop.run_in_executor(self._executor, self._predict, pictures)
 
     async def activations(self, looks: Sequence[Look]) -> list[Seen | Exception]:
         """What each picture makes the layers give, in order.
@@ -104,7 +103,7 @@ class Engine:
             for part in (members[i : i + room] for i in range(0, len(members), room)):
                 pictures = [looks[index].picture for index in part]
                 answers, maps = await loop.run_in_executor(
-                    self._executor, self._forward, pictures, layers
+                    self._executor, self._capture, pictures, layers
                 )
                 for row, (index, answer) in enumerate(zip(part, answers, strict=True)):
                     own = {name: batch[row] for name, batch in maps.items()}
@@ -120,24 +119,36 @@ class Engine:
         """Let the thread finish what it does, and end it."""
         self._executor.shutdown(wait=True)
 
+    def _predict(self, pictures: Sequence[Tensor]) -> list[Answer | Exception]:
+        return _answers(self._runtime(self._batch(pictures)))
+
     @torch.inference_mode()
-    def _forward(
+    def _capture(
         self, pictures: Sequence[Tensor], layers: Sequence[str]
     ) -> tuple[list[Answer | Exception], dict[str, Tensor]]:
-        on_gpu = self._checkpoint.device.type == "cuda"
-        shape = (len(pictures), *pictures[0].shape)
-        batch = torch.empty(shape, dtype=torch.uint8, pin_memory=on_gpu)  # a quarter of float32
-        torch.stack(list(pictures), out=batch)  # (N, C, H, W)
-        runtime = self._torch if layers else self._runtime
         network = self._checkpoint.network
         with features.capture(network, layers, self._embedding_of) as activations:
-            probabilities = runtime(batch)  # (N, num_classes)
-        finite = probabilities.isfinite().all(1).tolist()
-        answers: list[Answer | Exception] = [
-            Answer(row, len(pictures)) if fine else ArithmeticError("the answer is not finite")
-            for row, fine in zip(probabilities.tolist(), finite, strict=True)
-        ]
+            answers = _answers(self._torch(self._batch(pictures)))
         return answers, {name: activations[name].float().cpu() for name in layers}
+
+    def _batch(self, pictures: Sequence[Tensor]) -> Tensor:
+        """uint8 (N, C, H, W), a quarter of float32; on its way to a GPU in pinned memory."""
+        if self._checkpoint.device.type != "cuda":
+            return torch.stack(list(pictures))
+        shape = (len(pictures), *pictures[0].shape)
+        batch = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+        return torch.stack(list(pictures), out=batch)
+
+
+def _answers(probabilities: Tensor) -> list[Answer | Exception]:
+    """By row of float32 (N, num_classes) on the CPU."""
+    rows, size = probabilities.tolist(), len(probabilities)
+    if bool(probabilities.isfinite().all()):
+        return [Answer(row, size) for row in rows]
+    return [
+        Answer(row, size) if all(map(math.isfinite, row)) else ArithmeticError("not finite")
+        for row in rows
+    ]
 
 
 def feature_shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:

@@ -6,13 +6,14 @@ and FastAPI raise themselves (no such route, an invalid parameter) is turned int
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.types import Scope
 
 from service.schemas import ImageProblem, Problem
 
@@ -114,17 +115,28 @@ def problem(
     )
 
 
-async def _service_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ServiceError)  # noqa: S101 (registered for nothing else)
+def response(error: ServiceError, scope: Scope) -> JSONResponse:
+    """What answers the request of this scope."""
     return problem(
         error.status,
         error.title,
         error.detail,
-        request.scope["path"],
-        request.state.request_id,
+        scope["path"],
+        scope["state"]["request_id"],
         error.images,
         error.headers,
     )
+
+
+def invalid_parameters(found: Sequence[Any]) -> InvalidInputError:
+    """The error for what pydantic found, where a place begins with the parameter's name."""
+    told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found)
+    return InvalidInputError(f"invalid parameter: {told}")
+
+
+async def _service_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ServiceError)  # noqa: S101 (registered for nothing else)
+    return response(error, request.scope)
 
 
 async def _http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -146,7 +158,5 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
 
 async def _invalid_parameter(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    found = "; ".join(
-        f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()
-    )
-    return await _service_error(request, InvalidInputError(f"invalid parameter: {found}"))
+    found = [{**each, "loc": each["loc"][1:]} for each in error.errors()]  # "query", say
+    return response(invalid_parameters(found), request.scope)

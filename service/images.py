@@ -1,7 +1,8 @@
 """Images of a request: uploads → pixels, with everything bad about them told at once.
 
-They are decoded by a pool of threads, each checked by its header first, before any of them is
-queued: a bad one can't fail its neighbours in a batch.
+Each is checked by its header first, and all are decoded before any of them is queued: a bad one
+can't fail its neighbours in a batch. Small plain pictures are decoded at once, in less time than a
+thread takes to wake up; the others by a pool of threads.
 """
 
 import asyncio
@@ -13,7 +14,8 @@ from typing import TypeVar, cast
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from models.preprocessing import ImageError, InputSpec, TooManyPixelsError, decode
+from models import preprocessing
+from models.preprocessing import ImageError, InputSpec, TooManyPixelsError
 from service import preflight
 from service.errors import (
     InvalidInputError,
@@ -28,56 +30,10 @@ from service.settings import Settings
 from service.uploads import Upload
 
 Taken = TypeVar("Taken")
+Take = Callable[[bytes, tuple[str, ...], int], Taken]  # of encoded, formats and max_pixels
 _ORIGINAL = 512  # pixels of the longer side that is kept of an image as it was sent
+_IN_A_ROW = 8  # small images, before others get their turn
 _UNDECLARED = ("", "application/octet-stream")  # what clients send that don't know the type
-
-
-class Decoder:
-    """Decodes uploads on threads of its own, under the limits of the settings.
-
-    At most `max_queue_size` images may wait. A request has at most as many images before the
-    threads as there are threads, so that requests take turns, however large one is.
-    """
-
-    def __init__(self, settings: Settings, threads: int) -> None:
-        self._settings = settings
-        self._threads = threads
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        self._waiting = 0
-
-    def close(self) -> None:
-        """Forget what waits, and let the threads finish what they do."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
-
-    async def decode(
-        self, uploads: Sequence[Upload], take: Callable[[Image.Image], Taken]
-    ) -> list[Taken]:
-        """What is taken of each image, once it is decoded: its pixels, say; in the order sent.
-
-        Raises a `ServiceError` that names every image that is not acceptable.
-        """
-        settings = self._settings
-        if self._waiting + len(uploads) > settings.max_queue_size:
-            raise QueueFullError(
-                f"{self._waiting} images wait to be decoded and {len(uploads)} more would pass "
-                f"the limit of {settings.max_queue_size} (setting max_queue_size); "
-                "try again in a second"
-            )
-        loop, turns = asyncio.get_running_loop(), asyncio.Semaphore(self._threads)
-
-        async def taken(upload: Upload) -> Taken:
-            async with turns:
-                return await loop.run_in_executor(self._executor, _taken, upload, take, settings)
-
-        self._waiting += len(uploads)
-        try:
-            outcomes = await asyncio.gather(*map(taken, uploads), return_exceptions=True)
-        finally:
-            self._waiting -= len(uploads)
-        faults = {i: o for i, o in enumerate(outcomes) if isinstance(o, BaseException)}
-        if faults:
-            raise _joined(faults, uploads)
-        return cast(list[Taken], outcomes)
 
 
 @dataclass(frozen=True)
@@ -93,25 +49,115 @@ class Opened:
     box: tuple[float, float, float, float]
 
 
-def opened(image: Image.Image, spec: InputSpec) -> Opened:
-    """For `Decoder.decode`, where more than the pixels is wanted."""
-    left, top, right, bottom = spec.box(image.size)
-    box = left / image.width, top / image.height, right / image.width, bottom / image.height
-    pixels = spec.pixels(image)
-    if max(image.size) > _ORIGINAL:
-        image = ImageOps.contain(image, (_ORIGINAL, _ORIGINAL), Image.Resampling.BILINEAR)
-    return Opened(pixels, image, box)
+class Decoder:
+    """Decodes uploads under the limits of the settings, the larger ones on threads of its own.
+
+    At most `max_queue_size` images may wait. Requests take turns, however large one is: it has at
+    most as many images before the threads as there are threads.
+    """
+
+    def __init__(self, settings: Settings, threads: int) -> None:
+        self._settings = settings
+        self._threads = threads
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._waiting = 0
+
+    def close(self) -> None:
+        """Forget what waits, and let the threads finish what they do."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    async def pixels(self, uploads: Sequence[Upload], spec: InputSpec) -> list[Tensor]:
+        """The images as the network gets them, uint8 (C, H, W), in the order sent.
+
+        Raises a `ServiceError` that names every image that is not acceptable.
+        """
+
+        def take(encoded: bytes, formats: tuple[str, ...], max_pixels: int) -> Tensor:
+            return preprocessing.read(encoded, spec, formats=formats, max_pixels=max_pixels)
+
+        def quick(upload: Upload) -> Tensor | None:
+            if upload.media_type not in ("image/png", *_UNDECLARED):
+                return None
+            most = self._settings.max_image_pixels
+            return preprocessing.read_small(upload.encoded, spec, max_pixels=most)
+
+        return await self._decode(uploads, take, quick)
+
+    async def opened(self, uploads: Sequence[Upload], spec: InputSpec) -> list[Opened]:
+        """The same, with the images as they were sent."""
+
+        def take(encoded: bytes, formats: tuple[str, ...], max_pixels: int) -> Opened:
+            pixels = preprocessing.read(encoded, spec, formats=formats, max_pixels=max_pixels)
+            image = preprocessing.decode(
+                encoded, formats=formats, max_pixels=max_pixels, at_least=_ORIGINAL
+            )
+            left, top, right, bottom = spec.box(image.size)
+            box = left / image.width, top / image.height, right / image.width, bottom / image.height
+            if max(image.size) > _ORIGINAL:
+                shown = (_ORIGINAL, _ORIGINAL)
+                image = ImageOps.contain(image, shown, Image.Resampling.BILINEAR)
+            return Opened(pixels, image, box)
+
+        return await self._decode(uploads, take)
+
+    async def _decode(
+        self,
+        uploads: Sequence[Upload],
+        take: Take[Taken],
+        quick: Callable[[Upload], Taken | None] = lambda _: None,
+    ) -> list[Taken]:
+        """What `take` makes of each, on the threads unless `quick` does it at once."""
+        settings = self._settings
+        if self._waiting + len(uploads) > settings.max_queue_size:
+            raise QueueFullError(
+                f"{self._waiting} images wait to be decoded and {len(uploads)} more would pass "
+                f"the limit of {settings.max_queue_size} (setting max_queue_size); "
+                "try again in a second"
+            )
+        taken: dict[int, Taken] = {}
+        self._waiting += len(uploads)
+        try:
+            for index, upload in enumerate(uploads):
+                if index % _IN_A_ROW == _IN_A_ROW - 1:
+                    await asyncio.sleep(0)
+                if (found := quick(upload)) is not None:
+                    taken[index] = found
+            if len(taken) < len(uploads):
+                others = [index for index in range(len(uploads)) if index not in taken]
+                outcomes = await self._on_threads([uploads[index] for index in others], take)
+                faults = {
+                    index: outcome
+                    for index, outcome in zip(others, outcomes, strict=True)
+                    if isinstance(outcome, BaseException)
+                }
+                if faults:
+                    raise _joined(faults, uploads)
+                taken |= dict(zip(others, cast(list[Taken], outcomes), strict=True))
+        finally:
+            self._waiting -= len(uploads)
+        return [taken[index] for index in range(len(uploads))]
+
+    async def _on_threads(
+        self, uploads: Sequence[Upload], take: Take[Taken]
+    ) -> list[Taken | BaseException]:
+        loop, turns = asyncio.get_running_loop(), asyncio.Semaphore(self._threads)
+
+        async def taken(upload: Upload) -> Taken:
+            async with turns:
+                return await loop.run_in_executor(
+                    self._executor, _taken, upload, take, self._settings
+                )
+
+        return await asyncio.gather(*map(taken, uploads), return_exceptions=True)
 
 
-def _taken(upload: Upload, take: Callable[[Image.Image], Taken], settings: Settings) -> Taken:
+def _taken(upload: Upload, take: Take[Taken], settings: Settings) -> Taken:
     """Decode one upload, and take what is wanted; raises the `ServiceError` that it deserves."""
-    encoded = upload.file.read()
-    actual = _media_type(encoded, upload.media_type)
-    if reason := preflight.refusal(encoded, actual):
-        raise InvalidInputError(reason)
-    formats = (FORMATS[actual].pillow,)
     try:
-        return take(decode(encoded, formats=formats, max_pixels=settings.max_image_pixels))
+        actual = _media_type(upload.encoded, upload.media_type)
+        if reason := preflight.refusal(upload.encoded, actual):
+            raise InvalidInputError(reason)
+        return take(upload.encoded, (FORMATS[actual].pillow,), settings.max_image_pixels)
     except TooManyPixelsError as error:
         raise TooLargeError(f"{error} (setting max_image_pixels)") from error
     except ImageError as error:

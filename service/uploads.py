@@ -1,21 +1,15 @@
 """Bodies of requests: multipart or one raw image → uploads, still encoded.
 
-A body is read under a limit of bytes and of time. Large parts go to temporary files, so that many
-clients at once don't fill the memory.
+A body is read under a limit of bytes and of time, and parsed while it arrives.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, cast
+from collections.abc import Mapping
+from types import TracebackType
+from typing import NamedTuple, Protocol
 
-from python_multipart.multipart import parse_options_header
-from starlette.datastructures import FormData, Headers, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
-from starlette.types import Message
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from starlette.types import Receive
 
 from service.errors import (
     ClientLeftError,
@@ -24,7 +18,6 @@ from service.errors import (
     QueueFullError,
     SlowBodyError,
     TooLargeError,
-    UnavailableError,
     UnsupportedTypeError,
 )
 from service.formats import FORMATS, TAKEN, media_type
@@ -32,14 +25,14 @@ from service.schemas import ImageProblem
 from service.settings import Settings
 
 PART = "images"
-IN_MEMORY = MultiPartParser.spool_max_size  # bytes of a part; what is larger goes to a file
+FORM = "multipart/form-data"
+SMALL = 2**20  # bytes of a body that is taken even if all together hold too much
 
 
-@dataclass(frozen=True)
-class Upload:
+class Upload(NamedTuple):
     """An encoded image as the client sent it; `media_type` is what the client said."""
 
-    file: BinaryIO
+    encoded: bytes
     media_type: str
     filename: str
 
@@ -53,155 +46,169 @@ class Receiver:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._held = 0  # bytes of all bodies
+        self.held = 0  # bytes of all bodies
 
-    @asynccontextmanager
-    async def receive(self, request: Request) -> AsyncIterator[list[Upload]]:
-        """The images of the request's body; their files close with the context.
+    async def receive(self, headers: Mapping[bytes, bytes], receive: Receive) -> "Received":
+        """The images of the body, a context manager; `headers` are those of the ASGI scope.
 
         Raises a `ServiceError` for a body that is not acceptable.
         """
-        held = 0
+        seconds = self._settings.request_timeout
+        body = self._body(headers)
+        received = Received(self)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._read(receive, body, received)
+            received.uploads = body.uploads()
+        except TimeoutError as error:
+            received.release()
+            raise SlowBodyError(
+                f"the body did not arrive within {seconds:g} s (setting request_timeout)"
+            ) from error
+        except BaseException:
+            received.release()
+            raise
+        return received
 
-        def hold(size: int) -> None:
-            nonlocal held
-            held, self._held = held + size, self._held + size
-            if self._held > self._settings.max_held_bytes and held > IN_MEMORY:
+    def _body(self, headers: Mapping[bytes, bytes]) -> "_Body":
+        """What takes the chunks of a body with these headers."""
+        length = headers.get(b"content-length", b"").lstrip(b"0")
+        if length.isdigit() and (len(length) >= 20 or int(length) > self._settings.max_body_bytes):
+            raise self._too_large()
+        declared = headers.get(b"content-type", b"").decode("latin-1")
+        kind = media_type(declared)
+        if kind == FORM:
+            return _Form(declared, self._settings.max_images)
+        if kind in FORMATS:
+            return _Raw(kind)
+        raise UnsupportedTypeError(
+            f"Content-Type is {kind or 'absent'}; send {FORM} with the parts named {PART!r}, or "
+            f"one image as the body with its own type: {TAKEN}"
+        )
+
+    async def _read(self, receive: Receive, body: "_Body", received: "Received") -> None:
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeftError("the client left before its body had arrived")
+            chunk = message.get("body", b"")
+            more = message.get("more_body", False)
+            received.size += len(chunk)
+            self.held += len(chunk)
+            if received.size > self._settings.max_body_bytes:
+                raise self._too_large()
+            if self.held > self._settings.max_held_bytes and received.size > SMALL:
                 raise QueueFullError(
                     "the bodies of all requests together are larger than "
                     f"{self._settings.max_held_bytes:,} bytes (setting max_held_bytes); "
                     "try again in a second"
                 )
+            body.feed(chunk)
 
+    def _too_large(self) -> TooLargeError:
+        limit = self._settings.max_body_bytes
+        return TooLargeError(f"the body is larger than {limit:,} bytes (setting max_body_bytes)")
+
+
+class Received:
+    """The uploads of a body, whose room is given back when the context is left."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self.size = 0
+        self.uploads: list[Upload] = []
+
+    def release(self) -> None:
+        self._receiver.held -= self.size
+        self.size = 0
+
+    def __enter__(self) -> list[Upload]:
+        return self.uploads
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+class _Body(Protocol):
+    """Takes the chunks of a body as they arrive, and tells what they were."""
+
+    def feed(self, chunk: bytes) -> None: ...
+
+    def uploads(self) -> list[Upload]: ...
+
+
+class _Raw:
+    """One image that is the whole body."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._chunks: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+
+    def uploads(self) -> list[Upload]:
+        return [Upload(b"".join(self._chunks), self._kind, "")]
+
+
+class _Form:
+    """The parts of a form; raises for more than `limit`, and for what is not a whole form."""
+
+    def __init__(self, content_type: str, limit: int) -> None:
+        _, options = parse_options_header(content_type)
+        boundary = options.get("boundary", "").encode("latin-1")
+        if not boundary or b"\n" in boundary:
+            raise _malformed("its Content-Type names no boundary")
+        self._parser = PushMultipartParser(boundary)
+        self._limit = limit
+        self._parts: list[tuple[MultipartSegment, bytes]] = []
+        self._begun: MultipartSegment | None = None
+        self._chunks: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> None:
+        if not chunk:  # which would mean the end to the parser
+            return
         try:
-            form = await self._form(_Bounded(request, self._settings.max_body_bytes, hold))
-            try:
-                yield _uploads(form)
-            finally:
-                await form.close()
-        finally:
-            self._held -= held
+            for event in self._parser.parse(chunk):
+                if event is None:
+                    assert self._begun is not None  # noqa: S101
+                    self._parts.append((self._begun, b"".join(self._chunks)))
+                elif isinstance(event, MultipartSegment):
+                    if len(self._parts) == self._limit:
+                        raise TooLargeError(
+                            f"more than {self._limit} images in a request (setting max_images)"
+                        )
+                    self._begun, self._chunks = event, []
+                else:
+                    self._chunks.append(event)
+        except MultipartError as error:
+            raise _malformed(str(error)) from error
 
-    async def _form(self, request: Request) -> FormData:
-        """The parts of a multipart body, or one part that is the whole body."""
-        declared = media_type(request.headers.get("content-type", ""))
-        seconds = self._settings.request_timeout
+    def uploads(self) -> list[Upload]:
         try:
-            async with asyncio.timeout(seconds):
-                if declared == "multipart/form-data":
-                    return await _parse(request, self._settings.max_images)
-                if declared in FORMATS:
-                    file = UploadFile(await _spool(request), headers=request.headers)
-                    return FormData([(PART, file)])
-        except ClientDisconnect as error:
-            raise ClientLeftError("the client left before its body had arrived") from error
-        except TimeoutError as error:
-            raise SlowBodyError(
-                f"the body did not arrive within {seconds:g} s (setting request_timeout)"
-            ) from error
-        except OSError as error:
-            raise UnavailableError(
-                f"there is no room for the body now ({error.strerror}); try again in a second"
-            ) from error
-        raise UnsupportedTypeError(
-            f"Content-Type is {declared or 'absent'}; send multipart/form-data with the parts "
-            f"named {PART!r}, or one image as the body with its own type: {TAKEN}"
-        )
-
-
-def _uploads(form: FormData) -> list[Upload]:
-    others = sorted({name for name, _ in form.multi_items() if name != PART})
-    parts = form.getlist(PART)
-    if others or not parts:
-        found = f"it has {', '.join(map(repr, others))}" if others else "it has none"
-        raise InvalidInputError(f"each image is a part named {PART!r}; {found}")
-    if texts := [index for index, part in enumerate(parts) if isinstance(part, str)]:
-        raise InvalidInputError(
-            "parts without a filename are text, not files",
-            [ImageProblem(index=i, filename="", reason="has no filename") for i in texts],
-        )
-    return [
-        Upload(part.file, media_type(part.content_type or ""), part.filename or "")
-        for part in parts
-        if isinstance(part, UploadFile)
-    ]
-
-
-async def _parse(request: Request, limit: int) -> FormData:
-    try:
-        return await _WholeForm(request, limit).parse()
-    except MultiPartException as error:
-        message = f"the body is not multipart/form-data: {error.message}"
-        raise MalformedBodyError(message) from error
-
-
-def _boundary_only(headers: Headers) -> Headers:
-    """The Content-Type without what else it says: a charset would choose the codec for names."""
-    boundary = parse_options_header(headers["content-type"])[1].get(b"boundary")
-    if not boundary:
-        raise MultiPartException("Its Content-Type names no boundary.")
-    quoted = boundary.decode("latin-1").replace("\\", "\\\\").replace('"', '\\"')
-    return Headers({"content-type": f'multipart/form-data; boundary="{quoted}"'})
-
-
-class _WholeForm(MultiPartParser):
-    """A multipart parser that refuses more parts than the limit, and a body without its end."""
-
-    def __init__(self, request: Request, limit: int) -> None:
-        self._limit, self._parts, self._ended = limit, 0, False
-        headers, stream = _boundary_only(request.headers), self._whole(request.stream())
-        super().__init__(headers, stream, max_files=limit, max_fields=limit)
-
-    def on_part_begin(self) -> None:
-        super().on_part_begin()
-        self._parts += 1
-        if self._parts > self._limit:
-            raise TooLargeError(f"more than {self._limit} images in a request (setting max_images)")
-
-    def on_end(self) -> None:
-        self._ended = True
-
-    async def _whole(self, stream: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        async for chunk in stream:
-            yield chunk
-        if not self._ended:
-            raise MultiPartException("It ends before its last boundary.")
-
-
-class _Bounded(Request):
-    """A request whose body raises `TooLargeError` past the limit; `hold` hears of each chunk."""
-
-    def __init__(self, request: Request, limit: int, hold: Callable[[int], None]) -> None:
-        self._limit, self._received, self._hold = limit, 0, hold
-        self._unbounded = request.receive
-        super().__init__(request.scope, self._counted)
-        declared = request.headers.get("content-length", "").lstrip("0")
-        digits = declared if declared.isdecimal() else "0"
-        self._check(int(digits) if len(digits) < 20 else limit + 1)
-
-    async def _counted(self) -> Message:
-        message = await self._unbounded()
-        size = len(message.get("body", b""))
-        self._received += size
-        self._check(self._received)
-        self._hold(size)
-        return message
-
-    def _check(self, size: int) -> None:
-        if size > self._limit:
-            raise TooLargeError(
-                f"the body is larger than {self._limit:,} bytes (setting max_body_bytes)"
+            self._parser.close()
+        except MultipartError as error:
+            raise _malformed("it ends before its last boundary") from error
+        others = sorted({part.name or "" for part, _ in self._parts if part.name != PART})
+        if others or not self._parts:
+            found = f"it has {', '.join(map(repr, others))}" if others else "it has none"
+            raise InvalidInputError(f"each image is a part named {PART!r}; {found}")
+        if texts := [i for i, (part, _) in enumerate(self._parts) if part.filename is None]:
+            raise InvalidInputError(
+                "parts without a filename are text, not files",
+                [ImageProblem(index=i, filename="", reason="has no filename") for i in texts],
             )
+        return [
+            Upload(encoded, media_type(part.content_type or ""), part.filename or "")
+            for part, encoded in self._parts
+        ]
 
 
-async def _spool(request: Request) -> BinaryIO:
-    """The whole body, in memory if it is small."""
-    file = cast(BinaryIO, SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115 (closed with the form)
-    try:
-        async for chunk in request.stream():
-            file.write(chunk)
-    except BaseException:
-        file.close()
-        raise
-    file.seek(0)
-    return file
+def _malformed(reason: str) -> MalformedBodyError:
+    return MalformedBodyError(f"the body is not {FORM}: {reason}")

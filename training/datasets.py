@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import track
 from torch import Tensor
 
-from models.preprocessing import ImageError, InputSpec, decode
+from models.preprocessing import ImageError, InputSpec, read
 from models.vision import torchvision
 from training import drawing, folders
 from training.folders import Split
@@ -144,7 +144,7 @@ def _image_folder(folder: Path, split: Split, spec: InputSpec, seed: int) -> Ima
     description = f"reading {escape(str(folder))} ({split})"
     for path, target in track(pairs, description, transient=True, disable=len(pairs) < 1000):
         try:
-            images.append(spec.pixels(decode(path.read_bytes())))
+            images.append(read(path.read_bytes(), spec))
             targets.append(target)
         except ImageError as error:
             broken.append(f"{path}: {error}")

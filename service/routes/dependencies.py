@@ -4,6 +4,7 @@ All are coroutines: FastAPI would run a plain function in a thread, each for eac
 """
 
 import hmac
+from collections.abc import Mapping
 from typing import Annotated, Literal, cast
 
 from fastapi import Depends, Query, Request
@@ -44,13 +45,16 @@ async def _lane(request: Request) -> Lane:
 
 async def authorize(request: Request, settings: Annotated[Settings, Depends(_settings)]) -> None:
     """Raises `UnauthorizedError` unless the request carries the API key, where one is set."""
+    check_key(dict(request.scope["headers"]), settings)
+
+
+def check_key(headers: Mapping[bytes, bytes], settings: Settings) -> None:
+    """The same for the headers of an ASGI scope."""
     if settings.api_key is None:
         return
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
     expected = settings.api_key.get_secret_value().encode()
-    if scheme.lower() != "bearer" or not hmac.compare_digest(
-        key.strip().encode("latin-1"), expected
-    ):
+    if scheme.lower() != b"bearer" or not hmac.compare_digest(key.strip(), expected):
         raise UnauthorizedError("send the header 'Authorization: Bearer KEY' (setting api_key)")
 
 

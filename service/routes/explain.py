@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic.json_schema import SkipJsonSchema
 
 from models.checkpoint import Checkpoint
-from service import encoding, explaining, openapi, patience, pictures
+from service import encoding, explaining, openapi, pictures
 from service.errors import InvalidInputError, NotFoundError, TooLargeError
 from service.explaining import (
     MAX_STEPS,
@@ -21,7 +21,8 @@ from service.explaining import (
     Method,
     Question,
 )
-from service.images import Opened, opened
+from service.images import Opened
+from service.patience import Patience
 from service.routes.dependencies import (
     DecoderDependency,
     FormatQuery,
@@ -104,7 +105,7 @@ async def explain(
 
     async def answer(uploads: list[Upload]) -> Response:
         _check(len(uploads), format, settings.max_explained_images)
-        images = await decoder.decode(uploads, lambda image: opened(image, found.card.input))
+        images = await decoder.opened(uploads, found.card.input)
         explanations = [
             await lane.run(
                 partial(
@@ -134,8 +135,10 @@ async def explain(
         picture = pictures.overlay(explanations[0].values, ground, box, opacity)
         return encoding.as_png(picture, told | each[0])
 
-    async with receiver.receive(request) as uploads:
-        return await patience.answer(request, answer(uploads), settings.request_timeout)
+    headers = dict(request.scope["headers"])
+    with await receiver.receive(headers, request.receive) as uploads:
+        with Patience(request.receive, settings.request_timeout):
+            return await answer(uploads)
 
 
 def _question(
@@ -220,10 +223,9 @@ def _check(images: int, format: str, most: int) -> None:
 
 def _told(checkpoint: Checkpoint, explanation: Explanation, top_k: int) -> dict[str, Any]:
     card, values = checkpoint.card, explanation.values
-    found = prediction(card, explanation.probabilities, top_k)
     delta = explanation.convergence_delta
     return {
-        "prediction": found.model_dump(),
+        "prediction": prediction(card, explanation.probabilities, top_k),
         "target": {
             "label": card.labels[explanation.target],
             "index": explanation.target,

@@ -10,10 +10,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic.json_schema import SkipJsonSchema
 
 from models.checkpoint import Checkpoint
-from service import encoding, openapi, patience, pictures
+from service import encoding, openapi, pictures
 from service.encoding import statistics
 from service.engine import Look, Seen, feature_shapes
 from service.errors import InvalidInputError, NotFoundError, TooLargeError
+from service.patience import Patience
 from service.pictures import MAX_TILE, Colormap, Normalize
 from service.routes.dependencies import (
     BudgetDependency,
@@ -94,7 +95,7 @@ async def features(
 
     async def answer(uploads: list[Upload]) -> Response:
         _check(len(uploads), each, shapes, format, values, settings.max_feature_values)
-        pixels = await decoder.decode(uploads, loaded.checkpoint.card.input.pixels)
+        pixels = await decoder.pixels(uploads, loaded.checkpoint.card.input)
         async with budget.hold(each * len(uploads)):
             seen = await loaded.features.submit([Look(picture, names) for picture in pixels])
             return await asyncio.to_thread(encode, seen)
@@ -106,8 +107,9 @@ async def features(
         if format == "npz":
             return encoding.as_npz(_arrays(seen, card.labels), f"{model}-features", headers)
         if format == "json":
-            found = [prediction(card, one.answer.probabilities, top_k) for one in seen]
-            told["predictions"] = [one.model_dump() for one in found]
+            told["predictions"] = [
+                prediction(card, one.answer.probabilities, top_k) for one in seen
+            ]
             told["layers"] = [_layer(name, shapes[name], seen, values) for name in names]
             return encoding.as_json(told, headers)
         maps = _maps(seen[0].activations[names[0]].numpy())
@@ -119,11 +121,13 @@ async def features(
         told |= {"layer": names[0], "shape": shapes[names[0]]}
         told |= {"min": figures["min"], "max": figures["max"], "columns": drawn.columns}
         told |= {"rows": drawn.rows, "tile": drawn.tile}
-        told["prediction"] = {"label": first.label, "score": first.score}
+        told["prediction"] = {"label": first["label"], "score": first["score"]}
         return encoding.as_png(drawn.png, told, headers)
 
-    async with receiver.receive(request) as uploads:
-        return await patience.answer(request, answer(uploads), settings.request_timeout)
+    headers = dict(request.scope["headers"])
+    with await receiver.receive(headers, request.receive) as uploads:
+        with Patience(request.receive, settings.request_timeout):
+            return await answer(uploads)
 
 
 def _shapes(checkpoint: Checkpoint, names: Sequence[str]) -> Shapes:

@@ -7,9 +7,10 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
 from PIL import Image
 
-from service import encoding, openapi, patience, pictures
+from service import encoding, openapi, pictures
 from service.errors import InvalidInputError
-from service.images import Opened, opened
+from service.images import Opened
+from service.patience import Patience
 from service.routes.dependencies import (
     DecoderDependency,
     ReceiverDependency,
@@ -53,7 +54,7 @@ async def inputs(
     async def answer(uploads: list[Upload]) -> Response:
         if format == "png" and len(uploads) != 1:
             raise InvalidInputError(f"format=png takes one image, not {len(uploads)}")
-        found = await decoder.decode(uploads, lambda image: opened(image, card.input))
+        found = await decoder.opened(uploads, card.input)
         return await asyncio.to_thread(encode, found)
 
     def encode(found: list[Opened]) -> Response:
@@ -66,8 +67,10 @@ async def inputs(
         ]
         return encoding.as_json(told)
 
-    async with receiver.receive(request) as uploads:
-        return await patience.answer(request, answer(uploads), settings.request_timeout)
+    headers = dict(request.scope["headers"])
+    with await receiver.receive(headers, request.receive) as uploads:
+        with Patience(request.receive, settings.request_timeout):
+            return await answer(uploads)
 
 
 def as_image(found: Opened) -> Image.Image:

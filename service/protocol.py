@@ -1,0 +1,54 @@
+"""HTTP as uvicorn speaks it through httptools, with bounds on what is not a body.
+
+httptools takes heads of any length, and any number of requests before the first is answered.
+"""
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD = 2**16  # bytes of a request's line and headers, trailers included
+MAX_PIPELINED = 32  # requests of a connection that wait while one is answered
+
+
+class _TooMuchError(Exception):
+    """Ends the parsing, and with an answer 400 the connection."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Answers 400 and hangs up where a head is too long, or too many requests wait."""
+
+    _head = 0  # bytes of the request's head that are parsed
+    _unparsed = 0  # bytes since something was: of a line that doesn't end, say
+
+    def data_received(self, data: bytes) -> None:
+        self._unparsed += len(data)
+        super().data_received(data)
+        if self._unparsed > MAX_HEAD and not self.transport.is_closing():
+            self.send_400_response("A line of the request is too long.")
+
+    def on_message_begin(self) -> None:
+        self._head = 0
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise _TooMuchError
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unparsed = 0
+        super().on_message_complete()
+
+    def _count(self, size: int) -> None:
+        self._unparsed = 0
+        self._head += size
+        if self._head > MAX_HEAD:
+            raise _TooMuchError
