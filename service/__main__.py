@@ -41,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         log_config=None,
         http="service.protocol:BoundedProtocol",
         ws="none",
+        proxy_headers=False,  # nothing here asks who the client is
         timeout_keep_alive=KEEP_ALIVE,
         access_log=False,
         server_header=False,

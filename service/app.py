@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from service import errors, openapi, processors, telemetry
 from service.budget import Budget
@@ -12,6 +14,7 @@ from service.explaining import Lane
 from service.images import Decoder
 from service.repository import Repository
 from service.routes import explain, features, health, inputs, kernels, models, pages, predict
+from service.services import Services
 from service.settings import Settings
 from service.uploads import Receiver
 
@@ -25,8 +28,22 @@ Errors are `application/problem+json`; its `detail` says what is allowed and whi
 changes it."""
 
 
+class Application(FastAPI):
+    """FastAPI's routes; before them the shortcut for predictions, around all of it telemetry."""
+
+    def __init__(self, services: Services, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.state = services  # type: ignore[assignment] # in place of one without types
+        self._front = telemetry.Telemetry(predict.Shortcut(super().__call__, services))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._front(scope, receive, send)
+
+
 def create_app(settings: Settings) -> FastAPI:
     """The service for these settings; models load once it starts."""
+    budget = Budget(HELD_REQUESTS * settings.max_feature_values, MAX_WAITING)
+    services = Services(settings, Receiver(settings), budget)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -36,14 +53,14 @@ def create_app(settings: Settings) -> FastAPI:
                 closing(Decoder(settings, threads)) as decoder,
                 closing(Lane(settings.max_explain_queue_size)) as lane,
             ):
-                app.state.repository, app.state.decoder = repository, decoder
-                app.state.lane = lane
+                services.repository, services.decoder, services.lane = repository, decoder, lane
                 if settings.workers > 1:
                     # one port: a worker that still loads would answer 503 beside one that is ready
                     await repository.loaded()
                 yield
 
-    app = FastAPI(
+    app = Application(
+        services,
         title="Fanlight",
         version=_version(),
         description=DESCRIPTION,
@@ -51,11 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.settings, app.state.receiver = settings, Receiver(settings)
-    app.state.budget = Budget(HELD_REQUESTS * settings.max_feature_values, MAX_WAITING)
     app.openapi = lambda: openapi.document(app, settings.api_key is not None)  # type: ignore[method-assign]
-    app.add_middleware(predict.Shortcut)
-    app.add_middleware(telemetry.Telemetry)
     errors.install(app)
     for routes in (health, models, predict, features, kernels, explain, inputs, pages):
         app.include_router(routes.router)

@@ -89,6 +89,15 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def unexpected(scope: Scope) -> JSONResponse:
+    """What answers a request on which the server failed."""
+    return response(
+        ServiceError("the server failed on this request; its log says why, under the request_id"),
+        scope,
+    )
 
 
 def problem(
@@ -137,6 +146,10 @@ def invalid_parameters(found: Sequence[Any]) -> InvalidInputError:
 async def _service_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)  # noqa: S101 (registered for nothing else)
     return response(error, request.scope)
+
+
+async def _unexpected(request: Request, _error: Exception) -> JSONResponse:
+    return unexpected(request.scope)
 
 
 async def _http_exception(request: Request, error: Exception) -> JSONResponse:

@@ -1,4 +1,4 @@
-"""How long work for a request goes on: until its deadline, or until its client hangs up."""
+"""How long a request may take: to arrive, and then to be answered while its client is there."""
 
 import asyncio
 from types import TracebackType
@@ -6,20 +6,22 @@ from typing import Self
 
 from starlette.types import Receive
 
-from service.errors import ClientLeftError, DeadlineError, ServiceError
+from service.errors import ClientLeftError, DeadlineError, ServiceError, SlowBodyError
 
-_UNWATCHED = 0.1  # seconds, in which most work is done: a task less for each request
+_UNWATCHED = 0.1  # seconds, in which most requests are answered: a task less for each of those
 
 
 class Patience:
-    """A context whose work is cancelled when the time is up, or when the client has left.
+    """A context whose work is cancelled when its time is up, or when the client has left.
 
-    It raises `DeadlineError` or `ClientLeftError` then. The body of the request must have been
-    read; the connection is only watched where the work takes a while.
+    It has `seconds` until `received` is called, else it raises `SlowBodyError`, and as many again
+    from there, else `DeadlineError`. Once the body was received the connection is watched, where
+    that takes a while, and `ClientLeftError` raised.
     """
 
     def __init__(self, receive: Receive, seconds: float) -> None:
         self._receive, self._seconds = receive, seconds
+        self._receiving = True
         self._reason: ServiceError | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -28,8 +30,14 @@ class Patience:
         assert task is not None  # noqa: S101 (only coroutines have patience)
         self._task, self._cancelling = task, task.cancelling()
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(min(_UNWATCHED, self._seconds), self._watch)
+        self._deadline = self._loop.time() + self._seconds
+        self._timer = self._loop.call_later(min(_UNWATCHED, self._seconds), self._look)
         return self
+
+    def received(self) -> None:
+        """The body is there: from now on the time for the answer runs."""
+        self._receiving = False
+        self._deadline = self._loop.time() + self._seconds
 
     def __exit__(
         self,
@@ -45,21 +53,29 @@ class Patience:
             if only_ours and kind is asyncio.CancelledError:
                 raise self._reason from error
 
-    def _watch(self) -> None:
-        self._watching = self._loop.create_task(self._await_disconnection())
-        self._timer = self._loop.call_later(max(0, self._seconds - _UNWATCHED), self._expire)
+    def _look(self) -> None:
+        """Is the time up? Called now and then, at least when it might be."""
+        left = self._deadline - self._loop.time()
+        if left <= 0:
+            self._end(self._too_slow())
+            return
+        if not self._receiving and self._watching is None:
+            self._watching = self._loop.create_task(self._await_disconnection())
+        soon = self._watching is None  # the body may be complete by then
+        self._timer = self._loop.call_later(min(left, _UNWATCHED) if soon else left, self._look)
 
     async def _await_disconnection(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._end(ClientLeftError("the client closed the connection"))
 
-    def _expire(self) -> None:
-        self._end(
-            DeadlineError(
-                f"no answer within {self._seconds:g} s (setting request_timeout); the server is "
-                "busy"
+    def _too_slow(self) -> ServiceError:
+        if self._receiving:
+            return SlowBodyError(
+                f"the body did not arrive within {self._seconds:g} s (setting request_timeout)"
             )
+        return DeadlineError(
+            f"no answer within {self._seconds:g} s (setting request_timeout); the server is busy"
         )
 
     def _end(self, reason: ServiceError) -> None:

@@ -6,6 +6,7 @@ stops no other, and is not tried again while its folder is there.
 """
 
 import asyncio
+import gc
 import weakref
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -140,9 +141,12 @@ class Repository:
 
     async def update(self) -> None:
         """Follow the folder once; one call at a time. Returns when all that is new is loaded."""
-        await self._look()
+        changed = await self._look()
         while await self._load_next():
+            changed = True
             await self._look()
+        if changed:
+            _freeze()
         reasons = self.not_ready()
         if reasons and reasons != self._reasons:
             log.warning("not ready", reasons=reasons)
@@ -165,11 +169,15 @@ class Repository:
                 return
             await asyncio.sleep(self._settings.watch_interval)
 
-    async def _look(self) -> None:
-        """Enter the versions that are wanted and not there yet, and strike out the others."""
+    async def _look(self) -> bool:
+        """Enter the versions that are wanted and not there yet, and strike out the others.
+
+        Returns whether there were others.
+        """
         held = {(each.name, each.number) for each in self._all() if each.state != "failed"}
         wanted = await asyncio.to_thread(self._folder.wanted, held)
-        for name, number in {(each.name, each.number) for each in self._all()} - wanted:
+        removed = {(each.name, each.number) for each in self._all()} - wanted
+        for name, number in removed:
             del self._versions[name][number]
             log.info("removed", model=name, version=number)
         for name, number in wanted:
@@ -179,6 +187,7 @@ class Repository:
         if self._folder.readable:  # else it doesn't say that a model is gone
             self._awaited &= self._versions.keys()
         await self._close_unused()  # before anything is loaded that needs the room
+        return bool(removed)
 
     def _all(self) -> list[Version]:
         return [version for known in self._versions.values() for version in known.values()]
@@ -247,3 +256,14 @@ class Repository:
             else:
                 still_open.append((loaded, resources))
         self._open = still_open
+
+
+def _freeze() -> None:
+    """Collect garbage once, and leave what is still there out of later collections.
+
+    Walking over all that torch and the networks consist of takes a tenth of a second, during which
+    nobody is answered.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -13,12 +13,10 @@ from urllib.parse import quote
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import ServiceError, problem
+from service import errors
 
 _HEADER = b"x-request-id"
 _ACCEPTABLE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-
-log = structlog.get_logger()
 
 
 def configure(level: str, style: str) -> None:
@@ -74,6 +72,7 @@ class Telemetry:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._log = structlog.get_logger().bind()  # once, not for each request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -97,18 +96,11 @@ class Telemetry:
         try:
             await self._app(scope, receive, named)
         except Exception:
-            log.exception("unexpected error", request_id=request_id)
+            self._log.exception("unexpected error", request_id=request_id)
             if not status:
-                response = problem(
-                    ServiceError.status,
-                    ServiceError.title,
-                    "the server failed on this request; its log says why, under the request_id",
-                    scope["path"],
-                    request_id,
-                )
-                await response(scope, receive, named)
+                await errors.unexpected(scope)(scope, receive, named)
         finally:
-            log.info(
+            self._log.info(
                 "request",
                 method=scope["method"],
                 path=quote(scope["path"]),

@@ -1,9 +1,8 @@
 """Bodies of requests: multipart or one raw image → uploads, still encoded.
 
-A body is read under a limit of bytes and of time, and parsed while it arrives.
+A body is read under a limit of bytes, and parsed while it arrives.
 """
 
-import asyncio
 from collections.abc import Mapping
 from types import TracebackType
 from typing import NamedTuple, Protocol
@@ -16,7 +15,6 @@ from service.errors import (
     InvalidInputError,
     MalformedBodyError,
     QueueFullError,
-    SlowBodyError,
     TooLargeError,
     UnsupportedTypeError,
 )
@@ -53,18 +51,11 @@ class Receiver:
 
         Raises a `ServiceError` for a body that is not acceptable.
         """
-        seconds = self._settings.request_timeout
         body = self._body(headers)
         received = Received(self)
         try:
-            async with asyncio.timeout(seconds):
-                await self._read(receive, body, received)
+            await self._read(receive, body, received)
             received.uploads = body.uploads()
-        except TimeoutError as error:
-            received.release()
-            raise SlowBodyError(
-                f"the body did not arrive within {seconds:g} s (setting request_timeout)"
-            ) from error
         except BaseException:
             received.release()
             raise

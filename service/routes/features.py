@@ -125,8 +125,9 @@ async def features(
         return encoding.as_png(drawn.png, told, headers)
 
     headers = dict(request.scope["headers"])
-    with await receiver.receive(headers, request.receive) as uploads:
-        with Patience(request.receive, settings.request_timeout):
+    with Patience(request.receive, settings.request_timeout) as patience:
+        with await receiver.receive(headers, request.receive) as uploads:
+            patience.received()
             return await answer(uploads)
 
 

@@ -68,8 +68,9 @@ async def inputs(
         return encoding.as_json(told)
 
     headers = dict(request.scope["headers"])
-    with await receiver.receive(headers, request.receive) as uploads:
-        with Patience(request.receive, settings.request_timeout):
+    with Patience(request.receive, settings.request_timeout) as patience:
+        with await receiver.receive(headers, request.receive) as uploads:
+            patience.received()
             return await answer(uploads)
 
 

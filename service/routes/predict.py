@@ -18,11 +18,9 @@ from models.checkpoint import Card
 from service import errors, openapi
 from service.errors import ServiceError
 from service.patience import Patience
-from service.repository import Repository
 from service.routes.dependencies import TopKQuery, VersionQuery, check_key
 from service.schemas import Predictions
-from service.settings import Settings
-from service.uploads import Receiver
+from service.services import Services
 
 BATCH_SIZE = "X-Batch-Size"  # of the largest batch that an image of the request ran in
 _BEFORE, _BEHIND = "/v1/models/", "/predict"  # the model's name
@@ -51,24 +49,24 @@ async def route(
 ) -> Response:
     """Classify one image or many; the predictions come in the order of the images."""
     query = Query.model_construct(version=version, top_k=top_k)
-    body, batch_size = await predict(request.scope, request.receive, model, query)
+    body, batch_size = await predict(request.app.state, request.scope, request.receive, model, query)
     headers = {BATCH_SIZE: str(batch_size)}
     return Response(body, media_type="application/json", headers=headers)
 
 
-async def predict(scope: Scope, receive: Receive, model: str, query: Query) -> tuple[bytes, int]:
+async def predict(
+    services: Services, scope: Scope, receive: Receive, model: str, query: Query
+) -> tuple[bytes, int]:
     """The answer in JSON, and the size of the largest batch; raises a `ServiceError`."""
-    state = scope["app"].state
-    settings: Settings = state.settings
-    repository: Repository = state.repository
-    receiver: Receiver = state.receiver
+    settings = services.settings
     headers: dict[bytes, bytes] = dict(scope["headers"])
     check_key(headers, settings)
-    loaded = repository.ready(model, query.version)
+    loaded = services.repository.ready(model, query.version)
     card = loaded.checkpoint.card
-    with await receiver.receive(headers, receive) as uploads:
-        with Patience(receive, settings.request_timeout):
-            pixels = await state.decoder.pixels(uploads, card.input)
+    with Patience(receive, settings.request_timeout) as patience:
+        with await services.receiver.receive(headers, receive) as uploads:
+            patience.received()
+            pixels = await services.decoder.pixels(uploads, card.input)
             answers = await loaded.batcher.submit(pixels)
     told = {
         "model": model,
@@ -89,8 +87,8 @@ def prediction(card: Card, probabilities: Sequence[float], top_k: int) -> dict[s
 class Shortcut:
     """ASGI middleware in front of the router, for `POST /v1/models/{model}/predict`."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app, self._services = app, services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         model = _model(scope)
@@ -99,7 +97,7 @@ class Shortcut:
             return
         try:
             query = _query(scope["query_string"])
-            body, batch_size = await predict(scope, receive, model, query)
+            body, batch_size = await predict(self._services, scope, receive, model, query)
         except ServiceError as error:
             await errors.response(error, scope)(scope, receive, send)
             return
