@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
 
 from models import checkpoint
@@ -23,9 +24,10 @@ async def measure(loaded: Checkpoint, layer: str, images: int, turns: int) -> tu
     """Seconds of the forward pass alone, and with the activations of the layer."""
     engine = Engine(loaded, threads=1)
     shape = loaded.card.input.shape
-    pictures = list(torch.randint(0, 256, (images, *shape), dtype=torch.uint8))
+    noise = np.random.default_rng(0)
+    pictures = list(noise.integers(0, 256, (images, *shape), dtype=np.uint8))
     looks = [Look(picture, (layer,)) for picture in pictures]
-    await engine.warm(images)
+    await engine.warm()
     await engine.activations(looks)
     seconds: tuple[list[float], list[float]] = [], []
     for _ in range(turns):

@@ -63,9 +63,10 @@ def running(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, *arguments, "--port", str(port)]
-    started = time.perf_counter()
+    started, before = time.perf_counter(), _pinned()
+    _pin(0, cores)  # the child inherits it, and counts its processors when it starts
     with subprocess.Popen(command, env={**os.environ, **(env or {})}) as process:  # noqa: S603
-        _pin(process.pid, cores)
+        _pin(0, before)
         url = f"http://127.0.0.1:{port}"
         try:
             while not _answers(url + path):
@@ -76,6 +77,10 @@ def running(
         finally:
             process.terminate()
             process.wait(30)
+
+
+def _pinned() -> set[int]:
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
 def _pin(pid: int, cores: set[int]) -> None:

@@ -1,8 +1,8 @@
 """How a picture becomes what a network was trained on: bytes → pixels → normalised batch.
 
-    read(bytes, spec) → uint8 tensor (C, H, W), scaled to the network's input; it is
+    read(bytes, spec) → uint8 array (C, H, W), scaled to the network's input; it is
       decode(bytes)     → a PIL image, upright, `L` or `RGB`, eight bits a channel
-      spec.pixels       → the tensor
+      spec.pixels       → the same as a tensor
     spec.normalize    → float32 batch (N, C, H, W), computed on the batch's own device
 
 Training and service both go through these, so a picture is the same numbers on both sides.
@@ -18,10 +18,12 @@ from typing import Literal, Self
 import numpy as np
 import pyspng
 import torch
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 from torch import Tensor
 
+Pixels = NDArray[np.uint8]
 # Pillow's names; it knows more, some of which start other programs
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 LONGEST_SIDE = 65_535  # pixels; that of JPEG and GIF
@@ -87,6 +89,10 @@ class InputSpec(BaseModel):
 
     def pixels(self, image: Image.Image) -> Tensor:
         """The picture as the network sees it, before normalisation: uint8 (C, H, W)."""
+        return torch.from_numpy(self.array(image))
+
+    def array(self, image: Image.Image) -> Pixels:
+        """The same as an array."""
         mode = "L" if self.channels == 1 else "RGB"
         if image.mode != mode:
             image = image.convert(mode)
@@ -94,7 +100,7 @@ class InputSpec(BaseModel):
         if image.size != size:
             image = image.resize(size, Image.Resampling.BILINEAR, box=self.box(image.size))
         array = np.array(image, dtype=np.uint8)  # (H, W) or (H, W, C)
-        return torch.from_numpy(array).view(self.height, self.width, self.channels).permute(2, 0, 1)
+        return array.reshape(self.height, self.width, self.channels).transpose(2, 0, 1)
 
     def box(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
         """The part of a picture of that width and height that the network gets, in its pixels:
@@ -124,7 +130,7 @@ def read(
     *,
     formats: tuple[str, ...] = FORMATS,
     max_pixels: int | None = None,
-) -> Tensor:
+) -> Pixels:
     """An encoded picture as the network gets it: uint8 (C, H, W).
 
     It is `spec.pixels(decode(…))`, in less time where there is a shorter way to the same: small
@@ -136,10 +142,10 @@ def read(
         if pixels is not None:
             return pixels
     side = _REDUCING_GAP * max(spec.height, spec.width)  # turned or not
-    return spec.pixels(decode(encoded, formats=formats, max_pixels=max_pixels, at_least=side))
+    return spec.array(decode(encoded, formats=formats, max_pixels=max_pixels, at_least=side))
 
 
-def read_small(encoded: bytes, spec: InputSpec, *, max_pixels: int | None = None) -> Tensor | None:
+def read_small(encoded: bytes, spec: InputSpec, *, max_pixels: int | None = None) -> Pixels | None:
     """The same for a small whole PNG that needs no interpretation, in some microseconds.
 
     None for others: larger ones, those that are interlaced or not of eight bits, those with chunks
@@ -158,10 +164,10 @@ def read_small(encoded: bytes, spec: InputSpec, *, max_pixels: int | None = None
     except RuntimeError:  # Pillow says better what is wrong, or takes it after all
         return None
     if array.shape == (spec.height, spec.width) and spec.channels == 1:
-        return torch.from_numpy(array).unsqueeze(0)
+        return array[None]  # type: ignore[no-any-return]
     if array.shape == (spec.height, spec.width, spec.channels):
-        return torch.from_numpy(array).permute(2, 0, 1)
-    return spec.pixels(Image.fromarray(array))
+        return array.transpose(2, 0, 1)  # type: ignore[no-any-return]
+    return spec.array(Image.fromarray(array))
 
 
 def _has_only_pixels(encoded: bytes) -> bool:

@@ -101,7 +101,7 @@ class Batcher(Generic[Item, Result]):
             )
         if not items:
             return []
-        request = _Request[Item, Result](items, asyncio.get_running_loop())
+        request: _Request[Item, Result] = _Request(items, asyncio.get_running_loop())
         self._queue.append(request)
         self._waiting += len(items)
         self._changed.set()

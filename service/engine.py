@@ -7,19 +7,25 @@ go through the runtime that was chosen for the network; activations always throu
 
 import asyncio
 import math
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models import features
 from models.checkpoint import Checkpoint
+from models.preprocessing import Pixels
 from service.runtimes import Runtime, Torch
 
+_AS_GOOD = 1.05  # times the least time for a picture
+_RUNS, _LONG = 4, 0.05  # of a batch to learn its time; seconds after which one is enough
 MAX_VALUES = 2**24  # of activations that one forward pass keeps, four bytes each
 
 
@@ -34,7 +40,7 @@ class Answer(NamedTuple):
 class Look:
     """A uint8 picture (C, H, W), and the layers whose activations are wanted."""
 
-    picture: Tensor
+    picture: Pixels
     layers: tuple[str, ...]
 
 
@@ -50,7 +56,8 @@ class Engine:
     """Runs a checkpoint's network; `threads` are torch's intra-op threads on the CPU.
 
     `precision` other than float32 runs torch's forward pass under autocast. Without a `runtime`
-    torch gives the predictions too.
+    torch gives the predictions too. Where another runtime does, batches that take no longer than
+    `on_loop` seconds run at once, on the loop: waking a thread would take as long.
     """
 
     def __init__(
@@ -58,12 +65,17 @@ class Engine:
         checkpoint: Checkpoint,
         *,
         threads: int,
+        max_batch_size: int = 64,
         precision: str = "float32",
         runtime: Runtime | None = None,
+        on_loop: float = 0.0,
     ) -> None:
         self._checkpoint = checkpoint
         self._torch = Torch(checkpoint, precision)
         self._runtime = runtime or self._torch
+        self._on_loop = 0.0 if isinstance(self._runtime, Torch) else on_loop
+        self.batch_size = max_batch_size  # pictures that are best run together
+        self._at_once = 0  # pictures in the largest batch that runs on the loop
         self._embedding_of = features.embedding_layer(checkpoint.layers)
         self._executor = ThreadPoolExecutor(
             max_workers=1,
@@ -72,18 +84,46 @@ class Engine:
             initargs=(threads,),
         )
 
-    async def warm(self, max_batch_size: int) -> None:
-        """Run black pictures, so that the first request doesn't pay for allocation and tuning."""
-        picture = torch.zeros(self._checkpoint.card.input.shape, dtype=torch.uint8)
-        for count in (1, max_batch_size):
-            await self.run([picture] * count)
+    async def warm(self) -> None:
+        """Run black pictures, so that the first request doesn't pay for allocation and tuning.
 
-    async def run(self, pictures: Sequence[Tensor]) -> list[Answer | Exception]:
+        Learns how large a batch may be that runs on the loop, and whether larger ones pay at all:
+        if not, `batch_size` becomes that.
+        """
+        loop = asyncio.get_running_loop()
+        seconds: dict[int, float] = {}
+        for power in range(self.batch_size.bit_length() if self._on_loop else 0):
+            size = 2**power
+            seconds[size] = await loop.run_in_executor(self._executor, self._time, size)
+            if seconds[size] > self._on_loop:
+                break
+        await loop.run_in_executor(self._executor, self._time, self.batch_size)
+        self._at_once = max((n for n in seconds if seconds[n] <= self._on_loop), default=0)
+        if self._at_once:
+            least = min(taken / size for size, taken in seconds.items())
+            if seconds[self._at_once] / self._at_once < _AS_GOOD * least:
+                self.batch_size = self._at_once
+
+    def _time(self, size: int) -> float:
+        """Seconds that a batch of this size takes, after a first one."""
+        pictures = [np.zeros(self._checkpoint.card.input.shape, np.uint8)] * size
+        taken = []
+        for _ in range(_RUNS):
+            started = time.perf_counter()
+            self._predict(pictures)
+            taken.append(time.perf_counter() - started)
+            if taken[-1] > _LONG:
+                break
+        return min(taken)
+
+    async def run(self, pictures: Sequence[Pixels]) -> list[Answer | Exception]:
         """The answer for each uint8 picture (C, H, W), in order.
 
         For a picture whose logits are not finite, as half precision may make them, it is an
         `ArithmeticError`.
         """
+        if self._runs_here(pictures):
+            return self._predict(pictures)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, self._predict, pictures)
 
@@ -119,31 +159,26 @@ class Engine:
         """Let the thread finish what it does, and end it."""
         self._executor.shutdown(wait=True)
 
-    def _predict(self, pictures: Sequence[Tensor]) -> list[Answer | Exception]:
-        return _answers(self._runtime(self._batch(pictures)))
+    def _runs_here(self, pictures: Sequence[Pixels]) -> bool:
+        return len(pictures) <= self._at_once
+
+    def _predict(self, pictures: Sequence[Pixels]) -> list[Answer | Exception]:
+        return _answers(self._runtime(np.array(pictures)))
 
     @torch.inference_mode()
     def _capture(
-        self, pictures: Sequence[Tensor], layers: Sequence[str]
+        self, pictures: Sequence[Pixels], layers: Sequence[str]
     ) -> tuple[list[Answer | Exception], dict[str, Tensor]]:
         network = self._checkpoint.network
         with features.capture(network, layers, self._embedding_of) as activations:
-            answers = _answers(self._torch(self._batch(pictures)))
+            answers = _answers(self._torch(np.array(pictures)))
         return answers, {name: activations[name].float().cpu() for name in layers}
 
-    def _batch(self, pictures: Sequence[Tensor]) -> Tensor:
-        """uint8 (N, C, H, W), a quarter of float32; on its way to a GPU in pinned memory."""
-        if self._checkpoint.device.type != "cuda":
-            return torch.stack(list(pictures))
-        shape = (len(pictures), *pictures[0].shape)
-        batch = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-        return torch.stack(list(pictures), out=batch)
 
-
-def _answers(probabilities: Tensor) -> list[Answer | Exception]:
-    """By row of float32 (N, num_classes) on the CPU."""
+def _answers(probabilities: NDArray[np.float32]) -> list[Answer | Exception]:
+    """By row of (N, num_classes)."""
     rows, size = probabilities.tolist(), len(probabilities)
-    if bool(probabilities.isfinite().all()):
+    if np.isfinite(probabilities).all():
         return [Answer(row, size) for row in rows]
     return [
         Answer(row, size) if all(map(math.isfinite, row)) else ArithmeticError("not finite")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from models import features
 from models.features import Layer
-from models.preprocessing import InputSpec
+from models.preprocessing import InputSpec, Pixels
 from service.errors import QueueFullError
 
 Method = Literal["grad-cam", "saliency", "integrated-gradients", "occlusion"]
@@ -139,7 +139,7 @@ def windows(spec: InputSpec, window: int, stride: int) -> int:
 def explain(
     network: nn.Module,
     spec: InputSpec,
-    picture: Tensor,
+    pixels: Pixels,
     device: torch.device,
     question: Question,
     check: Callable[[], None] = lambda: None,
@@ -149,6 +149,7 @@ def explain(
     Grad-CAM: Selvaraju et al. 2017; saliency: Simonyan et al. 2013; integrated gradients:
     Sundararajan et al. 2017; occlusion: Zeiler and Fergus 2013.
     """
+    picture = torch.tensor(pixels)
     batch = spec.normalize(picture.to(device).unsqueeze(0))  # (1, C, H, W)
     level = torch.full_like(picture, _LEVELS[question.baseline]).to(device)
     baseline = spec.normalize(level.unsqueeze(0))

@@ -6,16 +6,15 @@ thread takes to wake up; the others by a pool of threads.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from PIL import Image, ImageOps
-from torch import Tensor
 
 from models import preprocessing
-from models.preprocessing import ImageError, InputSpec, TooManyPixelsError
+from models.preprocessing import ImageError, InputSpec, Pixels, TooManyPixelsError
 from service import preflight
 from service.errors import (
     InvalidInputError,
@@ -34,6 +33,7 @@ Take = Callable[[bytes, tuple[str, ...], int], Taken]  # of encoded, formats and
 _ORIGINAL = 512  # pixels of the longer side that is kept of an image as it was sent
 _IN_A_ROW = 8  # small images, before others get their turn
 _UNDECLARED = ("", "application/octet-stream")  # what clients send that don't know the type
+_PERHAPS_PNG = ("image/png", *_UNDECLARED)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Opened:
     width and height.
     """
 
-    pixels: Tensor
+    pixels: Pixels
     original: Image.Image
     box: tuple[float, float, float, float]
 
@@ -66,22 +66,30 @@ class Decoder:
         """Forget what waits, and let the threads finish what they do."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    async def pixels(self, uploads: Sequence[Upload], spec: InputSpec) -> list[Tensor]:
+    async def pixels(self, uploads: Sequence[Upload], spec: InputSpec) -> list[Pixels]:
         """The images as the network gets them, uint8 (C, H, W), in the order sent.
 
         Raises a `ServiceError` that names every image that is not acceptable.
         """
+        most = self._settings.max_image_pixels
+        found: list[Pixels | None] = []
+        for index, (encoded, declared, _) in enumerate(uploads):
+            if index % _IN_A_ROW == _IN_A_ROW - 1:
+                await asyncio.sleep(0)
+            small = declared in _PERHAPS_PNG
+            found.append(
+                preprocessing.read_small(encoded, spec, max_pixels=most) if small else None
+            )
+        others = [index for index, pixels in enumerate(found) if pixels is None]
+        if others:
 
-        def take(encoded: bytes, formats: tuple[str, ...], max_pixels: int) -> Tensor:
-            return preprocessing.read(encoded, spec, formats=formats, max_pixels=max_pixels)
+            def take(encoded: bytes, formats: tuple[str, ...], max_pixels: int) -> Pixels:
+                return preprocessing.read(encoded, spec, formats=formats, max_pixels=max_pixels)
 
-        def quick(upload: Upload) -> Tensor | None:
-            if upload.media_type not in ("image/png", *_UNDECLARED):
-                return None
-            most = self._settings.max_image_pixels
-            return preprocessing.read_small(upload.encoded, spec, max_pixels=most)
-
-        return await self._decode(uploads, take, quick)
+            decoded = await self._decode(uploads, others, take)
+            for index in others:
+                found[index] = decoded[index]
+        return cast(list[Pixels], found)
 
     async def opened(self, uploads: Sequence[Upload], spec: InputSpec) -> list[Opened]:
         """The same, with the images as they were sent."""
@@ -98,57 +106,38 @@ class Decoder:
                 image = ImageOps.contain(image, shown, Image.Resampling.BILINEAR)
             return Opened(pixels, image, box)
 
-        return await self._decode(uploads, take)
+        decoded = await self._decode(uploads, range(len(uploads)), take)
+        return list(decoded.values())
 
     async def _decode(
-        self,
-        uploads: Sequence[Upload],
-        take: Take[Taken],
-        quick: Callable[[Upload], Taken | None] = lambda _: None,
-    ) -> list[Taken]:
-        """What `take` makes of each, on the threads unless `quick` does it at once."""
+        self, uploads: Sequence[Upload], places: Sequence[int], take: Take[Taken]
+    ) -> dict[int, Taken]:
+        """What `take` makes of the uploads in these places, on the threads."""
         settings = self._settings
-        if self._waiting + len(uploads) > settings.max_queue_size:
+        if self._waiting + len(places) > settings.max_queue_size:
             raise QueueFullError(
-                f"{self._waiting} images wait to be decoded and {len(uploads)} more would pass "
+                f"{self._waiting} images wait to be decoded and {len(places)} more would pass "
                 f"the limit of {settings.max_queue_size} (setting max_queue_size); "
                 "try again in a second"
             )
-        taken: dict[int, Taken] = {}
-        self._waiting += len(uploads)
-        try:
-            for index, upload in enumerate(uploads):
-                if index % _IN_A_ROW == _IN_A_ROW - 1:
-                    await asyncio.sleep(0)
-                if (found := quick(upload)) is not None:
-                    taken[index] = found
-            if len(taken) < len(uploads):
-                others = [index for index in range(len(uploads)) if index not in taken]
-                outcomes = await self._on_threads([uploads[index] for index in others], take)
-                faults = {
-                    index: outcome
-                    for index, outcome in zip(others, outcomes, strict=True)
-                    if isinstance(outcome, BaseException)
-                }
-                if faults:
-                    raise _joined(faults, uploads)
-                taken |= dict(zip(others, cast(list[Taken], outcomes), strict=True))
-        finally:
-            self._waiting -= len(uploads)
-        return [taken[index] for index in range(len(uploads))]
-
-    async def _on_threads(
-        self, uploads: Sequence[Upload], take: Take[Taken]
-    ) -> list[Taken | BaseException]:
         loop, turns = asyncio.get_running_loop(), asyncio.Semaphore(self._threads)
 
-        async def taken(upload: Upload) -> Taken:
+        async def taken(place: int) -> Taken:
             async with turns:
                 return await loop.run_in_executor(
-                    self._executor, _taken, upload, take, self._settings
+                    self._executor, _taken, uploads[place], take, settings
                 )
 
-        return await asyncio.gather(*map(taken, uploads), return_exceptions=True)
+        self._waiting += len(places)
+        try:
+            outcomes = await asyncio.gather(*map(taken, places), return_exceptions=True)
+        finally:
+            self._waiting -= len(places)
+        found = dict(zip(places, outcomes, strict=True))
+        faults = {i: fault for i, fault in found.items() if isinstance(fault, BaseException)}
+        if faults:
+            raise _joined(faults, uploads)
+        return cast(dict[int, Taken], found)
 
 
 def _taken(upload: Upload, take: Take[Taken], settings: Settings) -> Taken:
@@ -177,7 +166,7 @@ def _media_type(encoded: bytes, declared: str) -> str:
     return actual
 
 
-def _joined(faults: dict[int, BaseException], uploads: Sequence[Upload]) -> BaseException:
+def _joined(faults: Mapping[int, BaseException], uploads: Sequence[Upload]) -> BaseException:
     """One error that names all bad images; unexpected exceptions go through as they are."""
     for fault in faults.values():
         if not isinstance(fault, ServiceError):

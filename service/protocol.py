@@ -3,6 +3,9 @@
 httptools takes heads of any length, and any number of requests before the first is answered.
 """
 
+import asyncio
+from typing import Any
+
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD = 2**16  # bytes of a request's line and headers, trailers included
@@ -18,6 +21,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _head = 0  # bytes of the request's head that are parsed
     _unparsed = 0  # bytes since something was: of a line that doesn't end, say
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         self._unparsed += len(data)
@@ -52,3 +58,32 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head += size
         if self._head > MAX_HEAD:
             raise _TooMuchError
+
+
+class _Joining:
+    """A transport that sends as one what is written in one turn of the loop.
+
+    uvicorn writes the head of an answer and its body one after the other, each a system call and a
+    packet of its own.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._written:
+            self._loop.call_soon(self._flush)
+        self._written.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._written:
+            self._transport.write(b"".join(self._written))
+            self._written.clear()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

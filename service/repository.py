@@ -14,10 +14,11 @@ from typing import Literal, Self
 
 import structlog
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models import checkpoint, devices
 from models.checkpoint import Checkpoint, CheckpointError
+from models.preprocessing import Pixels
 from service import explaining, processors, runtimes
 from service.batching import Batcher
 from service.engine import Answer, Engine, Look, Seen
@@ -25,6 +26,9 @@ from service.errors import NotFoundError, UnavailableError
 from service.runtimes import Chosen
 from service.settings import Settings
 from service.watching import Folder
+
+_ON_LOOP = 0.0002  # seconds of a forward pass that is over before a thread has woken up
+_ON_LOOP_ALONE = 0.001  # the same where no other processor could run it meanwhile
 
 log = structlog.get_logger()
 
@@ -45,7 +49,7 @@ class Loaded:
     """What a version needs to answer; whoever holds it can use it, also after a removal."""
 
     checkpoint: Checkpoint
-    batcher: Batcher[Tensor, Answer] = field(repr=False)
+    batcher: Batcher[Pixels, Answer] = field(repr=False)
     features: Batcher[Look, Seen] = field(repr=False)
     explained: nn.Module = field(repr=False)
     chosen: Chosen
@@ -60,7 +64,8 @@ class Repository:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._device = devices.resolve(settings.device)
-        self._threads = settings.threads or max(1, processors.available() // settings.workers)
+        self._processors = max(1, processors.available() // settings.workers)
+        self._threads = settings.threads or self._processors
         self._folder = Folder(settings.repository)
         self._versions: dict[str, dict[int, Version]] = {}
         self._awaited: set[str] = set()
@@ -227,19 +232,24 @@ class Repository:
             engine = Engine(
                 verified,
                 threads=self._threads,
+                max_batch_size=settings.max_batch_size,
                 precision=settings.precision,
                 runtime=chosen.runtime,
+                on_loop=_ON_LOOP_ALONE if self._processors == 1 else _ON_LOOP,
             )
             resources.push_async_callback(asyncio.to_thread, engine.close)
-            await engine.warm(settings.max_batch_size)
-            limits = {
-                "max_batch_size": settings.max_batch_size,
-                "max_queue_size": settings.max_queue_size,
-            }
-            batcher = Batcher[Tensor, Answer](
-                engine.run, **limits, max_batch_delay=settings.max_batch_delay
+            await engine.warm()
+            batcher = Batcher[Pixels, Answer](
+                engine.run,
+                max_batch_size=engine.batch_size,
+                max_queue_size=settings.max_queue_size,
+                max_batch_delay=settings.max_batch_delay,
             )
-            features = Batcher[Look, Seen](engine.activations, **limits)
+            features = Batcher[Look, Seen](
+                engine.activations,
+                max_batch_size=settings.max_batch_size,
+                max_queue_size=settings.max_queue_size,
+            )
             await resources.enter_async_context(batcher)
             await resources.enter_async_context(features)
             twin = explaining.twin(verified.network)
@@ -262,8 +272,9 @@ def _freeze() -> None:
     """Collect garbage once, and leave what is still there out of later collections.
 
     Walking over all that torch and the networks consist of takes a tenth of a second, during which
-    nobody is answered.
+    nobody is answered. What requests leave is little, and is looked through less often than usual.
     """
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 50)

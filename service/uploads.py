@@ -171,6 +171,8 @@ class _Form:
                     assert self._begun is not None  # noqa: S101
                     self._parts.append((self._begun, b"".join(self._chunks)))
                 elif isinstance(event, MultipartSegment):
+                    if not event.name:
+                        raise _malformed("a part has no name")
                     if len(self._parts) == self._limit:
                         raise TooLargeError(
                             f"more than {self._limit} images in a request (setting max_images)"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import numpy as np
 import torch
 from PIL import Image
 from rich.markup import escape
@@ -155,7 +156,8 @@ def _image_folder(folder: Path, split: Split, spec: InputSpec, seed: int) -> Ima
             f"{folder} has no pictures ({split}) of {', '.join(empty)}{unread}: add some, or "
             "remove the folder"
         )
-    return ImageSet(torch.stack(images), torch.tensor(targets), listed.labels, tuple(broken))
+    pixels = torch.from_numpy(np.array(images))
+    return ImageSet(pixels, torch.tensor(targets), listed.labels, tuple(broken))
 
 
 def _scaled(pictures: Any, spec: InputSpec) -> Tensor:

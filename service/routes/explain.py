@@ -136,10 +136,12 @@ async def explain(
         return encoding.as_png(picture, told | each[0])
 
     headers = dict(request.scope["headers"])
-    with Patience(request.receive, settings.request_timeout) as patience:
-        with await receiver.receive(headers, request.receive) as uploads:
-            patience.received()
-            return await answer(uploads)
+    with (
+        Patience(request.receive, settings.request_timeout) as patience,
+        await receiver.receive(headers, request.receive) as uploads,
+    ):
+        patience.received()
+        return await answer(uploads)
 
 
 def _question(

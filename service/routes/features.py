@@ -125,10 +125,12 @@ async def features(
         return encoding.as_png(drawn.png, told, headers)
 
     headers = dict(request.scope["headers"])
-    with Patience(request.receive, settings.request_timeout) as patience:
-        with await receiver.receive(headers, request.receive) as uploads:
-            patience.received()
-            return await answer(uploads)
+    with (
+        Patience(request.receive, settings.request_timeout) as patience,
+        await receiver.receive(headers, request.receive) as uploads,
+    ):
+        patience.received()
+        return await answer(uploads)
 
 
 def _shapes(checkpoint: Checkpoint, names: Sequence[str]) -> Shapes:

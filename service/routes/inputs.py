@@ -63,18 +63,20 @@ async def inputs(
             told["box"] = found[0].box
             return encoding.as_png(pictures.png(as_image(found[0])), told)
         told["images"] = [
-            {"values": np.ascontiguousarray(each.pixels.numpy()), "box": each.box} for each in found
+            {"values": np.ascontiguousarray(each.pixels), "box": each.box} for each in found
         ]
         return encoding.as_json(told)
 
     headers = dict(request.scope["headers"])
-    with Patience(request.receive, settings.request_timeout) as patience:
-        with await receiver.receive(headers, request.receive) as uploads:
-            patience.received()
-            return await answer(uploads)
+    with (
+        Patience(request.receive, settings.request_timeout) as patience,
+        await receiver.receive(headers, request.receive) as uploads,
+    ):
+        patience.received()
+        return await answer(uploads)
 
 
 def as_image(found: Opened) -> Image.Image:
     """The network's input as a picture."""
-    array = found.pixels.permute(1, 2, 0).contiguous().numpy()  # (H, W, C)
+    array = np.ascontiguousarray(found.pixels.transpose(1, 2, 0))  # (H, W, C)
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)

@@ -49,7 +49,8 @@ async def route(
 ) -> Response:
     """Classify one image or many; the predictions come in the order of the images."""
     query = Query.model_construct(version=version, top_k=top_k)
-    body, batch_size = await predict(request.app.state, request.scope, request.receive, model, query)
+    services: Services = request.app.state
+    body, batch_size = await predict(services, request.scope, request.receive, model, query)
     headers = {BATCH_SIZE: str(batch_size)}
     return Response(body, media_type="application/json", headers=headers)
 
@@ -63,11 +64,13 @@ async def predict(
     check_key(headers, settings)
     loaded = services.repository.ready(model, query.version)
     card = loaded.checkpoint.card
-    with Patience(receive, settings.request_timeout) as patience:
-        with await services.receiver.receive(headers, receive) as uploads:
-            patience.received()
-            pixels = await services.decoder.pixels(uploads, card.input)
-            answers = await loaded.batcher.submit(pixels)
+    with (
+        Patience(receive, settings.request_timeout) as patience,
+        await services.receiver.receive(headers, receive) as uploads,
+    ):
+        patience.received()
+        pixels = await services.decoder.pixels(uploads, card.input)
+        answers = await loaded.batcher.submit(pixels)
     told = {
         "model": model,
         "version": card.version,

@@ -16,10 +16,11 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from models import preprocessing
-from service import images
+from models.preprocessing import InputSpec
 from service.app import create_app
+from service.images import Decoder
 from service.settings import Settings
+from service.uploads import Upload
 from tests.networks import DATA, encode, picture
 
 
@@ -61,13 +62,13 @@ def url(app: FastAPI) -> Iterator[str]:
 def received(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The SHA-256 of every image that reaches the server's decoder."""
     digests: list[str] = []
-    decode = preprocessing.decode
+    pixels = Decoder.pixels
 
-    def recorded(source: Any, **limits: Any) -> Any:
-        digests.append(hashlib.sha256(source).hexdigest())
-        return decode(source, **limits)
+    async def recorded(decoder: Decoder, uploads: list[Upload], spec: InputSpec) -> Any:
+        digests.extend(hashlib.sha256(upload.encoded).hexdigest() for upload in uploads)
+        return await pixels(decoder, uploads, spec)
 
-    monkeypatch.setattr(images, "decode", recorded)
+    monkeypatch.setattr(Decoder, "pixels", recorded)
     return digests
 
 

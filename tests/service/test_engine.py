@@ -1,16 +1,20 @@
 """The engine: one thread, the same answers as plain torch."""
 
 import threading
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 import service.engine
 from models import checkpoint
 from models.checkpoint import Checkpoint
+from models.preprocessing import Pixels
 from service.engine import Answer, Engine, Look, Seen
 from tests.networks import SPEC, picture
 
@@ -29,7 +33,8 @@ async def engine(loaded: Checkpoint) -> AsyncIterator[Engine]:
     engine.close()
 
 
-PICTURES = [SPEC.pixels(picture(seed)) for seed in range(5)]
+PICTURES = [SPEC.array(picture(seed)) for seed in range(5)]
+BATCH = torch.tensor(np.array(PICTURES))
 
 
 def probabilities(answers: Sequence[Answer | Exception]) -> Tensor:
@@ -39,7 +44,7 @@ def probabilities(answers: Sequence[Answer | Exception]) -> Tensor:
 
 async def test_answers_are_those_of_plain_torch(engine: Engine, loaded: Checkpoint) -> None:
     with torch.inference_mode():
-        logits = loaded.network(SPEC.normalize(torch.stack(PICTURES)))
+        logits = loaded.network(SPEC.normalize(BATCH))
     torch.testing.assert_close(probabilities(await engine.run(PICTURES)), logits.softmax(1))
 
 
@@ -81,13 +86,61 @@ async def test_threads_of_torch_are_set_in_the_engines_thread(loaded: Checkpoint
     assert found == [1]
 
 
-async def test_warming_runs_the_smallest_and_the_largest_batch(
-    engine: Engine, loaded: Checkpoint
-) -> None:
+async def test_warming_runs_the_largest_batch(loaded: Checkpoint) -> None:
     sizes: list[int] = []
     loaded.network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    await engine.warm(max_batch_size=16)
-    assert sizes == [1, 16]
+    engine = Engine(loaded, threads=1, max_batch_size=16)
+    await engine.warm()
+    engine.close()
+    assert set(sizes) == {16}
+
+
+class Recorded:
+    """A runtime that takes so long for a picture, and remembers where it ran."""
+
+    name = "recorded"
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self._seconds = seconds
+        self.threads: list[int] = []
+
+    def __call__(self, batch: Pixels) -> NDArray[np.float32]:
+        self.threads.append(threading.get_ident())
+        time.sleep(self._seconds * len(batch))
+        return np.ones((len(batch), 1), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "on_loop", "pictures", "here", "batch_size"),
+    [
+        (0.0, 1.0, 5, True, 16),  # in no time: all on the loop
+        (0.01, 0.05, 4, True, 4),  # larger batches wouldn't be quicker
+        (0.01, 0.05, 5, False, 4),
+        (0.01, 0.001, 1, False, 16),
+        (0.0, 0.0, 1, False, 16),
+    ],
+)
+async def test_what_is_quick_runs_on_the_loop(
+    loaded: Checkpoint, seconds: float, on_loop: float, pictures: int, here: bool, batch_size: int
+) -> None:
+    runtime = Recorded(seconds)
+    engine = Engine(loaded, threads=1, max_batch_size=16, runtime=runtime, on_loop=on_loop)
+    await engine.warm()
+    await engine.run(PICTURES[:pictures])
+    engine.close()
+    assert (runtime.threads[-1] == threading.get_ident()) == here
+    assert engine.batch_size == batch_size
+
+
+async def test_torch_never_runs_on_the_loop(loaded: Checkpoint) -> None:
+    """Its network may have hooks meanwhile, which look into what others asked for."""
+    threads: set[int] = set()
+    loaded.network.register_forward_hook(lambda *_: threads.add(threading.get_ident()))
+    engine = Engine(loaded, threads=1, on_loop=60)
+    await engine.warm()
+    await engine.run(PICTURES)
+    engine.close()
+    assert threading.get_ident() not in threads
 
 
 async def test_half_precision_answers_nearly_the_same(loaded: Checkpoint) -> None:
@@ -110,7 +163,7 @@ class TestActivations:
             for name, module in zip(("conv", "fc"), modules, strict=True)
         ]
         with torch.inference_mode():
-            logits = loaded.network(SPEC.normalize(torch.stack(PICTURES)))
+            logits = loaded.network(SPEC.normalize(BATCH))
         for handle in handles:
             handle.remove()
         seen = await engine.activations([Look(each, ("conv", "fc")) for each in PICTURES])
@@ -175,7 +228,7 @@ async def test_a_gpu_answers_as_the_cpu(repository: Path, precision: str) -> Non
     for device in ("cpu", "cuda:0"):
         loaded = checkpoint.load(folder, torch.device(device))
         engine = Engine(loaded, threads=1, precision=precision if device != "cpu" else "float32")
-        await engine.warm(4)
+        await engine.warm()
         answers.append(probabilities(await engine.run(PICTURES)))
         engine.close()
     tolerance = 1e-5 if precision == "float32" else 0.02

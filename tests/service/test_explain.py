@@ -300,11 +300,11 @@ class TestTwin:
             asked = explaining.Question(method, None, "conv", 8, 4, 2, "black")
             with pytest.raises(explaining.AbandonedError):
                 explaining.explain(
-                    twin, SPEC, SPEC.pixels(picture(0)), torch.device("cpu"), asked, check
+                    twin, SPEC, SPEC.array(picture(0)), torch.device("cpu"), asked, check
                 )
             assert not any(module._forward_hooks for module in twin.modules())
         left = iter([None] * 100)
         found = explaining.explain(
-            twin, SPEC, SPEC.pixels(picture(0)), torch.device("cpu"), question, check
+            twin, SPEC, SPEC.array(picture(0)), torch.device("cpu"), question, check
         )
         assert found.values.shape == (8, 8)

@@ -3,11 +3,11 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from io import BytesIO
 from typing import Any
 
 import pytest
 
+from models.preprocessing import decode
 from service import images
 from service.images import Decoder
 from service.settings import Settings
@@ -24,14 +24,16 @@ async def decoder() -> AsyncIterator[Decoder]:
     decoder.close()
 
 
-def upload(seed: int, filename: str = "") -> Upload:
-    return Upload(BytesIO(encode(picture(seed))), "image/png", filename)
+def upload(seed: int, filename: str = "", format: str = "PNG") -> Upload:
+    return Upload(encode(picture(seed), format), "", filename)
 
 
 async def test_images_come_back_in_their_order(decoder: Decoder) -> None:
-    pixels = await decoder.decode([upload(seed) for seed in range(20)], SPEC.pixels)
-    for seed, each in enumerate(pixels):
-        assert each.equal(SPEC.pixels(picture(seed)))
+    formats = ["PNG", "BMP", "PNG", "WEBP"] * 5  # decoded at once, and by threads
+    uploads = [upload(seed, format=format) for seed, format in enumerate(formats)]
+    pixels = await decoder.pixels(uploads, SPEC)
+    for each, sent in zip(pixels, uploads, strict=True):
+        assert (each == SPEC.array(decode(sent.encoded))).all()
 
 
 async def test_a_request_of_many_images_does_not_starve_one_of_one(
@@ -48,9 +50,9 @@ async def test_a_request_of_many_images_does_not_starve_one_of_one(
         return taken(upload, *others)
 
     monkeypatch.setattr(images, "_taken", recorded)
-    many = asyncio.create_task(decoder.decode([upload(0, "many")] * 100, SPEC.pixels))
+    many = asyncio.create_task(decoder.pixels([upload(0, "many", "BMP")] * 100, SPEC))
     await asyncio.sleep(0.05)
-    single = asyncio.create_task(decoder.decode([upload(1, "single")], SPEC.pixels))
+    single = asyncio.create_task(decoder.pixels([upload(1, "single", "BMP")], SPEC))
     await asyncio.sleep(0.05)
     let_go.set()
     await single

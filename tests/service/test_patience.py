@@ -3,23 +3,21 @@
 import asyncio
 
 import pytest
-from starlette.requests import Request
 from starlette.types import Message
 
-from service import patience
-from service.errors import ClientLeftError, DeadlineError
+from service.errors import ClientLeftError, DeadlineError, SlowBodyError
+from service.patience import Patience
 
 pytestmark = pytest.mark.anyio
 
 
-class Connection:
-    """A request whose client stays until it leaves."""
+class Client:
+    """Stays until it leaves."""
 
     def __init__(self) -> None:
         self.gone = asyncio.Event()
-        self.request = Request({"type": "http"}, self._receive)
 
-    async def _receive(self) -> Message:
+    async def receive(self) -> Message:
         await self.gone.wait()
         return {"type": "http.disconnect"}
 
@@ -37,36 +35,71 @@ class Work:
             raise
 
 
-async def test_a_result_in_time_is_returned() -> None:
-    assert await patience.answer(Connection().request, asyncio.sleep(0, "done"), 10) == "done"
+async def answer(client: Client, work: Work, seconds: float, received: bool = True) -> None:
+    with Patience(client.receive, seconds) as patience:
+        if received:
+            patience.received()
+        await work()
+
+
+async def test_work_in_time_is_left_alone() -> None:
+    before = asyncio.all_tasks()
+    with Patience(Client().receive, 10) as patience:
+        patience.received()
+        await asyncio.sleep(0.15)  # watched from then on
+        assert len(asyncio.all_tasks()) == len(before) + 1
+    await asyncio.sleep(0.01)
+    assert asyncio.all_tasks() == before
 
 
 async def test_an_error_of_the_work_comes_through() -> None:
-    async def fail() -> None:
+    with pytest.raises(ZeroDivisionError), Patience(Client().receive, 10):
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
-        await patience.answer(Connection().request, fail(), 10)
 
-
-async def test_the_deadline_cancels_the_work() -> None:
+@pytest.mark.parametrize("seconds", [0.01, 0.2])
+async def test_the_deadline_cancels_the_work(seconds: float) -> None:
     work = Work()
-    with pytest.raises(DeadlineError, match=r"within 0.01 s .*request_timeout"):
-        await patience.answer(Connection().request, work(), 0.01)
+    with pytest.raises(DeadlineError, match=rf"within {seconds} s .*request_timeout"):
+        await answer(Client(), work, seconds)
     assert work.cancelled
+    assert not asyncio.current_task().cancelling()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.2])
+async def test_the_body_has_a_deadline_of_its_own(seconds: float) -> None:
+    work = Work()
+    with pytest.raises(SlowBodyError, match=rf"within {seconds} s .*request_timeout"):
+        await answer(Client(), work, seconds, received=False)
+    assert work.cancelled
+
+
+async def test_the_answer_has_as_long_as_the_body_had() -> None:
+    with Patience(Client().receive, 0.3) as patience:
+        await asyncio.sleep(0.2)
+        patience.received()
+        await asyncio.sleep(0.2)
 
 
 async def test_a_client_that_leaves_cancels_its_work() -> None:
-    connection, work = Connection(), Work()
-    asyncio.get_running_loop().call_later(0.01, connection.gone.set)
+    client, work = Client(), Work()
+    asyncio.get_running_loop().call_later(0.01, client.gone.set)
     with pytest.raises(ClientLeftError):
-        await patience.answer(connection.request, work(), 60)
+        await answer(client, work, 60)
     assert work.cancelled
+
+
+async def test_a_connection_is_not_watched_while_its_body_is_read() -> None:
+    client = Client()
+    client.gone.set()
+    with Patience(client.receive, 60) as patience:
+        await asyncio.sleep(0.25)  # the one who reads the body would hear of it
+        patience.received()
 
 
 async def test_cancelling_the_request_cancels_the_work() -> None:
     work = Work()
-    task = asyncio.create_task(patience.answer(Connection().request, work(), 60))
+    task = asyncio.create_task(answer(Client(), work, 60))
     await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

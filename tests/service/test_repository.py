@@ -90,7 +90,7 @@ def test_a_version_that_fails_to_warm_gives_its_network_back(
 ) -> None:
     networks: list[weakref.ref[torch.nn.Module]] = []
 
-    async def exhausted(engine: Engine, max_batch_size: int) -> None:
+    async def exhausted(engine: Engine) -> None:
         networks.append(weakref.ref(engine._checkpoint.network))
         raise torch.OutOfMemoryError("the device is full")
 

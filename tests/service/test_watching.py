@@ -96,10 +96,10 @@ class Gate:
         self.reached, self.opened = threading.Event(), threading.Event()
         warm = Engine.warm
 
-        async def gated(engine: Engine, max_batch_size: int) -> None:
+        async def gated(engine: Engine) -> None:
             self.reached.set()
             assert await asyncio.to_thread(self.opened.wait, 30)
-            await warm(engine, max_batch_size)
+            await warm(engine)
 
         monkeypatch.setattr(Engine, "warm", gated)
 
@@ -252,9 +252,9 @@ class TestRemovedVersions:
         found: list[set[str]] = []
         warm = Engine.warm
 
-        async def recorded(engine: Engine, max_batch_size: int) -> None:
+        async def recorded(engine: Engine) -> None:
             found.append(engines())
-            await warm(engine, max_batch_size)
+            await warm(engine)
 
         monkeypatch.setattr(Engine, "warm", recorded)
         publish_tiny(repository, seed=2)
@@ -283,7 +283,7 @@ class TestRemovedVersions:
         chosen = served(still).ready("colors", 2)
         shutil.rmtree(repository / "colors" / "2")
         update(still)
-        [answer] = call(still, chosen.batcher.submit, [SPEC.pixels(picture(0))])
+        [answer] = call(still, chosen.batcher.submit, [SPEC.array(picture(0))])
         assert sum(answer.probabilities) == pytest.approx(1)
         assert engines() == {"colors-1", "colors-2"}
         del chosen
