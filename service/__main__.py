@@ -2,13 +2,14 @@
 
 import os
 import sys
+from contextlib import nullcontext
 
 import uvicorn
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsError
 
 from models import devices
-from service import telemetry
+from service import metrics, telemetry
 from service.settings import Settings
 
 KEEP_ALIVE = 75  # seconds that an idle connection stays open: longer than clients and proxies keep
@@ -32,6 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse(f"{error} (setting device)")
     telemetry.configure(settings.log_level, settings.log_format)
     os.environ.update(settings.environment())  # for the workers, which are processes of their own
+    with metrics.shared() if settings.workers > 1 else nullcontext():
+        _run(settings)
+    return 0
+
+
+def _run(settings: Settings) -> None:
     uvicorn.run(
         "service.app:from_environment",
         factory=True,
@@ -47,7 +54,6 @@ def main(arguments: list[str] | None = None) -> int:
         server_header=False,
         timeout_graceful_shutdown=int(2 * settings.request_timeout) + 5,
     )
-    return 0
 
 
 def _told(error: ValidationError | SettingsError) -> str:

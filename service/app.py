@@ -12,6 +12,7 @@ from service import errors, openapi, processors, telemetry
 from service.budget import Budget
 from service.explaining import Lane
 from service.images import Decoder
+from service.metrics import Metrics
 from service.repository import Repository
 from service.routes import explain, features, health, inputs, kernels, models, pages, predict
 from service.services import Services
@@ -34,7 +35,9 @@ class Application(FastAPI):
     def __init__(self, services: Services, **settings: Any) -> None:
         super().__init__(**settings)
         self.state = services  # type: ignore[assignment] # in place of one without types
-        self._front = telemetry.Telemetry(predict.Shortcut(super().__call__, services))
+        self._front = telemetry.Telemetry(
+            predict.Shortcut(super().__call__, services), services.metrics
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._front(scope, receive, send)
@@ -43,15 +46,16 @@ class Application(FastAPI):
 def create_app(settings: Settings) -> FastAPI:
     """The service for these settings; models load once it starts."""
     budget = Budget(HELD_REQUESTS * settings.max_feature_values, MAX_WAITING)
-    services = Services(settings, Receiver(settings), budget)
+    services = Services(settings, Receiver(settings), budget, Metrics())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Repository(settings) as repository:
+        async with Repository(settings, services.metrics) as repository:
             threads = min(MAX_DECODERS, max(1, processors.available() // settings.workers))
             with (
                 closing(Decoder(settings, threads)) as decoder,
                 closing(Lane(settings.max_explain_queue_size)) as lane,
+                closing(services.metrics),
             ):
                 services.repository, services.decoder, services.lane = repository, decoder, lane
                 if settings.workers > 1:

@@ -9,7 +9,7 @@ import asyncio
 import math
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -57,7 +57,8 @@ class Engine:
 
     `precision` other than float32 runs torch's forward pass under autocast. Without a `runtime`
     torch gives the predictions too. Where another runtime does, batches that take no longer than
-    `on_loop` seconds run at once, on the loop: waking a thread would take as long.
+    `on_loop` seconds run at once, on the loop: waking a thread would take as long. `observe` hears
+    of each forward pass for predictions: its images and its seconds.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Engine:
         precision: str = "float32",
         runtime: Runtime | None = None,
         on_loop: float = 0.0,
+        observe: Callable[[int, float], None] = lambda _images, _seconds: None,
     ) -> None:
         self._checkpoint = checkpoint
         self._torch = Torch(checkpoint, precision)
@@ -76,6 +78,7 @@ class Engine:
         self._on_loop = 0.0 if isinstance(self._runtime, Torch) else on_loop
         self.batch_size = max_batch_size  # pictures that are best run together
         self._at_once = 0  # pictures in the largest batch that runs on the loop
+        self._observe = observe
         self._embedding_of = features.embedding_layer(checkpoint.layers)
         self._executor = ThreadPoolExecutor(
             max_workers=1,
@@ -122,10 +125,14 @@ class Engine:
         For a picture whose logits are not finite, as half precision may make them, it is an
         `ArithmeticError`.
         """
+        started = time.perf_counter()
         if self._runs_here(pictures):
-            return self._predict(pictures)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._predict, pictures)
+            answers = self._predict(pictures)
+        else:
+            loop = asyncio.get_running_loop()
+            answers = await loop.run_in_executor(self._executor, self._predict, pictures)
+        self._observe(len(pictures), time.perf_counter() - started)
+        return answers
 
     async def activations(self, looks: Sequence[Look]) -> list[Seen | Exception]:
         """What each picture makes the layers give, in order.

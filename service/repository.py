@@ -10,6 +10,7 @@ import gc
 import weakref
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, Self
 
 import structlog
@@ -23,6 +24,7 @@ from service import explaining, processors, runtimes
 from service.batching import Batcher
 from service.engine import Answer, Engine, Look, Seen
 from service.errors import NotFoundError, UnavailableError
+from service.metrics import Metrics
 from service.runtimes import Chosen
 from service.settings import Settings
 from service.watching import Folder
@@ -61,8 +63,8 @@ class Repository:
     Leaving it drains the batchers and ends the engines.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings, self._metrics = settings, metrics
         self._device = devices.resolve(settings.device)
         self._processors = max(1, processors.available() // settings.workers)
         self._threads = settings.threads or self._processors
@@ -183,7 +185,9 @@ class Repository:
         wanted = await asyncio.to_thread(self._folder.wanted, held)
         removed = {(each.name, each.number) for each in self._all()} - wanted
         for name, number in removed:
-            del self._versions[name][number]
+            version = self._versions[name].pop(number)
+            if version.loaded:
+                self._metrics.removed(name, number, version.loaded.chosen.runtime.name)
             log.info("removed", model=name, version=number)
         for name, number in wanted:
             known = self._versions.setdefault(name, {})
@@ -213,6 +217,8 @@ class Repository:
             chosen = version.loaded.chosen
             told = {"device": str(self._device), "runtime": chosen.runtime.name}
             log.info("loaded", **named, **told)
+            fell_back = chosen.fallback is not None
+            self._metrics.loaded(version.name, version.number, chosen.runtime.name, fell_back)
             if chosen.fallback:
                 log.warning("runtime not taken", **named, reason=chosen.fallback)
         except Exception as error:
@@ -236,6 +242,7 @@ class Repository:
                 precision=settings.precision,
                 runtime=chosen.runtime,
                 on_loop=_ON_LOOP_ALONE if self._processors == 1 else _ON_LOOP,
+                observe=partial(self._metrics.ran, version.name, version.number),
             )
             resources.push_async_callback(asyncio.to_thread, engine.close)
             await engine.warm()

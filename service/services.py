@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from service.budget import Budget
 from service.explaining import Lane
 from service.images import Decoder
+from service.metrics import Metrics
 from service.repository import Repository
 from service.settings import Settings
 from service.uploads import Receiver
@@ -17,6 +18,7 @@ class Services:
     settings: Settings
     receiver: Receiver
     budget: Budget
+    metrics: Metrics
     repository: Repository = field(init=False)
     decoder: Decoder = field(init=False)
     lane: Lane = field(init=False)

@@ -14,6 +14,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import errors
+from service.metrics import Metrics
 
 _HEADER = b"x-request-id"
 _ACCEPTABLE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -63,15 +64,20 @@ def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
+def _operation(scope: Scope) -> str:
+    """What was asked for, by its name in the OpenAPI document."""
+    return scope.get("operation") or getattr(scope.get("route"), "operation_id", None) or "other"
+
+
 class Telemetry:
-    """ASGI middleware: gives requests their id, logs them, and answers what nobody caught.
+    """ASGI middleware: gives requests their id, logs and counts them, answers what nobody caught.
 
     The id is the client's X-Request-ID if that is a plain word, otherwise a new one. The path and
     the id are the only things from a client that reach the log.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
         self._log = structlog.get_logger().bind()  # once, not for each request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,11 +92,12 @@ class Telemetry:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                elapsed = (time.perf_counter() - started) * 1000
+                elapsed = time.perf_counter() - started
                 message["headers"] += (
                     (_HEADER, request_id.encode()),
-                    (b"server-timing", b"total;dur=%.3f" % elapsed),  # milliseconds
+                    (b"server-timing", b"total;dur=%.3f" % (elapsed * 1000)),
                 )
+                self._metrics.answered(_operation(scope), status, elapsed)
             await send(message)
 
         try:

@@ -98,6 +98,7 @@ class Shortcut:
         if model is None:
             await self._app(scope, receive, send)
             return
+        scope["operation"] = "predict"
         try:
             query = _query(scope["query_string"])
             body, batch_size = await predict(self._services, scope, receive, model, query)

@@ -26,7 +26,7 @@ def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def test_operations_have_short_names(document: dict[str, Any]) -> None:
     names = {operation["operationId"] for operation in operations(document)}
     assert names == {
-        *("live", "ready", "list_models", "get_model", "predict"),
+        *("live", "ready", "metrics", "list_models", "get_model", "predict"),
         *("features", "kernels", "explain", "input"),
     }
 
@@ -43,7 +43,9 @@ def test_file_parts_are_binary(document: dict[str, Any]) -> None:
 def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
     for operation in operations(document):
         for status, response in operation["responses"].items():
-            if status == "200":
+            if operation["operationId"] == "metrics":
+                assert (status, list(response["content"])) == ("200", ["text/plain"])
+            elif status == "200":
                 assert "$ref" in response["content"]["application/json"]["schema"]
                 assert set(response["content"]) <= {"application/json", *FILES}
             else:

@@ -1,0 +1,107 @@
+"""What Prometheus collects from the service: requests and batches, models and their runtimes.
+
+With more than one worker their figures are summed: each writes its own to the folder that
+`PROMETHEUS_MULTIPROC_DIR` names, and whichever is asked reads all.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from tempfile import TemporaryDirectory
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+@contextmanager
+def shared() -> Iterator[None]:
+    """A folder for the figures of processes that are started inside, unless one is set."""
+    if os.environ.get(FOLDER):
+        yield
+        return
+    with TemporaryDirectory(prefix="fanlight-metrics-") as folder:
+        os.environ[FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[FOLDER]
+
+
+class Metrics:
+    """The figures of this process; `exposition` has those of all workers."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        version = ["model", "version"]
+        requests = Histogram(
+            "fanlight_request_seconds",
+            "From the head of a request to the head of its answer",
+            ["operation", "status"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        batches = Histogram(
+            "fanlight_batch_images",
+            "Images in a forward pass",
+            version,
+            buckets=_IMAGES,
+            registry=registry,
+        )
+        passes = Histogram(
+            "fanlight_forward_seconds",
+            "Duration of a forward pass",
+            version,
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._ready = Gauge(
+            "fanlight_model_ready",
+            "1 for a version that answers, by the runtime that gives its predictions",
+            [*version, "runtime"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._fallback = Gauge(
+            "fanlight_runtime_fallback",
+            "1 for a version whose predictions don't come from the runtime that was wanted",
+            version,
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._request = cache(requests.labels)
+        self._batch, self._pass = cache(batches.labels), cache(passes.labels)
+
+    def answered(self, operation: str, status: int, seconds: float) -> None:
+        """A request; `operation` is that of the OpenAPI document, or "other"."""
+        self._request(operation, status).observe(seconds)
+
+    def ran(self, model: str, version: int, images: int, seconds: float) -> None:
+        """A forward pass of a batch."""
+        self._batch(model, version).observe(images)
+        self._pass(model, version).observe(seconds)
+
+    def loaded(self, model: str, version: int, runtime: str, fallback: bool) -> None:
+        self._ready.labels(model, version, runtime).set(1)
+        self._fallback.labels(model, version).set(fallback)
+
+    def removed(self, model: str, version: int, runtime: str) -> None:
+        self._ready.labels(model, version, runtime).set(0)
+        self._fallback.labels(model, version).set(0)
+
+    def exposition(self) -> bytes:
+        """In Prometheus' text format."""
+        if not os.environ.get(FOLDER):
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+
+    def close(self) -> None:
+        """What this process has is over; what it has counted stays."""
+        if os.environ.get(FOLDER):
+            mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]

@@ -1,0 +1,101 @@
+"""Figures for Prometheus: of requests, batches and models, summed over the workers."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from models.checkpoint import Checkpoint
+from service import metrics, runtimes
+from tests.e2e.servers import running
+from tests.networks import DATA, encode, picture, publish_tiny
+from tests.service.conftest import Serve
+from tests.service.test_predict import PREDICT, parts
+
+
+def figure(text: str, name: str, **labels: str) -> float:
+    """The sum of the samples with these labels; 0 if there is none."""
+    found = 0.0
+    for line in text.splitlines():
+        sample = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+        if sample and sample[1] == name:
+            told = dict(re.findall(r'(\w+)="([^"]*)"', sample[2] or ""))
+            found += float(sample[3]) * (labels.items() <= told.items())
+    return found
+
+
+def test_requests_are_counted_by_operation_and_status(client: TestClient) -> None:
+    assert client.post(PREDICT, files=parts(encode(picture(1)))).status_code == 200
+    assert client.post(PREDICT, files=parts(b"")).status_code == 422
+    assert client.get("/v1/models").status_code == 200
+    assert client.get("/v1/models/strangers").status_code == 404
+    assert client.get("/nothing/1").status_code == client.get("/nothing/2").status_code == 404
+    text = client.get("/metrics").text
+    for operation, status, count in (
+        ("predict", "200", 1),
+        ("predict", "422", 1),
+        ("list_models", "200", 1),
+        ("get_model", "404", 1),
+        ("other", "404", 2),  # no label for each path that a stranger thinks of
+    ):
+        labels = {"operation": operation, "status": status}
+        assert figure(text, "fanlight_request_seconds_count", **labels) == count
+
+
+def test_batches_are_counted_by_version(client: TestClient) -> None:
+    client.post(PREDICT, files=parts(*[encode(picture(seed)) for seed in range(5)]))
+    text = client.get("/metrics").text
+    labels = {"model": "colors", "version": "2"}
+    assert figure(text, "fanlight_batch_images_sum", **labels) == 5
+    assert figure(text, "fanlight_forward_seconds_sum", **labels) > 0
+    assert figure(text, "fanlight_batch_images_sum", version="1") == 0
+
+
+def test_models_and_their_runtimes(
+    serve: Serve, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve(watch_interval=0.01)
+    text = client.get("/metrics").text
+    assert figure(text, "fanlight_model_ready", model="colors", runtime="onnx") == 2
+    assert figure(text, "fanlight_runtime_fallback") == 0
+
+    def refused(_checkpoint: Checkpoint) -> bytes:
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(runtimes, "export", refused)
+    publish_tiny(repository, seed=2)
+    while figure(text, "fanlight_model_ready", version="3", runtime="torch") != 1:
+        text = client.get("/metrics").text
+    assert figure(text, "fanlight_runtime_fallback", version="3") == 1
+    shutil.rmtree(repository / "colors" / "3")
+    while figure(text, "fanlight_model_ready", version="3") != 0:
+        text = client.get("/metrics").text
+    assert figure(text, "fanlight_runtime_fallback") == 0
+
+
+def test_workers_are_summed(tmp_path: Path) -> None:
+    image = (DATA / "digits" / "7.png").read_bytes()
+    with running(tmp_path / "log", "--workers", "2") as server:
+        url, type = f"{server.url}/v1/models/mnist/predict", {"Content-Type": "image/png"}
+        for _ in range(20):  # a connection each, which either worker may take
+            assert httpx.post(url, content=image, headers=type).status_code == 200
+        texts = [httpx.get(f"{server.url}/metrics").text for _ in range(5)]
+    for text in texts:
+        assert figure(text, "fanlight_request_seconds_count", operation="predict") == 20
+        assert figure(text, "fanlight_batch_images_sum", model="mnist") == 20
+        assert figure(text, "fanlight_model_ready", model="mnist") == 1
+
+
+def test_the_shared_folder_goes_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(metrics.FOLDER, raising=False)
+    with metrics.shared():
+        folder = Path(os.environ[metrics.FOLDER])
+        assert folder.is_dir()
+        with metrics.shared():
+            assert os.environ[metrics.FOLDER] == str(folder)
+    assert not folder.exists()
+    assert metrics.FOLDER not in os.environ

@@ -1,0 +1,142 @@
+"""HTTP: what is not a body has bounds, and an answer is one packet."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+
+from service.protocol import MAX_HEAD, MAX_PIPELINED, BoundedProtocol
+
+pytestmark = pytest.mark.anyio
+HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+MUCH = b"a" * (MAX_HEAD + 1)
+
+
+class App:
+    """Answers with the length of the body, once it may; counts the requests that began."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.free = asyncio.Event()
+        self.free.set()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.begun += 1
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            size, more = size + len(message["body"]), message["more_body"]
+        await self.free.wait()
+        body = str(size).encode()
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def serving(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to the app."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(app, http=BoundedProtocol, lifespan="off", log_config=None)
+        server = uvicorn.Server(config)
+        running = asyncio.create_task(server.serve([listener]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        yield reader, writer
+        writer.close()
+        server.should_exit = True
+        await running
+
+
+async def answer(reader: asyncio.StreamReader) -> bytes:
+    """All that comes until the connection closes, or for a tenth of a second nothing does."""
+    received = b""
+    try:
+        while more := await asyncio.wait_for(reader.read(100_000), 0.3):
+            received += more
+    except (TimeoutError, ConnectionError):
+        pass
+    return received
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        HEAD + b"X: " + MUCH,
+        HEAD + b"X: a\r\n" * (MAX_HEAD // 2),
+        b"GET /" + MUCH,
+        b"\r\n" * MAX_HEAD,
+        CHUNKED + b"X: " + MUCH,
+        CHUNKED + b"X: a\r\n" * (MAX_HEAD // 2),
+        CHUNKED[:-3] + b"1;" + MUCH,
+    ],
+    ids=["header", "headers", "address", "empty lines", "trailer", "trailers", "chunk extension"],
+)
+@pytest.mark.parametrize("piece", [2**20, 1000])
+async def test_a_flood_is_cut_off(flood: bytes, piece: int) -> None:
+    app = App()
+    async with serving(app) as (reader, writer):
+        for start in range(0, len(flood), piece):
+            writer.write(flood[start : start + piece])
+            await asyncio.sleep(0)
+        received = await answer(reader)
+        assert b"HTTP/1.1 400 " in received or reader.at_eof()
+        assert b" 200 OK" not in received
+
+
+@pytest.mark.parametrize("head", [HEAD, CHUNKED])
+async def test_a_long_head_is_taken(head: bytes) -> None:
+    async with serving(App()) as (reader, writer):
+        writer.write(head + b"X: " + b"a" * (MAX_HEAD // 2) + b"\r\n\r\n")
+        assert (await answer(reader)).startswith(b"HTTP/1.1 200 OK")
+
+
+async def test_a_body_of_many_small_chunks_is_taken() -> None:
+    async with serving(App()) as (reader, writer):
+        writer.write(CHUNKED[:-3] + b"1\r\na\r\n" * MAX_HEAD + b"0\r\n\r\n")
+        assert (await answer(reader)).endswith(b"\r\n\r\n%d" % (MAX_HEAD + 1))
+
+
+@pytest.mark.parametrize(("extra", "answered"), [(0, True), (1, False)])
+async def test_few_requests_wait_for_an_answer(extra: int, answered: bool) -> None:
+    app = App()
+    app.free.clear()
+    async with serving(app) as (reader, writer):
+        writer.write((HEAD + b"\r\n") * (1 + MAX_PIPELINED + extra))
+        await asyncio.sleep(0.1)
+        assert app.begun == 1
+        app.free.set()
+        received = await answer(reader)
+    assert received.count(b" 200 OK") == (1 + MAX_PIPELINED if answered else 0)
+    assert (b" 400 " in received) == (not answered)
+
+
+async def test_an_answer_is_one_packet() -> None:
+    packets = []
+    async with serving(App()) as (_, writer):
+        connection = writer.transport.get_extra_info("socket")
+        with socket.create_connection(connection.getpeername()) as client:
+            client.setblocking(False)
+            client.sendall(HEAD + b"\r\n")
+            while not packets:
+                await asyncio.sleep(0.05)
+                packets.append(client.recv(2**16))
+    [packet] = packets
+    assert packet.endswith(b"\r\n\r\n0")
+
+
+async def test_an_answer_arrives_also_where_the_connection_closes() -> None:
+    async with serving(App()) as (reader, writer):
+        writer.write(HEAD + b"Connection: close\r\n\r\n")
+        received = await answer(reader)
+        assert received.endswith(b"\r\n\r\n0")
+        assert reader.at_eof()
