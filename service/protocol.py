@@ -9,6 +9,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD = 2**16  # bytes of a request's line and headers, trailers included
+_PER_HEADER = 32  # bytes that a header counts besides its own, as in HTTP/2 (RFC 9113, 6.5.2)
 MAX_PIPELINED = 32  # requests of a connection that wait while one is answered
 
 
@@ -42,7 +43,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
+        self._count(len(name) + len(value) + _PER_HEADER)
         super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:

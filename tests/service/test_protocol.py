@@ -14,7 +14,7 @@ from service.protocol import MAX_HEAD, MAX_PIPELINED, BoundedProtocol
 pytestmark = pytest.mark.anyio
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
-MUCH = b"a" * (MAX_HEAD + 1)
+MUCH = b"a" * 2**19  # more than is read at once
 
 
 class App:
@@ -48,7 +48,7 @@ async def serving(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio
         config = uvicorn.Config(app, http=BoundedProtocol, lifespan="off", log_config=None)
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve([listener]))
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.01)
         reader, writer = await asyncio.open_connection(*listener.getsockname())
         yield reader, writer
@@ -72,16 +72,16 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
     "flood",
     [
         HEAD + b"X: " + MUCH,
-        HEAD + b"X: a\r\n" * (MAX_HEAD // 2),
+        HEAD + b"X: a\r\n" * 10_000,
         b"GET /" + MUCH,
-        b"\r\n" * MAX_HEAD,
+        b"\r\n" * len(MUCH),
         CHUNKED + b"X: " + MUCH,
-        CHUNKED + b"X: a\r\n" * (MAX_HEAD // 2),
+        CHUNKED + b"X: a\r\n" * 10_000,
         CHUNKED[:-3] + b"1;" + MUCH,
     ],
     ids=["header", "headers", "address", "empty lines", "trailer", "trailers", "chunk extension"],
 )
-@pytest.mark.parametrize("piece", [2**20, 1000])
+@pytest.mark.parametrize("piece", [2**20, 10_000])
 async def test_a_flood_is_cut_off(flood: bytes, piece: int) -> None:
     app = App()
     async with serving(app) as (reader, writer):
@@ -89,7 +89,7 @@ async def test_a_flood_is_cut_off(flood: bytes, piece: int) -> None:
             writer.write(flood[start : start + piece])
             await asyncio.sleep(0)
         received = await answer(reader)
-        assert b"HTTP/1.1 400 " in received or reader.at_eof()
+        assert b"HTTP/1.1 400 " in received or reader.at_eof() or reader.exception()
         assert b" 200 OK" not in received
 
 
