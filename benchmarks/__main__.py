@@ -5,6 +5,7 @@ import sys
 
 NAMES = {
     "serve": "the service beside its limit, a bare echo and a tutorial's server",
+    "scaling": "what decoding JPEGs at a part of their size changes",
     "training": "an epoch, Fanlight's way against the usual way",
     "features": "what feature maps cost beside predictions",
     "explaining": "what explanations cost those who predict",

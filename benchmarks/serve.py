@@ -7,6 +7,7 @@ virtual ones vary from minute to minute. `--quick` takes a second a figure, for 
 import argparse
 import asyncio
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ class Benchmark:
         self, workers: int = 1, cores: set[int] | None = None
     ) -> AbstractContextManager[Server]:
         arguments = ("-m", "service", "--repository", str(self._repository))
-        quiet = ("--log-level", "error", "--workers", str(workers))
+        quiet = ("--log-level", "error", "--workers", str(workers), "--max-images", "256")
         return running((*arguments, *quiet), "/health/ready", cores or self._core)
 
     def tutorial(self, model: str) -> AbstractContextManager[Server]:
@@ -121,8 +122,12 @@ class Benchmark:
 
     def closed(self, url: str, workload: Workload, *, raw: bool) -> Result:
         body, kind = (workload.image, workload.media_type) if raw else workload.multipart
+        connections, seconds = workload.connections, self._seconds
+        if shutil.which("wrk"):
+            _pin(0, self._other)
+            return load.by_wrk(url, body, kind, connections=connections, seconds=seconds)
         return self._on_the_other(
-            load.closed(url, body, kind, connections=workload.connections, seconds=self._seconds)
+            load.closed(url, body, kind, connections=connections, seconds=seconds)
         )
 
     def _on_the_other(self, work: Coroutine[Any, Any, Result]) -> Result:
@@ -169,6 +174,20 @@ class Benchmark:
                 print(f"  {name}: {result.rate / tutorial.rate:.1f} times the tutorial's server")
             print(f"  memory {memory:.0f} MB\n", flush=True)
 
+    def single(self) -> None:
+        """W1, one request at a time, beside echo, decoding and a forward pass of one."""
+        first = replace(workloads()[0], connections=1)
+        limit = self.limit(first)
+        with self.echo() as server:
+            echo = self.closed(f"{server.url}/", first, raw=True).percentile(50)
+        with self.service() as server:
+            url = f"{server.url}/v1/models/{first.model}/predict"
+            own = self.closed(url, first, raw=True).percentile(50)
+        least = echo + (limit.decode + limit.forward[1]) / 1000
+        print("W1, raw body, one request at a time")
+        print(f"  echo {echo:.2f} ms, with decoding and a forward pass {least:.2f} ms")
+        print(f"  ours {own:.2f} ms, {own / least:.2f} times that\n", flush=True)
+
     def latency(self) -> None:
         """Open loop, W1 as a raw body: latency at parts of the peak rate."""
         first = workloads()[0]
@@ -194,21 +213,21 @@ class Benchmark:
 
     def crowd(self) -> None:
         """W5: singles beside requests of many images, against singles alone."""
-        single, many = workloads()[0], workloads()[1]
+        single, many = workloads()[0], replace(workloads()[1], images=256)
         with self.service() as server:
             url = f"{server.url}/v1/models/{single.model}/predict"
 
             async def singles(beside: bool) -> Result:
                 (body, kind), seconds = many.multipart, self._seconds
                 image, own = single.image, single.media_type
-                asked = [load.closed(url, image, own, connections=4, seconds=seconds)]
+                asked = [load.closed(url, image, own, connections=16, seconds=seconds)]
                 if beside:
-                    asked.append(load.closed(url, body, kind, connections=4, seconds=seconds))
+                    asked.append(load.closed(url, body, kind, connections=2, seconds=seconds))
                 return (await asyncio.gather(*asked))[0]
 
             _pin(0, self._other)
             alone, beside = asyncio.run(singles(False)), asyncio.run(singles(True))
-        print("W5: four clients of one image, alone and beside four of 64")
+        print("W5: 16 clients of one image, alone and beside two of 256")
         for name, result in (("alone", alone), ("beside", beside)):
             middle, high = result.percentile(50), result.percentile(99)
             print(f"  {name:8} p50 {middle:7.1f} ms, p99 {high:7.1f} ms")
@@ -248,7 +267,7 @@ class Benchmark:
         print()
 
 
-PARTS = ("throughput", "latency", "crowd", "workers", "start")
+PARTS = ("throughput", "single", "latency", "crowd", "workers", "start")
 
 
 def main() -> None:

@@ -116,6 +116,7 @@ class Batcher(Generic[Item, Result]):
     async def _serve(self) -> None:
         while await self._filled():
             await self._answer(self._next_batch())
+            await asyncio.sleep(0)  # a run that never waits must not keep the loop
 
     def _next_batch(self) -> list[_Slice[Item, Result]]:
         """What goes into the next call, a like share of each request that waits."""

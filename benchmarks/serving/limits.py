@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
 
 from benchmarks.serving.workloads import Workload
-from models import checkpoint
-from models.preprocessing import decode
+from models import checkpoint, preprocessing
+from models.preprocessing import Pixels
 from service import runtimes
 
 BATCHES = (1, 4, 8, 16, 32, 64)
@@ -35,13 +36,13 @@ def measure(workload: Workload, repository: Path) -> Limit:
     runtime = runtimes.choose(loaded, "auto", "float32", threads=1).runtime
     input = loaded.card.input
 
-    def decoded() -> torch.Tensor:
-        return input.pixels(decode(workload.image))
+    def decoded() -> Pixels:
+        return preprocessing.read(workload.image, input)
 
     pixels = decoded()
     forward = {}
     for size in BATCHES:
-        batch = torch.stack([pixels] * size)
+        batch = np.array([pixels] * size)
         forward[size] = _microseconds(lambda batch=batch: runtime(batch)) / size  # type: ignore[misc]
     return Limit(_microseconds(decoded), forward)
 

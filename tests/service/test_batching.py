@@ -254,3 +254,61 @@ async def test_any_interleaving_gives_each_request_its_own_results(seed: int) ->
         outcomes = await asyncio.gather(*(client(batcher, number) for number in range(200)))
     assert outcomes.count("answered") > 50
     assert {"answered", "failed", "cancelled"} == set(outcomes)
+
+
+async def test_requests_share_a_batch_alike() -> None:
+    squares = Squares()
+    squares.free.clear()
+    async with squares_batcher(squares, max_batch_size=6, max_queue_size=100) as batcher:
+        tasks = [asyncio.create_task(batcher.submit([0]))]
+        await settle()
+        tasks += [asyncio.create_task(batcher.submit(range(20, 40))) for _ in range(2)]
+        tasks += [asyncio.create_task(batcher.submit([n])) for n in (1, 2)]
+        await settle()
+        squares.free.set()
+        await asyncio.gather(*tasks)
+    assert squares.batches[:3] == [[0], [20, 20, 1, 2, 21, 21], [22, 23, 24, 22, 23, 24]]
+
+
+async def test_a_single_item_waits_for_one_batch_only() -> None:
+    squares = Squares()
+    async with squares_batcher(squares, max_batch_size=4, max_queue_size=1000) as batcher:
+        many = asyncio.create_task(batcher.submit(range(100, 500)))
+        await squares.started.wait()
+        assert await batcher.submit([3]) == [9]
+        assert len(squares.batches) <= 3
+        await many
+
+
+async def test_a_run_that_never_waits_lets_others_in() -> None:
+    async def at_once(items: list[int]) -> Sequence[int]:
+        batches.append(len(items))
+        return items
+
+    batches: list[int] = []
+    async with squares_batcher(at_once, max_batch_size=1) as batcher:
+        many = asyncio.create_task(batcher.submit(range(100)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(batches) < 5
+        await many
+
+
+async def test_a_request_that_leaves_makes_room_for_what_it_had_left() -> None:
+    squares = Squares()
+    squares.free.clear()
+    async with squares_batcher(squares, max_batch_size=2, max_queue_size=4) as batcher:
+        leaves = asyncio.create_task(batcher.submit([1, 2, 3, 4]))
+        await squares.started.wait()
+        leaves.cancel()
+        await settle()
+        stays = asyncio.create_task(batcher.submit([5, 6, 7, 8]))
+        await settle()
+        squares.free.set()
+        assert await stays == [25, 36, 49, 64]
+    assert squares.batches == [[1, 2], [5, 6], [7, 8]]
+
+
+async def test_nothing_asked_is_nothing_answered() -> None:
+    async with squares_batcher(Squares()) as batcher:
+        assert await batcher.submit([]) == []

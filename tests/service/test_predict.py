@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from models import checkpoint
 from models.preprocessing import decode
+from service.schemas import Predictions
 from tests.networks import LABELS, encode, picture
 from tests.service.conftest import Serve
 
@@ -103,3 +105,32 @@ def test_a_request_larger_than_a_batch_is_answered(serve: Serve) -> None:
     for image, prediction in zip(images, together, strict=True):
         [alone] = client.post(PREDICT, files=parts(image)).json()["predictions"]
         assert probabilities(prediction) == pytest.approx(probabilities(alone), abs=1e-6)
+
+
+def test_a_mounted_service_answers_the_same(client: TestClient, repository: Path) -> None:
+    """FastAPI's route answers where the shortcut doesn't know the path."""
+    outer = FastAPI()
+    outer.mount("/fanlight", client.app)
+    image = encode(picture(1))
+    mounted = TestClient(outer)
+    good: list[dict[str, Any]] = [
+        {"files": parts(image), "params": {"top_k": 2}},
+        {"files": parts(image), "params": {"version": 1}},
+    ]
+    for request in good:
+        own, other = client.post(PREDICT, **request), mounted.post(f"/fanlight{PREDICT}", **request)
+        assert own.status_code == other.status_code == 200
+        assert own.json() == other.json()
+        assert own.headers["x-batch-size"] == other.headers["x-batch-size"] == "1"
+    bad: list[dict[str, Any]] = [{"params": {"top_k": "x"}}, {"params": {"version": 9}}, {}]
+    for request in bad:
+        own, other = client.post(PREDICT, **request), mounted.post(f"/fanlight{PREDICT}", **request)
+        assert own.json()["detail"] == other.json()["detail"]
+        assert own.status_code == other.status_code >= 400
+
+
+def test_an_answer_is_as_the_document_says(client: TestClient) -> None:
+    answer = client.post(PREDICT, files=parts(encode(picture(1)), encode(picture(2))))
+    assert answer.headers["content-type"] == "application/json"
+    told = Predictions.model_validate_json(answer.content, strict=True)
+    assert told.model_dump() == answer.json()

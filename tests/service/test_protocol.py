@@ -121,7 +121,7 @@ async def test_few_requests_wait_for_an_answer(extra: int, answered: bool) -> No
 
 
 async def test_an_answer_is_one_packet() -> None:
-    packets = []
+    packets: list[bytes] = []
     async with serving(App()) as (_, writer):
         connection = writer.transport.get_extra_info("socket")
         with socket.create_connection(connection.getpeername()) as client:
