@@ -113,6 +113,7 @@ def test_a_mounted_service_answers_the_same(client: TestClient, repository: Path
     outer.mount("/fanlight", client.app)
     image = encode(picture(1))
     mounted = TestClient(outer)
+    mounted.portal = client.portal  # the loop that the service runs on
     good: list[dict[str, Any]] = [
         {"files": parts(image), "params": {"top_k": 2}},
         {"files": parts(image), "params": {"version": 1}},
