@@ -139,13 +139,13 @@ class _Raw:
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
-        self._chunks: list[bytes] = []
+        self._encoded = bytearray()  # a list of chunks could hold millions of a byte each
 
     def feed(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
+        self._encoded += chunk
 
     def uploads(self) -> list[Upload]:
-        return [Upload(b"".join(self._chunks), self._kind, "")]
+        return [Upload(bytes(self._encoded), self._kind, "")]
 
 
 class _Form:
@@ -160,7 +160,7 @@ class _Form:
         self._limit = limit
         self._parts: list[tuple[MultipartSegment, bytes]] = []
         self._begun: MultipartSegment | None = None
-        self._chunks: list[bytes] = []
+        self._encoded = bytearray()  # of the part that has begun
 
     def feed(self, chunk: bytes) -> None:
         if not chunk:  # which would mean the end to the parser
@@ -169,7 +169,7 @@ class _Form:
             for event in self._parser.parse(chunk):
                 if event is None:
                     assert self._begun is not None  # noqa: S101
-                    self._parts.append((self._begun, b"".join(self._chunks)))
+                    self._parts.append((self._begun, bytes(self._encoded)))
                 elif isinstance(event, MultipartSegment):
                     if not event.name:
                         raise _malformed("a part has no name")
@@ -177,9 +177,9 @@ class _Form:
                         raise TooLargeError(
                             f"more than {self._limit} images in a request (setting max_images)"
                         )
-                    self._begun, self._chunks = event, []
+                    self._begun, self._encoded = event, bytearray()
                 else:
-                    self._chunks.append(event)
+                    self._encoded += event
         except MultipartError as error:
             raise _malformed(str(error)) from error
 
