@@ -185,10 +185,7 @@ class Repository:
         wanted = await asyncio.to_thread(self._folder.wanted, held)
         removed = {(each.name, each.number) for each in self._all()} - wanted
         for name, number in removed:
-            version = self._versions[name].pop(number)
-            if version.loaded:
-                self._metrics.removed(name, number, version.loaded.chosen.runtime.name)
-            log.info("removed", model=name, version=number)
+            self._strike_out(name, number)
         for name, number in wanted:
             known = self._versions.setdefault(name, {})
             known.setdefault(number, Version(name, number))
@@ -197,6 +194,12 @@ class Repository:
             self._awaited &= self._versions.keys()
         await self._close_unused()  # before anything is loaded that needs the room
         return bool(removed)
+
+    def _strike_out(self, name: str, number: int) -> None:
+        version = self._versions[name].pop(number)
+        if version.loaded:
+            self._metrics.removed(name, number, version.loaded.chosen.runtime.name)
+        log.info("removed", model=name, version=number)
 
     def _all(self) -> list[Version]:
         return [version for known in self._versions.values() for version in known.values()]
