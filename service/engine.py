@@ -24,7 +24,9 @@ from models.checkpoint import Checkpoint
 from models.preprocessing import Pixels
 from service.runtimes import Runtime, Torch
 
-_AS_GOOD = 1.05  # times the least time for a picture
+_ON_LOOP = 0.0002  # seconds of a forward pass that is over before a thread has woken up
+_ON_LOOP_ALONE = 0.002  # the same where a thread would only take turns with the loop
+_AS_GOOD = 1.25  # times the least time for a picture: what turns between threads may cost
 _RUNS, _LONG = 4, 0.05  # of a batch to learn its time; seconds after which one is enough
 MAX_VALUES = 2**24  # of activations that one forward pass keeps, four bytes each
 
@@ -56,9 +58,10 @@ class Engine:
     """Runs a checkpoint's network; `threads` are torch's intra-op threads on the CPU.
 
     `precision` other than float32 runs torch's forward pass under autocast. Without a `runtime`
-    torch gives the predictions too. Where another runtime does, batches that take no longer than
-    `on_loop` seconds run at once, on the loop: waking a thread would take as long. `observe` hears
-    of each forward pass for predictions: its images and its seconds.
+    torch gives the predictions too. Where another runtime does, batches that are over sooner than a
+    thread has woken up run at once, on the loop; `alone` says that no other processor could run them
+    meanwhile, and larger ones do so too. `observe` hears of each forward pass for predictions: its
+    images and its seconds.
     """
 
     def __init__(
@@ -69,13 +72,13 @@ class Engine:
         max_batch_size: int = 64,
         precision: str = "float32",
         runtime: Runtime | None = None,
-        on_loop: float = 0.0,
+        alone: bool = False,
         observe: Callable[[int, float], None] = lambda _images, _seconds: None,
     ) -> None:
         self._checkpoint = checkpoint
         self._torch = Torch(checkpoint, precision)
         self._runtime = runtime or self._torch
-        self._on_loop = 0.0 if isinstance(self._runtime, Torch) else on_loop
+        self._alone = alone
         self.batch_size = max_batch_size  # pictures that are best run together
         self._at_once = 0  # pictures in the largest batch that runs on the loop
         self._observe = observe
@@ -90,19 +93,21 @@ class Engine:
     async def warm(self) -> None:
         """Run black pictures, so that the first request doesn't pay for allocation and tuning.
 
-        Learns how large a batch may be that runs on the loop, and whether larger ones pay at all:
-        if not, `batch_size` becomes that.
+        Learns how large a batch may be that runs on the loop. Where the engine is alone, and larger
+        ones are not much quicker for a picture, `batch_size` becomes that.
         """
         loop = asyncio.get_running_loop()
-        seconds: dict[int, float] = {}
-        for power in range(self.batch_size.bit_length() if self._on_loop else 0):
+        limit = _ON_LOOP_ALONE if self._alone else _ON_LOOP
+        seconds = {}
+        hooked = isinstance(self._runtime, Torch)  # meanwhile by those who want activations
+        for power in range(0 if hooked else self.batch_size.bit_length()):
             size = 2**power
             seconds[size] = await loop.run_in_executor(self._executor, self._time, size)
-            if seconds[size] > self._on_loop:
+            if seconds[size] > limit:
                 break
         await loop.run_in_executor(self._executor, self._time, self.batch_size)
-        self._at_once = max((n for n in seconds if seconds[n] <= self._on_loop), default=0)
-        if self._at_once:
+        self._at_once = max((n for n in seconds if seconds[n] <= limit), default=0)
+        if self._alone and self._at_once:
             least = min(taken / size for size, taken in seconds.items())
             if seconds[self._at_once] / self._at_once < _AS_GOOD * least:
                 self.batch_size = self._at_once

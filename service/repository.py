@@ -29,9 +29,6 @@ from service.runtimes import Chosen
 from service.settings import Settings
 from service.watching import Folder
 
-_ON_LOOP = 0.0002  # seconds of a forward pass that is over before a thread has woken up
-_ON_LOOP_ALONE = 0.001  # the same where no other processor could run it meanwhile
-
 log = structlog.get_logger()
 
 
@@ -244,7 +241,7 @@ class Repository:
                 max_batch_size=settings.max_batch_size,
                 precision=settings.precision,
                 runtime=chosen.runtime,
-                on_loop=_ON_LOOP_ALONE if self._processors == 1 else _ON_LOOP,
+                alone=self._processors == 1,
                 observe=partial(self._metrics.ran, version.name, version.number),
             )
             resources.push_async_callback(asyncio.to_thread, engine.close)

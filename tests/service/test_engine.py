@@ -111,20 +111,30 @@ class Recorded:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "on_loop", "pictures", "here", "batch_size"),
+    ("seconds", "alone", "pictures", "here", "batch_size"),
     [
-        (0.0, 1.0, 5, True, 16),  # in no time: all on the loop
-        (0.01, 0.05, 4, True, 4),  # larger batches wouldn't be quicker
-        (0.01, 0.05, 5, False, 4),
-        (0.01, 0.001, 1, False, 16),
-        (0.0, 0.0, 1, False, 16),
+        (0.0, True, 5, True, 16),  # in no time: all on the loop
+        (0.0, False, 5, True, 16),
+        (0.01, True, 4, True, 4),  # larger batches wouldn't be quicker
+        (0.01, True, 5, False, 4),
+        (0.01, False, 1, True, 16),  # and yet they may run beside the loop
+        (0.01, False, 2, False, 16),
+        (0.1, True, 1, False, 16),
     ],
 )
 async def test_what_is_quick_runs_on_the_loop(
-    loaded: Checkpoint, seconds: float, on_loop: float, pictures: int, here: bool, batch_size: int
+    loaded: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    alone: bool,
+    pictures: int,
+    here: bool,
+    batch_size: int,
 ) -> None:
+    monkeypatch.setattr(service.engine, "_ON_LOOP", 0.015)
+    monkeypatch.setattr(service.engine, "_ON_LOOP_ALONE", 0.05)
     runtime = Recorded(seconds)
-    engine = Engine(loaded, threads=1, max_batch_size=16, runtime=runtime, on_loop=on_loop)
+    engine = Engine(loaded, threads=1, max_batch_size=16, runtime=runtime, alone=alone)
     await engine.warm()
     await engine.run(PICTURES[:pictures])
     engine.close()
@@ -132,11 +142,14 @@ async def test_what_is_quick_runs_on_the_loop(
     assert engine.batch_size == batch_size
 
 
-async def test_torch_never_runs_on_the_loop(loaded: Checkpoint) -> None:
+async def test_torch_never_runs_on_the_loop(
+    loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its network may have hooks meanwhile, which look into what others asked for."""
+    monkeypatch.setattr(service.engine, "_ON_LOOP_ALONE", 60)
     threads: set[int] = set()
     loaded.network.register_forward_hook(lambda *_: threads.add(threading.get_ident()))
-    engine = Engine(loaded, threads=1, on_loop=60)
+    engine = Engine(loaded, threads=1, alone=True)
     await engine.warm()
     await engine.run(PICTURES)
     engine.close()
