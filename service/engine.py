@@ -59,9 +59,9 @@ class Engine:
 
     `precision` other than float32 runs torch's forward pass under autocast. Without a `runtime`
     torch gives the predictions too. Where another runtime does, batches that are over sooner than a
-    thread has woken up run at once, on the loop; `alone` says that no other processor could run them
-    meanwhile, and larger ones do so too. `observe` hears of each forward pass for predictions: its
-    images and its seconds.
+    thread has woken up run at once, on the loop; if the engine is `alone`, without a processor that
+    could run them meanwhile, larger ones do so too. `observe` hears of each forward pass for
+    predictions: its images and its seconds.
     """
 
     def __init__(

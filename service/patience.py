@@ -1,8 +1,6 @@
 """How long a request may take: to arrive, and then to be answered while its client is there."""
 
 import asyncio
-from types import TracebackType
-from typing import Self
 
 from starlette.types import Receive
 
@@ -12,11 +10,12 @@ _UNWATCHED = 0.1  # seconds, in which most requests are answered: a task less fo
 
 
 class Patience:
-    """A context whose work is cancelled when its time is up, or when the client has left.
+    """Cancels the task that has it when its time is up, or when the client has left.
 
-    It has `seconds` until `received` is called, else it raises `SlowBodyError`, and as many again
-    from there, else `DeadlineError`. Once the body was received the connection is watched, where
-    that takes a while, and `ClientLeftError` raised.
+    From `begin` there are `seconds` until `received` is called, and as many again until `end`. Once
+    the body was received the connection is watched, where that takes a while. `end` is told the
+    error that the work ended with: for a cancellation of ours it raises the reason, which is a
+    `SlowBodyError`, a `DeadlineError` or a `ClientLeftError`.
     """
 
     def __init__(self, receive: Receive, seconds: float) -> None:
@@ -25,32 +24,26 @@ class Patience:
         self._reason: ServiceError | None = None
         self._watching: asyncio.Task[None] | None = None
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 (only coroutines have patience)
         self._task, self._cancelling = task, task.cancelling()
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + self._seconds
         self._timer = self._loop.call_later(min(_UNWATCHED, self._seconds), self._look)
-        return self
 
     def received(self) -> None:
         """The body is there: from now on the time for the answer runs."""
         self._receiving = False
         self._deadline = self._loop.time() + self._seconds
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def end(self, error: BaseException | None) -> None:
         self._timer.cancel()
         if self._watching is not None:
             self._watching.cancel()
         if self._reason is not None:
             only_ours = self._task.uncancel() <= self._cancelling
-            if only_ours and kind is asyncio.CancelledError:
+            if only_ours and isinstance(error, asyncio.CancelledError):
                 raise self._reason from error
 
     def _look(self) -> None:

@@ -1,14 +1,13 @@
 """Bodies of requests: multipart or one raw image → uploads, still encoded.
 
-A body is read under a limit of bytes, and parsed while it arrives.
+A body is read under limits of bytes and of time, and parsed while it arrives.
 """
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from service.errors import (
     ClientLeftError,
@@ -19,6 +18,7 @@ from service.errors import (
     UnsupportedTypeError,
 )
 from service.formats import FORMATS, TAKEN, media_type
+from service.patience import Patience
 from service.schemas import ImageProblem
 from service.settings import Settings
 
@@ -46,20 +46,13 @@ class Receiver:
         self._settings = settings
         self.held = 0  # bytes of all bodies
 
-    async def receive(self, headers: Mapping[bytes, bytes], receive: Receive) -> "Received":
-        """The images of the body, a context manager; `headers` are those of the ASGI scope.
+    def receive(self, scope: Scope, receive: Receive) -> "Reception":
+        """The images of the request's body, as an async context manager.
 
-        Raises a `ServiceError` for a body that is not acceptable.
+        Entering it raises a `ServiceError` for a body that is not acceptable. What goes on inside
+        is cancelled when the client or the time is gone (see `Patience`).
         """
-        body = self._body(headers)
-        received = Received(self)
-        try:
-            await self._read(receive, body, received)
-            received.uploads = body.uploads()
-        except BaseException:
-            received.release()
-            raise
-        return received
+        return Reception(self, self._body(dict(scope["headers"])), receive)
 
     def _body(self, headers: Mapping[bytes, bytes]) -> "_Body":
         """What takes the chunks of a body with these headers."""
@@ -77,53 +70,63 @@ class Receiver:
             f"one image as the body with its own type: {TAKEN}"
         )
 
-    async def _read(self, receive: Receive, body: "_Body", received: "Received") -> None:
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientLeftError("the client left before its body had arrived")
-            chunk = message.get("body", b"")
-            more = message.get("more_body", False)
-            received.size += len(chunk)
-            self.held += len(chunk)
-            if received.size > self._settings.max_body_bytes:
-                raise self._too_large()
-            if self.held > self._settings.max_held_bytes and received.size > SMALL:
-                raise QueueFullError(
-                    "the bodies of all requests together are larger than "
-                    f"{self._settings.max_held_bytes:,} bytes (setting max_held_bytes); "
-                    "try again in a second"
-                )
-            body.feed(chunk)
+    def patience(self, receive: Receive) -> Patience:
+        return Patience(receive, self._settings.request_timeout)
+
+    def check(self, size: int) -> None:
+        """Raises for a body of which so many bytes have arrived."""
+        if size > self._settings.max_body_bytes:
+            raise self._too_large()
+        if self.held > self._settings.max_held_bytes and size > SMALL:
+            raise QueueFullError(
+                "the bodies of all requests together are larger than "
+                f"{self._settings.max_held_bytes:,} bytes (setting max_held_bytes); "
+                "try again in a second"
+            )
 
     def _too_large(self) -> TooLargeError:
         limit = self._settings.max_body_bytes
         return TooLargeError(f"the body is larger than {limit:,} bytes (setting max_body_bytes)")
 
 
-class Received:
-    """The uploads of a body, whose room is given back when the context is left."""
+class Reception:
+    """A body that is received; its room is given back when the context is left.
 
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
-        self.size = 0
-        self.uploads: list[Upload] = []
+    It is a class, and no generator, since every prediction goes through it.
+    """
 
-    def release(self) -> None:
-        self._receiver.held -= self.size
-        self.size = 0
+    def __init__(self, receiver: Receiver, body: "_Body", receive: Receive) -> None:
+        self._receiver, self._body, self._receive = receiver, body, receive
+        self._patience = receiver.patience(receive)
+        self._size = 0
 
-    def __enter__(self) -> list[Upload]:
-        return self.uploads
+    async def __aenter__(self) -> list[Upload]:
+        self._patience.begin()
+        try:
+            more = True
+            while more:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientLeftError("the client left before its body had arrived")
+                chunk = message.get("body", b"")
+                more = message.get("more_body", False)
+                self._size += len(chunk)
+                self._receiver.held += len(chunk)
+                self._receiver.check(self._size)
+                self._body.feed(chunk)
+            uploads = self._body.uploads()
+        except BaseException as error:
+            self._end(error)
+            raise
+        self._patience.received()
+        return uploads
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
+    async def __aexit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        self._receiver.held -= self._size
+        self._patience.end(error)
 
 
 class _Body(Protocol):

@@ -4,11 +4,11 @@ All are coroutines: FastAPI would run a plain function in a thread, each for eac
 """
 
 import hmac
-from collections.abc import Mapping
 from typing import Annotated, Literal, cast
 
 from fastapi import Depends, Query, Request
 from pydantic import WithJsonSchema
+from starlette.types import Scope
 
 from service.budget import Budget
 from service.errors import UnauthorizedError
@@ -45,14 +45,14 @@ async def _lane(request: Request) -> Lane:
 
 async def authorize(request: Request, settings: Annotated[Settings, Depends(_settings)]) -> None:
     """Raises `UnauthorizedError` unless the request carries the API key, where one is set."""
-    check_key(dict(request.scope["headers"]), settings)
+    check_key(request.scope, settings)
 
 
-def check_key(headers: Mapping[bytes, bytes], settings: Settings) -> None:
-    """The same for the headers of an ASGI scope."""
+def check_key(scope: Scope, settings: Settings) -> None:
+    """The same for the scope of a request."""
     if settings.api_key is None:
         return
-    scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
+    scheme, _, key = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
     expected = settings.api_key.get_secret_value().encode()
     if scheme.lower() != b"bearer" or not hmac.compare_digest(key.strip(), expected):
         raise UnauthorizedError("send the header 'Authorization: Bearer KEY' (setting api_key)")

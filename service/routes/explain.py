@@ -22,7 +22,6 @@ from service.explaining import (
     Question,
 )
 from service.images import Opened
-from service.patience import Patience
 from service.routes.dependencies import (
     DecoderDependency,
     FormatQuery,
@@ -135,12 +134,7 @@ async def explain(
         picture = pictures.overlay(explanations[0].values, ground, box, opacity)
         return encoding.as_png(picture, told | each[0])
 
-    headers = dict(request.scope["headers"])
-    with (
-        Patience(request.receive, settings.request_timeout) as patience,
-        await receiver.receive(headers, request.receive) as uploads,
-    ):
-        patience.received()
+    async with receiver.receive(request.scope, request.receive) as uploads:
         return await answer(uploads)
 
 

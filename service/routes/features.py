@@ -14,7 +14,6 @@ from service import encoding, openapi, pictures
 from service.encoding import statistics
 from service.engine import Look, Seen, feature_shapes
 from service.errors import InvalidInputError, NotFoundError, TooLargeError
-from service.patience import Patience
 from service.pictures import MAX_TILE, Colormap, Normalize
 from service.routes.dependencies import (
     BudgetDependency,
@@ -124,12 +123,7 @@ async def features(
         told["prediction"] = {"label": first["label"], "score": first["score"]}
         return encoding.as_png(drawn.png, told, headers)
 
-    headers = dict(request.scope["headers"])
-    with (
-        Patience(request.receive, settings.request_timeout) as patience,
-        await receiver.receive(headers, request.receive) as uploads,
-    ):
-        patience.received()
+    async with receiver.receive(request.scope, request.receive) as uploads:
         return await answer(uploads)
 
 

@@ -10,7 +10,6 @@ from PIL import Image
 from service import encoding, openapi, pictures
 from service.errors import InvalidInputError
 from service.images import Opened
-from service.patience import Patience
 from service.routes.dependencies import (
     DecoderDependency,
     ReceiverDependency,
@@ -67,12 +66,7 @@ async def inputs(
         ]
         return encoding.as_json(told)
 
-    headers = dict(request.scope["headers"])
-    with (
-        Patience(request.receive, settings.request_timeout) as patience,
-        await receiver.receive(headers, request.receive) as uploads,
-    ):
-        patience.received()
+    async with receiver.receive(request.scope, request.receive) as uploads:
         return await answer(uploads)
 
 

@@ -17,7 +17,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from models.checkpoint import Card
 from service import errors, openapi
 from service.errors import ServiceError
-from service.patience import Patience
 from service.routes.dependencies import TopKQuery, VersionQuery, check_key
 from service.schemas import Predictions
 from service.services import Services
@@ -59,16 +58,10 @@ async def predict(
     services: Services, scope: Scope, receive: Receive, model: str, query: Query
 ) -> tuple[bytes, int]:
     """The answer in JSON, and the size of the largest batch; raises a `ServiceError`."""
-    settings = services.settings
-    headers: dict[bytes, bytes] = dict(scope["headers"])
-    check_key(headers, settings)
+    check_key(scope, services.settings)
     loaded = services.repository.ready(model, query.version)
     card = loaded.checkpoint.card
-    with (
-        Patience(receive, settings.request_timeout) as patience,
-        await services.receiver.receive(headers, receive) as uploads,
-    ):
-        patience.received()
+    async with services.receiver.receive(scope, receive) as uploads:
         pixels = await services.decoder.pixels(uploads, card.input)
         answers = await loaded.batcher.submit(pixels)
     told = {

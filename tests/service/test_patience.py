@@ -1,6 +1,8 @@
 """Patience: work ends when its result is of no use any more."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from starlette.types import Message
@@ -22,6 +24,19 @@ class Client:
         return {"type": "http.disconnect"}
 
 
+@contextmanager
+def patient(client: Client, seconds: float) -> Iterator[Patience]:
+    patience = Patience(client.receive, seconds)
+    patience.begin()
+    try:
+        yield patience
+    except BaseException as error:
+        patience.end(error)
+        raise
+    else:
+        patience.end(None)
+
+
 class Work:
     """Waits for an hour; knows whether it was cancelled."""
 
@@ -36,7 +51,7 @@ class Work:
 
 
 async def answer(client: Client, work: Work, seconds: float, received: bool = True) -> None:
-    with Patience(client.receive, seconds) as patience:
+    with patient(client, seconds) as patience:
         if received:
             patience.received()
         await work()
@@ -44,7 +59,7 @@ async def answer(client: Client, work: Work, seconds: float, received: bool = Tr
 
 async def test_work_in_time_is_left_alone() -> None:
     before = asyncio.all_tasks()
-    with Patience(Client().receive, 10) as patience:
+    with patient(Client(), 10) as patience:
         patience.received()
         await asyncio.sleep(0.15)  # watched from then on
         assert len(asyncio.all_tasks()) == len(before) + 1
@@ -53,7 +68,7 @@ async def test_work_in_time_is_left_alone() -> None:
 
 
 async def test_an_error_of_the_work_comes_through() -> None:
-    with pytest.raises(ZeroDivisionError), Patience(Client().receive, 10):
+    with pytest.raises(ZeroDivisionError), patient(Client(), 10):
         raise ZeroDivisionError
 
 
@@ -75,7 +90,7 @@ async def test_the_body_has_a_deadline_of_its_own(seconds: float) -> None:
 
 
 async def test_the_answer_has_as_long_as_the_body_had() -> None:
-    with Patience(Client().receive, 0.3) as patience:
+    with patient(Client(), 0.3) as patience:
         await asyncio.sleep(0.2)
         patience.received()
         await asyncio.sleep(0.2)
@@ -92,7 +107,7 @@ async def test_a_client_that_leaves_cancels_its_work() -> None:
 async def test_a_connection_is_not_watched_while_its_body_is_read() -> None:
     client = Client()
     client.gone.set()
-    with Patience(client.receive, 60) as patience:
+    with patient(client, 60) as patience:
         await asyncio.sleep(0.25)  # the one who reads the body would hear of it
         patience.received()
 
