@@ -8,27 +8,24 @@
 Training and service both go through these, so a picture is the same numbers on both sides.
 """
 
-import struct
-import zlib
 from contextlib import suppress
 from functools import cache
 from io import BytesIO
 from typing import Literal, Self
 
 import numpy as np
-import pyspng
 import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 from torch import Tensor
 
+from models import plain_png
+
 Pixels = NDArray[np.uint8]
 # Pillow's names; it knows more, some of which start other programs
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 LONGEST_SIDE = 65_535  # pixels; that of JPEG and GIF
-SMALL = 128 * 128  # pixels of a picture that is decoded in less time than a thread wakes up
-_SMALL_FILE = 2**16  # bytes of it
 _REDUCING_GAP = 2  # times the input's size that a JPEG's decoder leaves for the filter to scale
 _TURNS = {  # EXIF orientation → what undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -138,60 +135,23 @@ def read(
     quarter or an eighth of their size, of which the filter takes the rest. Raises as `decode` does.
     """
     if "PNG" in formats:
-        pixels = read_small(encoded, spec, max_pixels=max_pixels)
-        if pixels is not None:
-            return pixels
+        small = read_small(encoded, spec, max_pixels=max_pixels)
+        if small is not None:
+            return small
     side = _REDUCING_GAP * max(spec.height, spec.width)  # turned or not
     return spec.array(decode(encoded, formats=formats, max_pixels=max_pixels, at_least=side))
 
 
 def read_small(encoded: bytes, spec: InputSpec, *, max_pixels: int | None = None) -> Pixels | None:
-    """The same for a small whole PNG that needs no interpretation, in some microseconds.
-
-    None for others: larger ones, those that are interlaced or not of eight bits, those with chunks
-    besides the pixels, which may change what is seen as transparency and EXIF do, and damaged ones.
-    """
-    if not _IHDR.size <= len(encoded) <= _SMALL_FILE or not encoded.startswith(_PNG):
-        return None
-    width, height, depth, color, *_, interlaced = _IHDR.unpack_from(encoded)
-    most = SMALL if max_pixels is None else min(SMALL, max_pixels)
-    if not 0 < width * height <= most or depth != 8 or color not in (0, 2) or interlaced:
-        return None
-    if not _has_only_pixels(encoded):
-        return None
-    try:
-        array = pyspng.load(encoded)  # (H, W) or (H, W, 3)
-    except RuntimeError:  # Pillow says better what is wrong, or takes it after all
+    """The same for a small plain PNG, in some microseconds; None for others."""
+    array = plain_png.pixels(encoded, max_pixels)
+    if array is None:
         return None
     if array.shape == (spec.height, spec.width) and spec.channels == 1:
-        return array[None]  # type: ignore[no-any-return]
+        return array[None]
     if array.shape == (spec.height, spec.width, spec.channels):
-        return array.transpose(2, 0, 1)  # type: ignore[no-any-return]
+        return array.transpose(2, 0, 1)
     return spec.array(Image.fromarray(array))
-
-
-def _has_only_pixels(encoded: bytes) -> bool:
-    """Whether a PNG is its header, its pixels and its end, all with their check sums."""
-    position, kind = len(_SIGNATURE), b"IHDR"
-    while kind != b"IEND":
-        if position + _AROUND > len(encoded):
-            return False
-        length, kind = _CHUNK.unpack_from(encoded, position)
-        end = position + _AROUND + length
-        checked = zlib.crc32(encoded[position + 4 : end - 4]).to_bytes(4, "big")
-        if checked != encoded[end - 4 : end]:
-            return False
-        if kind not in (b"IDAT", b"IEND") and position > len(_SIGNATURE):
-            return False
-        position = end
-    return True
-
-
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG = _SIGNATURE + b"\0\0\0\rIHDR"
-_IHDR = struct.Struct(">16x2I5B4x")
-_CHUNK = struct.Struct(">I4s")
-_AROUND = 12  # bytes of a chunk that are not its content: length, kind and check sum
 
 
 def decode(
