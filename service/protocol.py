@@ -17,10 +17,15 @@ class _TooMuchError(Exception):
     """Ends the parsing, and with an answer 400 the connection."""
 
 
+_TOO_LONG = f"The line and the headers of a request may have {MAX_HEAD:,} bytes together."
+_TOO_MANY = f"At most {MAX_PIPELINED} requests of a connection may wait for an answer."
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """Answers 400 and hangs up where a head is too long, or too many requests wait."""
 
     _head = 0  # bytes of the request's head that are parsed
+    _refusal = ""  # why the parsing was ended
     _unparsed = 0  # bytes since something was: of a line that doesn't end, say
 
     def connection_made(self, transport: Any) -> None:
@@ -30,11 +35,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unparsed += len(data)
         super().data_received(data)
         if self._unparsed > MAX_HEAD and not self.transport.is_closing():
-            self.send_400_response("A line of the request is too long.")
+            self.send_400_response(_TOO_LONG)
+
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(self._refusal or msg)
 
     def on_message_begin(self) -> None:
         self._head = 0
         if len(self.pipeline) >= MAX_PIPELINED:
+            self._refusal = _TOO_MANY
             raise _TooMuchError
         super().on_message_begin()
 
@@ -58,6 +67,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unparsed = 0
         self._head += size
         if self._head > MAX_HEAD:
+            self._refusal = _TOO_LONG
             raise _TooMuchError
 
 

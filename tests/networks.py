@@ -1,5 +1,7 @@
 """Networks small enough to train and serve in a test, and the files that tests feed them."""
 
+import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -60,3 +62,18 @@ def encode(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     buffer = BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
+
+
+def png(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of these chunks, each a kind and its content, with their check sums."""
+    encoded = b"\x89PNG\r\n\x1a\n"
+    for kind, content in chunks:
+        checksum = zlib.crc32(kind + content)
+        encoded += struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    return encoded
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG whose header says that size, and that has no pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return png((b"IHDR", header), (b"IEND", b""))

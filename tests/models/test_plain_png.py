@@ -1,6 +1,5 @@
 """Small plain PNGs: the pixels that Pillow finds, or left to Pillow."""
 
-import struct
 import zlib
 from typing import Any
 
@@ -12,8 +11,8 @@ from PIL import Image
 
 from models.plain_png import MAX_PIXELS
 from models.preprocessing import TooManyPixelsError, decode, read, read_small
-from tests.models.test_preprocessing import png_of_size, spec
-from tests.networks import encode, picture
+from tests.models.test_preprocessing import spec
+from tests.networks import encode, picture, png, png_of_size
 
 
 def chunks(encoded: bytes) -> list[tuple[bytes, bytes]]:
@@ -25,16 +24,6 @@ def chunks(encoded: bytes) -> list[tuple[bytes, bytes]]:
         found.append((encoded[position + 4 : start], encoded[start : start + length]))
         position = start + length + 4
     return found
-
-
-def png(parts: list[tuple[bytes, bytes]]) -> bytes:
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in parts
-    )
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -100,7 +89,7 @@ def test_what_is_damaged_is_left_to_pillow(data: st.DataObject) -> None:
         if data.draw(st.booleans()):
             kind = data.draw(st.sampled_from([b"tRNS", b"eXIf", b"gAMA", b"abCd", b"IHDR"]))
             parts.insert(data.draw(st.integers(0, 2)), (kind, data.draw(st.binary(max_size=13))))
-        encoded = bytearray(png([header, *parts, end]))
+        encoded = bytearray(png(header, *parts, end))
     quick = read_small(bytes(encoded), spec(3, 7, 9))
     if quick is not None:
         assert (quick == spec(3, 7, 9).array(decode(bytes(encoded), formats=("PNG",)))).all()
@@ -108,7 +97,7 @@ def test_what_is_damaged_is_left_to_pillow(data: st.DataObject) -> None:
 
 def test_many_empty_chunks() -> None:
     header, *others, end = chunks(encode(picture(0)))
-    encoded = png([header, *[(b"IDAT", b"")] * 1000, *others, end])
+    encoded = png(header, *[(b"IDAT", b"")] * 1000, *others, end)
     quick = read_small(encoded, spec())
     assert quick is None or (quick == spec().array(decode(encoded))).all()
-    assert read_small(png([header, *[(b"IDAT", b"")] * 10_000, *others, end]), spec()) is None
+    assert read_small(png(header, *[(b"IDAT", b"")] * 10_000, *others, end), spec()) is None

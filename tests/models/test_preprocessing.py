@@ -1,7 +1,6 @@
 """A picture of any kind becomes the pixels, and the numbers, that a network was trained on."""
 
 import struct
-import zlib
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -22,7 +21,7 @@ from models.preprocessing import (
     decode,
     read,
 )
-from tests.networks import encode, picture
+from tests.networks import encode, picture, png_of_size
 
 Levels = npt.NDArray[np.uint8]
 ORIENTATION = 0x0112  # of EXIF
@@ -46,17 +45,6 @@ def spec(channels: int = 3, height: int = 8, width: int = 8, **fields: Any) -> I
     return InputSpec.model_validate(
         {"channels": channels, "height": height, "width": width, **fields}
     )
-
-
-def png_of_size(width: int, height: int) -> bytes:
-    """A PNG whose header says that size, and that has no pixels."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        checksum = zlib.crc32(kind + content)
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IEND", b"")
 
 
 class TestDecode:

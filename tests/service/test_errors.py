@@ -1,10 +1,8 @@
 """Every status of the API: what was wrong, what is allowed, which setting changes it."""
 
 import asyncio
-import struct
 import threading
 import time
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +15,7 @@ from PIL import Image
 
 from service.engine import Engine
 from service.repository import Repository
-from tests.networks import encode, picture
+from tests.networks import encode, picture, png_of_size
 from tests.service.conftest import Serve
 from tests.service.test_predict import PREDICT, parts
 
@@ -39,12 +37,7 @@ def problem(response: httpx.Response, status: int) -> dict[str, Any]:
 
 
 def huge_png() -> bytes:
-    """A PNG of 20,000 × 20,000 pixels in its header, and nothing behind it."""
-    file = b"\x89PNG\r\n\x1a\n"
-    size = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
-    for chunk in (b"IHDR" + size, b"IDAT", b"IEND"):
-        file += struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    return file
+    return png_of_size(20_000, 20_000)
 
 
 @pytest.mark.parametrize(
