@@ -26,7 +26,7 @@ from service.runtimes import Runtime, Torch
 
 _ON_LOOP = 0.0002  # seconds of a forward pass that is over before a thread has woken up
 _ON_LOOP_ALONE = 0.002  # the same where a thread would only take turns with the loop
-_AS_GOOD = 1.25  # times the least time for a picture: what turns between threads may cost
+_AS_GOOD = 1.1  # times the least time for a picture, less than turns between threads cost
 _RUNS, _LONG = 4, 0.05  # of a batch to learn its time; seconds after which one is enough
 MAX_VALUES = 2**24  # of activations that one forward pass keeps, four bytes each
 
@@ -105,8 +105,9 @@ class Engine:
             seconds[size] = await loop.run_in_executor(self._executor, self._time, size)
             if seconds[size] > limit:
                 break
-        await loop.run_in_executor(self._executor, self._time, self.batch_size)
-        self._at_once = max((n for n in seconds if seconds[n] <= limit), default=0)
+        largest = self.batch_size
+        seconds[largest] = await loop.run_in_executor(self._executor, self._time, largest)
+        self._at_once = 0 if hooked else max((n for n in seconds if seconds[n] <= limit), default=0)
         if self._alone and self._at_once:
             least = min(taken / size for size, taken in seconds.items())
             if seconds[self._at_once] / self._at_once < _AS_GOOD * least:
