@@ -27,6 +27,7 @@ from service.runtimes import Runtime, Torch
 _ON_LOOP = 0.0002  # seconds of a forward pass that is over before a thread has woken up
 _ON_LOOP_ALONE = 0.002  # the same where a thread would only take turns with the loop
 _AS_GOOD = 1.1  # times the least time for a picture, less than turns between threads cost
+_ENOUGH = 8  # pictures in a batch that shares the costs of a call well enough
 _RUNS, _LONG = 4, 0.05  # of a batch to learn its time; seconds after which one is enough
 MAX_VALUES = 2**24  # of activations that one forward pass keeps, four bytes each
 
@@ -108,7 +109,7 @@ class Engine:
         largest = self.batch_size
         seconds[largest] = await loop.run_in_executor(self._executor, self._time, largest)
         self._at_once = 0 if hooked else max((n for n in seconds if seconds[n] <= limit), default=0)
-        if self._alone and self._at_once:
+        if self._alone and self._at_once >= _ENOUGH:
             least = min(taken / size for size, taken in seconds.items())
             if seconds[self._at_once] / self._at_once < _AS_GOOD * least:
                 self.batch_size = self._at_once

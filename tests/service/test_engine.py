@@ -115,8 +115,10 @@ class Recorded:
     [
         (0.0, True, 5, True, 16),  # in no time: all on the loop
         (0.0, False, 5, True, 16),
-        (0.01, True, 4, True, 4),  # larger batches wouldn't be quicker
-        (0.01, True, 5, False, 4),
+        (0.005, True, 8, True, 8),  # larger batches wouldn't be quicker
+        (0.005, True, 9, False, 8),
+        (0.01, True, 4, True, 16),  # so small ones have other costs
+        (0.01, True, 5, False, 16),
         (0.01, False, 1, True, 16),  # and yet they may run beside the loop
         (0.01, False, 2, False, 16),
         (0.1, True, 1, False, 16),
@@ -136,7 +138,7 @@ async def test_what_is_quick_runs_on_the_loop(
     runtime = Recorded(seconds)
     engine = Engine(loaded, threads=1, max_batch_size=16, runtime=runtime, alone=alone)
     await engine.warm()
-    await engine.run(PICTURES[:pictures])
+    await engine.run((PICTURES * 2)[:pictures])
     engine.close()
     assert (runtime.threads[-1] == threading.get_ident()) == here
     assert engine.batch_size == batch_size
