@@ -167,8 +167,8 @@ class Benchmark:
             for name, result in (("tutorial", tutorial), *own.items()):
                 rate = result.rate * workload.images
                 print(
-                    f"{'  ' + name:30}{rate:10.0f}{result.percentile(50):9.1f}"
-                    f"{result.percentile(99):9.1f}{result.errors:8}{rate / together:10.2f}"
+                    f"{'  ' + name:30}{rate:10.0f}{result.p50:9.1f}"
+                    f"{result.p99:9.1f}{result.errors:8}{rate / together:10.2f}"
                 )
             for name, result in own.items():
                 print(f"  {name}: {result.rate / tutorial.rate:.1f} times the tutorial's server")
@@ -179,10 +179,10 @@ class Benchmark:
         first = replace(workloads()[0], connections=1)
         limit = self.limit(first)
         with self.echo() as server:
-            echo = self.closed(f"{server.url}/", first, raw=True).percentile(50)
+            echo = self.closed(f"{server.url}/", first, raw=True).p50
         with self.service() as server:
             url = f"{server.url}/v1/models/{first.model}/predict"
-            own = self.closed(url, first, raw=True).percentile(50)
+            own = self.closed(url, first, raw=True).p50
         least = echo + (limit.decode + limit.forward[1]) / 1000
         print("W1, raw body, one request at a time")
         print(f"  echo {echo:.2f} ms, with decoding and a forward pass {least:.2f} ms")
@@ -201,8 +201,8 @@ class Benchmark:
                     load.open_loop(url, first.image, kind, rate=part * peak, seconds=seconds)
                 )
                 print(
-                    f"  at {part:4.0%}: p50 {result.percentile(50):7.1f} ms, "
-                    f"p99 {result.percentile(99):7.1f} ms, errors {result.errors}"
+                    f"  at {part:4.0%}: p50 {result.p50:7.1f} ms, "
+                    f"p99 {result.p99:7.1f} ms, errors {result.errors}"
                 )
             waited = asyncio.run(load.admission(url, first.image, kind, connections=64))
             print(
@@ -229,9 +229,9 @@ class Benchmark:
             alone, beside = asyncio.run(singles(False)), asyncio.run(singles(True))
         print("W5: 16 clients of one image, alone and beside two of 256")
         for name, result in (("alone", alone), ("beside", beside)):
-            middle, high = result.percentile(50), result.percentile(99)
+            middle, high = result.p50, result.p99
             print(f"  {name:8} p50 {middle:7.1f} ms, p99 {high:7.1f} ms")
-        ratio = beside.percentile(99) / alone.percentile(99)
+        ratio = beside.p99 / alone.p99
         print(f"  p99 {ratio:.1f} times as long\n", flush=True)
 
     def workers(self) -> None:

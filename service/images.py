@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from PIL import Image, ImageOps
 
@@ -95,10 +95,12 @@ class Decoder:
         """The same, with the images as they were sent."""
 
         def take(encoded: bytes, formats: tuple[str, ...], max_pixels: int) -> Opened:
-            pixels = preprocessing.read(encoded, spec, formats=formats, max_pixels=max_pixels)
-            image = preprocessing.decode(
-                encoded, formats=formats, max_pixels=max_pixels, at_least=_ORIGINAL
-            )
+            limits: dict[str, Any] = {"formats": formats, "max_pixels": max_pixels}
+            image = preprocessing.decode(encoded, at_least=_ORIGINAL, **limits)
+            if formats == ("JPEG",):  # of which the network may get one decoded at another size
+                pixels = preprocessing.read(encoded, spec, **limits)
+            else:
+                pixels = spec.array(image)
             left, top, right, bottom = spec.box(image.size)
             box = left / image.width, top / image.height, right / image.width, bottom / image.height
             if max(image.size) > _ORIGINAL:

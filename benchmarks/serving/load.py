@@ -24,11 +24,14 @@ class Result:
 
     rate: float
     errors: int
-    latencies: list[float]
+    p50: float
+    p99: float
 
-    def percentile(self, percent: float) -> float:
-        ordered = sorted(self.latencies) or [float("nan")]
-        return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+def _result(latencies: list[float], errors: int, seconds: float) -> Result:
+    ordered = sorted(latencies) or [float("nan")]
+    middle, high = (ordered[int(len(ordered) * part)] for part in (0.5, 0.99))
+    return Result(len(latencies) / seconds, errors, middle, high)
 
 
 def request(url: str, body: bytes, content_type: str) -> bytes:
@@ -88,7 +91,7 @@ async def _connect(url: str, count: int) -> list[_Connection]:
 
 
 def by_wrk(url: str, body: bytes, content_type: str, *, connections: int, seconds: float) -> Result:
-    """As `closed`; wrk tells the percentiles 50 and 99 only."""
+    """As `closed`."""
     with tempfile.TemporaryDirectory() as folder:
         script, sent = Path(folder, "post.lua"), Path(folder, "body")
         sent.write_bytes(body)
@@ -98,27 +101,22 @@ def by_wrk(url: str, body: bytes, content_type: str, *, connections: int, second
             f'wrk.headers["Content-Type"] = "{content_type}"\n'
         )
         common = ("wrk", "-t1", f"-c{connections}", "--timeout", "30s", "--latency", "-s", script)
-        for duration in (1, max(1, round(seconds))):  # the first second doesn't count
+        lasting = max(1, round(seconds))
+        for duration in (1, lasting):  # the first second doesn't count
             command = (*common, f"-d{duration}s", url)
             told = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
-    rate = float(_found(r"Requests/sec:\s+([\d.]+)", told))
-    refused = int(_found(r"Non-2xx or 3xx responses: (\d+)", told, "0"))
-    percentiles = {
-        percent: float(value) * _MILLISECONDS[unit]
-        for percent, value, unit in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)", told)
-    }
-    latencies = [percentiles["50"]] * 98 + [percentiles["99"]] * 2
-    return Result(rate - refused / seconds, refused, latencies)
+    refused = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", told)))
+    broken = "".join(re.findall(r"Socket errors: (.*)", told))
+    errors = refused + sum(map(int, re.findall(r"\d+", broken)))
+    [rate] = re.findall(r"Requests/sec:\s+([\d.]+)", told)
+    p50, p99 = (
+        float(value) * _MILLISECONDS[unit]
+        for value, unit in re.findall(r"(?:50|99)%\s+([\d.]+)(us|ms|s)", told)
+    )
+    return Result(float(rate) - refused / lasting, errors, p50, p99)
 
 
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
-
-
-def _found(pattern: str, text: str, default: str | None = None) -> str:
-    found = re.search(pattern, text)
-    if found is None and default is None:
-        raise RuntimeError(f"wrk told no {pattern}: {text}")
-    return found[1] if found else str(default)
 
 
 async def closed(
@@ -147,7 +145,7 @@ async def closed(
     await asyncio.gather(*map(keep_asking, opened))
     for connection in opened:
         connection.close()
-    return Result(len(latencies) / seconds, errors, latencies)
+    return _result(latencies, errors, seconds)
 
 
 async def open_loop(
@@ -181,7 +179,7 @@ async def open_loop(
     taken = time.perf_counter() - begin
     for connection in idle:
         connection.close()
-    return Result(len(latencies) / taken, errors, latencies)
+    return _result(latencies, errors, taken)
 
 
 async def admission(url: str, body: bytes, content_type: str, *, connections: int) -> list[float]:
