@@ -14,9 +14,10 @@ MAX_PIXELS = 128 * 128  # of a picture that is decoded in less time than a threa
 _MAX_BYTES = 2**16
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _BEGINNING = _SIGNATURE + b"\0\0\0\rIHDR"
-_IHDR = struct.Struct(">16x2I5B4x")
+_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
+_IHDR = struct.Struct(">16x2I5BI")
 _CHUNK = struct.Struct(">I4s")
-_AROUND = 12  # bytes of a chunk that are not its content: length, kind and check sum
+_CHECK_SUM = struct.Struct(">I")  # of the kind and the content of a chunk
 
 
 def pixels(encoded: bytes, max_pixels: int | None = None) -> NDArray[np.uint8] | None:
@@ -27,11 +28,11 @@ def pixels(encoded: bytes, max_pixels: int | None = None) -> NDArray[np.uint8] |
     """
     if not _IHDR.size <= len(encoded) <= _MAX_BYTES or not encoded.startswith(_BEGINNING):
         return None
-    width, height, depth, color, *_, interlaced = _IHDR.unpack_from(encoded)
+    width, height, depth, color, _, _, interlaced, check_sum = _IHDR.unpack_from(encoded)
     most = MAX_PIXELS if max_pixels is None else min(MAX_PIXELS, max_pixels)
     if not 0 < width * height <= most or depth != 8 or color not in (0, 2) or interlaced:
         return None
-    if not _has_only_pixels(encoded):
+    if zlib.crc32(encoded[12:29]) != check_sum or not _has_only_pixels(encoded):
         return None
     try:
         found: NDArray[np.uint8] = pyspng.load(encoded)
@@ -41,17 +42,14 @@ def pixels(encoded: bytes, max_pixels: int | None = None) -> NDArray[np.uint8] |
 
 
 def _has_only_pixels(encoded: bytes) -> bool:
-    """Whether a PNG is its header, its pixels and its end, all with their check sums."""
-    position, kind = len(_SIGNATURE), b"IHDR"
-    while kind != b"IEND":
-        if position + _AROUND > len(encoded):
-            return False
+    """Whether all between a PNG's header and its end are pixels, with their check sums."""
+    position, end = _IHDR.size, len(encoded) - len(_END)
+    while position < end:
         length, kind = _CHUNK.unpack_from(encoded, position)
-        end = position + _AROUND + length
-        checked = zlib.crc32(encoded[position + 4 : end - 4]).to_bytes(4, "big")
-        if checked != encoded[end - 4 : end]:
+        stop = position + _CHUNK.size + length
+        if kind != b"IDAT" or stop >= end:
             return False
-        if kind not in (b"IDAT", b"IEND") and position > len(_SIGNATURE):
+        if zlib.crc32(encoded[position + 4 : stop]) != _CHECK_SUM.unpack_from(encoded, stop)[0]:
             return False
-        position = end
-    return True
+        position = stop + _CHECK_SUM.size
+    return position == end and encoded.endswith(_END)

@@ -73,14 +73,15 @@ class Decoder:
         """
         most = self._settings.max_image_pixels
         found: list[Pixels | None] = []
+        others = []
         for index, (encoded, declared, _) in enumerate(uploads):
             if index % _IN_A_ROW == _IN_A_ROW - 1:
                 await asyncio.sleep(0)
             small = declared in _PERHAPS_PNG
-            found.append(
-                preprocessing.read_small(encoded, spec, max_pixels=most) if small else None
-            )
-        others = [index for index, pixels in enumerate(found) if pixels is None]
+            array = preprocessing.read_small(encoded, spec, max_pixels=most) if small else None
+            if array is None:
+                others.append(index)
+            found.append(array)
         if others:
 
             def take(encoded: bytes, formats: tuple[str, ...], max_pixels: int) -> Pixels:

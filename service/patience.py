@@ -9,6 +9,29 @@ from service.errors import ClientLeftError, DeadlineError, ServiceError, SlowBod
 _UNWATCHED = 0.1  # seconds, in which most requests are answered: a task less for each of those
 
 
+class Rounds:
+    """Looks after all that have patience, with one timer, which runs while there are any."""
+
+    def __init__(self) -> None:
+        self._patient: set[Patience] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def join(self, patience: "Patience", loop: asyncio.AbstractEventLoop) -> None:
+        self._patient.add(patience)
+        if self._timer is None:
+            self._timer = loop.call_later(min(_UNWATCHED, patience.seconds), self._go, loop)
+
+    def leave(self, patience: "Patience") -> None:
+        self._patient.discard(patience)
+
+    def _go(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        left = [patience.look(now) for patience in list(self._patient)]
+        if self._patient:
+            self._timer = loop.call_later(min(_UNWATCHED, *left), self._go, loop)
+
+
 class Patience:
     """Cancels the task that has it when its time is up, or when the client has left.
 
@@ -18,27 +41,28 @@ class Patience:
     `SlowBodyError`, a `DeadlineError` or a `ClientLeftError`.
     """
 
-    def __init__(self, receive: Receive, seconds: float) -> None:
-        self._receive, self._seconds = receive, seconds
+    def __init__(self, receive: Receive, seconds: float, rounds: Rounds) -> None:
+        self.seconds = seconds
+        self._receive, self._rounds = receive, rounds
         self._receiving = True
         self._reason: ServiceError | None = None
         self._watching: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        task = asyncio.current_task()
+        self._loop = loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None  # noqa: S101 (only coroutines have patience)
         self._task, self._cancelling = task, task.cancelling()
-        self._loop = asyncio.get_running_loop()
-        self._deadline = self._loop.time() + self._seconds
-        self._timer = self._loop.call_later(min(_UNWATCHED, self._seconds), self._look)
+        self._since = loop.time()
+        self._rounds.join(self, loop)
 
     def received(self) -> None:
         """The body is there: from now on the time for the answer runs."""
         self._receiving = False
-        self._deadline = self._loop.time() + self._seconds
+        self._since = self._loop.time()
 
     def end(self, error: BaseException | None) -> None:
-        self._timer.cancel()
+        self._rounds.leave(self)
         if self._watching is not None:
             self._watching.cancel()
         if self._reason is not None:
@@ -46,16 +70,15 @@ class Patience:
             if only_ours and isinstance(error, asyncio.CancelledError):
                 raise self._reason from error
 
-    def _look(self) -> None:
-        """Is the time up? Called now and then, at least when it might be."""
-        left = self._deadline - self._loop.time()
+    def look(self, now: float) -> float:
+        """Is the time up? Returns for how many seconds it isn't, at least zero."""
+        left = self._since + self.seconds - now
         if left <= 0:
             self._end(self._too_slow())
-            return
-        if not self._receiving and self._watching is None:
+            self._rounds.leave(self)
+        elif not self._receiving and self._watching is None and now - self._since >= _UNWATCHED:
             self._watching = self._loop.create_task(self._await_disconnection())
-        soon = self._watching is None  # the body may be complete by then
-        self._timer = self._loop.call_later(min(left, _UNWATCHED) if soon else left, self._look)
+        return max(0.0, left)
 
     async def _await_disconnection(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -65,10 +88,10 @@ class Patience:
     def _too_slow(self) -> ServiceError:
         if self._receiving:
             return SlowBodyError(
-                f"the body did not arrive within {self._seconds:g} s (setting request_timeout)"
+                f"the body did not arrive within {self.seconds:g} s (setting request_timeout)"
             )
         return DeadlineError(
-            f"no answer within {self._seconds:g} s (setting request_timeout); the server is busy"
+            f"no answer within {self.seconds:g} s (setting request_timeout); the server is busy"
         )
 
     def _end(self, reason: ServiceError) -> None:

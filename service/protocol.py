@@ -1,10 +1,12 @@
 """HTTP as uvicorn speaks it through httptools, with bounds on what is not a body.
 
 httptools takes heads of any length, and any number of requests before the first is answered.
+uvicorn writes the head of an answer and its body as a packet each, and sets a timer for each answer
+whose connection stays open; here an answer is one packet, and a connection has one timer.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -27,9 +29,10 @@ class BoundedProtocol(HttpToolsProtocol):
     _head = 0  # bytes of the request's head that are parsed
     _refusal = ""  # why the parsing was ended
     _unparsed = 0  # bytes since something was: of a line that doesn't end, say
+    _idle_since: float | None = None  # seconds on the loop's clock, while nothing is asked
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(cast(asyncio.Transport, _Joining(transport, self)))
 
     def data_received(self, data: bytes) -> None:
         self._unparsed += len(data)
@@ -70,31 +73,74 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refusal = _TOO_LONG
             raise _TooMuchError
 
+    def on_response_complete(self) -> None:
+        """As uvicorn's, without a new timer for each answer."""
+        self.transport.flush()  # type: ignore[attr-defined]
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._close_when_idle(self.timeout_keep_alive)
+
+    def _close_when_idle(self, seconds: float) -> None:
+        """Look again in so many seconds."""
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None:  # the answer that is awaited will set a timer
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left <= 0:
+            super().timeout_keep_alive_handler()
+        else:
+            self._close_when_idle(left)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+
 
 class _Joining:
-    """A transport that sends as one what is written in one turn of the loop.
+    """A transport that sends the head of an answer together with what follows.
 
-    uvicorn writes the head of an answer and its body one after the other, each a system call and a
-    packet of its own.
+    ASGI lets a server keep the head until the body begins.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._written: list[bytes] = []
+    def __init__(self, transport: asyncio.Transport, protocol: HttpToolsProtocol) -> None:
+        self._transport, self._protocol = transport, protocol
+        self._answering: object = None  # the cycle whose head was written last
+        self._head = b""  # that was not sent yet
 
     def write(self, data: bytes) -> None:
-        if not self._written:
-            self._loop.call_soon(self._flush)
-        self._written.append(data)
+        cycle = self._protocol.cycle
+        if cycle is not self._answering and cycle.response_started:
+            self._answering, self._head = cycle, data
+        elif self._head:
+            data, self._head = self._head + data, b""
+            self._transport.write(data)
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send the head of an answer that has no body."""
+        if self._head:
+            self.write(b"")
 
     def close(self) -> None:
-        self._flush()
+        self.flush()
         self._transport.close()
-
-    def _flush(self) -> None:
-        if self._written:
-            self._transport.write(b"".join(self._written))
-            self._written.clear()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -67,6 +67,7 @@ class Repository:
         self._threads = settings.threads or self._processors
         self._folder = Folder(settings.repository)
         self._versions: dict[str, dict[int, Version]] = {}
+        self._answering: dict[tuple[str, int | None], Loaded] = {}  # as far as somebody asked
         self._awaited: set[str] = set()
         self._open: list[tuple[weakref.ref[Loaded], AsyncExitStack]] = []
         self._reasons: list[str] | None = None
@@ -119,11 +120,14 @@ class Repository:
 
     def ready(self, name: str, number: int | None) -> Loaded:
         """The version that answers; raises `NotFoundError`, or `UnavailableError` if not ready."""
+        if known := self._answering.get((name, number)):
+            return known
         version = self.version(name, number)
         if version.loaded is None:
             state = "is still loading" if version.state == "loading" else "failed to load"
             reason = f": {version.reason}" if version.reason else ""
             raise UnavailableError(f"{name}/{version.number} {state}{reason}")
+        self._answering[name, number] = version.loaded
         return version.loaded
 
     def not_ready(self) -> list[str]:
@@ -194,6 +198,7 @@ class Repository:
 
     def _strike_out(self, name: str, number: int) -> None:
         version = self._versions[name].pop(number)
+        self._answering.clear()
         if version.loaded:
             self._metrics.removed(name, number, version.loaded.chosen.runtime.name)
         log.info("removed", model=name, version=number)
@@ -213,6 +218,7 @@ class Repository:
         try:
             version.loaded = await self._load(version)
             version.state = "ready"
+            self._answering.clear()
             self._awaited.discard(version.name)
             chosen = version.loaded.chosen
             told = {"device": str(self._device), "runtime": chosen.runtime.name}

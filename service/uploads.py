@@ -18,7 +18,7 @@ from service.errors import (
     UnsupportedTypeError,
 )
 from service.formats import FORMATS, TAKEN, media_type
-from service.patience import Patience
+from service.patience import Patience, Rounds
 from service.schemas import ImageProblem
 from service.settings import Settings
 
@@ -44,6 +44,7 @@ class Receiver:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._rounds = Rounds()
         self.held = 0  # bytes of all bodies
 
     def receive(self, scope: Scope, receive: Receive) -> "Reception":
@@ -60,7 +61,7 @@ class Receiver:
         if length.isdigit() and (len(length) >= 20 or int(length) > self._settings.max_body_bytes):
             raise self._too_large()
         declared = headers.get(b"content-type", b"").decode("latin-1")
-        kind = media_type(declared)
+        kind = declared if declared in FORMATS else media_type(declared)
         if kind == FORM:
             return _Form(declared, self._settings.max_images)
         if kind in FORMATS:
@@ -71,7 +72,7 @@ class Receiver:
         )
 
     def patience(self, receive: Receive) -> Patience:
-        return Patience(receive, self._settings.request_timeout)
+        return Patience(receive, self._settings.request_timeout, self._rounds)
 
     def check(self, size: int) -> None:
         """Raises for a body of which so many bytes have arrived."""
@@ -142,10 +143,10 @@ class _Raw:
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
-        self._encoded = bytearray()  # a list of chunks could hold millions of a byte each
+        self._encoded: bytes | bytearray = b""
 
     def feed(self, chunk: bytes) -> None:
-        self._encoded += chunk
+        self._encoded = _joined(self._encoded, chunk)
 
     def uploads(self) -> list[Upload]:
         return [Upload(bytes(self._encoded), self._kind, "")]
@@ -163,7 +164,7 @@ class _Form:
         self._limit = limit
         self._parts: list[tuple[MultipartSegment, bytes]] = []
         self._begun: MultipartSegment | None = None
-        self._encoded = bytearray()  # of the part that has begun
+        self._encoded: bytes | bytearray = b""  # of the part that has begun
 
     def feed(self, chunk: bytes) -> None:
         if not chunk:  # which would mean the end to the parser
@@ -180,9 +181,9 @@ class _Form:
                         raise TooLargeError(
                             f"more than {self._limit} images in a request (setting max_images)"
                         )
-                    self._begun, self._encoded = event, bytearray()
+                    self._begun, self._encoded = event, b""
                 else:
-                    self._encoded += event
+                    self._encoded = _joined(self._encoded, event)
         except MultipartError as error:
             raise _malformed(str(error)) from error
 
@@ -204,6 +205,19 @@ class _Form:
             Upload(encoded, media_type(part.content_type or ""), part.filename or "")
             for part, encoded in self._parts
         ]
+
+
+def _joined(encoded: bytes | bytearray, chunk: bytes | bytearray) -> bytes | bytearray:
+    """What has arrived with what arrives, copied only from the second chunk on.
+
+    It is no list of chunks, which could be millions of a byte each.
+    """
+    if not encoded:
+        return chunk
+    if isinstance(encoded, bytes):
+        encoded = bytearray(encoded)
+    encoded += chunk
+    return encoded
 
 
 def _malformed(reason: str) -> MalformedBodyError:

@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message
 
 from service.errors import ClientLeftError, DeadlineError, SlowBodyError
-from service.patience import Patience
+from service.patience import Patience, Rounds
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +26,7 @@ class Client:
 
 @contextmanager
 def patient(client: Client, seconds: float) -> Iterator[Patience]:
-    patience = Patience(client.receive, seconds)
+    patience = Patience(client.receive, seconds, Rounds())
     patience.begin()
     try:
         yield patience

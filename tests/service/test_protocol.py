@@ -41,11 +41,14 @@ class App:
 
 
 @asynccontextmanager
-async def serving(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def serving(
+    app: App, **settings: Any
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection to the app."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, http=BoundedProtocol, lifespan="off", log_config=None)
+        settings = {"http": BoundedProtocol, "lifespan": "off", "log_config": None, **settings}
+        config = uvicorn.Config(app, **settings)
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve([listener]))
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
@@ -142,3 +145,31 @@ async def test_an_answer_arrives_also_where_the_connection_closes() -> None:
         received = await answer(reader)
         assert received.endswith(b"\r\n\r\n0")
         assert reader.at_eof()
+
+
+async def test_a_connection_stays_open_as_long_as_it_is_used() -> None:
+    async with serving(App(), timeout_keep_alive=0.4) as (reader, writer):
+        for _ in range(3):
+            writer.write(HEAD + b"\r\n")
+            assert (await answer(reader)).endswith(b"\r\n\r\n0")
+            assert not reader.at_eof()
+        await asyncio.wait_for(reader.read(), 2)
+        assert reader.at_eof()
+
+
+async def test_a_connection_stays_open_while_its_answer_is_awaited() -> None:
+    app = App()
+    async with serving(app, timeout_keep_alive=0.1) as (reader, writer):
+        writer.write(HEAD + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n0")
+        app.free.clear()
+        writer.write(HEAD + b"\r\n")
+        assert await answer(reader) == b""
+        app.free.set()
+        assert (await answer(reader)).endswith(b"\r\n\r\n0")
+
+
+async def test_an_answer_without_a_body_is_sent() -> None:
+    async with serving(App()) as (reader, writer):
+        writer.write(HEAD.replace(b"GET", b"HEAD") + b"\r\n")
+        assert (await answer(reader)).endswith(b"content-length: 1\r\n\r\n")
