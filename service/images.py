@@ -2,12 +2,14 @@
 
 Each is checked by its header first, and all are decoded before any of them is queued: a bad one
 can't fail its neighbours in a batch. Small plain pictures are decoded at once, in less time than a
-thread takes to wake up; the others by a pool of threads.
+thread takes to wake up; the others by a pool of threads, which on a single processor would only
+take turns with the loop: there usual JPEGs are decoded at once too.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -32,6 +34,7 @@ Taken = TypeVar("Taken")
 Take = Callable[[bytes, tuple[str, ...], int], Taken]  # of encoded, formats and max_pixels
 _ORIGINAL = 512  # pixels of the longer side that is kept of an image as it was sent
 _IN_A_ROW = 8  # small images, before others get their turn
+_QUICK_BYTES, _QUICK_PIXELS = 2**17, 2**20  # of a JPEG that is decoded in some milliseconds
 _UNDECLARED = ("", "application/octet-stream")  # what clients send that don't know the type
 _PERHAPS_PNG = ("image/png", *_UNDECLARED)
 
@@ -123,13 +126,17 @@ class Decoder:
                 f"the limit of {settings.max_queue_size} (setting max_queue_size); "
                 "try again in a second"
             )
+        most = settings.max_image_pixels
         loop, turns = asyncio.get_running_loop(), asyncio.Semaphore(self._threads)
 
         async def taken(place: int) -> Taken:
+            upload = uploads[place]
             async with turns:
-                return await loop.run_in_executor(
-                    self._executor, _taken, uploads[place], take, settings
-                )
+                if self._threads == 1 and _perhaps_quick(upload):
+                    await asyncio.sleep(0)
+                    with suppress(TooLargeError):
+                        return _taken(upload, take, min(_QUICK_PIXELS, most))
+                return await loop.run_in_executor(self._executor, _taken, upload, take, most)
 
         self._waiting += len(places)
         try:
@@ -143,13 +150,23 @@ class Decoder:
         return cast(dict[int, Taken], found)
 
 
-def _taken(upload: Upload, take: Take[Taken], settings: Settings) -> Taken:
+def _perhaps_quick(upload: Upload) -> bool:
+    """Whether it is a JPEG of few bytes and one scan, unless it has too many pixels."""
+    encoded = upload.encoded
+    return (
+        len(encoded) <= _QUICK_BYTES
+        and sniff(encoded) == "image/jpeg"
+        and encoded.count(preflight.SCAN) == 1
+    )
+
+
+def _taken(upload: Upload, take: Take[Taken], max_pixels: int) -> Taken:
     """Decode one upload, and take what is wanted; raises the `ServiceError` that it deserves."""
     try:
         actual = _media_type(upload.encoded, upload.media_type)
         if reason := preflight.refusal(upload.encoded, actual):
             raise InvalidInputError(reason)
-        return take(upload.encoded, (FORMATS[actual].pillow,), settings.max_image_pixels)
+        return take(upload.encoded, (FORMATS[actual].pillow,), max_pixels)
     except TooManyPixelsError as error:
         raise TooLargeError(f"{error} (setting max_image_pixels)") from error
     except ImageError as error:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 MAX_SEGMENTS = 1000  # of a JPEG before its first scan; cameras write some dozens
 MAX_SCANS = 100  # of a JPEG, each a pass over all its pixels; usual progressive ones have ten
+SCAN = b"\xff\xda"  # what a scan of a JPEG begins with
 MAX_GIF_EXTENSIONS = 2**20  # bytes before a GIF's first picture
 
 
@@ -18,13 +19,13 @@ def refusal(encoded: bytes, media_type: str) -> str | None:
 
 
 def _jpeg(encoded: bytes) -> str | None:
-    scans = encoded.count(b"\xff\xda")
+    scans = encoded.count(SCAN)
     if scans > MAX_SCANS:
         return f"a JPEG of {scans:,} scans; at most {MAX_SCANS} are taken"
     position = 2
     for _ in range(MAX_SEGMENTS):
         marker = encoded[position : position + 2]
-        if len(marker) < 2 or marker == b"\xff\xda":
+        if len(marker) < 2 or marker == SCAN:
             return None
         if marker[0] != 0xFF or marker[1] == 0xFF:
             position += 1  # junk or padding, a step of Pillow's as well

@@ -6,7 +6,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -88,7 +88,7 @@ class Telemetry:
         scope.setdefault("state", {})["request_id"] = request_id
         started, status = time.perf_counter(), 0
 
-        async def named(message: Message) -> None:
+        def named(message: Message) -> Awaitable[None]:  # no coroutine around that of `send`
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -98,7 +98,7 @@ class Telemetry:
                     (b"server-timing", b"total;dur=%.3f" % (elapsed * 1000)),
                 )
                 self._metrics.answered(_operation(scope), status, elapsed)
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, named)

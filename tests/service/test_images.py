@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from models import preprocessing
 from models.preprocessing import decode
 from service import images
 from service.images import Decoder
@@ -59,3 +61,26 @@ async def test_a_request_of_many_images_does_not_starve_one_of_one(
     assert decoded.index("single") <= 4
     many.cancel()
     await asyncio.wait([many])
+
+
+@pytest.mark.parametrize(
+    ("threads", "side", "here"), [(1, 64, True), (2, 64, False), (1, 1100, False)]
+)
+async def test_usual_jpegs_are_decoded_at_once_where_a_thread_would_only_take_turns(
+    threads: int, side: int, here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where: list[bool] = []
+    read = preprocessing.read
+
+    def recorded(*arguments: Any, **named: Any) -> Any:
+        pixels = read(*arguments, **named)
+        where.append(threading.current_thread() is threading.main_thread())
+        return pixels
+
+    monkeypatch.setattr(preprocessing, "read", recorded)
+    sent = Upload(encode(Image.new("RGB", (side, side), "teal"), "JPEG"), "image/jpeg", "")
+    decoder = Decoder(Settings(), threads)
+    [pixels] = await decoder.pixels([sent], SPEC)
+    decoder.close()
+    assert where == [here]
+    assert (pixels == read(sent.encoded, SPEC)).all()
