@@ -33,7 +33,7 @@ from service.uploads import Upload
 Taken = TypeVar("Taken")
 Take = Callable[[bytes, tuple[str, ...], int], Taken]  # of encoded, formats and max_pixels
 _ORIGINAL = 512  # pixels of the longer side that is kept of an image as it was sent
-_IN_A_ROW = 8  # small images, before others get their turn
+_IN_A_ROW = 4  # small images, before others get their turn
 _QUICK_BYTES, _QUICK_PIXELS = 2**17, 2**20  # of a JPEG that is decoded in some milliseconds
 _UNDECLARED = ("", "application/octet-stream")  # what clients send that don't know the type
 _PERHAPS_PNG = ("image/png", *_UNDECLARED)

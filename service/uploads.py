@@ -3,6 +3,7 @@
 A body is read under limits of bytes and of time, and parsed while it arrives.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
@@ -24,6 +25,7 @@ from service.settings import Settings
 
 PART = "images"
 FORM = "multipart/form-data"
+_AT_ONCE = 2**15  # bytes that are parsed before others get their turn
 SMALL = 2**20  # bytes of a body that is taken even if all together hold too much
 
 
@@ -114,7 +116,10 @@ class Reception:
                 self._size += len(chunk)
                 self._receiver.held += len(chunk)
                 self._receiver.check(self._size)
-                self._body.feed(chunk)
+                self._body.feed(chunk[:_AT_ONCE])
+                for start in range(_AT_ONCE, len(chunk), _AT_ONCE):
+                    await asyncio.sleep(0)
+                    self._body.feed(chunk[start : start + _AT_ONCE])
             uploads = self._body.uploads()
         except BaseException as error:
             self._end(error)
