@@ -156,7 +156,7 @@ def _perhaps_quick(upload: Upload) -> bool:
     return (
         len(encoded) <= _QUICK_BYTES
         and sniff(encoded) == "image/jpeg"
-        and encoded.count(preflight.SCAN) == 1
+        and preflight.scans(encoded) == 1
     )
 
 
