@@ -127,11 +127,10 @@ class _Joining:
         cycle = self._protocol.cycle
         if cycle is not self._answering and cycle.response_started:
             self._answering, self._head = cycle, data
-        elif self._head:
+            return
+        if self._head:
             data, self._head = self._head + data, b""
-            self._transport.write(data)
-        else:
-            self._transport.write(data)
+        self._transport.write(data)
 
     def flush(self) -> None:
         """Send the head of an answer that has no body."""

@@ -4,7 +4,7 @@ A body is read under limits of bytes and of time, and parsed while it arrives.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
@@ -25,7 +25,7 @@ from service.settings import Settings
 
 PART = "images"
 FORM = "multipart/form-data"
-_AT_ONCE = 2**15  # bytes that are parsed before others get their turn
+_IN_A_ROW = 32  # parts of a form, before others get their turn
 SMALL = 2**20  # bytes of a body that is taken even if all together hold too much
 
 
@@ -116,10 +116,8 @@ class Reception:
                 self._size += len(chunk)
                 self._receiver.held += len(chunk)
                 self._receiver.check(self._size)
-                self._body.feed(chunk[:_AT_ONCE])
-                for start in range(_AT_ONCE, len(chunk), _AT_ONCE):
+                for _ in self._body.feed(chunk):
                     await asyncio.sleep(0)
-                    self._body.feed(chunk[start : start + _AT_ONCE])
             uploads = self._body.uploads()
         except BaseException as error:
             self._end(error)
@@ -136,9 +134,12 @@ class Reception:
 
 
 class _Body(Protocol):
-    """Takes the chunks of a body as they arrive, and tells what they were."""
+    """Takes the chunks of a body as they arrive, and tells what they were.
 
-    def feed(self, chunk: bytes) -> None: ...
+    Taking a chunk may have steps, between which others can get their turn.
+    """
+
+    def feed(self, chunk: bytes) -> Iterable[None]: ...
 
     def uploads(self) -> list[Upload]: ...
 
@@ -150,8 +151,9 @@ class _Raw:
         self._kind = kind
         self._encoded: bytes | bytearray = b""
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, chunk: bytes) -> Iterable[None]:
         self._encoded = _joined(self._encoded, chunk)
+        return ()
 
     def uploads(self) -> list[Upload]:
         return [Upload(bytes(self._encoded), self._kind, "")]
@@ -171,7 +173,7 @@ class _Form:
         self._begun: MultipartSegment | None = None
         self._encoded: bytes | bytearray = b""  # of the part that has begun
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, chunk: bytes) -> Iterator[None]:
         if not chunk:  # which would mean the end to the parser
             return
         try:
@@ -179,6 +181,8 @@ class _Form:
                 if event is None:
                     assert self._begun is not None  # noqa: S101
                     self._parts.append((self._begun, bytes(self._encoded)))
+                    if len(self._parts) % _IN_A_ROW == 0:
+                        yield
                 elif isinstance(event, MultipartSegment):
                     if not event.name:
                         raise _malformed("a part has no name")

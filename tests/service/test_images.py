@@ -63,11 +63,27 @@ async def test_a_request_of_many_images_does_not_starve_one_of_one(
     await asyncio.wait([many])
 
 
+NOISE = Image.effect_noise((600, 600), 100)
+SMALL, LARGE = Image.new("RGB", (64, 64), "teal"), Image.new("RGB", (1100, 1100), "teal")
+
+
 @pytest.mark.parametrize(
-    ("threads", "side", "here"), [(1, 64, True), (2, 64, False), (1, 1100, False)]
+    ("threads", "image", "progressive", "here"),
+    [
+        (1, SMALL, False, True),
+        (2, SMALL, False, False),
+        (1, SMALL, True, False),
+        (1, LARGE, False, False),
+        (1, NOISE, False, False),
+    ],
+    ids=["usual", "two threads", "many scans", "many pixels", "many bytes"],
 )
 async def test_usual_jpegs_are_decoded_at_once_where_a_thread_would_only_take_turns(
-    threads: int, side: int, here: bool, monkeypatch: pytest.MonkeyPatch
+    threads: int,
+    image: Image.Image,
+    progressive: bool,
+    here: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     where: list[bool] = []
     read = preprocessing.read
@@ -78,7 +94,7 @@ async def test_usual_jpegs_are_decoded_at_once_where_a_thread_would_only_take_tu
         return pixels
 
     monkeypatch.setattr(preprocessing, "read", recorded)
-    sent = Upload(encode(Image.new("RGB", (side, side), "teal"), "JPEG"), "image/jpeg", "")
+    sent = Upload(encode(image, "JPEG", progressive=progressive), "image/jpeg", "")
     decoder = Decoder(Settings(), threads)
     [pixels] = await decoder.pixels([sent], SPEC)
     decoder.close()

@@ -25,8 +25,8 @@ class Client:
 
 
 @contextmanager
-def patient(client: Client, seconds: float) -> Iterator[Patience]:
-    patience = Patience(client.receive, seconds, Rounds())
+def patient(client: Client, seconds: float, rounds: Rounds | None = None) -> Iterator[Patience]:
+    patience = Patience(client.receive, seconds, rounds or Rounds())
     patience.begin()
     try:
         yield patience
@@ -120,3 +120,20 @@ async def test_cancelling_the_request_cancels_the_work() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert work.cancelled
+
+
+async def test_each_has_its_own_deadline() -> None:
+    rounds, loop = Rounds(), asyncio.get_running_loop()
+    began = loop.time()
+
+    async def wait(seconds: float) -> float:
+        with pytest.raises(SlowBodyError), patient(Client(), seconds, rounds):
+            await asyncio.sleep(3600)
+        return loop.time() - began
+
+    taken = await asyncio.gather(*map(wait, (0.6, 0.15, 0.3)))
+    assert all(after >= seconds for after, seconds in zip(taken, (0.6, 0.15, 0.3), strict=True))
+    assert taken[1] < taken[2] < taken[0]
+    await asyncio.sleep(0.15)
+    with pytest.raises(SlowBodyError), patient(Client(), 0.05, rounds):  # after nobody was there
+        await asyncio.sleep(3600)
