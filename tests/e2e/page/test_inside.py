@@ -1,0 +1,151 @@
+"""A picture looked into: layers, channels, the arithmetic of one value, heat maps."""
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from playwright.sync_api import Page, Route, expect
+from torch.nn.functional import conv2d
+
+from tests.e2e.page.visiting import OWL, needs_chromium, opened, upload, visit
+
+pytestmark = needs_chromium
+
+
+class TestInside:
+    def test_a_layer_and_a_value(self, page: Page) -> None:
+        """The arithmetic that the page shows is that of the network."""
+        opened(page)
+        page.locator(".node[data-layer='blocks.0.conv1']").click()
+        expect(page.locator(".channel")).to_have_count(32)
+        page.get_by_role("button", name="channel 3", exact=True).click()
+        value = page.locator("#value")
+        expect(value).to_contain_text("the layer says")
+        for key in ("ArrowLeft", "ArrowUp", "ArrowUp"):
+            page.locator("#pixel canvas").press(key)
+        expect(value).to_contain_text("column 14, row 13")
+        told = re.search(r"is (-?[\d.]+); the layer says (-?[\d.]+)\.$", value.inner_text())
+        assert told is not None
+        assert float(told[1]) == pytest.approx(float(told[2]), abs=0.002)
+        expect(page.locator(".patch")).to_have_count(8)
+        terms = [line.split("= ")[1] for line in page.locator(".term").all_inner_texts()]
+        *parts, total = map(float, terms)
+        assert sum(parts) == pytest.approx(total, abs=0.006)  # ten roundings
+        assert total == float(told[1])
+
+    def test_the_first_layer_takes_the_picture(self, page: Page) -> None:
+        opened(page, "?layer=stem&channel=1")
+        expect(page.locator("#pixel")).to_contain_text("Patch of the picture × kernel")
+        names = page.locator(".patch > span:first-child").all_inner_texts()
+        assert sorted(names) == ["blue", "green", "red"]
+
+    def test_the_last_layer_by_class(self, page: Page) -> None:
+        visit(page, "?model=mnist-cnn&layer=out")
+        page.get_by_role("button", name="a seven").click()
+        values = page.locator("#layer .bars li")
+        expect(values).to_have_count(10)
+        logits = [float(text.split()[1]) for text in values.all_inner_texts()]
+        assert max(logits) == logits[7]
+        expect(page.locator(".templates")).to_be_visible()
+
+    def test_a_channel_keeps_the_focus_and_closes_again(self, page: Page) -> None:
+        opened(page, "?layer=stem")
+        channel = page.get_by_role("button", name="channel 3", exact=True)
+        channel.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        expect(page.locator("#pixel h3")).to_have_text("One value of stem, channel 4")
+        expect(page.get_by_role("button", name="channel 4", exact=True)).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#pixel")).to_be_hidden()
+
+    @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"stride": (2, 1), "padding": (1, 2)},
+            {"padding": (2, 2), "dilation": (2, 1)},
+            {"groups": 2},
+            {"padding": "same", "dilation": (1, 2)},
+            {"padding": "valid"},
+        ],
+    )
+    def test_convolutions_are_those_of_torch(self, page: Page, options: dict[str, Any]) -> None:
+        generator = torch.Generator().manual_seed(0)
+        input = torch.randn(4, 7, 8, generator=generator)
+        weight = torch.randn(6, 4 // options.get("groups", 1), 2, 3, generator=generator)
+        expected = conv2d(input[None], weight, torch.full((6,), 0.5), **options)[0]
+        parameters = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+        page.goto("/")
+        found = page.evaluate(
+            """async ({ input, weight, parameters, height, width }) => {
+                const { convolve } = await import("/static/playground/arithmetic.js");
+                const sum = (kernel, channel, x, y) =>
+                    convolve(input, { kernel, bias: 0.5 }, parameters, channel, 6, x, y).total;
+                return weight.map((kernel, c) => Array.from({ length: height }, (_, y) =>
+                    Array.from({ length: width }, (_, x) => sum(kernel, c, x, y))));
+            }""",
+            {
+                "input": input.tolist(),
+                "weight": weight.tolist(),
+                "parameters": parameters | options,
+                "height": expected.shape[1],
+                "width": expected.shape[2],
+            },
+        )
+        torch.testing.assert_close(torch.tensor(found), expected, atol=1e-5, rtol=1e-5)
+
+    def test_a_sum_that_no_layer_gives_is_not_made_up(self, page: Page) -> None:
+        """What feeds a convolution may be a sum of layers, from none of which its values follow."""
+
+        def another(route: Route) -> None:
+            answer = route.fetch().json()
+            answer["bias"] = [100.0]
+            route.fulfill(json=answer)
+
+        page.route("**/kernels/*?*values=true*", another)
+        opened(page, "?layer=blocks.0.conv1&channel=5")
+        expect(page.locator("#pixel")).to_contain_text("the sum can't be shown. Its kernel:")
+        expect(page.locator("#pixel .numbers")).to_have_count(8)
+        expect(page.locator("#value")).to_contain_text("the value is")
+
+    def test_the_heat_fades(self, page: Page) -> None:
+        opened(page)
+        canvas = page.locator(".answer canvas").first
+        shown = [canvas.evaluate("canvas => canvas.toDataURL()")]
+        for strength in ("0", "100"):
+            page.locator("#opacity").fill(strength)
+            shown.append(canvas.evaluate("canvas => canvas.toDataURL()"))
+        assert len(set(shown)) == 3
+
+    @pytest.mark.parametrize("method", ["saliency", "integrated-gradients", "occlusion"])
+    def test_other_methods_and_classes(self, page: Page, method: str) -> None:
+        opened(page)
+        page.locator("#method").select_option(method)
+        page.locator("#target").select_option("airplane")
+        expect(page.locator("figcaption").first).to_contain_text("“airplane”")
+        if method == "integrated-gradients":
+            expect(page.locator("figcaption").first).to_contain_text("Convergence delta")
+
+    def test_two_models_side_by_side(self, page: Page) -> None:
+        opened(page)
+        page.locator("#compare").select_option("birds-vs-planes-batchnorm")
+        expect(page.locator(".answer")).to_have_count(2)
+        expect(page.locator(".answer .legend i")).to_have_count(2)
+        expect(page.locator(".answer h3").last).to_contain_text("birds-vs-planes-batchnorm says")
+
+    def test_a_view_is_in_the_address(self, page: Page) -> None:
+        opened(page)
+        page.locator(".node[data-layer='relu']").click()
+        page.get_by_role("button", name="channel 2", exact=True).click()
+        page.locator("#method").select_option("occlusion")
+        expect(page).to_have_url(
+            re.compile(r"layer=relu&channel=2$|method=occlusion&layer=relu&channel=2$")
+        )
+        page.reload()
+        upload(page, OWL)
+        expect(page.locator("#pixel h3")).to_have_text("One value of relu, channel 2")
+        expect(page.locator("#method")).to_have_value("occlusion")
+        page.go_back()
+        expect(page.locator("#method")).not_to_have_value("occlusion")
