@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from service import errors, openapi, processors, telemetry
 from service.budget import Budget
+from service.direct import Direct
 from service.explaining import Lane
 from service.images import Decoder
 from service.metrics import Metrics
@@ -38,6 +39,7 @@ class Application(FastAPI):
         self._front = telemetry.Telemetry(
             predict.Shortcut(super().__call__, services), services.metrics
         )
+        self.direct = Direct(services, self._front)  # which the protocol asks first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._front(scope, receive, send)

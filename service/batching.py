@@ -26,8 +26,8 @@ class BatchFailedError(ServiceError):
     """The call that held the request's items raised; its cause is in the log."""
 
 
-class _Request(Generic[Item, Result]):
-    """Items that belong together, and what is known of their results."""
+class Queued(Generic[Item, Result]):
+    """Items that belong together, and what is known of their results; `future` has all of them."""
 
     __slots__ = ("arrived", "future", "items", "missing", "results", "taken")
 
@@ -43,7 +43,7 @@ class _Request(Generic[Item, Result]):
 class _Slice(NamedTuple, Generic[Item, Result]):
     """The items of a request that go into one batch."""
 
-    request: _Request[Item, Result]
+    request: Queued[Item, Result]
     start: int
     stop: int
 
@@ -69,7 +69,7 @@ class Batcher(Generic[Item, Result]):
         self._max_batch_size = max_batch_size
         self._max_queue_size = max_queue_size
         self._max_batch_delay = max_batch_delay
-        self._queue: deque[_Request[Item, Result]] = deque()
+        self._queue: deque[Queued[Item, Result]] = deque()
         self._waiting = 0  # items in the queue
         self._changed = asyncio.Event()
         self._closing = False
@@ -88,9 +88,23 @@ class Batcher(Generic[Item, Result]):
     async def submit(self, items: Sequence[Item]) -> list[Result]:
         """The results for the items, in their order.
 
-        Raises `QueueFullError` if they don't all fit into the queue, `UnavailableError` while
-        closing, `BatchFailedError` if the run fails. If the caller is cancelled, its items leave
-        the queue and nobody else's are touched.
+        Raises as `enqueue` does, and `BatchFailedError` if the run fails. If the caller is
+        cancelled, its items leave the queue and nobody else's are touched.
+        """
+        request = self.enqueue(items)
+        if not items:
+            return []
+        try:
+            return await request.future
+        except BaseException:  # cancelled or failed: what is left of the request is not wanted
+            self.withdraw(request)
+            raise
+
+    def enqueue(self, items: Sequence[Item]) -> Queued[Item, Result]:
+        """The same for those who don't wait in a task: what is queued will have its future done.
+
+        Raises `QueueFullError` if the items don't all fit into the queue, `UnavailableError` while
+        closing. Who cancels the future, or finds it failed, has to call `withdraw`.
         """
         if self._closing or self._task is None or self._task.done():
             raise UnavailableError("this model doesn't run, or not any more; ask another server")
@@ -99,19 +113,18 @@ class Batcher(Generic[Item, Result]):
                 f"{self._waiting} images wait already and {len(items)} more would pass the "
                 f"limit of {self._max_queue_size} (setting max_queue_size); try again in a second"
             )
-        if not items:
-            return []
-        request: _Request[Item, Result] = _Request(items, asyncio.get_running_loop())
-        self._queue.append(request)
-        self._waiting += len(items)
-        self._changed.set()
-        try:
-            return await request.future
-        except BaseException:  # cancelled or failed: what is left of the request is not wanted
-            if request.taken < len(items):
-                self._queue.remove(request)
-                self._waiting -= len(items) - request.taken
-            raise
+        request: Queued[Item, Result] = Queued(items, asyncio.get_running_loop())
+        if items:
+            self._queue.append(request)
+            self._waiting += len(items)
+            self._changed.set()
+        return request
+
+    def withdraw(self, request: Queued[Item, Result]) -> None:
+        """Take out of the queue what is left of a request."""
+        if request.taken < len(request.items):
+            self._queue.remove(request)
+            self._waiting -= len(request.items) - request.taken
 
     async def _serve(self) -> None:
         while await self._filled():

@@ -1,6 +1,7 @@
 """How long a request may take: to arrive, and then to be answered while its client is there."""
 
 import asyncio
+from typing import Protocol
 
 from starlette.types import Receive
 
@@ -9,19 +10,35 @@ from service.errors import ClientLeftError, DeadlineError, ServiceError, SlowBod
 _UNWATCHED = 0.1  # seconds, in which most requests are answered: a task less for each of those
 
 
+def too_slow(seconds: float) -> DeadlineError:
+    return DeadlineError(
+        f"no answer within {seconds:g} s (setting request_timeout); the server is busy"
+    )
+
+
+class Patient(Protocol):
+    """What has so many `seconds` at first, and can be looked at."""
+
+    seconds: float
+
+    def look(self, now: float) -> float:
+        """Is the time up? Returns for how many seconds it isn't, at least zero."""
+        ...
+
+
 class Rounds:
     """Looks after all that have patience, with one timer, which runs while there are any."""
 
     def __init__(self) -> None:
-        self._patient: set[Patience] = set()
+        self._patient: set[Patient] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def join(self, patience: "Patience", loop: asyncio.AbstractEventLoop) -> None:
+    def join(self, patience: Patient, loop: asyncio.AbstractEventLoop) -> None:
         self._patient.add(patience)
         if self._timer is None:
             self._timer = loop.call_later(min(_UNWATCHED, patience.seconds), self._go, loop)
 
-    def leave(self, patience: "Patience") -> None:
+    def leave(self, patience: Patient) -> None:
         self._patient.discard(patience)
 
     def _go(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -71,7 +88,6 @@ class Patience:
                 raise self._reason from error
 
     def look(self, now: float) -> float:
-        """Is the time up? Returns for how many seconds it isn't, at least zero."""
         left = self._since + self.seconds - now
         if left <= 0:
             self._end(self._too_slow())
@@ -90,9 +106,7 @@ class Patience:
             return SlowBodyError(
                 f"the body did not arrive within {self.seconds:g} s (setting request_timeout)"
             )
-        return DeadlineError(
-            f"no answer within {self.seconds:g} s (setting request_timeout); the server is busy"
-        )
+        return too_slow(self.seconds)
 
     def _end(self, reason: ServiceError) -> None:
         if self._reason is None:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service import errors
 from service.metrics import Metrics
 
+Header = tuple[bytes, bytes]
 _HEADER = b"x-request-id"
 _ACCEPTABLE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -69,50 +70,75 @@ def _operation(scope: Scope) -> str:
     return scope.get("operation") or getattr(scope.get("route"), "operation_id", None) or "other"
 
 
-class Telemetry:
-    """ASGI middleware: gives requests their id, logs and counts them, answers what nobody caught.
+class Record:
+    """What is told of a request, from its head on: its id, a figure, a line in the log.
 
     The id is the client's X-Request-ID if that is a plain word, otherwise a new one. The path and
     the id are the only things from a client that reach the log.
     """
 
+    __slots__ = ("_log", "_metrics", "_scope", "_started", "request_id", "status")
+
+    def __init__(self, scope: Scope, started: float, metrics: Metrics, log: Any) -> None:
+        self.request_id = _given_id(scope["headers"]) or f"{random.getrandbits(128):032x}"
+        scope.setdefault("state", {})["request_id"] = self.request_id
+        self.status = 0  # until there is an answer
+        self._scope, self._started, self._metrics, self._log = scope, started, metrics, log
+
+    def answered(self, status: int) -> tuple[Header, ...]:
+        """Count the answer; the headers that it gets besides its own."""
+        self.status = status
+        elapsed = time.perf_counter() - self._started
+        self._metrics.answered(_operation(self._scope), status, elapsed)
+        return (
+            (_HEADER, self.request_id.encode()),
+            (b"server-timing", b"total;dur=%.3f" % (elapsed * 1000)),
+        )
+
+    def failed(self) -> None:
+        """A line with the exception that is being handled."""
+        self._log.exception("unexpected error", request_id=self.request_id)
+
+    def log(self) -> None:
+        """The line, once the request is over."""
+        if self._log.is_enabled_for(logging.INFO):
+            self._log.info(
+                "request",
+                method=self._scope["method"],
+                path=quote(self._scope["path"]),
+                status=self.status,
+                ms=round((time.perf_counter() - self._started) * 1000, 2),
+                request_id=self.request_id,
+            )
+
+
+class Telemetry:
+    """ASGI middleware: a record of each request, and an answer where nobody caught an error."""
+
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
         self._log = structlog.get_logger().bind()  # once, not for each request
+
+    def record(self, scope: Scope, started: float) -> Record:
+        """A request whose head was there at that time of `time.perf_counter`."""
+        return Record(scope, started, self._metrics, self._log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _given_id(scope["headers"]) or f"{random.getrandbits(128):032x}"
-        scope.setdefault("state", {})["request_id"] = request_id
-        started, status = time.perf_counter(), 0
+        record = self.record(scope, time.perf_counter())
 
         def named(message: Message) -> Awaitable[None]:  # no coroutine around that of `send`
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
-                elapsed = time.perf_counter() - started
-                message["headers"] += (
-                    (_HEADER, request_id.encode()),
-                    (b"server-timing", b"total;dur=%.3f" % (elapsed * 1000)),
-                )
-                self._metrics.answered(_operation(scope), status, elapsed)
+                message["headers"] += record.answered(message["status"])
             return send(message)
 
         try:
             await self._app(scope, receive, named)
         except Exception:
-            self._log.exception("unexpected error", request_id=request_id)
-            if not status:
+            record.failed()
+            if not record.status:
                 await errors.unexpected(scope)(scope, receive, named)
         finally:
-            if self._log.is_enabled_for(logging.INFO):
-                self._log.info(
-                    "request",
-                    method=scope["method"],
-                    path=quote(scope["path"]),
-                    status=status,
-                    ms=round((time.perf_counter() - started) * 1000, 2),
-                    request_id=request_id,
-                )
+            record.log()

@@ -46,7 +46,7 @@ class Receiver:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._rounds = Rounds()
+        self.rounds = Rounds()
         self.held = 0  # bytes of all bodies
 
     def receive(self, scope: Scope, receive: Receive) -> "Reception":
@@ -56,6 +56,17 @@ class Receiver:
         is cancelled when the client or the time is gone (see `Patience`).
         """
         return Reception(self, self._body(dict(scope["headers"])), receive)
+
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes) -> list[Upload]:
+        """The images of a body that is all there, and small; raises a `ServiceError`."""
+        taken = self._body(headers)
+        self.check(len(body))
+        for _ in taken.feed(body):
+            pass
+        return taken.uploads()
+
+    def patience(self, receive: Receive) -> Patience:
+        return Patience(receive, self._settings.request_timeout, self.rounds)
 
     def _body(self, headers: Mapping[bytes, bytes]) -> "_Body":
         """What takes the chunks of a body with these headers."""
@@ -72,9 +83,6 @@ class Receiver:
             f"Content-Type is {kind or 'absent'}; send {FORM} with the parts named {PART!r}, or "
             f"one image as the body with its own type: {TAKEN}"
         )
-
-    def patience(self, receive: Receive) -> Patience:
-        return Patience(receive, self._settings.request_timeout, self._rounds)
 
     def check(self, size: int) -> None:
         """Raises for a body of which so many bytes have arrived."""

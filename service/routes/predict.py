@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models.checkpoint import Card
 from service import errors, openapi
+from service.engine import Answer
 from service.errors import ServiceError
 from service.routes.dependencies import TopKQuery, VersionQuery, check_key
 from service.schemas import Predictions
@@ -64,12 +65,14 @@ async def predict(
     async with services.receiver.receive(scope, receive) as uploads:
         pixels = await services.decoder.pixels(uploads, card.input)
         answers = await loaded.batcher.submit(pixels)
-    told = {
-        "model": model,
-        "version": card.version,
-        "predictions": [prediction(card, each.probabilities, query.top_k) for each in answers],
-    }
-    return orjson.dumps(told), max(each.batch_size for each in answers)
+    return told(card, answers, query)
+
+
+def told(card: Card, answers: Sequence[Answer], query: Query) -> tuple[bytes, int]:
+    """`schemas.Predictions` in JSON, and the size of the largest batch."""
+    predictions = [prediction(card, each.probabilities, query.top_k) for each in answers]
+    body = {"model": card.name, "version": card.version, "predictions": predictions}
+    return orjson.dumps(body), max(each.batch_size for each in answers)
 
 
 def prediction(card: Card, probabilities: Sequence[float], top_k: int) -> dict[str, Any]:
@@ -87,31 +90,33 @@ class Shortcut:
         self._app, self._services = app, services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        model = _model(scope)
+        asked = scope["type"] == "http" and scope["method"] == "POST"
+        model = model_of(scope["path"]) if asked else None
         if model is None:
             await self._app(scope, receive, send)
             return
         scope["operation"] = "predict"
         try:
-            query = _query(scope["query_string"])
+            query = query_of(scope["query_string"])
             body, batch_size = await predict(self._services, scope, receive, model, query)
         except ServiceError as error:
             await errors.response(error, scope)(scope, receive, send)
             return
-        headers = [
-            _JSON,
-            (b"content-length", b"%d" % len(body)),
-            (b"x-batch-size", b"%d" % batch_size),
-        ]
+        headers = headers_of(body, batch_size)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
 
-def _model(scope: Scope) -> str | None:
-    """Whom the request asks for a prediction, if it does."""
-    if scope["type"] != "http" or scope["method"] != "POST":
-        return None
-    path: str = scope["path"]
+def headers_of(body: bytes, batch_size: int) -> list[tuple[bytes, bytes]]:
+    return [
+        _JSON,
+        (b"content-length", b"%d" % len(body)),
+        (b"x-batch-size", b"%d" % batch_size),
+    ]
+
+
+def model_of(path: str) -> str | None:
+    """Whom a POST to this path asks for a prediction, if it does."""
     if not (path.startswith(_BEFORE) and path.endswith(_BEHIND)):
         return None
     model = path[len(_BEFORE) : -len(_BEHIND)]
@@ -121,7 +126,7 @@ def _model(scope: Scope) -> str | None:
 _ASKED_FOR_NOTHING = Query()
 
 
-def _query(encoded: bytes) -> Query:
+def query_of(encoded: bytes) -> Query:
     """Raises `InvalidInputError` as FastAPI's route does."""
     if not encoded:
         return _ASKED_FOR_NOTHING
