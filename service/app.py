@@ -1,5 +1,6 @@
 """The composition root: settings → the application, with all that it opens and closes."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from importlib.metadata import PackageNotFoundError, version
@@ -84,6 +85,8 @@ def create_app(settings: Settings) -> FastAPI:
 
 def from_environment() -> FastAPI:
     """The service for the settings in the environment; each worker process starts here."""
+    gc.freeze()
+    gc.enable()  # `service.__main__` has switched it off
     settings = Settings()
     telemetry.configure(settings.log_level, settings.log_format)
     return create_app(settings)

@@ -22,12 +22,14 @@ from torch import Tensor
 from models import features
 from models.checkpoint import Checkpoint
 from models.preprocessing import Pixels
+from service.captured import sizes
 from service.runtimes import Runtime, Torch
 
 _ON_LOOP = 0.0002  # seconds of a forward pass that is over before a thread has woken up
 _ON_LOOP_ALONE = 0.002  # the same where a thread would only take turns with the loop
 _AS_GOOD = 1.1  # times the least time for a picture, less than turns between threads cost
-_ENOUGH = 8  # pictures in a batch that shares the costs of a call well enough
+_FEW, _ENOUGH = 8, 32  # pictures in a batch that shares the costs of a call, and shares them well
+_QUICKER = 0.9  # times as long for a picture: what makes a batch of twice the size worth its room
 _RUNS, _LONG = 4, 0.05  # of a batch to learn its time; seconds after which one is enough
 MAX_VALUES = 2**24  # of activations that one forward pass keeps, four bytes each
 
@@ -94,25 +96,28 @@ class Engine:
     async def warm(self) -> None:
         """Run black pictures, so that the first request doesn't pay for allocation and tuning.
 
-        Learns how large a batch may be that runs on the loop. Where the engine is alone, and larger
-        ones are not much quicker for a picture, `batch_size` becomes that.
+        Of an independent runtime it learns how large a batch may be that runs on the loop, and
+        `batch_size` becomes what larger ones would not be quicker than for a picture: they would
+        only take room. Where the engine is alone it may become what runs on the loop.
         """
         loop = asyncio.get_running_loop()
+        if not self._runtime.independent:
+            await loop.run_in_executor(self._executor, self._time, self.batch_size)
+            return
         limit = _ON_LOOP_ALONE if self._alone else _ON_LOOP
-        seconds = {}
-        hooked = isinstance(self._runtime, Torch)  # meanwhile by those who want activations
-        for power in range(0 if hooked else self.batch_size.bit_length()):
-            size = 2**power
-            seconds[size] = await loop.run_in_executor(self._executor, self._time, size)
-            if seconds[size] > limit:
+        each: dict[int, float] = {}  # seconds for a picture
+        before = math.inf
+        for size in sizes(self.batch_size):
+            taken = await loop.run_in_executor(self._executor, self._time, size)
+            each[size] = taken / size
+            if size >= _ENOUGH and each[size] > _QUICKER * before:
+                self.batch_size = size
                 break
-        largest = self.batch_size
-        seconds[largest] = await loop.run_in_executor(self._executor, self._time, largest)
-        self._at_once = 0 if hooked else max((n for n in seconds if seconds[n] <= limit), default=0)
-        if self._alone and self._at_once >= _ENOUGH:
-            least = min(taken / size for size, taken in seconds.items())
-            if seconds[self._at_once] / self._at_once < _AS_GOOD * least:
-                self.batch_size = self._at_once
+            before = each[size]
+        self._at_once = max((size for size in each if size * each[size] <= limit), default=0)
+        quick = self._at_once
+        if self._alone and quick >= _FEW and each[quick] < _AS_GOOD * min(each.values()):
+            self.batch_size = quick
 
     def _time(self, size: int) -> float:
         """Seconds that a batch of this size takes, after a first one."""

@@ -24,6 +24,7 @@ from service import explaining, processors, runtimes
 from service.batching import Batcher
 from service.engine import Answer, Engine, Look, Seen
 from service.errors import NotFoundError, UnavailableError
+from service.graphs import Graphs
 from service.metrics import Metrics
 from service.runtimes import Chosen
 from service.settings import Settings
@@ -66,6 +67,7 @@ class Repository:
         self._processors = max(1, processors.available() // settings.workers)
         self._threads = settings.threads or self._processors
         self._folder = Folder(settings.repository)
+        self._graphs = Graphs(settings.graph_cache)
         self._versions: dict[str, dict[int, Version]] = {}
         self._answering: dict[tuple[str, int | None], Loaded] = {}  # as far as somebody asked
         self._awaited: set[str] = set()
@@ -238,7 +240,13 @@ class Repository:
         folder = settings.repository / version.name / str(version.number)
         verified = await asyncio.to_thread(checkpoint.load, folder, self._device)
         chosen = await asyncio.to_thread(
-            runtimes.choose, verified, settings.runtime, settings.precision, self._threads
+            runtimes.choose,
+            verified,
+            settings.runtime,
+            settings.precision,
+            self._threads,
+            max_batch_size=settings.max_batch_size,
+            graphs=self._graphs,
         )
         async with AsyncExitStack() as resources:  # given back at once if warming fails
             engine = Engine(

@@ -1,12 +1,14 @@
 """What runs a network for predictions: uint8 batch → probabilities, as quickly as is right.
 
 torch, eager, is the reference: it runs on any device, and alone gives activations and gradients. On
-a CPU ONNX Runtime gives the same probabilities in a half to a sixth of the time. The graph is
-exported from the verified network when it is loaded, and only taken if it answers as torch does.
+a CPU ONNX Runtime gives the same probabilities in a half to a sixth of the time; its graph is
+exported from the verified network. On a GPU the network is captured as CUDA graphs. Either is only
+taken if it answers as torch does.
 """
 
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -17,18 +19,27 @@ from torch import Tensor, nn
 
 from models.checkpoint import Checkpoint
 from models.preprocessing import InputSpec, Pixels
+from service.captured import Captured
+from service.graphs import Graphs
 
 Choice = Literal["auto", "torch", "onnx"]
-TOLERANCE = 1e-4  # that probabilities may differ by from those of eager torch
+# that probabilities may differ by from those of eager torch; half precision rounds that much
+TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
 _COMPARED = 8  # pictures
 _PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Runtime(Protocol):
-    """Takes a uint8 batch (N, C, H, W), gives float32 probabilities (N, num_classes)."""
+    """Takes a uint8 batch (N, C, H, W), gives float32 probabilities (N, num_classes).
+
+    One that is `independent` may run in any thread, and beside the network itself.
+    """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def independent(self) -> bool: ...
 
     def __call__(self, batch: Pixels) -> NDArray[np.float32]: ...
 
@@ -37,9 +48,11 @@ class Torch:
     """The network itself; `precision` other than float32 runs it under autocast."""
 
     name = "torch"
+    independent = False
 
     def __init__(self, checkpoint: Checkpoint, precision: str) -> None:
         self._checkpoint, self._autocast = checkpoint, _PRECISIONS[precision]
+        self.input = checkpoint.card.input
         self._format = torch.contiguous_format
         if checkpoint.device.type == "cuda":  # what tensor cores want; no GPU has run this yet
             self._format = torch.channels_last
@@ -51,18 +64,25 @@ class Torch:
         pixels = torch.from_numpy(batch)
         if device.type == "cuda":
             pixels = pixels.pin_memory()  # a quarter of what it is as float32
-        normalized = self._checkpoint.card.input.normalize(pixels.to(device, non_blocking=True))
-        normalized = normalized.contiguous(memory_format=self._format)
-        with torch.autocast(device.type, self._autocast, enabled=self._autocast is not None):
-            logits: Tensor = self._checkpoint.network(normalized)
-        probabilities: NDArray[np.float32] = logits.float().softmax(1).cpu().numpy()
+        probabilities: NDArray[np.float32]
+        probabilities = self.forward(pixels.to(device, non_blocking=True)).cpu().numpy()
         return probabilities
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """The same on the device, which need not be waited for."""
+        half = self._autocast is not None
+        normalized = self.input.normalize(pixels).contiguous(memory_format=self._format)
+        # casts of the weights are not kept: what captures them would keep their memory
+        with torch.autocast(pixels.device.type, self._autocast, enabled=half, cache_enabled=False):
+            logits: Tensor = self._checkpoint.network(normalized)
+        return logits.float().softmax(1)
 
 
 class Onnx:
     """A session of ONNX Runtime on the CPU, for the network with normalisation and softmax."""
 
     name = "onnx"
+    independent = True
 
     def __init__(self, graph: bytes, threads: int) -> None:
         import onnxruntime  # seconds are saved where it isn't wanted
@@ -70,6 +90,7 @@ class Onnx:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        options.enable_mem_pattern = False  # it plans a block of memory for each size of batch
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
             graph, options, providers=["CPUExecutionProvider"]
@@ -89,25 +110,65 @@ class Chosen:
     fallback: str | None = None
 
 
-def choose(checkpoint: Checkpoint, wanted: Choice, precision: str, threads: int) -> Chosen:
-    """ONNX Runtime on a CPU in float32, if it answers as eager torch does; else torch."""
+def choose(
+    checkpoint: Checkpoint,
+    wanted: Choice,
+    precision: str,
+    threads: int,
+    *,
+    max_batch_size: int,
+    graphs: Graphs,
+) -> Chosen:
+    """The quickest that answers as eager torch does, unless torch or ONNX Runtime is wanted."""
     eager = Torch(checkpoint, precision)
-    if wanted == "torch" or (wanted == "auto" and not _suits(checkpoint, precision)):
+    if wanted == "torch":
         return Chosen(eager)
-    if not _suits(checkpoint, precision):
+    on_cpu = checkpoint.device.type == "cpu"
+    if on_cpu and precision == "float32":
+        return _onnx(checkpoint, eager, threads, graphs)
+    if wanted == "onnx":
         return Chosen(eager, "ONNX Runtime is for float32 on the CPU")
+    if on_cpu:
+        return Chosen(eager)
+
+    def captured() -> Runtime:
+        largest = max(max_batch_size, _COMPARED)
+        return Captured(eager.forward, checkpoint.card.input.shape, checkpoint.device, largest)
+
+    return _tried(captured, "CUDA graph", eager, precision)
+
+
+def _onnx(checkpoint: Checkpoint, eager: Torch, threads: int, graphs: Graphs) -> Chosen:
+    """With a graph that is known from an earlier start, unless it is of no use any more."""
+    known = graphs.read(checkpoint.card)
+    if known is not None:
+        chosen = _tried(lambda: Onnx(known, threads), "ONNX graph", eager, "float32")
+        if chosen.fallback is None:
+            return chosen
     try:
-        quick = Onnx(export(checkpoint), threads)
-        difference = _difference(eager, quick, checkpoint.card.input)
-    except Exception as error:  # exporter and runtime raise whatever they meet
-        return Chosen(eager, f"no ONNX graph: {' '.join(str(error).split())[:500]}")
-    if not difference <= TOLERANCE:  # nor if it is not a number
-        return Chosen(eager, f"the ONNX graph answers otherwise, by {difference:.2g}")
+        graph = export(checkpoint)
+    except Exception as error:  # it raises whatever it meets
+        return Chosen(eager, _failed("ONNX graph", error))
+    chosen = _tried(lambda: Onnx(graph, threads), "ONNX graph", eager, "float32")
+    if chosen.fallback is None:
+        graphs.write(checkpoint.card, graph)
+    return chosen
+
+
+def _tried(make: Callable[[], Runtime], what: str, eager: Torch, precision: str) -> Chosen:
+    """What is made, if it can be and answers as eager torch does."""
+    try:
+        quick = make()
+        difference = _difference(eager, quick, eager.input)
+    except Exception as error:  # runtimes raise whatever they meet, too
+        return Chosen(eager, _failed(what, error))
+    if not difference <= TOLERANCE[precision]:  # nor if it is not a number
+        return Chosen(eager, f"the {what} answers otherwise, by {difference:.2g}")
     return Chosen(quick)
 
 
-def _suits(checkpoint: Checkpoint, precision: str) -> bool:
-    return checkpoint.device.type == "cpu" and precision == "float32"
+def _failed(what: str, error: Exception) -> str:
+    return f"no {what}: {' '.join(str(error).split())[:500]}"
 
 
 class _Whole(nn.Module):

@@ -3,6 +3,7 @@
 A flag `--max-batch-size` is the variable FANLIGHT_MAX_BATCH_SIZE; the flag wins.
 """
 
+import os
 from pathlib import Path
 from typing import Literal, Self
 
@@ -13,6 +14,11 @@ import models
 
 PREFIX = "FANLIGHT_"
 SHIPPED = Path(models.__file__).parent / "checkpoints"
+
+
+def _user_cache() -> Path:
+    """Of the XDG Base Directory Specification."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fanlight"
 
 
 class Settings(BaseSettings):
@@ -51,8 +57,13 @@ class Settings(BaseSettings):
     )
     runtime: Literal["auto", "torch", "onnx"] = Field(
         "auto",
-        description="what gives predictions: onnx is ONNX Runtime, the quicker one on a CPU, which "
-        "auto takes where it answers as torch does",
+        description="what gives predictions: onnx is ONNX Runtime, the quicker one on a CPU; auto "
+        "takes it, or CUDA graphs on a GPU, where they answer as torch does",
+    )
+    graph_cache: Path = Field(
+        default_factory=_user_cache,
+        description="folder of exported graphs, which make later starts quicker; it is made, and "
+        "may be emptied at any time",
     )
     workers: int = Field(1, ge=1, le=256, description="processes, each with its own networks")
     threads: int | None = Field(

@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,23 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Servers that serve many tests keep their exported graphs here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FANLIGHT_GRAPH_CACHE", str(tmp_path_factory.mktemp("graphs")))
+        yield
+
+
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """FANLIGHT_… variables of the shell decide no test; `data_root` has read its own before."""
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """FANLIGHT_… variables of the shell decide no test; `data_root` has read its own before.
+
+    Graphs that another test has exported are not there either.
+    """
     for name in [name for name in os.environ if name.startswith("FANLIGHT_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("FANLIGHT_GRAPH_CACHE", str(tmp_path / "graphs"))
 
 
 DATA_ROOT = os.environ.get("FANLIGHT_DATA")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from benchmarks.serving.workloads import Workload
 from models import checkpoint, preprocessing
 from models.preprocessing import Pixels
 from service import runtimes
+from service.graphs import Graphs
 
 BATCHES = (1, 4, 8, 16, 32, 64)
 
@@ -33,7 +35,8 @@ def measure(workload: Workload, repository: Path) -> Limit:
     """With the service's own decoding and the runtime that it chooses, on one thread."""
     torch.set_num_threads(1)
     loaded = checkpoint.load(repository / workload.model / "1", torch.device("cpu"))
-    runtime = runtimes.choose(loaded, "auto", "float32", threads=1).runtime
+    limits: Any = {"max_batch_size": max(BATCHES), "graphs": Graphs(None)}
+    runtime = runtimes.choose(loaded, "auto", "float32", 1, **limits).runtime
     input = loaded.card.input
 
     def decoded() -> Pixels:

@@ -99,6 +99,7 @@ class Recorded:
     """A runtime that takes so long for a picture, and remembers where it ran."""
 
     name = "recorded"
+    independent = True
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._seconds = seconds

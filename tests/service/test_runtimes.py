@@ -13,6 +13,7 @@ from models import checkpoint, registry
 from models.checkpoint import Checkpoint
 from models.preprocessing import InputSpec, Pixels
 from service import runtimes
+from service.graphs import Graphs
 from service.runtimes import Choice, Onnx, Torch
 from service.settings import SHIPPED
 from tests.networks import SPEC
@@ -31,8 +32,13 @@ def noise(input: InputSpec, pictures: int) -> Pixels:
     return generator.integers(0, 256, (pictures, *input.shape), dtype=np.uint8)
 
 
-def chosen(loaded: Checkpoint, wanted: Choice = "auto", precision: str = "float32") -> Any:
-    return runtimes.choose(loaded, wanted, precision, threads=1)
+def chosen(
+    loaded: Checkpoint,
+    wanted: Choice = "auto",
+    precision: str = "float32",
+    graphs: Path | None = None,
+) -> Any:
+    return runtimes.choose(loaded, wanted, precision, 1, max_batch_size=64, graphs=Graphs(graphs))
 
 
 @pytest.mark.parametrize("name", checkpoint.names(SHIPPED))

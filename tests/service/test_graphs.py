@@ -1,0 +1,134 @@
+"""Exported graphs are kept for the next start, and only believed where they answer rightly."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models import checkpoint
+from models.checkpoint import Checkpoint
+from service import runtimes
+from service.graphs import Graphs
+from service.runtimes import Onnx
+from tests.networks import publish_tiny
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def loaded(repository: Path) -> Checkpoint:
+    return checkpoint.load(repository / "colors" / "1", CPU)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "fanlight"
+
+
+@pytest.fixture
+def exports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The weights of the networks that were exported."""
+    exported: list[str] = []
+    export = runtimes.export
+
+    def recorded(checkpoint: Checkpoint) -> bytes:
+        exported.append(checkpoint.card.weights_sha256)
+        return export(checkpoint)
+
+    monkeypatch.setattr(runtimes, "export", recorded)
+    return exported
+
+
+def choose(loaded: Checkpoint, folder: Path | None) -> Any:
+    return runtimes.choose(loaded, "auto", "float32", 1, max_batch_size=8, graphs=Graphs(folder))
+
+
+def test_a_graph_is_exported_once(loaded: Checkpoint, folder: Path, exports: list[str]) -> None:
+    for _ in range(3):
+        assert choose(loaded, folder).runtime.name == "onnx"
+    assert len(exports) == 1
+    [file] = folder.iterdir()
+    assert file.suffix == ".onnx"
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_other_weights_have_another_graph(
+    loaded: Checkpoint, repository: Path, folder: Path, exports: list[str]
+) -> None:
+    choose(loaded, folder)
+    choose(checkpoint.load(repository / "colors" / "2", CPU), folder)
+    assert len(set(exports)) == 2
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_the_same_weights_with_another_input_have_another_graph(
+    loaded: Checkpoint, folder: Path, exports: list[str]
+) -> None:
+    choose(loaded, folder)
+    brighter = loaded.card.input.model_copy(update={"mean": (0.1, 0.1, 0.1)})
+    card = loaded.card.model_copy(update={"input": brighter})
+    choose(Checkpoint(card, loaded.network, loaded.layers, CPU), folder)
+    assert len(exports) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"nothing", None])
+def test_a_damaged_graph_is_exported_anew(
+    loaded: Checkpoint, folder: Path, exports: list[str], damage: bytes | None
+) -> None:
+    choose(loaded, folder)
+    [file] = folder.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    chosen = choose(loaded, folder)
+    assert (chosen.runtime.name, chosen.fallback) == ("onnx", None)
+    assert len(exports) == 2
+    assert file.read_bytes() == whole
+
+
+def test_a_graph_that_answers_otherwise_is_exported_anew(
+    loaded: Checkpoint, tmp_path: Path, folder: Path, exports: list[str]
+) -> None:
+    publish_tiny(tmp_path, seed=9)
+    other = checkpoint.load(tmp_path / "colors" / "1", CPU)
+    choose(loaded, folder)
+    [file] = folder.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(runtimes.export(other))
+    assert choose(loaded, folder).fallback is None
+    assert file.read_bytes() == whole
+
+
+def test_what_is_not_taken_is_not_kept(
+    loaded: Checkpoint, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Onnx.__call__
+    monkeypatch.setattr(Onnx, "__call__", lambda self, batch: run(self, batch) + 2e-4)
+    assert choose(loaded, folder).fallback is not None
+    assert not folder.exists()
+
+
+def test_without_a_folder_all_goes_on(loaded: Checkpoint, exports: list[str]) -> None:
+    for _ in range(2):
+        assert choose(loaded, None).runtime.name == "onnx"
+    assert len(exports) == 2
+
+
+def test_a_folder_that_can_not_be_written_is_no_harm(
+    loaded: Checkpoint, tmp_path: Path, exports: list[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for _ in range(2):
+        assert choose(loaded, tmp_path / "file" / "inside").runtime.name == "onnx"
+    assert len(exports) == 2
+
+
+def test_a_write_that_fails_leaves_nothing(
+    loaded: Checkpoint, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("service.graphs.os.fsync", full)
+    assert choose(loaded, folder).runtime.name == "onnx"
+    assert list(folder.iterdir()) == []
