@@ -131,42 +131,47 @@ class Decoder:
         most = settings.max_image_pixels
         loop, turns = asyncio.get_running_loop(), asyncio.Semaphore(self._threads)
 
-        async def taken(place: int) -> Taken:
-            upload = uploads[place]
+        async def taken(place: int) -> Taken | Exception:
+            try:
+                return await decoded(uploads[place])
+            except Exception as error:
+                return error
+
+        async def decoded(upload: Upload) -> Taken:
             async with turns:
-                if self._threads == 1 and _perhaps_quick(upload):
+                if self._threads == 1 and _is_short_jpeg(upload.encoded):
                     await asyncio.sleep(0)
+                    scans = preflight.scans(upload.encoded)
                     with suppress(TooLargeError):
-                        return _taken(upload, take, min(_QUICK_PIXELS, most))
+                        if scans == 1:
+                            return _taken(upload, take, min(_QUICK_PIXELS, most), scans)
                 return await loop.run_in_executor(self._executor, _taken, upload, take, most)
 
         self._waiting += len(places)
         try:
-            outcomes = await asyncio.gather(*map(taken, places), return_exceptions=True)
+            if len(places) == 1:  # which needs no task of its own
+                outcomes = [await taken(places[0])]
+            else:
+                outcomes = await asyncio.gather(*map(taken, places))
         finally:
             self._waiting -= len(places)
         found = dict(zip(places, outcomes, strict=True))
-        faults = {i: fault for i, fault in found.items() if isinstance(fault, BaseException)}
+        faults = {i: fault for i, fault in found.items() if isinstance(fault, Exception)}
         if faults:
             raise _joined(faults, uploads)
         return cast(dict[int, Taken], found)
 
 
-def _perhaps_quick(upload: Upload) -> bool:
-    """Whether it is a JPEG of few bytes and one scan, unless it has too many pixels."""
-    encoded = upload.encoded
-    return (
-        len(encoded) <= _QUICK_BYTES
-        and sniff(encoded) == "image/jpeg"
-        and preflight.scans(encoded) == 1
-    )
+def _is_short_jpeg(encoded: bytes) -> bool:
+    """Which is quick to decode, if it has one scan and not too many pixels."""
+    return len(encoded) <= _QUICK_BYTES and sniff(encoded) == "image/jpeg"
 
 
-def _taken(upload: Upload, take: Take[Taken], max_pixels: int) -> Taken:
+def _taken(upload: Upload, take: Take[Taken], max_pixels: int, scans: int | None = None) -> Taken:
     """Decode one upload, and take what is wanted; raises the `ServiceError` that it deserves."""
     try:
         actual = _media_type(upload.encoded, upload.media_type)
-        if reason := preflight.refusal(upload.encoded, actual):
+        if reason := preflight.refusal(upload.encoded, actual, scans):
             raise InvalidInputError(reason)
         return take(upload.encoded, (FORMATS[actual].pillow,), max_pixels)
     except TooManyPixelsError as error:
@@ -188,7 +193,7 @@ def _media_type(encoded: bytes, declared: str) -> str:
     return actual
 
 
-def _joined(faults: Mapping[int, BaseException], uploads: Sequence[Upload]) -> BaseException:
+def _joined(faults: Mapping[int, Exception], uploads: Sequence[Upload]) -> Exception:
     """One error that names all bad images; unexpected exceptions go through as they are."""
     for fault in faults.values():
         if not isinstance(fault, ServiceError):

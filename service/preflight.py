@@ -4,29 +4,38 @@ Pillow walks a file's blocks one by one in Python, and some of that grows with t
 number. A few kilobytes must not keep a decoding thread busy for minutes.
 """
 
-import re
 from collections.abc import Callable
-from itertools import islice
+
+import numpy as np
 
 MAX_SEGMENTS = 1000  # of a JPEG before its first scan; cameras write some dozens
 MAX_SCANS = 100  # of a JPEG, each a pass over all its pixels; usual progressive ones have ten
-_SCAN = re.compile(rb"\xff\xda")  # found in a third of the time that bytes.count takes
+_BLOCK = 2**20  # bytes that are looked through at once
 MAX_GIF_EXTENSIONS = 2**20  # bytes before a GIF's first picture
 
 
-def refusal(encoded: bytes, media_type: str) -> str | None:
-    """Why the image must not be decoded, or None if it may."""
+def refusal(encoded: bytes, media_type: str, scans_of_jpeg: int | None = None) -> str | None:
+    """Why the image must not be decoded, or None if it may; scans that are counted need not be."""
+    if media_type == "image/jpeg":
+        return _jpeg(encoded, scans(encoded) if scans_of_jpeg is None else scans_of_jpeg)
     check = _CHECKS.get(media_type)
     return check(encoded) if check else None
 
 
 def scans(jpeg: bytes) -> int:
-    """How many scans a JPEG may have, counted to one more than are taken."""
-    return sum(1 for _ in islice(_SCAN.finditer(jpeg), MAX_SCANS + 1))
+    """How many scans a JPEG may have; counting ends where there are more than are taken."""
+    levels = np.frombuffer(jpeg, np.uint8)  # in an eighth of the time that bytes.count takes
+    found = 0
+    for start in range(0, len(levels), _BLOCK):
+        block = levels[start : start + _BLOCK + 1]
+        found += int(np.count_nonzero((block[:-1] == 0xFF) & (block[1:] == 0xDA)))
+        if found > MAX_SCANS:
+            break
+    return found
 
 
-def _jpeg(encoded: bytes) -> str | None:
-    if scans(encoded) > MAX_SCANS:
+def _jpeg(encoded: bytes, scans: int) -> str | None:
+    if scans > MAX_SCANS:
         return f"a JPEG of too many scans; at most {MAX_SCANS} are taken"
     position = 2
     for _ in range(MAX_SEGMENTS):
@@ -63,7 +72,6 @@ def _bmp(encoded: bytes) -> str | None:
 
 
 _CHECKS: dict[str, Callable[[bytes], str | None]] = {
-    "image/jpeg": _jpeg,
     "image/gif": _gif,
     "image/bmp": _bmp,
 }

@@ -59,3 +59,10 @@ def test_usual_files_pass(format: str) -> None:
 def test_any_bytes_are_looked_at(media_type: str) -> None:
     for encoded in (b"", b"!", b"GIF89a", b"\xff\xd8\xff", b"GIF89a\0\0\0\0\xff\0\0" + b"!" * 900):
         assert preflight.refusal(encoded, media_type) is None
+
+
+@pytest.mark.parametrize("offset", [-2, -1, 0, 1])
+def test_scans_are_counted_across_blocks(offset: int) -> None:
+    before = bytes(preflight._BLOCK + offset)
+    assert preflight.scans(before + b"\xff\xda" + bytes(9) + b"\xff\xff\xda") == 2
+    assert preflight.scans(before) == preflight.scans(b"") == preflight.scans(b"\xff") == 0
