@@ -1,7 +1,8 @@
 """The service on one core, beside its limit, a bare echo and a tutorial's server, in one run.
 
 The load generator runs on another core. Ratios of one run are what counts: machines differ, and
-virtual ones vary from minute to minute. `--quick` takes a second a figure, for a look.
+virtual ones vary from minute to minute. So all that is compared is measured in turns, some rounds of
+it, and the median of the rounds is told. `--quick` takes one round of a second a figure, for a look.
 """
 
 import argparse
@@ -13,12 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, Literal
 from urllib.request import urlopen
 
 from benchmarks.serving import limits, load
@@ -41,13 +44,23 @@ class Server:
         tree = [self.process.pid, *_children(self.process.pid)]
         return sum(_resident(pid) for pid in tree)
 
+    def mean(self, figure: str) -> float:
+        """Of a histogram among its metrics, over all models."""
+        with urlopen(f"{self.url}/metrics", timeout=5) as answer:  # noqa: S310 (loopback)
+            lines = answer.read().decode().splitlines()
+        total, count = (
+            sum(float(line.split()[-1]) for line in lines if line.startswith(f"{figure}_{part}{{"))
+            for part in ("sum", "count")
+        )
+        return total / count if count else float("nan")
+
 
 def _children(pid: int) -> list[int]:
     path = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(each) for each in path.read_text().split()] if path.exists() else []
 
 
-def _resident(pid: int) -> float:
+def _resident(pid: int | Literal["self"]) -> float:
     path = Path(f"/proc/{pid}/status")
     if not path.exists():
         return float("nan")
@@ -100,17 +113,20 @@ def _answers(url: str) -> bool:
 class Benchmark:
     """All measurements of one run; the server on the first core, the load on the second."""
 
-    def __init__(self, seconds: float, repository: Path) -> None:
-        self._seconds, self._repository = seconds, repository
+    def __init__(self, seconds: float, rounds: int, repository: Path) -> None:
+        self._seconds, self._rounds, self._repository = seconds, rounds, repository
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0, 0]
         self._core, self._other = {cores[0]}, {cores[-1]}
 
     def service(
-        self, workers: int = 1, cores: set[int] | None = None
+        self, workers: int = 1, cores: set[int] | None = None, cache: Path | None = None
     ) -> AbstractContextManager[Server]:
-        arguments = ("-m", "service", "--repository", str(self._repository))
-        quiet = ("--log-level", "error", "--workers", str(workers), "--max-images", "256")
-        return running((*arguments, *quiet), "/health/ready", cores or self._core)
+        """`cache` is where it keeps its graphs, by default beside its models."""
+        graphs = cache or self._repository.with_name("graphs")
+        arguments = ("-m", "service", "--repository", self._repository, "--graph-cache", graphs)
+        quiet = ("--log-level", "error", "--workers", workers, "--max-images", 256)
+        command = tuple(map(str, (*arguments, *quiet)))
+        return running(command, "/health/ready", cores or self._core)
 
     def tutorial(self, model: str) -> AbstractContextManager[Server]:
         env = {"BENCHMARK_CHECKPOINT": str(self._repository / model / "1"), "OMP_NUM_THREADS": "1"}
@@ -134,59 +150,93 @@ class Benchmark:
         _pin(0, self._other)
         return asyncio.run(work)
 
-    def limit(self, workload: Workload) -> Limit:
-        """Measured in a process of its own on the server's core."""
+    @contextmanager
+    def limits(self, workload: Workload) -> Iterator[Callable[[], Limit]]:
+        """Measures, each time it is called, in a process of its own on the server's core."""
         with get_context("spawn").Pool(1, _pin, (0, self._core)) as pool:
-            return pool.apply(limits.measure, (workload, self._repository))
+            yield lambda: pool.apply(limits.measure, (workload, self._repository))
 
     def throughput(self) -> None:
         """Images a second of each workload, as parts of the limit and times the tutorial."""
         print(f"{'':30}{'images/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'errors':>8}{'of limit':>10}")
         for workload in workloads():
-            limit = self.limit(workload)
-            with self.echo() as server:
-                echo = self.closed(f"{server.url}/", workload, raw=workload.images == 1)
-            with self.tutorial(workload.model) as server:
-                tutorial = self.closed(f"{server.url}/predict", workload, raw=False)
-            with self.service() as server:
-                url = f"{server.url}/v1/models/{workload.model}/predict"
-                own = {"multipart": self.closed(url, workload, raw=False)}
-                if workload.images == 1:
-                    own["raw body"] = self.closed(url, workload, raw=True)
-                memory = server.resident
-            alone = 1e6 / (limit.decode + limit.best)
-            http = 1e6 / echo.rate / workload.images
-            together = 1e6 / (http + limit.decode + limit.best)
-            print(f"{workload.name}: {workload.about}, {workload.connections} connections")
+            self._throughput(workload)
+
+    def _throughput(self, workload: Workload) -> None:
+        images, raw = workload.images, workload.images == 1
+        found: dict[str, list[Result]] = defaultdict(list)
+        least: list[Limit] = []
+        with (
+            self.limits(workload) as limit,
+            self.echo() as echo,
+            self.tutorial(workload.model) as tutorial,
+            self.service() as service,
+        ):
+            url = f"{service.url}/v1/models/{workload.model}/predict"
+            for _ in range(self._rounds):
+                least.append(limit())
+                found["echo"].append(self.closed(f"{echo.url}/", workload, raw=raw))
+                predict = f"{tutorial.url}/predict"
+                found["tutorial"].append(self.closed(predict, workload, raw=False))
+                found["multipart"].append(self.closed(url, workload, raw=False))
+                if raw:
+                    found["raw body"].append(self.closed(url, workload, raw=True))
+            memory, batch = service.resident, service.mean("fanlight_batch_images")
+        alone = [1e6 / (each.decode + each.best) for each in least]
+        http = [1e6 / echo.rate / images for echo in found.pop("echo")]
+        together = [1e6 / (h + 1e6 / a) for h, a in zip(http, alone, strict=True)]
+        decode = median(each.decode for each in least)
+        single = median(each.forward[1] for each in least)
+        best = median(each.best for each in least)
+        print(f"{workload.name}: {workload.about}, {workload.connections} connections")
+        print(
+            f"  limit: decode {decode:.0f} µs, forward {single:.0f} µs alone, {best:.0f} µs at "
+            f"best; HTTP {median(http):.0f} µs an image"
+        )
+        for name, rates in (("decode and forward alone", alone), ("with HTTP", together)):
+            part = median(rate / most for rate, most in zip(rates, together, strict=True))
+            print(f"{'  ' + name:30}{median(rates):10.0f}{'':26}{part:10.2f}")
+        for name, results in found.items():
+            rates = [each.rate * images for each in results]
+            part = median(rate / most for rate, most in zip(rates, together, strict=True))
+            p50, p99 = median(each.p50 for each in results), median(each.p99 for each in results)
+            errors = sum(each.errors for each in results)
             print(
-                f"  limit: decode {limit.decode:.0f} µs, forward {limit.forward[1]:.0f} µs alone, "
-                f"{limit.best:.0f} µs at best; HTTP {http:.0f} µs an image"
+                f"{'  ' + name:30}{median(rates):10.0f}{p50:9.1f}{p99:9.1f}{errors:8}{part:10.2f}"
             )
-            print(f"{'  decode and forward alone':30}{alone:10.0f}")
-            print(f"{'  with HTTP':30}{together:10.0f}{'':26}{1:10.2f}")
-            for name, result in (("tutorial", tutorial), *own.items()):
-                rate = result.rate * workload.images
-                print(
-                    f"{'  ' + name:30}{rate:10.0f}{result.p50:9.1f}"
-                    f"{result.p99:9.1f}{result.errors:8}{rate / together:10.2f}"
-                )
-            for name, result in own.items():
-                print(f"  {name}: {result.rate / tutorial.rate:.1f} times the tutorial's server")
-            print(f"  memory {memory:.0f} MB\n", flush=True)
+        tutorials = found.pop("tutorial")
+        for name, results in found.items():
+            pairs = zip(results, tutorials, alone, strict=True)
+            ratios = [
+                (own.rate / other.rate, own.rate * images / most) for own, other, most in pairs
+            ]
+            times, part = (median(each) for each in zip(*ratios, strict=True))
+            print(
+                f"  {name}: {times:.1f} times the tutorial's server, {part:.2f} of decode and "
+                "forward alone"
+            )
+        print(f"  memory {memory:.0f} MB, batches of {batch:.0f} images on average\n", flush=True)
 
     def single(self) -> None:
         """W1, one request at a time, beside echo, decoding and a forward pass of one."""
         first = replace(workloads()[0], connections=1)
-        limit = self.limit(first)
-        with self.echo() as server:
-            echo = self.closed(f"{server.url}/", first, raw=True).p50
-        with self.service() as server:
-            url = f"{server.url}/v1/models/{first.model}/predict"
-            own = self.closed(url, first, raw=True).p50
-        least = echo + (limit.decode + limit.forward[1]) / 1000
+        rows = []
+        with self.limits(first) as limit, self.echo() as echo, self.service() as service:
+            url = f"{service.url}/v1/models/{first.model}/predict"
+            for _ in range(self._rounds):
+                least = limit()
+                bare = self.closed(f"{echo.url}/", first, raw=True).p50
+                own = self.closed(url, first, raw=True).p50
+                hot, cold = (bare + each / 1000 for each in (least.single, least.single_waked))
+                rows.append((bare, hot, cold, own, own / hot, own / cold))
+        bare, hot, cold, own, of_hot, of_cold = (median(row) for row in zip(*rows, strict=True))
         print("W1, raw body, one request at a time")
-        print(f"  echo {echo:.2f} ms, with decoding and a forward pass {least:.2f} ms")
-        print(f"  ours {own:.2f} ms, {own / least:.2f} times that\n", flush=True)
+        print(f"  echo {bare:.2f} ms, with decoding and a forward pass {hot:.2f} ms,")
+        print(f"  or {cold:.2f} ms where these are timed as a server meets them, after a sleep")
+        print(
+            f"  ours {own:.2f} ms: {of_hot:.2f} times the one, {of_cold:.2f} the other\n",
+            flush=True,
+        )
 
     def latency(self) -> None:
         """Open loop, W1 as a raw body: latency at parts of the peak rate."""
@@ -236,35 +286,60 @@ class Benchmark:
 
     def workers(self) -> None:
         """W1 as a raw body by one and by two processes, on all cores, the load beside them."""
-        first = workloads()[0]
-        rates = []
-        for count in (1, 2):
-            with self.service(count, self._core | self._other) as server:
-                url = f"{server.url}/v1/models/{first.model}/predict"
-                rates.append(self.closed(url, first, raw=True).rate)
-                print(
-                    f"{count} workers: {rates[-1]:.0f} a second, ready after "
-                    f"{server.ready_after:.1f} s, {server.resident:.0f} MB"
+        first, both = workloads()[0], self._core | self._other
+        path = f"/v1/models/{first.model}/predict"
+        rates: list[tuple[float, float]] = []
+        with self.service(1, both) as one, self.service(2, both) as two:
+            for _ in range(self._rounds):
+                own, other = (
+                    self.closed(each.url + path, first, raw=True).rate for each in (one, two)
                 )
-        print(f"  two workers: {rates[1] / rates[0]:.2f} times one\n", flush=True)
+                rates.append((own, other))
+            for count, server, found in zip(
+                (1, 2), (one, two), zip(*rates, strict=True), strict=True
+            ):
+                print(
+                    f"{count} workers: {median(found):.0f} a second, ready after "
+                    f"{server.ready_after:.1f} s, {server.resident:.0f} MB in all"
+                )
+        ratios = sorted(other / own for own, other in rates)
+        print(
+            f"  two workers: {median(ratios):.2f} times one "
+            f"({ratios[0]:.2f} to {ratios[-1]:.2f})\n",
+            flush=True,
+        )
 
     def start(self) -> None:
-        """From process start to ready, beside an import of torch; and with more models."""
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import torch"], check=True)
-        bare = time.perf_counter() - started
-        print(f"import torch alone: {bare:.2f} s")
+        """From process start to ready, and memory, beside bare processes; and with more models."""
+        import_torch = median(self._bare("import torch")[0] for _ in range(self._rounds))
+        bare = self._bare("import torch, onnxruntime")[1]
+        print(f"import torch alone: {import_torch:.2f} s; with onnxruntime {bare:.0f} MB")
         for copies in (1, 10, 50):
             with tempfile.TemporaryDirectory() as folder:
-                publish(Path(folder), copies)
-                other = Benchmark(self._seconds, Path(folder))
-                with other.service() as server:
+                publish(Path(folder, "models"), copies)
+                other = Benchmark(self._seconds, 1, Path(folder, "models"))
+                for which in ("first", "again"):  # when the exported graphs are there
+                    with other.service(cache=Path(folder, "graphs")) as server:
+                        ready, memory = server.ready_after, server.resident
                     print(
-                        f"{copies + 2:3} models: ready after {server.ready_after:.2f} s, "
-                        f"{server.resident:.0f} MB",
+                        f"{copies + 2:3} models, {which}: ready after {ready:.2f} s, "
+                        f"{ready / import_torch:.2f} times; {memory:.0f} MB, "
+                        f"{memory / bare:.2f} times",
                         flush=True,
                     )
         print()
+
+    def _bare(self, program: str) -> tuple[float, float]:
+        """Seconds that a program of Python takes on the server's core, and its megabytes."""
+        told = f"{program}\nfrom benchmarks.serve import _resident; print(_resident('self'))"
+        before = _pinned()
+        _pin(0, self._core)
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603
+        taken = time.perf_counter() - started
+        done = subprocess.run([sys.executable, "-c", told], check=True, capture_output=True)  # noqa: S603
+        _pin(0, before)
+        return taken, float(done.stdout)
 
 
 PARTS = ("throughput", "single", "latency", "crowd", "workers", "start")
@@ -273,14 +348,17 @@ PARTS = ("throughput", "single", "latency", "crowd", "workers", "start")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks serve", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--seconds", type=float, default=5, help="that each figure takes")
-    parser.add_argument("--quick", action="store_true", help="a second each")
+    parser.add_argument("--seconds", type=float, default=3, help="that each figure takes")
+    parser.add_argument("--rounds", type=int, default=3, help="of all that is compared")
+    parser.add_argument("--quick", action="store_true", help="one round of a second each")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
     with tempfile.TemporaryDirectory() as folder:
-        publish(Path(folder))
-        benchmark = Benchmark(1 if arguments.quick else arguments.seconds, Path(folder))
+        models = Path(folder, "models")
+        publish(models)
+        seconds, rounds = (1, 1) if arguments.quick else (arguments.seconds, arguments.rounds)
+        benchmark = Benchmark(seconds, rounds, models)
         for part in arguments.parts or PARTS:
             getattr(benchmark, part)()
 

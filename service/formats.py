@@ -23,6 +23,8 @@ _ALIASES = {"image/jpg": "image/jpeg", "image/x-ms-bmp": "image/bmp"}
 
 def media_type(header: str) -> str:
     """The media type in a Content-Type header: in lower case, without parameters or aliases."""
+    if header in FORMATS:  # as most clients write it
+        return header
     name = header.partition(";")[0].strip().lower()
     return _ALIASES.get(name, name)
 

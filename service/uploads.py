@@ -74,7 +74,7 @@ class Receiver:
         if length.isdigit() and (len(length) >= 20 or int(length) > self._settings.max_body_bytes):
             raise self._too_large()
         declared = headers.get(b"content-type", b"").decode("latin-1")
-        kind = declared if declared in FORMATS else media_type(declared)
+        kind = media_type(declared)
         if kind == FORM:
             return _Form(declared, self._settings.max_images)
         if kind in FORMATS:

@@ -17,14 +17,24 @@ from service import runtimes
 from service.graphs import Graphs
 
 BATCHES = (1, 4, 8, 16, 32, 64)
+_SLEEP = 50e-6  # seconds, about what a client takes to send its next request
 
 
 @dataclass(frozen=True)
 class Limit:
-    """Microseconds an image: to decode and scale it, and in the forward pass by batch size."""
+    """Microseconds an image: to decode and scale it, and in the forward pass by batch size.
+
+    `single` is both for one image; `single_waked` the same of a process that has slept before, as a
+    server does that is asked one thing at a time: its processor has forgotten much, or been slowed.
+    """
 
     decode: float
     forward: dict[int, float]
+    single_waked: float
+
+    @property
+    def single(self) -> float:
+        return self.decode + self.forward[1]
 
     @property
     def best(self) -> float:
@@ -47,15 +57,21 @@ def measure(workload: Workload, repository: Path) -> Limit:
     for size in BATCHES:
         batch = np.array([pixels] * size)
         forward[size] = _microseconds(lambda batch=batch: runtime(batch)) / size  # type: ignore[misc]
-    return Limit(_microseconds(decoded), forward)
+
+    def single() -> None:
+        runtime(np.array([decoded()]))
+
+    return Limit(_microseconds(decoded), forward, _microseconds(single, sleep=_SLEEP))
 
 
-def _microseconds(work: Callable[[], object]) -> float:
-    """The median of repetitions that take half a second together."""
+def _microseconds(work: Callable[[], object], sleep: float = 0) -> float:
+    """The median of repetitions that take a quarter of a second together."""
     work()
     taken: list[float] = []
-    until = time.perf_counter() + 0.5
+    until = time.perf_counter() + 0.25
     while time.perf_counter() < until or len(taken) < 3:
+        if sleep:
+            time.sleep(sleep)
         started = time.perf_counter()
         work()
         taken.append(time.perf_counter() - started)
