@@ -1,8 +1,8 @@
 """The service on one core, beside its limit, a bare echo and a tutorial's server, in one run.
 
 The load generator runs on another core. Ratios of one run are what counts: machines differ, and
-virtual ones vary from minute to minute. So all that is compared is measured in turns, some rounds of
-it, and the median of the rounds is told. `--quick` takes one round of a second a figure, for a look.
+virtual ones vary from minute to minute. So all that is compared is measured in turns, some rounds
+of it, and the median of the rounds is told. `--quick` takes one round of a second a figure.
 """
 
 import argparse

@@ -26,7 +26,7 @@ from service.captured import sizes
 from service.runtimes import Runtime, Torch
 
 _ON_LOOP = 0.0002  # seconds of a forward pass that is over before a thread has woken up
-_ON_LOOP_ALONE = 0.002  # the same where a thread would only take turns with the loop
+_ON_LOOP_ALONE = 0.001  # the same where a thread would only take turns with the loop
 _AS_GOOD = 1.1  # times the least time for a picture, less than turns between threads cost
 _FEW, _ENOUGH = 8, 32  # pictures in a batch that shares the costs of a call, and shares them well
 _QUICKER = 0.9  # times as long for a picture: what makes a batch of twice the size worth its room

@@ -209,5 +209,8 @@ class _Joining:
         self.flush()
         self._transport.close()
 
+    def is_closing(self) -> bool:  # for each request, quicker than the others
+        return self._transport.is_closing()
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
