@@ -8,6 +8,7 @@ of it, and the median of the rounds is told. `--quick` takes one round of a seco
 import argparse
 import asyncio
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 from urllib.request import urlopen
 
 from benchmarks.serving import limits, load
@@ -60,7 +61,7 @@ def _children(pid: int) -> list[int]:
     return [int(each) for each in path.read_text().split()] if path.exists() else []
 
 
-def _resident(pid: int | Literal["self"]) -> float:
+def _resident(pid: int) -> float:
     path = Path(f"/proc/{pid}/status")
     if not path.exists():
         return float("nan")
@@ -331,7 +332,7 @@ class Benchmark:
 
     def _bare(self, program: str) -> tuple[float, float]:
         """Seconds that a program of Python takes on the server's core, and its megabytes."""
-        told = f"{program}\nfrom benchmarks.serve import _resident; print(_resident('self'))"
+        told = f"{program}\nprint(open('/proc/self/status').read())"
         before = _pinned()
         _pin(0, self._core)
         started = time.perf_counter()
@@ -339,7 +340,8 @@ class Benchmark:
         taken = time.perf_counter() - started
         done = subprocess.run([sys.executable, "-c", told], check=True, capture_output=True)  # noqa: S603
         _pin(0, before)
-        return taken, float(done.stdout)
+        [resident] = re.findall(r"VmRSS:\s+(\d+) kB", done.stdout.decode())
+        return taken, int(resident) / 1024
 
 
 PARTS = ("throughput", "single", "latency", "crowd", "workers", "start")

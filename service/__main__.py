@@ -8,14 +8,12 @@ if __name__ != "service.__main__":  # this is the program, or a worker of it
 
 import os
 import sys
-from contextlib import nullcontext
 
 import uvicorn
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsError
 
-from models import devices
-from service import metrics, telemetry
+from service import logs, metrics
 from service.settings import Settings
 
 KEEP_ALIVE = 75  # seconds that an idle connection stays open: longer than clients and proxies keep
@@ -33,15 +31,33 @@ def main(arguments: list[str] | None = None) -> int:
             f"there is no folder {settings.repository} (setting repository); train into one with\n"
             f"  python -m training fit mnist --repository {settings.repository}"
         )
-    try:
-        devices.resolve(settings.device)
-    except devices.DeviceError as error:
-        return _refuse(f"{error} (setting device)")
-    telemetry.configure(settings.log_level, settings.log_format)
+    if reason := _no_device(settings.device):
+        return _refuse(f"{reason} (setting device)")
+    logs.configure(settings.log_level, settings.log_format)
     os.environ.update(settings.environment())  # for the workers, which are processes of their own
-    with metrics.shared() if settings.workers > 1 else nullcontext():
+    if settings.workers == 1:
         _run(settings)
+    else:
+        gc.enable()  # nothing more is imported here
+        with metrics.shared():
+            _run(settings)
     return 0
+
+
+def _no_device(name: str) -> str | None:
+    """Why networks can't run there, if they can't.
+
+    What starts workers doesn't import torch itself, unless it has to ask for a device.
+    """
+    if name in ("auto", "cpu"):
+        return None
+    from models import devices
+
+    try:
+        devices.resolve(name)
+    except devices.DeviceError as error:
+        return str(error)
+    return None
 
 
 def _run(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from service import errors, openapi, processors, telemetry
+from service import errors, logs, openapi, processors, telemetry
 from service.budget import Budget
 from service.direct import Direct
 from service.explaining import Lane
@@ -88,7 +88,7 @@ def from_environment() -> FastAPI:
     gc.freeze()
     gc.enable()  # `service.__main__` has switched it off
     settings = Settings()
-    telemetry.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, settings.log_format)
     return create_app(settings)
 
 

@@ -4,16 +4,25 @@ A flag `--max-batch-size` is the variable FANLIGHT_MAX_BATCH_SIZE; the flag wins
 """
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-import models
-
 PREFIX = "FANLIGHT_"
-SHIPPED = Path(models.__file__).parent / "checkpoints"
+
+
+def _shipped() -> Path:
+    """In the folder of `models`, which is not imported for that: it needs torch."""
+    spec = find_spec("models")
+    assert spec is not None  # noqa: S101
+    assert spec.origin is not None  # noqa: S101
+    return Path(spec.origin).parent / "checkpoints"
+
+
+SHIPPED = _shipped()
 
 
 def _user_cache() -> Path:

@@ -1,11 +1,9 @@
-"""What the server tells about its work: a request id on every answer, a log line for each."""
+"""What the server tells of its requests: an id on every answer, a log line and figures for each."""
 
 import logging
 import random
 import re
-import sys
 import time
-import warnings
 from collections.abc import Awaitable, Iterable
 from typing import Any
 from urllib.parse import quote
@@ -19,42 +17,6 @@ from service.metrics import Metrics
 Header = tuple[bytes, bytes]
 _HEADER = b"x-request-id"
 _ACCEPTABLE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-
-
-def configure(level: str, style: str) -> None:
-    """Log to stderr, as text or as a JSON object a line; `auto` is text on a terminal.
-
-    What libraries log through `logging` takes the same form.
-    """
-    json = style == "json" or (style == "auto" and not sys.stderr.isatty())
-    common: list[Any] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        *([structlog.processors.format_exc_info] if json else []),
-    ]
-    render = (
-        structlog.processors.JSONRenderer()
-        if json
-        else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-    )
-    threshold = getattr(logging, level.upper())
-    structlog.configure(
-        processors=[*common, render],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=common,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
-        )
-    )
-    logging.basicConfig(level=threshold, handlers=[handler], force=True)
-    logging.captureWarnings(True)
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata that no network sees
 
 
 def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

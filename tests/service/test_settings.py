@@ -1,5 +1,7 @@
 """Settings: environment and flags, one name for both."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,14 @@ def test_what_can_not_be_started_is_told_in_a_line(
     assert error.startswith("error: ")
     assert told in error
     assert "Traceback" not in error
+
+
+def test_what_starts_workers_does_not_import_torch() -> None:
+    """It would take a second, and as much memory as a worker has."""
+    program = "import sys, service.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_garbage_is_collected_where_the_program_is_only_imported() -> None:
+    program = "import gc, sys, service.__main__; sys.exit(not gc.isenabled())"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
