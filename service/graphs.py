@@ -25,14 +25,10 @@ class Graphs:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
-    def read(self, card: Card) -> bytes | None:
-        """The graph of a version, if it is known."""
-        if self._folder is None:
-            return None
-        try:
-            return self._path(self._folder, card).read_bytes()
-        except OSError:
-            return None
+    def find(self, card: Card) -> Path | None:
+        """The file with the graph of a version, if there is one; it may be damaged."""
+        path = None if self._folder is None else self._path(self._folder, card)
+        return path if path and path.is_file() else None
 
     def write(self, card: Card, graph: bytes) -> None:
         """Keep the graph of a version; it appears whole."""

@@ -10,6 +10,7 @@ import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -84,7 +85,7 @@ class Onnx:
     name = "onnx"
     independent = True
 
-    def __init__(self, graph: bytes, threads: int) -> None:
+    def __init__(self, graph: bytes | Path, threads: int) -> None:
         import onnxruntime  # seconds are saved where it isn't wanted
 
         options = onnxruntime.SessionOptions()
@@ -93,7 +94,9 @@ class Onnx:
         options.enable_mem_pattern = False  # it plans a block of memory for each size of batch
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
-            graph, options, providers=["CPUExecutionProvider"]
+            graph if isinstance(graph, bytes) else str(graph),  # a file is not held in memory twice
+            options,
+            providers=["CPUExecutionProvider"],
         )
 
     def __call__(self, batch: Pixels) -> NDArray[np.float32]:
@@ -140,7 +143,7 @@ def choose(
 
 def _onnx(checkpoint: Checkpoint, eager: Torch, threads: int, graphs: Graphs) -> Chosen:
     """With a graph that is known from an earlier start, unless it is of no use any more."""
-    known = graphs.read(checkpoint.card)
+    known = graphs.find(checkpoint.card)
     if known is not None:
         chosen = _tried(lambda: Onnx(known, threads), "ONNX graph", eager, "float32")
         if chosen.fallback is None:

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from starlette.types import Receive, Scope
 
+from service import plain_form
 from service.errors import (
     ClientLeftError,
     InvalidInputError,
@@ -20,6 +21,7 @@ from service.errors import (
 )
 from service.formats import FORMATS, TAKEN, media_type
 from service.patience import Patience, Rounds
+from service.plain_form import Part
 from service.schemas import ImageProblem
 from service.settings import Settings
 
@@ -61,7 +63,7 @@ class Receiver:
         """The images of a body that is all there, and small; raises a `ServiceError`."""
         taken = self._body(headers)
         self.check(len(body))
-        for _ in taken.feed(body):
+        for _ in taken.feed(body, more=False):
             pass
         return taken.uploads()
 
@@ -124,7 +126,7 @@ class Reception:
                 self._size += len(chunk)
                 self._receiver.held += len(chunk)
                 self._receiver.check(self._size)
-                for _ in self._body.feed(chunk):
+                for _ in self._body.feed(chunk, more):
                     await asyncio.sleep(0)
             uploads = self._body.uploads()
         except BaseException as error:
@@ -142,12 +144,12 @@ class Reception:
 
 
 class _Body(Protocol):
-    """Takes the chunks of a body as they arrive, and tells what they were.
+    """Takes the chunks of a body as they arrive, until no more come, and tells what they were.
 
     Taking a chunk may have steps, between which others can get their turn.
     """
 
-    def feed(self, chunk: bytes) -> Iterable[None]: ...
+    def feed(self, chunk: bytes, more: bool) -> Iterable[None]: ...
 
     def uploads(self) -> list[Upload]: ...
 
@@ -159,7 +161,7 @@ class _Raw:
         self._kind = kind
         self._encoded: bytes | bytearray = b""
 
-    def feed(self, chunk: bytes) -> Iterable[None]:
+    def feed(self, chunk: bytes, more: bool) -> Iterable[None]:
         self._encoded = _joined(self._encoded, chunk)
         return ()
 
@@ -168,36 +170,51 @@ class _Raw:
 
 
 class _Form:
-    """The parts of a form; raises for more than `limit`, and for what is not a whole form."""
+    """The parts of a form; raises for more than `limit`, and for what is not a whole form.
+
+    A small one is kept until it is whole, and split at once if it is plain. Others are parsed while
+    they arrive.
+    """
 
     def __init__(self, content_type: str, limit: int) -> None:
         _, options = parse_options_header(content_type)
-        boundary = options.get("boundary", "").encode("latin-1")
-        if not boundary or b"\n" in boundary:
+        self._boundary = options.get("boundary", "").encode("latin-1")
+        if not self._boundary or b"\n" in self._boundary:
             raise _malformed("its Content-Type names no boundary")
-        self._parser = PushMultipartParser(boundary)
         self._limit = limit
-        self._parts: list[tuple[MultipartSegment, bytes]] = []
+        self._kept: bytes | bytearray = b""
+        self._parser: PushMultipartParser | None = None  # unless the form is small and plain
+        self._parts: list[Part] = []
         self._begun: MultipartSegment | None = None
         self._encoded: bytes | bytearray = b""  # of the part that has begun
 
-    def feed(self, chunk: bytes) -> Iterator[None]:
+    def feed(self, chunk: bytes, more: bool) -> Iterator[None]:
+        if self._parser is None:
+            self._kept = _joined(self._kept, chunk)
+            if more and len(self._kept) <= plain_form.MAX_BYTES:
+                return
+            chunk, self._kept = bytes(self._kept), b""
+            plain = None if more else plain_form.parts(chunk, self._boundary)
+            if plain is not None:
+                if len(plain) > self._limit:
+                    raise self._too_many()
+                self._parts = plain
+                return
+            self._parser = PushMultipartParser(self._boundary)
         if not chunk:  # which would mean the end to the parser
             return
         try:
             for event in self._parser.parse(chunk):
                 if event is None:
                     assert self._begun is not None  # noqa: S101
-                    self._parts.append((self._begun, bytes(self._encoded)))
+                    self._parts.append(_part(self._begun, bytes(self._encoded)))
                     if len(self._parts) % _IN_A_ROW == 0:
                         yield
                 elif isinstance(event, MultipartSegment):
                     if not event.name:
                         raise _malformed("a part has no name")
                     if len(self._parts) == self._limit:
-                        raise TooLargeError(
-                            f"more than {self._limit} images in a request (setting max_images)"
-                        )
+                        raise self._too_many()
                     self._begun, self._encoded = event, b""
                 else:
                     self._encoded = _joined(self._encoded, event)
@@ -206,22 +223,30 @@ class _Form:
 
     def uploads(self) -> list[Upload]:
         try:
-            self._parser.close()
+            if self._parser is not None:
+                self._parser.close()
         except MultipartError as error:
             raise _malformed("it ends before its last boundary") from error
-        others = sorted({part.name or "" for part, _ in self._parts if part.name != PART})
+        others = sorted({part.name for part in self._parts if part.name != PART})
         if others or not self._parts:
             found = f"it has {', '.join(map(repr, others))}" if others else "it has none"
             raise InvalidInputError(f"each image is a part named {PART!r}; {found}")
-        if texts := [i for i, (part, _) in enumerate(self._parts) if part.filename is None]:
+        if texts := [i for i, part in enumerate(self._parts) if part.filename is None]:
             raise InvalidInputError(
                 "parts without a filename are text, not files",
                 [ImageProblem(index=i, filename="", reason="has no filename") for i in texts],
             )
         return [
-            Upload(encoded, media_type(part.content_type or ""), part.filename or "")
-            for part, encoded in self._parts
+            Upload(part.content, media_type(part.content_type), part.filename or "")
+            for part in self._parts
         ]
+
+    def _too_many(self) -> TooLargeError:
+        return TooLargeError(f"more than {self._limit} images in a request (setting max_images)")
+
+
+def _part(segment: MultipartSegment, content: bytes) -> Part:
+    return Part(segment.name or "", segment.filename, segment.content_type or "", content)
 
 
 def _joined(encoded: bytes | bytearray, chunk: bytes | bytearray) -> bytes | bytearray:
