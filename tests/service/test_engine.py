@@ -145,6 +145,38 @@ async def test_what_is_quick_runs_on_the_loop(
     assert engine.batch_size == batch_size
 
 
+class Counted(Recorded):
+    """So many seconds for a call, and as many for a picture."""
+
+    def __init__(self, call: float, picture: float) -> None:
+        super().__init__()
+        self._call, self._picture = call, picture
+        self.sizes: list[int] = []
+
+    def __call__(self, batch: Pixels) -> NDArray[np.float32]:
+        self.sizes.append(len(batch))
+        time.sleep(self._call + self._picture * len(batch))
+        return np.ones((len(batch), 1), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "picture", "batch_size"),
+    [
+        (0.0, 0.0005, 32),  # no batch is quicker than another: no room for larger ones
+        (0.08, 0.0001, 128),  # each is
+        (0.002, 0.0, 128),
+    ],
+)
+async def test_batches_are_as_large_as_pays(
+    loaded: Checkpoint, call: float, picture: float, batch_size: int
+) -> None:
+    runtime = Counted(call, picture)
+    engine = Engine(loaded, threads=1, max_batch_size=128, runtime=runtime)
+    await engine.warm()
+    engine.close()
+    assert engine.batch_size == max(runtime.sizes) == batch_size
+
+
 async def test_torch_never_runs_on_the_loop(
     loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
