@@ -25,9 +25,12 @@ def _shipped() -> Path:
 SHIPPED = _shipped()
 
 
-def _user_cache() -> Path:
-    """Of the XDG Base Directory Specification."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fanlight"
+def _user_cache() -> Path | None:
+    """Of the XDG Base Directory Specification; a user of a container may have no home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fanlight"
+    except RuntimeError:
+        return None
 
 
 class Settings(BaseSettings):
@@ -69,7 +72,7 @@ class Settings(BaseSettings):
         description="what gives predictions: onnx is ONNX Runtime, the quicker one on a CPU; auto "
         "takes it, or CUDA graphs on a GPU, where they answer as torch does",
     )
-    graph_cache: Path = Field(
+    graph_cache: Path | None = Field(
         default_factory=_user_cache,
         description="folder of exported graphs, which make later starts quicker; it is made, and "
         "may be emptied at any time",
