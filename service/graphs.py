@@ -19,6 +19,14 @@ log = structlog.get_logger()
 _FORMAT = 1  # to be raised when other graphs are exported
 
 
+def usual_folder() -> Path | None:
+    """In the user's cache, as the XDG Base Directory Specification has it, unless there is no home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fanlight"
+    except RuntimeError:
+        return None
+
+
 class Graphs:
     """A folder of graphs; without one, or where it can't be written, nothing is kept."""
 

@@ -20,7 +20,7 @@ from torch import nn
 from models import checkpoint, devices
 from models.checkpoint import Checkpoint, CheckpointError
 from models.preprocessing import Pixels
-from service import explaining, processors, runtimes
+from service import explaining, graphs, processors, runtimes
 from service.batching import Batcher
 from service.engine import Answer, Engine, Look, Seen
 from service.errors import NotFoundError, UnavailableError
@@ -67,7 +67,7 @@ class Repository:
         self._processors = max(1, processors.available() // settings.workers)
         self._threads = settings.threads or self._processors
         self._folder = Folder(settings.repository)
-        self._graphs = Graphs(settings.graph_cache)
+        self._graphs = Graphs(settings.graph_cache or graphs.usual_folder())
         self._versions: dict[str, dict[int, Version]] = {}
         self._answering: dict[tuple[str, int | None], Loaded] = {}  # as far as somebody asked
         self._awaited: set[str] = set()

@@ -3,7 +3,6 @@
 A flag `--max-batch-size` is the variable FANLIGHT_MAX_BATCH_SIZE; the flag wins.
 """
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Self
@@ -23,14 +22,6 @@ def _shipped() -> Path:
 
 
 SHIPPED = _shipped()
-
-
-def _user_cache() -> Path | None:
-    """Of the XDG Base Directory Specification; a user of a container may have no home."""
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fanlight"
-    except RuntimeError:
-        return None
 
 
 class Settings(BaseSettings):
@@ -73,9 +64,9 @@ class Settings(BaseSettings):
         "takes it, or CUDA graphs on a GPU, where they answer as torch does",
     )
     graph_cache: Path | None = Field(
-        default_factory=_user_cache,
-        description="folder of exported graphs, which make later starts quicker; it is made, and "
-        "may be emptied at any time",
+        None,
+        description="folder of exported graphs, which make later starts quicker, and which may be "
+        "emptied at any time; default: fanlight in the user's cache",
     )
     workers: int = Field(1, ge=1, le=256, description="processes, each with its own networks")
     threads: int | None = Field(

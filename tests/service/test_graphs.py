@@ -9,7 +9,7 @@ import torch
 from models import checkpoint
 from models.checkpoint import Checkpoint
 from service import runtimes
-from service.graphs import Graphs
+from service.graphs import Graphs, usual_folder
 from service.runtimes import Onnx
 from tests.networks import publish_tiny
 
@@ -132,3 +132,20 @@ def test_a_write_that_fails_leaves_nothing(
     monkeypatch.setattr("service.graphs.os.fsync", full)
     assert choose(loaded, folder).runtime.name == "onnx"
     assert list(folder.iterdir()) == []
+
+
+def test_the_usual_folder_is_in_the_cache_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert usual_folder() == Path("/somewhere/fanlight")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert usual_folder() == Path("/home/somebody/.cache/fanlight")
+
+
+def test_who_has_no_home_has_no_usual_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert usual_folder() is None

@@ -88,22 +88,3 @@ def test_what_starts_workers_does_not_import_torch() -> None:
 def test_garbage_is_collected_where_the_program_is_only_imported() -> None:
     program = "import gc, sys, service.__main__; sys.exit(not gc.isenabled())"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
-
-
-def test_graphs_are_kept_in_the_cache_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FANLIGHT_GRAPH_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert Settings().graph_cache == Path("/somewhere/fanlight")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/somebody")
-    assert Settings().graph_cache == Path("/home/somebody/.cache/fanlight")
-
-
-def test_who_has_no_home_keeps_no_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
-    def homeless() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.delenv("FANLIGHT_GRAPH_CACHE")
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", homeless)
-    assert Settings().graph_cache is None
