@@ -20,7 +20,7 @@ _FORMAT = 1  # to be raised when other graphs are exported
 
 
 def usual_folder() -> Path | None:
-    """In the user's cache, as the XDG Base Directory Specification has it, unless there is no home."""
+    """In the user's cache (XDG Base Directory Specification), unless there is no home."""
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fanlight"
     except RuntimeError:
