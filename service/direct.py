@@ -48,16 +48,22 @@ class Direct:
     def __init__(self, services: Services, telemetry: Telemetry) -> None:
         self._services, self._telemetry = services, telemetry
 
+    @staticmethod
+    def asks(url: bytes) -> bool:
+        """Whether a POST there asks for a prediction, in plain letters."""
+        return len(url) <= _MAX_URL and _asked(url) is not None
+
     def take(
         self, connection: Connection, scope: Scope, url: bytes, body: bytes
     ) -> "Exchange | None":
         """What will answer on the connection, or None for what the application has to answer.
 
-        `scope` has the headers of a POST; it gets what else is known of the request, once taken.
+        `url` is one that `asks`. `scope` has the headers of the POST, and gets what else is known
+        of the request once it is taken.
         """
         started = time.perf_counter()
-        asked = _asked(url) if len(url) <= _MAX_URL and len(body) <= MAX_BODY else None
-        if asked is None:
+        asked = _asked(url)
+        if asked is None or len(body) > MAX_BODY:
             return None
         path, model, query = asked
         services = self._services
@@ -87,7 +93,7 @@ class Direct:
 def _asked(url: bytes) -> tuple[str, str, Query] | None:
     """The path, the model and what is asked of it, if a prediction is, in plain letters."""
     path, _, query = url.partition(b"?")
-    if b"%" in path or not path.isascii():
+    if b"%" in path or b"#" in url or not url.isascii():
         return None
     model = predict.model_of(path.decode())
     try:

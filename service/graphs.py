@@ -35,8 +35,13 @@ class Graphs:
 
     def find(self, card: Card) -> Path | None:
         """The file with the graph of a version, if there is one; it may be damaged."""
-        path = None if self._folder is None else self._path(self._folder, card)
-        return path if path and path.is_file() else None
+        if self._folder is None:
+            return None
+        path = self._path(self._folder, card)
+        try:
+            return path if path.is_file() else None
+        except OSError:  # somebody else's folder, say
+            return None
 
     def write(self, card: Card, graph: bytes) -> None:
         """Keep the graph of a version; it appears whole."""

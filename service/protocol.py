@@ -46,7 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._unparsed += len(data)
         super().data_received(data)
-        if self._whole is not None:  # and yet more to come
+        if self._whole is not None:  # there is more to come
             self._to_application(self._whole)
         if self._unparsed > MAX_HEAD and not self.transport.is_closing():
             self.send_400_response(_TOO_LONG)
@@ -67,7 +67,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value) + _PER_HEADER)
-        super().on_header(name, value)
+        if self._whole is None:  # else it is a trailer, which says nothing
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if self._direct is not None and self._is_usual():
@@ -76,10 +77,12 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_headers_complete()
 
     def _is_usual(self) -> bool:
-        """A POST of HTTP/1.1 on a connection that is free, and whose client takes its answers."""
+        """Whether predictions are asked for by HTTP/1.1, on a connection that is free, and whose
+        client takes its answers."""
         return (
             (self.cycle is None or self.cycle.response_complete)
             and self.parser.get_method() == b"POST"
+            and Direct.asks(self.url)
             and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
             and not self.parser.should_upgrade()
@@ -192,6 +195,8 @@ class _Joining:
         self._head = b""  # that was not sent yet
 
     def write(self, data: bytes) -> None:
+        if self._transport.is_closing():  # uvicorn tells only the last of the cycles that wait
+            return
         cycle = self._protocol.cycle
         if cycle is not self._answering and cycle.response_started:
             self._answering, self._head = cycle, data

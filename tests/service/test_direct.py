@@ -30,6 +30,11 @@ FORM = "multipart/form-data; boundary=x"
 Headers = dict[str, str]
 
 
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": True}  # as the service does
+
+
 class Answered(NamedTuple):
     status: int
     headers: Headers
@@ -167,6 +172,8 @@ UNUSUAL: list[dict[str, Any]] = [
     {"Connection": "close"},
     {"version": "1.0", "Connection": "keep-alive"},
     {"path": f"{PREDICT}?top_k=2&unused={'a' * 300}"},
+    {"path": f"{PREDICT}?top_k=1&x=#&top_k=3"},
+    {"path": f"http://x{PREDICT}?top_k=1"},
 ]
 WRONG: list[dict[str, Any]] = [
     {"body": b""},
@@ -248,6 +255,45 @@ async def test_chunks_that_arrive_together_are_one_piece(serving: Serving) -> No
         client.writer.write(head + chunks + b"0\r\n\r\n")
         assert (await client.answer()).told == whole.told
         assert client.taken == [True, True]
+
+
+@pytest.mark.parametrize("url", ["http://host", "http://h:99999/x", "http://[::1/x", "/\x80"])
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_an_address_that_is_none_is_told(serving: Serving, url: str, pieces: int) -> None:
+    async with serving() as client:
+        sent = post(path=url).decode("latin-1").encode("latin-1")
+        cut = len(sent) if pieces == 1 else len(sent) - 5
+        client.writer.write(sent[:cut])
+        await asyncio.sleep(0.05)
+        client.writer.write(sent[cut:])
+        assert (await client.reader.readline()).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("cut", [10_000, -5])
+async def test_trailers_say_nothing(serving: Serving, cut: int) -> None:
+    async with serving(api_key="secret") as client:
+        head = post().partition(b"Content-Length")[0] + b"Transfer-Encoding: chunked\r\n\r\n"
+        trailer = b"Authorization: Bearer secret\r\nContent-Type: text/plain\r\n\r\n"
+        sent = head + b"%x\r\n%b\r\n0\r\n" % (len(IMAGE), IMAGE) + trailer
+        client.writer.write(sent[:cut])
+        await asyncio.sleep(0.05)
+        client.writer.write(sent[cut:] if cut < 0 else b"")
+        assert (await client.answer()).status == 401
+
+
+async def test_a_client_that_leaves_with_requests_in_line_is_no_error(serving: Serving) -> None:
+    async with serving() as client:
+        free = client.hold()
+        leaver = await client.another()
+        with capture_logs() as lines:
+            leaver.writer.write(post() * 5)
+            await asyncio.sleep(0.05)
+            leaver.writer.close()
+            await asyncio.sleep(0.05)
+            free.set()
+            assert (await client.post()).status == 200
+            await asyncio.sleep(0.05)
+        assert {line["event"] for line in lines} == {"request"}
 
 
 async def test_answers_of_a_connection_come_in_order(serving: Serving) -> None:

@@ -114,13 +114,24 @@ def test_without_a_folder_all_goes_on(loaded: Checkpoint, exports: list[str]) ->
     assert len(exports) == 2
 
 
+@pytest.mark.parametrize("name", ["file/inside", "a" * 300, "file"])
 def test_a_folder_that_can_not_be_written_is_no_harm(
-    loaded: Checkpoint, tmp_path: Path, exports: list[str]
+    loaded: Checkpoint, tmp_path: Path, exports: list[str], name: str
 ) -> None:
     (tmp_path / "file").touch()
     for _ in range(2):
-        assert choose(loaded, tmp_path / "file" / "inside").runtime.name == "onnx"
+        assert choose(loaded, tmp_path / name).runtime.name == "onnx"
     assert len(exports) == 2
+
+
+def test_a_folder_of_somebody_else_is_no_harm(
+    loaded: Checkpoint, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(_path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", forbidden)
+    assert Graphs(folder).find(loaded.card) is None
 
 
 def test_a_write_that_fails_leaves_nothing(
