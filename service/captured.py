@@ -47,9 +47,9 @@ class Captured:
         self, forward: Forward, shape: tuple[int, int, int], device: torch.device, largest: int
     ) -> None:
         self._graphs: dict[int, _Graph] = {}
-        pool = None
+        pool, stream = None, torch.cuda.Stream(device)
         for size in reversed(sizes(largest)):  # the largest first: the others fit into its memory
-            self._graphs[size] = _captured(forward, (size, *shape), device, pool)
+            self._graphs[size] = _captured(forward, (size, *shape), device, stream, pool)
             pool = pool or self._graphs[size].graph.pool()
 
     @torch.inference_mode()
@@ -64,19 +64,26 @@ class Captured:
 
 
 @torch.inference_mode()
-def _captured(forward: Forward, shape: tuple[int, ...], device: torch.device, pool: Any) -> _Graph:
+def _captured(
+    forward: Forward,
+    shape: tuple[int, ...],
+    device: torch.device,
+    stream: torch.cuda.Stream,
+    pool: Any,
+) -> _Graph:
     """The graph of a forward pass for batches of that shape; raises as CUDA does."""
     host = torch.zeros(shape, dtype=torch.uint8).pin_memory()
     pixels = host.to(device)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.device(device):
-        beside = torch.cuda.Stream(device)
-        beside.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(beside):
+    usual = torch.cuda.current_stream(device)
+    with torch.cuda.device(device), torch.cuda.stream(usual):  # again, where a capture fails
+        stream.wait_stream(usual)
+        with torch.cuda.stream(stream):
             for _ in range(_WARM):
                 forward(pixels)
-        torch.cuda.current_stream(device).wait_stream(beside)
+        usual.wait_stream(stream)
         # other networks may be at work in threads of their own
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+        options: Any = {"stream": stream, "pool": pool, "capture_error_mode": "thread_local"}
+        with torch.cuda.graph(graph, **options):
             probabilities = forward(pixels)
     return _Graph(graph, host, pixels, probabilities)

@@ -70,9 +70,7 @@ class Direct:
         try:
             check_key(scope, services.settings)
             loaded = services.repository.ready(model, query.version)
-            uploads = services.receiver.whole(dict(scope["headers"]), body)
-            if len(uploads) > IN_A_ROW:
-                return None
+            uploads = services.receiver.whole(dict(scope["headers"]), body, IN_A_ROW)
             pictures: list[Pixels] = []
             for upload in uploads:
                 pixels = services.decoder.small(upload, loaded.checkpoint.card.input)
@@ -80,7 +78,7 @@ class Direct:
                     return None
                 pictures.append(pixels)
             queued = loaded.batcher.enqueue(pictures)
-        except ServiceError:
+        except Exception:  # the application meets it again, and tells it
             return None
         scope.update(method="POST", path=path, operation="predict")
         record = self._telemetry.record(scope, started)
@@ -162,6 +160,8 @@ class Exchange:
         own = self._record.answered(status)
         self._connection.answer(self, status, (*headers, *own), body)
         self._record.log()
+        # the connection keeps this until it asks for more, or closes
+        del self._connection, self._loaded, self._queued
 
     def _told(self, future: "asyncio.Future[list[Answer]]") -> tuple[int, Iterable[Header], bytes]:
         error = self._reason or future.exception()

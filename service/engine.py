@@ -60,8 +60,8 @@ class Seen:
 class Engine:
     """Runs a checkpoint's network; `threads` are torch's intra-op threads on the CPU.
 
-    `precision` other than float32 runs torch's forward pass under autocast. Without a `runtime`
-    torch gives the predictions too. Where another runtime does, batches that are over sooner than a
+    `eager` is the network in torch, by default in float32. Without a `runtime` it gives the
+    predictions too. Where another runtime does, batches that are over sooner than a
     thread has woken up run at once, on the loop; if the engine is `alone`, without a processor that
     could run them meanwhile, larger ones do so too. `observe` hears of each forward pass for
     predictions: its images and its seconds.
@@ -73,13 +73,13 @@ class Engine:
         *,
         threads: int,
         max_batch_size: int = 64,
-        precision: str = "float32",
+        eager: Torch | None = None,
         runtime: Runtime | None = None,
         alone: bool = False,
         observe: Callable[[int, float], None] = lambda _images, _seconds: None,
     ) -> None:
         self._checkpoint = checkpoint
-        self._torch = Torch(checkpoint, precision)
+        self._torch = eager or Torch(checkpoint, "float32")
         self._runtime = runtime or self._torch
         self._alone = alone
         self.batch_size = max_batch_size  # pictures that are best run together

@@ -7,6 +7,7 @@ and megabytes of it stay. A graph is found again by all that decides it, the wei
 import hashlib
 import json
 import os
+import time
 import uuid
 from pathlib import Path
 
@@ -17,18 +18,24 @@ from models.checkpoint import Card
 
 log = structlog.get_logger()
 _FORMAT = 1  # to be raised when other graphs are exported
+_KEPT = 90 * 86_400  # seconds
+_SUFFIX, _DRAFT = ".onnx", ".draft-"
 
 
 def usual_folder() -> Path | None:
     """In the user's cache (XDG Base Directory Specification), unless there is no home."""
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fanlight"
+        return (given if given.is_absolute() else Path.home() / ".cache") / "fanlight"
     except RuntimeError:
         return None
 
 
 class Graphs:
-    """A folder of graphs; without one, or where it can't be written, nothing is kept."""
+    """A folder of graphs; without one, or where it can't be written, nothing is kept.
+
+    A folder that others can write into is not used: a graph decides what is predicted.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -39,18 +46,24 @@ class Graphs:
             return None
         path = self._path(self._folder, card)
         try:
-            return path if path.is_file() else None
-        except OSError:  # somebody else's folder, say
+            if not path.is_file() or not _is_ours(self._folder):
+                return None
+            os.utime(path)  # it is still of use
+        except OSError:
             return None
+        return path
 
     def write(self, card: Card, graph: bytes) -> None:
-        """Keep the graph of a version; it appears whole."""
+        """Keep the graph of a version; it appears whole. What was of no use for long is removed."""
         if self._folder is None:
             return
         path = self._path(self._folder, card)
-        draft = path.with_name(f".draft-{uuid.uuid4().hex}")
+        draft = path.with_name(f"{_DRAFT}{uuid.uuid4().hex}")
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not _is_ours(self._folder):
+                log.warning("graphs not kept: others can write there", folder=str(self._folder))
+                return
             try:
                 with draft.open("xb") as file:
                     file.write(graph)
@@ -59,6 +72,7 @@ class Graphs:
                 draft.replace(path)
             finally:
                 draft.unlink(missing_ok=True)
+            _remove_old(self._folder)
         except OSError as error:
             log.debug("graph not kept", folder=str(self._folder), reason=str(error))
 
@@ -72,4 +86,20 @@ class Graphs:
             ),
         }
         key = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
-        return folder / f"{key}.onnx"
+        return folder / f"{key}{_SUFFIX}"
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether nobody else can put files there; raises `OSError`."""
+    status = folder.stat()
+    mine = status.st_uid == os.geteuid() if hasattr(os, "geteuid") else True
+    return mine and not status.st_mode & 0o022
+
+
+def _remove_old(folder: Path) -> None:
+    """Graphs that no start has used for long, and drafts that a killed process has left."""
+    before = time.time() - _KEPT
+    for path in folder.iterdir():
+        own = path.suffix == _SUFFIX or path.name.startswith(_DRAFT)
+        if own and path.stat().st_mtime < before:
+            path.unlink(missing_ok=True)

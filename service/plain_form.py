@@ -23,8 +23,11 @@ class Part(NamedTuple):
     content: bytes
 
 
-def parts(body: bytes, boundary: bytes) -> list[Part] | None:
-    """The parts of a whole form (RFC 7578), or None for one that is not plain or not whole."""
+def parts(body: bytes, boundary: bytes, most: int) -> list[Part] | None:
+    """The parts of a whole form (RFC 7578), or None for one that is not plain or not whole.
+
+    Where there are more than `most`, these are one more, and the rest is not looked at.
+    """
     delimiter = b"\r\n--" + boundary
     if not body.startswith(delimiter[2:]):
         return None
@@ -39,5 +42,7 @@ def parts(body: bytes, boundary: bytes) -> list[Part] | None:
             return None
         name, filename, content_type = map(bytes.decode, head.groups())
         found.append(Part(name, filename, content_type, body[head.end() : end]))
+        if len(found) > most:
+            return found
         position = end + len(delimiter)
     return found if body[position + 2 :] in (b"", b"\r\n") else None

@@ -253,7 +253,7 @@ class Repository:
                 verified,
                 threads=self._threads,
                 max_batch_size=settings.max_batch_size,
-                precision=settings.precision,
+                eager=chosen.eager,
                 runtime=chosen.runtime,
                 alone=self._processors == 1,
                 observe=partial(self._metrics.ran, version.name, version.number),

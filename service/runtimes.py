@@ -8,7 +8,7 @@ taken if it answers as torch does.
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -20,13 +20,12 @@ from torch import Tensor, nn
 
 from models.checkpoint import Checkpoint
 from models.preprocessing import InputSpec, Pixels
-from service.captured import Captured
+from service.captured import Captured, sizes
 from service.graphs import Graphs
 
 Choice = Literal["auto", "torch", "onnx"]
 # that probabilities may differ by from those of eager torch; half precision rounds that much
 TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
-_COMPARED = 8  # pictures
 _PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -107,10 +106,18 @@ class Onnx:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The runtime of a version, and why it is not the one that was wanted, if so."""
+    """The runtime of a version, and why it is not the one that was wanted, if so.
 
-    runtime: Runtime
+    `eager` is the network itself, which activations come from; it is the runtime if no other is.
+    """
+
+    eager: "Torch"
+    quick: Runtime | None = None
     fallback: str | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.quick or self.eager
 
 
 def choose(
@@ -130,15 +137,16 @@ def choose(
     if on_cpu and precision == "float32":
         return _onnx(checkpoint, eager, threads, graphs)
     if wanted == "onnx":
-        return Chosen(eager, "ONNX Runtime is for float32 on the CPU")
+        return Chosen(eager, fallback="ONNX Runtime is for float32 on the CPU")
     if on_cpu:
         return Chosen(eager)
 
     def captured() -> Runtime:
-        largest = max(max_batch_size, _COMPARED)
-        return Captured(eager.forward, checkpoint.card.input.shape, checkpoint.device, largest)
+        shape = checkpoint.card.input.shape
+        return Captured(eager.forward, shape, checkpoint.device, counts[-1])
 
-    return _tried(captured, "CUDA graph", eager, precision)
+    counts = sizes(max(max_batch_size, 4))
+    return _tried(captured, "CUDA graph", eager, precision, (*counts, 3))
 
 
 def _onnx(checkpoint: Checkpoint, eager: Torch, threads: int, graphs: Graphs) -> Chosen:
@@ -151,23 +159,29 @@ def _onnx(checkpoint: Checkpoint, eager: Torch, threads: int, graphs: Graphs) ->
     try:
         graph = export(checkpoint)
     except Exception as error:  # it raises whatever it meets
-        return Chosen(eager, _failed("ONNX graph", error))
+        return Chosen(eager, fallback=_failed("ONNX graph", error))
     chosen = _tried(lambda: Onnx(graph, threads), "ONNX graph", eager, "float32")
     if chosen.fallback is None:
         graphs.write(checkpoint.card, graph)
     return chosen
 
 
-def _tried(make: Callable[[], Runtime], what: str, eager: Torch, precision: str) -> Chosen:
-    """What is made, if it can be and answers as eager torch does."""
+def _tried(
+    make: Callable[[], Runtime],
+    what: str,
+    eager: Torch,
+    precision: str,
+    counts: Sequence[int] = (8, 1, 3),
+) -> Chosen:
+    """What is made, if it can be and answers as eager torch does, for batches of these counts."""
     try:
         quick = make()
-        difference = _difference(eager, quick, eager.input)
+        difference = _difference(eager, quick, eager.input, counts)
     except Exception as error:  # runtimes raise whatever they meet, too
-        return Chosen(eager, _failed(what, error))
+        return Chosen(eager, fallback=_failed(what, error))
     if not difference <= TOLERANCE[precision]:  # nor if it is not a number
-        return Chosen(eager, f"the {what} answers otherwise, by {difference:.2g}")
-    return Chosen(quick)
+        return Chosen(eager, fallback=f"the {what} answers otherwise, by {difference:.2g}")
+    return Chosen(eager, quick)
 
 
 def _failed(what: str, error: Exception) -> str:
@@ -207,10 +221,10 @@ def export(checkpoint: Checkpoint) -> bytes:
     return graph.getvalue()
 
 
-def _difference(one: Runtime, other: Runtime, input: InputSpec) -> float:
-    """The largest of any probability, for seeded noise and flat pictures, batched and alone."""
+def _difference(one: Runtime, other: Runtime, input: InputSpec, counts: Sequence[int]) -> float:
+    """The largest of any probability, for flat pictures and noise, in batches of the counts."""
     noise = np.random.default_rng(0)
-    pictures = noise.integers(0, 256, (_COMPARED, *input.shape), dtype=np.uint8)
-    pictures[0], pictures[1] = 0, 255
-    parts = (pictures, pictures[:1], pictures[3:6])
+    pictures = noise.integers(0, 256, (max(counts), *input.shape), dtype=np.uint8)
+    pictures[-1], pictures[-2] = 0, 255
+    parts = [pictures[-count:] for count in counts]
     return float(np.max([np.abs(one(part) - other(part)).max() for part in parts]))

@@ -57,11 +57,15 @@ class Receiver:
         Entering it raises a `ServiceError` for a body that is not acceptable. What goes on inside
         is cancelled when the client or the time is gone (see `Patience`).
         """
-        return Reception(self, self._body(dict(scope["headers"])), receive)
+        body = self._body(dict(scope["headers"]), self._settings.max_images)
+        return Reception(self, body, receive)
 
-    def whole(self, headers: Mapping[bytes, bytes], body: bytes) -> list[Upload]:
-        """The images of a body that is all there, and small; raises a `ServiceError`."""
-        taken = self._body(headers)
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes, most: int) -> list[Upload]:
+        """The images of a body that is all there, and small, if there are so many at most.
+
+        Raises a `ServiceError`.
+        """
+        taken = self._body(headers, min(most, self._settings.max_images))
         self.check(len(body))
         for _ in taken.feed(body, more=False):
             pass
@@ -70,7 +74,7 @@ class Receiver:
     def patience(self, receive: Receive) -> Patience:
         return Patience(receive, self._settings.request_timeout, self.rounds)
 
-    def _body(self, headers: Mapping[bytes, bytes]) -> "_Body":
+    def _body(self, headers: Mapping[bytes, bytes], max_images: int) -> "_Body":
         """What takes the chunks of a body with these headers."""
         length = headers.get(b"content-length", b"").lstrip(b"0")
         if length.isdigit() and (len(length) >= 20 or int(length) > self._settings.max_body_bytes):
@@ -78,7 +82,7 @@ class Receiver:
         declared = headers.get(b"content-type", b"").decode("latin-1")
         kind = media_type(declared)
         if kind == FORM:
-            return _Form(declared, self._settings.max_images)
+            return _Form(declared, max_images)
         if kind in FORMATS:
             return _Raw(kind)
         raise UnsupportedTypeError(
@@ -194,7 +198,7 @@ class _Form:
             if more and len(self._kept) <= plain_form.MAX_BYTES:
                 return
             chunk, self._kept = bytes(self._kept), b""
-            plain = None if more else plain_form.parts(chunk, self._boundary)
+            plain = None if more else plain_form.parts(chunk, self._boundary, self._limit)
             if plain is not None:
                 if len(plain) > self._limit:
                     raise self._too_many()

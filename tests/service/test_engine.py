@@ -16,6 +16,7 @@ from models import checkpoint
 from models.checkpoint import Checkpoint
 from models.preprocessing import Pixels
 from service.engine import Answer, Engine, Look, Seen
+from service.runtimes import Torch
 from tests.networks import SPEC, picture
 
 pytestmark = pytest.mark.anyio
@@ -192,7 +193,8 @@ async def test_torch_never_runs_on_the_loop(
 
 
 async def test_half_precision_answers_nearly_the_same(loaded: Checkpoint) -> None:
-    exact, half = Engine(loaded, threads=1), Engine(loaded, threads=1, precision="bfloat16")
+    exact = Engine(loaded, threads=1)
+    half = Engine(loaded, threads=1, eager=Torch(loaded, "bfloat16"))
     expected, answers = await exact.run(PICTURES), await half.run(PICTURES)
     torch.testing.assert_close(probabilities(answers), probabilities(expected), atol=0.02, rtol=0)
     assert answers != expected
@@ -275,7 +277,8 @@ async def test_a_gpu_answers_as_the_cpu(repository: Path, precision: str) -> Non
     answers = []
     for device in ("cpu", "cuda:0"):
         loaded = checkpoint.load(folder, torch.device(device))
-        engine = Engine(loaded, threads=1, precision=precision if device != "cpu" else "float32")
+        eager = Torch(loaded, precision if device != "cpu" else "float32")
+        engine = Engine(loaded, threads=1, eager=eager)
         await engine.warm()
         answers.append(probabilities(await engine.run(PICTURES)))
         engine.close()

@@ -1,10 +1,12 @@
 """Exported graphs are kept for the next start, and only believed where they answer rightly."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from structlog.testing import capture_logs
 
 from models import checkpoint
 from models.checkpoint import Checkpoint
@@ -151,6 +153,8 @@ def test_the_usual_folder_is_in_the_cache_of_the_user(monkeypatch: pytest.Monkey
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/somebody")
     assert usual_folder() == Path("/home/somebody/.cache/fanlight")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert usual_folder() == Path("/home/somebody/.cache/fanlight")
 
 
 def test_who_has_no_home_has_no_usual_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,3 +164,32 @@ def test_who_has_no_home_has_no_usual_folder(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", homeless)
     assert usual_folder() is None
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707])
+def test_a_folder_that_others_can_write_into_is_not_used(
+    loaded: Checkpoint, folder: Path, exports: list[str], mode: int
+) -> None:
+    choose(loaded, folder)
+    folder.chmod(mode)
+    with capture_logs() as lines:
+        assert choose(loaded, folder).runtime.name == "onnx"
+    assert len(exports) == 2
+    assert lines[0]["event"] == "graphs not kept: others can write there"
+
+
+def test_what_was_long_of_no_use_is_removed(
+    loaded: Checkpoint, repository: Path, folder: Path
+) -> None:
+    choose(loaded, folder)
+    [used] = folder.iterdir()
+    for name in ("a.onnx", ".draft-a", "notes.txt"):
+        (folder / name).touch()
+        os.utime(folder / name, (0, 0))
+    os.utime(used, (0, 0))
+    choose(loaded, folder)
+    choose(checkpoint.load(repository / "colors" / "2", CPU), folder)
+    assert used.exists()
+    names = {path.name for path in folder.iterdir()}
+    assert len(names) == 3
+    assert names > {used.name, "notes.txt"}

@@ -43,12 +43,16 @@ TWO = form(FILE, ("images", "", "application/octet-stream", b""))
 
 
 def test_plain_forms_are_split() -> None:
-    assert parts(TWO, BOUNDARY) == parsed(TWO)
-    assert parts(TWO, BOUNDARY) == [
+    assert parts(TWO, BOUNDARY, 9) == parsed(TWO)
+    assert parts(TWO, BOUNDARY, 9) == [
         Part(*FILE),
         Part("images", "", "application/octet-stream", b""),
     ]
-    assert parts(TWO[:-2], BOUNDARY) == parsed(TWO)
+    assert parts(TWO[:-2], BOUNDARY, 9) == parsed(TWO)
+
+
+def test_what_is_too_much_is_not_looked_at() -> None:
+    assert parts(form(*[FILE] * 5)[:-9] + b"damaged", BOUNDARY, 3) == [Part(*FILE)] * 4
 
 
 def test_forms_of_a_client_are_plain() -> None:
@@ -56,7 +60,7 @@ def test_forms_of_a_client_are_plain() -> None:
     request = httpx.Request("POST", "http://x", files=files)
     boundary = request.headers["content-type"].partition("boundary=")[2].encode()
     expected = [Part("images", name, type, content) for _, (name, content, type) in files]
-    assert parts(request.read(), boundary) == expected
+    assert parts(request.read(), boundary, 20) == expected
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,7 @@ def test_forms_of_a_client_are_plain() -> None:
     ],
 )
 def test_others_are_left_alone(body: bytes) -> None:
-    assert not parts(body, BOUNDARY)
+    assert not parts(body, BOUNDARY, 9)
 
 
 @given(st.integers(0, 2**32))
@@ -111,7 +115,7 @@ def test_what_is_split_is_what_the_parser_finds(seed: int) -> None:
     for _ in range(choose.randrange(3)):
         place = choose.randrange(len(body))
         body[place : place + choose.randrange(3)] = choose.choice([*pieces, b"", b'"'])
-    split = parts(bytes(body), BOUNDARY)
+    split = parts(bytes(body), BOUNDARY, 9)
     if split is not None:
         try:
             found = parsed(bytes(body))

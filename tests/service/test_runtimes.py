@@ -36,9 +36,8 @@ def chosen(
     loaded: Checkpoint,
     wanted: Choice = "auto",
     precision: str = "float32",
-    graphs: Path | None = None,
 ) -> Any:
-    return runtimes.choose(loaded, wanted, precision, 1, max_batch_size=64, graphs=Graphs(graphs))
+    return runtimes.choose(loaded, wanted, precision, 1, max_batch_size=64, graphs=Graphs(None))
 
 
 @pytest.mark.parametrize("name", checkpoint.names(SHIPPED))
