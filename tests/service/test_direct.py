@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import json
+import shutil
 import socket
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -54,6 +56,7 @@ class Client:
     def __init__(self, app: Application, address: tuple[str, int], taken: list[bool]) -> None:
         self.app, self.taken, self._address = app, taken, address
         self._others: list[Client] = []
+        self._held: list[asyncio.Event] = []
 
     async def connect(self) -> None:
         self.reader, self.writer = await asyncio.open_connection(*self._address)
@@ -65,6 +68,8 @@ class Client:
         return client
 
     async def close(self) -> None:
+        for free in self._held:
+            free.set()
         for each in (self, *self._others):
             each.writer.close()
             with suppress(ConnectionError):
@@ -86,8 +91,9 @@ class Client:
         return self.app.state.repository.ready("colors", None).batcher  # type: ignore[no-any-return]
 
     def hold(self) -> asyncio.Event:
-        """Batches wait until the event is set."""
+        """Batches wait until the event is set, or the test is over."""
         free, run = asyncio.Event(), self.batcher._run
+        self._held.append(free)
 
         async def wait(pictures: list[Pixels]) -> Any:
             await free.wait()
@@ -152,6 +158,7 @@ def serving(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Serving:
                 await client.close()
                 server.should_exit = True
                 await running
+            assert not app.state.receiver.rounds._patient  # who waits for the time is forgotten
 
     return serve
 
@@ -255,6 +262,35 @@ async def test_chunks_that_arrive_together_are_one_piece(serving: Serving) -> No
         client.writer.write(head + chunks + b"0\r\n\r\n")
         assert (await client.answer()).told == whole.told
         assert client.taken == [True, True]
+
+
+async def test_chunks_that_are_too_much_are_refused(serving: Serving) -> None:
+    async with serving(max_body_bytes=1024) as client:
+        head = post().partition(b"Content-Length")[0] + b"Transfer-Encoding: chunked\r\n\r\n"
+        client.writer.write(head + (b"258\r\n%b\r\n" % bytes(600)) * 2 + b"0\r\n\r\n")
+        answer = await client.answer()
+        assert answer.status == 413
+        assert "max_body_bytes" in answer.told["detail"]
+        assert client.taken == [False]
+
+
+async def test_who_asks_whether_to_go_on_is_told_first(serving: Serving) -> None:
+    async with serving() as client:
+        sent = post(Expect="100-continue")
+        client.writer.write(sent[: -len(IMAGE)])
+        told = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), 5)
+        assert told == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.writer.write(IMAGE)
+        assert (await client.answer()).status == 200
+        assert client.taken == []
+
+
+async def test_an_upgrade_is_left_to_the_application(serving: Serving) -> None:
+    """Which speaks no other protocol, and sees no body."""
+    async with serving() as client:
+        upgrade = {"Connection": "Upgrade", "Upgrade": "h2c"}
+        assert (await compare(client, upgrade, usual=False)).status == 422
+        assert client.taken == []
 
 
 @pytest.mark.parametrize("url", ["http://host", "http://h:99999/x", "http://[::1/x", "/\x80"])
@@ -411,6 +447,34 @@ async def test_an_unexpected_error_is_told_and_logged(
         assert client.taken == [True]
 
 
+async def test_an_unexpected_error_before_it_is_taken_is_told_by_the_application(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving() as client:
+        monkeypatch.setattr("service.images.preprocessing.read_small", lambda *_, **__: 1 / 0)
+        with capture_logs() as lines:
+            answer = await client.post()
+        assert answer.status == 500
+        assert "request_id" in answer.told["detail"]
+        assert [line["event"] for line in lines] == ["unexpected error", "request"]
+        assert client.taken == [False]
+
+
+async def test_a_version_is_let_go_of_while_its_clients_stay(
+    serving: Serving, repository: Path
+) -> None:
+    async with serving() as client:
+        known = client.app.state.repository
+        assert (await client.post(path=f"{PREDICT}?version=2")).status == 200
+        loaded = weakref.ref(known.ready("colors", 2))
+        shutil.rmtree(repository / "colors" / "2")
+        await known.update()
+        gc.collect()
+        assert loaded() is None
+        assert client.taken == [True]
+        assert (await client.post()).status == 200  # from the version that is left
+
+
 async def test_requests_have_their_line_and_their_figure(serving: Serving) -> None:
     async with serving() as client:
         with capture_logs() as lines:
@@ -432,7 +496,7 @@ async def test_a_server_that_stops_answers_first(serving: Serving) -> None:
         free.set()
         answer = await client.answer()
         assert (answer.status, answer.headers["connection"]) == (200, "close")
-        assert await client.reader.read() == b""
+        assert await asyncio.wait_for(client.reader.read(), 1) == b""
 
 
 async def test_a_client_that_takes_no_answers_gets_no_more(serving: Serving) -> None:
