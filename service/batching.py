@@ -108,7 +108,7 @@ class Batcher(Generic[Item, Result]):
         """
         if self._closing or self._task is None or self._task.done():
             raise UnavailableError("this model doesn't run, or not any more; ask another server")
-        if self._waiting + len(items) > self._max_queue_size:
+        if len(items) > self.room:
             raise QueueFullError(
                 f"{self._waiting} images wait already and {len(items)} more would pass the "
                 f"limit of {self._max_queue_size} (setting max_queue_size); try again in a second"
@@ -119,6 +119,11 @@ class Batcher(Generic[Item, Result]):
             self._waiting += len(items)
             self._changed.set()
         return request
+
+    @property
+    def room(self) -> int:
+        """How many items more the queue takes."""
+        return self._max_queue_size - self._waiting
 
     def withdraw(self, request: Queued[Item, Result]) -> None:
         """Take out of the queue what is left of a request."""

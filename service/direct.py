@@ -1,6 +1,6 @@
 """Predictions whose request arrives in one piece: decoded, queued and answered without a task.
 
-    protocol → `Direct.take` → small images decoded → batcher → `Exchange` → bytes of the answer
+    protocol → `Direct.take` → quick images decoded → batcher → `Exchange` → bytes of the answer
 
 Most requests are one small image. For these a task and the messages of ASGI cost more than decoding
 does, so the protocol offers them here first. What is not usual (a larger image, many of them, or
@@ -30,7 +30,6 @@ from service.routes.predict import Query
 from service.services import Services
 from service.telemetry import Header, Record, Telemetry
 
-MAX_BODY = 2**14  # bytes; more are many images, or large ones
 _MAX_URL = 256  # bytes of one that is remembered
 
 
@@ -63,21 +62,20 @@ class Direct:
         """
         started = time.perf_counter()
         asked = _asked(url)
-        if asked is None or len(body) > MAX_BODY:
+        services = self._services
+        if asked is None or len(body) > services.decoder.quick_bytes:
             return None
         path, model, query = asked
-        services = self._services
         try:
             check_key(scope, services.settings)
             loaded = services.repository.ready(model, query.version)
             uploads = services.receiver.whole(dict(scope["headers"]), body, IN_A_ROW)
-            pictures: list[Pixels] = []
-            for upload in uploads:
-                pixels = services.decoder.small(upload, loaded.checkpoint.card.input)
-                if pixels is None:
-                    return None
-                pictures.append(pixels)
-            queued = loaded.batcher.enqueue(pictures)
+            if len(uploads) > loaded.batcher.room:
+                return None
+            pixels = services.decoder.at_once(uploads, loaded.checkpoint.card.input)
+            if pixels is None:
+                return None
+            queued = loaded.batcher.enqueue(pixels)
         except Exception:  # the application meets it again, and tells it
             return None
         scope.update(method="POST", path=path, operation="predict")

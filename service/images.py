@@ -35,6 +35,8 @@ Take = Callable[[bytes, tuple[str, ...], int], Taken]  # of encoded, formats and
 _ORIGINAL = 512  # pixels of the longer side that is kept of an image as it was sent
 IN_A_ROW = 4  # small images, before others get their turn
 _QUICK_BYTES, _QUICK_PIXELS = 2**17, 2**20  # of a JPEG that is decoded in some milliseconds
+_SMALL_BYTES = 2**14  # of a body with few small images
+_FORM_BYTES = 2**10  # of a form around an image
 _UNDECLARED = ("", "application/octet-stream")  # what clients send that don't know the type
 _PERHAPS_PNG = ("image/png", *_UNDECLARED)
 
@@ -62,6 +64,9 @@ class Decoder:
     def __init__(self, settings: Settings, threads: int) -> None:
         self._settings = settings
         self._threads = threads
+        self._quick_pixels = min(_QUICK_PIXELS, settings.max_image_pixels)
+        # of a body that is perhaps decoded at once
+        self.quick_bytes = _SMALL_BYTES if threads > 1 else _QUICK_BYTES + _FORM_BYTES
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._waiting = 0
 
@@ -78,24 +83,48 @@ class Decoder:
         for index, upload in enumerate(uploads):
             if index % IN_A_ROW == IN_A_ROW - 1:
                 await asyncio.sleep(0)
-            found.append(self.small(upload, spec))
+            found.append(self._small(upload, spec))
         others = [index for index, array in enumerate(found) if array is None]
         if others:
-
-            def take(encoded: bytes, formats: tuple[str, ...], max_pixels: int) -> Pixels:
-                return preprocessing.read(encoded, spec, formats=formats, max_pixels=max_pixels)
-
-            decoded = await self._decode(uploads, others, take)
+            decoded = await self._decode(uploads, others, _pixels_for(spec))
             for index in others:
                 found[index] = decoded[index]
         return cast(list[Pixels], found)
 
-    def small(self, upload: Upload, spec: InputSpec) -> Pixels | None:
+    def at_once(self, uploads: Sequence[Upload], spec: InputSpec) -> list[Pixels] | None:
+        """The same for `IN_A_ROW` images at most, if all are small, or for one quick JPEG.
+
+        For others it is None. Raises a `ServiceError` for a JPEG that is not acceptable.
+        """
+        if len(uploads) > IN_A_ROW:
+            return None
+        found = []
+        for upload in uploads:
+            pixels = self._small(upload, spec)
+            if pixels is None:
+                if len(uploads) > 1 or not self._is_quick_jpeg(upload):
+                    return None
+                pixels = _taken(upload, _pixels_for(spec), self._quick_pixels, refusable=False)
+            found.append(pixels)
+        return found
+
+    def _small(self, upload: Upload, spec: InputSpec) -> Pixels | None:
         """The pixels of a small plain picture, in less time than a thread takes to wake up."""
         if upload.media_type not in _PERHAPS_PNG:
             return None
         most = self._settings.max_image_pixels
         return preprocessing.read_small(upload.encoded, spec, max_pixels=most)
+
+    def _is_quick_jpeg(self, upload: Upload) -> bool:
+        """Whether threads would only take turns with the loop, and this one is soon decoded, if it
+        has not too many pixels."""
+        encoded = upload.encoded
+        return (
+            self._threads == 1
+            and len(encoded) <= _QUICK_BYTES
+            and sniff(encoded) == "image/jpeg"
+            and preflight.has_one_scan(encoded)
+        )
 
     async def opened(self, uploads: Sequence[Upload], spec: InputSpec) -> list[Opened]:
         """The same, with the images as they were sent."""
@@ -139,12 +168,10 @@ class Decoder:
 
         async def decoded(upload: Upload) -> Taken:
             async with turns:
-                if self._threads == 1 and _is_short_jpeg(upload.encoded):
+                if self._is_quick_jpeg(upload):
                     await asyncio.sleep(0)
-                    scans = preflight.scans(upload.encoded)
                     with suppress(TooLargeError):
-                        if scans == 1:
-                            return _taken(upload, take, min(_QUICK_PIXELS, most), scans)
+                        return _taken(upload, take, self._quick_pixels, refusable=False)
                 return await loop.run_in_executor(self._executor, _taken, upload, take, most)
 
         self._waiting += len(places)
@@ -162,16 +189,21 @@ class Decoder:
         return cast(dict[int, Taken], found)
 
 
-def _is_short_jpeg(encoded: bytes) -> bool:
-    """Which is quick to decode, if it has one scan and not too many pixels."""
-    return len(encoded) <= _QUICK_BYTES and sniff(encoded) == "image/jpeg"
+def _pixels_for(spec: InputSpec) -> Take[Pixels]:
+    def take(encoded: bytes, formats: tuple[str, ...], max_pixels: int) -> Pixels:
+        return preprocessing.read(encoded, spec, formats=formats, max_pixels=max_pixels)
+
+    return take
 
 
-def _taken(upload: Upload, take: Take[Taken], max_pixels: int, scans: int | None = None) -> Taken:
-    """Decode one upload, and take what is wanted; raises the `ServiceError` that it deserves."""
+def _taken(upload: Upload, take: Take[Taken], max_pixels: int, *, refusable: bool = True) -> Taken:
+    """Decode one upload, and take what is wanted; raises the `ServiceError` that it deserves.
+
+    One that was found quick is not `refusable` by preflight any more.
+    """
     try:
         actual = _media_type(upload.encoded, upload.media_type)
-        if reason := preflight.refusal(upload.encoded, actual, scans):
+        if refusable and (reason := preflight.refusal(upload.encoded, actual)):
             raise InvalidInputError(reason)
         return take(upload.encoded, (FORMATS[actual].pillow,), max_pixels)
     except TooManyPixelsError as error:

@@ -4,22 +4,44 @@ Pillow walks a file's blocks one by one in Python, and some of that grows with t
 number. A few kilobytes must not keep a decoding thread busy for minutes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 
 MAX_SEGMENTS = 1000  # of a JPEG before its first scan; cameras write some dozens
 MAX_SCANS = 100  # of a JPEG, each a pass over all its pixels; usual progressive ones have ten
 _BLOCK = 2**20  # bytes that are looked through at once
+_SEQUENTIAL, _SCAN = (0xC0, 0xC1), 0xDA  # markers of JPEG (ITU T.81, table B.1)
+_OTHER_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_JUNK = -1
 MAX_GIF_EXTENSIONS = 2**20  # bytes before a GIF's first picture
 
 
-def refusal(encoded: bytes, media_type: str, scans_of_jpeg: int | None = None) -> str | None:
-    """Why the image must not be decoded, or None if it may; scans that are counted need not be."""
-    if media_type == "image/jpeg":
-        return _jpeg(encoded, scans(encoded) if scans_of_jpeg is None else scans_of_jpeg)
+def refusal(encoded: bytes, media_type: str) -> str | None:
+    """Why the image must not be decoded, or None if it may."""
     check = _CHECKS.get(media_type)
     return check(encoded) if check else None
+
+
+def has_one_scan(jpeg: bytes) -> bool:
+    """Whether a JPEG may be decoded, is sequential, and has all components in its first scan.
+
+    libjpeg makes one pass over such a one, and takes a second scan for an error.
+    """
+    return _has_one_scan(jpeg, islice(_segments(jpeg), MAX_SEGMENTS))
+
+
+def _has_one_scan(jpeg: bytes, segments: Iterable[tuple[int, int]]) -> bool:
+    components = b""
+    for marker, start in segments:
+        if marker in _SEQUENTIAL and not components:
+            components = jpeg[start + 9 : start + 10]  # how many there are
+        elif marker == _SCAN:
+            return components == jpeg[start + 4 : start + 5] != b""
+        elif marker in _OTHER_FRAMES:
+            return False
+    return False
 
 
 def scans(jpeg: bytes) -> int:
@@ -34,22 +56,38 @@ def scans(jpeg: bytes) -> int:
     return found
 
 
-def _jpeg(encoded: bytes, scans: int) -> str | None:
-    if scans > MAX_SCANS:
+def _jpeg(encoded: bytes) -> str | None:
+    segments = list(_segments(encoded))
+    if len(segments) > MAX_SEGMENTS:
+        return f"a JPEG of more than {MAX_SEGMENTS:,} segments before its first scan"
+    if not _has_one_scan(encoded, segments) and scans(encoded) > MAX_SCANS:
         return f"a JPEG of too many scans; at most {MAX_SCANS} are taken"
+    return None
+
+
+def _segments(jpeg: bytes) -> Iterator[tuple[int, int]]:
+    """The markers of a JPEG with their places, up to its first scan or one too many.
+
+    A byte of junk or padding counts as one, since it is a step of Pillow's as well.
+    """
     position = 2
-    for _ in range(MAX_SEGMENTS):
-        marker = encoded[position : position + 2]
-        if len(marker) < 2 or marker == b"\xff\xda":
-            return None
-        if marker[0] != 0xFF or marker[1] == 0xFF:
-            position += 1  # junk or padding, a step of Pillow's as well
-        elif marker[1] in (0x00, 0x01) or 0xD0 <= marker[1] <= 0xD9:
-            position += 2  # markers without a length
+    for _ in range(MAX_SEGMENTS + 1):
+        begun = jpeg[position : position + 2]
+        if len(begun) < 2:
+            return
+        first, marker = begun
+        if first != 0xFF or marker == 0xFF:
+            yield _JUNK, position
+            position += 1
+        elif marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD9:
+            yield marker, position
+            position += 2  # these have no length
         else:
-            length = int.from_bytes(encoded[position + 2 : position + 4], "big")
+            yield marker, position
+            if marker == _SCAN:
+                return
+            length = int.from_bytes(jpeg[position + 2 : position + 4], "big")
             position += 2 + max(length, 2)
-    return f"a JPEG of more than {MAX_SEGMENTS:,} segments before its first scan"
 
 
 def _gif(encoded: bytes) -> str | None:
@@ -72,6 +110,7 @@ def _bmp(encoded: bytes) -> str | None:
 
 
 _CHECKS: dict[str, Callable[[bytes], str | None]] = {
+    "image/jpeg": _jpeg,
     "image/gif": _gif,
     "image/bmp": _bmp,
 }

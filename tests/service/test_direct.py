@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import pytest
 import uvicorn
+from PIL import Image
 from structlog.testing import capture_logs
 
 from models.preprocessing import Pixels
 from service.app import Application, create_app
 from service.batching import Batcher
-from service.direct import MAX_BODY
 from service.engine import Answer
 from service.protocol import BoundedProtocol
 from service.settings import Settings
@@ -223,6 +223,40 @@ async def test_answers_are_those_of_the_application(
             assert (await compare(client, request, usual)).status == 200
 
 
+@pytest.fixture
+def one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.processors.available", lambda: 1)
+
+
+@pytest.mark.usefixtures("one_processor")
+async def test_usual_jpegs_are_taken_where_a_thread_would_only_take_turns(serving: Serving) -> None:
+    photograph = encode(picture(0, (200, 200)), "JPEG")
+    assert len(photograph) > 2**14
+    usual: list[dict[str, Any]] = [
+        {"body": photograph, "type": "image/jpeg"},
+        {"body": form(photograph), "type": FORM},
+        {"type": "image/png"},
+    ]
+    unusual: list[dict[str, Any]] = [
+        {"body": form(JPEG, JPEG), "type": FORM},
+        {"body": encode(picture(0), "JPEG", progressive=True), "type": "image/jpeg"},
+        {"body": encode(picture(0), "BMP"), "type": "image/bmp"},
+        {"body": encode(Image.new("RGB", (1100, 1100)), "JPEG"), "type": "image/jpeg"},
+    ]
+    wrong: list[dict[str, Any]] = [
+        {"body": photograph[:-999], "type": "image/jpeg"},
+        {"body": photograph, "type": "image/png"},
+        {"body": photograph, "type": "text/plain"},
+        {"body": encode(Image.new("RGB", (3000, 1000)), "JPEG"), "type": "image/jpeg"},
+    ]
+    async with serving(max_image_pixels=2_000_000) as client:
+        for requests, taken, status in ((usual, True, 200), (unusual, False, 200)):
+            for request in requests:
+                assert (await compare(client, request, taken)).status == status
+        for request in wrong:
+            assert (await compare(client, request, False)).status >= 400
+
+
 async def test_errors_are_those_of_the_application(serving: Serving) -> None:
     async with serving(max_images=2, max_image_pixels=64, max_body_bytes=1024) as client:
         for request in WRONG:
@@ -248,7 +282,7 @@ async def test_bodies_in_pieces_and_large_ones_are_left_to_the_application(
             client.writer.write(sent[cut:])
             assert (await client.answer()).told == whole.told
         large = encode(picture(0, size=(100, 100)))
-        assert len(large) > MAX_BODY
+        assert len(large) > client.app.state.decoder.quick_bytes
         assert (await client.post(large)).status == 200
         assert client.taken == [True, False]
 

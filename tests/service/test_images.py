@@ -97,6 +97,21 @@ async def test_usual_jpegs_are_decoded_at_once_where_a_thread_would_only_take_tu
     sent = Upload(encode(image, "JPEG", progressive=progressive), "image/jpeg", "")
     decoder = Decoder(Settings(), threads)
     [pixels] = await decoder.pixels([sent], SPEC)
-    decoder.close()
+    expected = read(sent.encoded, SPEC)
     assert where == [here]
-    assert (pixels == read(sent.encoded, SPEC)).all()
+    assert (pixels == expected).all()
+    if here:
+        [alone] = decoder.at_once([sent], SPEC) or []
+        assert (alone == expected).all()
+        assert decoder.at_once([sent] * 2, SPEC) is None
+    decoder.close()
+
+
+async def test_a_few_small_images_are_decoded_at_once(decoder: Decoder) -> None:
+    uploads = [upload(seed) for seed in range(images.IN_A_ROW)]
+    found = decoder.at_once(uploads, SPEC)
+    assert found is not None
+    for each, pixels in zip(uploads, found, strict=True):
+        assert (pixels == SPEC.array(decode(each.encoded))).all()
+    assert decoder.at_once([*uploads, upload(9)], SPEC) is None
+    assert decoder.at_once([uploads[0], upload(9, format="BMP")], SPEC) is None

@@ -3,6 +3,7 @@
 import pytest
 from PIL import Image
 
+from models.preprocessing import ImageError, decode
 from service import preflight
 from tests.networks import DATA, encode, picture
 
@@ -25,7 +26,46 @@ def test_a_jpeg_of_very_many_segments(encoded: bytes) -> None:
 
 
 def test_a_jpeg_of_very_many_scans() -> None:
-    assert "scans" in (preflight.refusal(JPEG[:-2] + b"\xff\xda" * 200, "image/jpeg") or "")
+    """Of a sequential one libjpeg takes none but the first, if that has all components."""
+    progressive = encode(picture(1, size=(64, 64)), "JPEG", progressive=True)
+    scan = progressive[progressive.rindex(b"\xff\xda") : -2]
+    many = progressive[:-2] + scan * 200 + progressive[-2:]
+    assert "scans" in (preflight.refusal(many, "image/jpeg") or "")
+    assert preflight.refusal(JPEG[:-2] + scan * 200, "image/jpeg") is None
+    with pytest.raises(ImageError):
+        decode(JPEG[:-2] + JPEG[JPEG.index(b"\xff\xda") :])
+
+
+def frame(marker: int, components: int = 3) -> bytes:
+    return b"\xff%c\0\x08\x08\0\x08\0\x08%c" % (marker, components)
+
+
+SCAN = b"\xff\xda\0\x0c\x03"
+
+
+@pytest.mark.parametrize(
+    ("jpeg", "has_one"),
+    [
+        (JPEG, True),
+        (encode(picture(1).convert("L"), "JPEG"), True),
+        (encode(picture(1), "JPEG", progressive=True), False),
+        (b"\xff\xd8" + frame(0xC1) + SCAN, True),
+        (b"\xff\xd8" + frame(0xC0, components=4) + SCAN, False),  # another scan has the fourth
+        (b"\xff\xd8" + frame(0xC9) + SCAN, False),  # arithmetic coding
+        (b"\xff\xd8" + frame(0xC0) + frame(0xC2) + SCAN, False),
+        (b"\xff\xd8" + frame(0xC0) + frame(0xC0) + SCAN, False),
+        (b"\xff\xd8" + frame(0xC2) + frame(0xC0) + SCAN, False),
+        (b"\xff\xd8" + SCAN, False),
+        (b"\xff\xd8" + frame(0xC0), False),
+        (b"\xff\xd8" + frame(0xC0)[:-1], False),
+        (b"\xff\xd8" + frame(0xC0) + SCAN[:-1], False),
+        (JPEG[:2] + TINY_SEGMENT * 1000 + JPEG[2:], False),  # too many segments
+        (b"\xff\xd8", False),
+        (b"", False),
+    ],
+)
+def test_jpegs_of_one_scan_are_known_by_their_header(jpeg: bytes, has_one: bool) -> None:
+    assert preflight.has_one_scan(jpeg) == has_one
 
 
 def test_a_gif_of_very_long_comments() -> None:
