@@ -28,7 +28,7 @@ from urllib.request import urlopen
 from benchmarks.serving import limits, load
 from benchmarks.serving.limits import Limit
 from benchmarks.serving.load import Result
-from benchmarks.serving.workloads import Workload, publish, workloads
+from benchmarks.serving.workloads import Workload, publish, publish_many, workloads
 
 UVICORN = ("-m", "uvicorn", "--log-level", "error", "--no-access-log")
 
@@ -315,15 +315,15 @@ class Benchmark:
         import_torch = median(self._bare("import torch")[0] for _ in range(self._rounds))
         bare = self._bare("import torch, onnxruntime")[1]
         print(f"import torch alone: {import_torch:.2f} s; with onnxruntime {bare:.0f} MB")
-        for copies in (1, 10, 50):
+        for models in (1, 10, 50):
             with tempfile.TemporaryDirectory() as folder:
-                publish(Path(folder, "models"), copies)
+                publish_many(Path(folder, "models"), models)
                 other = Benchmark(self._seconds, 1, Path(folder, "models"))
                 for which in ("first", "again"):  # when the exported graphs are there
                     with other.service(cache=Path(folder, "graphs")) as server:
                         ready, memory = server.ready_after, server.resident
                     print(
-                        f"{copies + 2:3} models, {which}: ready after {ready:.2f} s, "
+                        f"{models:3} models, {which}: ready after {ready:.2f} s, "
                         f"{ready / import_torch:.2f} times; {memory:.0f} MB, "
                         f"{memory / bare:.2f} times",
                         flush=True,

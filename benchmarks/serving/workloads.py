@@ -37,21 +37,31 @@ class Workload:
         return body + f"--{BOUNDARY}--\r\n".encode(), f"multipart/form-data; boundary={BOUNDARY}"
 
 
-def publish(repository: Path, copies: int = 1) -> None:
-    """The networks of the workloads, each under its architecture's name; `copies` of the first."""
+def publish(repository: Path) -> None:
+    """The networks of the workloads, each under its architecture's name."""
+    for architecture, classes in (("mnist-cnn", 10), ("birdplane-batchnorm", 2), ("xo", 2)):
+        _publish(repository, architecture, architecture, classes, seed=0)
+
+
+def publish_many(repository: Path, count: int) -> None:
+    """So many of the first workload's networks, each with weights of its own."""
+    for seed in range(count):
+        _publish(repository, f"model-{seed}", "mnist-cnn", 10, seed)
+
+
+def _publish(repository: Path, name: str, architecture: str, classes: int, seed: int) -> None:
+    known = registry.architecture(architecture)
     with torch.random.fork_rng():
-        torch.manual_seed(0)
-        for architecture, classes in (("mnist-cnn", 10), ("birdplane-batchnorm", 2), ("xo", 2)):
-            known = registry.architecture(architecture)
-            for copy in range(copies if architecture == "mnist-cnn" else 1):
-                checkpoint.publish(
-                    repository,
-                    known.build(classes),
-                    name=architecture + (f"-{copy}" if copy else ""),
-                    architecture=architecture,
-                    labels=[str(label) for label in range(classes)],
-                    input=known.input_for({}),
-                )
+        torch.manual_seed(seed)
+        network = known.build(classes)
+    checkpoint.publish(
+        repository,
+        network,
+        name=name,
+        architecture=architecture,
+        labels=[str(label) for label in range(classes)],
+        input=known.input_for({}),
+    )
 
 
 def workloads() -> list[Workload]:
