@@ -9,6 +9,7 @@ import json
 import os
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -34,11 +35,13 @@ def usual_folder() -> Path | None:
 class Graphs:
     """A folder of graphs; without one, or where it can't be written, nothing is kept.
 
-    A folder that others can write into is not used: a graph decides what is predicted.
+    A folder that others can write into is not used: a graph decides what is predicted. That nothing
+    can be kept is told once, where the folder was `asked` for.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, *, asked: bool = False) -> None:
         self._folder = folder
+        self._tell = log.warning if asked else log.debug
 
     def find(self, card: Card) -> Path | None:
         """The file with the graph of a version, if there is one; it may be damaged."""
@@ -48,9 +51,10 @@ class Graphs:
         try:
             if not path.is_file() or not _is_ours(self._folder):
                 return None
-            os.utime(path)  # it is still of use
         except OSError:
             return None
+        with suppress(OSError):
+            os.utime(path)  # it is still of use
         return path
 
     def write(self, card: Card, graph: bytes) -> None:
@@ -62,8 +66,7 @@ class Graphs:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not _is_ours(self._folder):
-                log.warning("graphs not kept: others can write there", folder=str(self._folder))
-                return
+                raise PermissionError("other users can write there")
             try:
                 with draft.open("xb") as file:
                     file.write(graph)
@@ -74,7 +77,8 @@ class Graphs:
                 draft.unlink(missing_ok=True)
             _remove_old(self._folder)
         except OSError as error:
-            log.debug("graph not kept", folder=str(self._folder), reason=str(error))
+            self._tell("graphs not kept", folder=str(self._folder), reason=str(error))
+            self._tell = log.debug
 
     @staticmethod
     def _path(folder: Path, card: Card) -> Path:
@@ -90,9 +94,9 @@ class Graphs:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether nobody else can put files there; raises `OSError`."""
+    """Whether no other user can put files there, but the system's; raises `OSError`."""
     status = folder.stat()
-    mine = status.st_uid == os.geteuid() if hasattr(os, "geteuid") else True
+    mine = status.st_uid in (0, os.geteuid()) if hasattr(os, "geteuid") else True
     return mine and not status.st_mode & 0o022
 
 

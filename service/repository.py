@@ -67,7 +67,8 @@ class Repository:
         self._processors = max(1, processors.available() // settings.workers)
         self._threads = settings.threads or self._processors
         self._folder = Folder(settings.repository)
-        self._graphs = Graphs(settings.graph_cache or graphs.usual_folder())
+        asked = settings.graph_cache
+        self._graphs = Graphs(asked or graphs.usual_folder(), asked=asked is not None)
         self._versions: dict[str, dict[int, Version]] = {}
         self._answering: dict[tuple[str, int | None], Loaded] = {}  # as far as somebody asked
         self._awaited: set[str] = set()

@@ -7,6 +7,7 @@ taken if it answers as torch does.
 """
 
 import io
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,8 @@ class Onnx:
     independent = True
 
     def __init__(self, graph: bytes | Path, threads: int) -> None:
+        # its official builds report to their makers unless told not to, before they are imported
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime  # seconds are saved where it isn't wanted
 
         options = onnxruntime.SessionOptions()

@@ -172,10 +172,37 @@ def test_a_folder_that_others_can_write_into_is_not_used(
 ) -> None:
     choose(loaded, folder)
     folder.chmod(mode)
-    with capture_logs() as lines:
-        assert choose(loaded, folder).runtime.name == "onnx"
+    assert choose(loaded, folder).runtime.name == "onnx"
     assert len(exports) == 2
-    assert lines[0]["event"] == "graphs not kept: others can write there"
+
+
+def test_that_nothing_can_be_kept_is_told_once(
+    loaded: Checkpoint, folder: Path, tmp_path: Path
+) -> None:
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    (tmp_path / "file").touch()
+    for place, reason in ((folder, "other users can write there"), (tmp_path / "file", "exists")):
+        for asked, levels in ((True, ["warning", "debug"]), (False, ["debug", "debug"])):
+            graphs = Graphs(place, asked=asked)
+            with capture_logs() as lines:
+                graphs.write(loaded.card, b"a")
+                graphs.write(loaded.card, b"a")
+            assert [line["log_level"] for line in lines] == levels
+            assert reason in lines[0]["reason"]
+
+
+def test_a_folder_that_can_only_be_read_is_used(
+    loaded: Checkpoint, folder: Path, exports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose(loaded, folder)
+
+    def read_only(_path: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("service.graphs.os.utime", read_only)
+    assert choose(loaded, folder).runtime.name == "onnx"
+    assert len(exports) == 1
 
 
 def test_what_was_long_of_no_use_is_removed(

@@ -1,5 +1,8 @@
 """ONNX Runtime answers as eager torch does, or is not taken."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +97,23 @@ def test_a_graph_that_answers_otherwise_is_not_taken(
     assert found.fallback == "the ONNX graph answers otherwise, by 0.0002"
     monkeypatch.setattr(Onnx, "__call__", lambda self, batch: run(self, batch) * np.nan)
     assert "by nan" in chosen(loaded).fallback
+
+
+def test_onnx_runtime_reports_to_nobody(loaded: Checkpoint, tmp_path: Path) -> None:
+    """Its telemetry would begin with a file that names the machine."""
+    (tmp_path / "graph.onnx").write_bytes(runtimes.export(loaded))
+    program = """if True:
+        import sys, pathlib
+        from service.runtimes import Onnx
+        Onnx(pathlib.Path(sys.argv[1]), threads=1)
+    """
+    told = ("CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+    env = {name: value for name, value in os.environ.items() if name not in told}
+    home = tmp_path / "home"
+    home.mkdir()
+    command = [sys.executable, "-c", program, str(tmp_path / "graph.onnx")]
+    subprocess.run(command, check=True, env={**env, "HOME": str(home)})
+    assert list(home.rglob("*")) == []
 
 
 class Unusual(nn.Module):
