@@ -180,7 +180,7 @@ def decode(
             )
         if max(width, height) > LONGEST_SIDE:
             raise ImageError(f"{width} × {height} pixels; a side may have {LONGEST_SIDE:,}")
-        if image.format == "JPEG":
+        if image.format in ("JPEG", "MPO"):
             image.decodermaxblock = len(encoded)  # all is decoded in one call, without copies
         if at_least is not None:
             image.draft(None, (at_least, at_least))  # of JPEGs only

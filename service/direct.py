@@ -3,8 +3,8 @@
     protocol → `Direct.take` → quick images decoded → batcher → `Exchange` → bytes of the answer
 
 Most requests are one small image. For these a task and the messages of ASGI cost more than decoding
-does, so the protocol offers them here first. What is not usual (a larger image, many of them, or
-anything that is wrong) is not taken, and nothing has happened to it: the application answers it.
+does, so the protocol offers them here first. What is not usual (a larger image, many of them,
+most of what is wrong) is not taken, and nothing has happened to it: the application answers it.
 """
 
 import asyncio
@@ -72,10 +72,14 @@ class Direct:
             uploads = services.receiver.whole(dict(scope["headers"]), body, IN_A_ROW)
             if len(uploads) > loaded.batcher.room:
                 return None
-            pixels = services.decoder.at_once(uploads, loaded.checkpoint.card.input)
-            if pixels is None:
-                return None
-            queued = loaded.batcher.enqueue(pixels)
+            try:
+                pixels = services.decoder.at_once(uploads, loaded.checkpoint.card.input)
+            except ServiceError as error:  # which took time, and is not to be met again
+                queued = _failed(error)
+            else:
+                if pixels is None:
+                    return None
+                queued = loaded.batcher.enqueue(pixels)
         except Exception:  # the application meets it again, and tells it
             return None
         scope.update(method="POST", path=path, operation="predict")
@@ -83,6 +87,13 @@ class Direct:
         exchange = Exchange(connection, scope, query, loaded, queued, record)
         exchange.begin(services.receiver.rounds, services.settings.request_timeout)
         return exchange
+
+
+def _failed(error: ServiceError) -> Queued[Pixels, Answer]:
+    """What has nothing in the queue, and whose result is the error."""
+    queued = Queued[Pixels, Answer]((), asyncio.get_running_loop())
+    queued.future.set_exception(error)
+    return queued
 
 
 @lru_cache(1024)

@@ -7,6 +7,7 @@ and megabytes of it stay. A graph is found again by all that decides it, the wei
 import hashlib
 import json
 import os
+import re
 import time
 import uuid
 from contextlib import suppress
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 _FORMAT = 1  # to be raised when other graphs are exported
 _KEPT = 90 * 86_400  # seconds
 _SUFFIX, _DRAFT = ".onnx", ".draft-"
+_OWN = re.compile(r"[0-9a-f]{64}\.onnx|\.draft-[0-9a-f]{32}")
 
 
 def usual_folder() -> Path | None:
@@ -75,10 +77,11 @@ class Graphs:
                 draft.replace(path)
             finally:
                 draft.unlink(missing_ok=True)
-            _remove_old(self._folder)
         except OSError as error:
             self._tell("graphs not kept", folder=str(self._folder), reason=str(error))
             self._tell = log.debug
+        else:
+            _remove_old(self._folder)
 
     @staticmethod
     def _path(folder: Path, card: Card) -> Path:
@@ -103,7 +106,9 @@ def _is_ours(folder: Path) -> bool:
 def _remove_old(folder: Path) -> None:
     """Graphs that no start has used for long, and drafts that a killed process has left."""
     before = time.time() - _KEPT
-    for path in folder.iterdir():
-        own = path.suffix == _SUFFIX or path.name.startswith(_DRAFT)
-        if own and path.stat().st_mtime < before:
-            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if _OWN.fullmatch(path.name):
+                with suppress(OSError):  # another process removes it, too
+                    if path.stat().st_mtime < before:
+                        path.unlink()

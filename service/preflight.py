@@ -6,6 +6,7 @@ number. A few kilobytes must not keep a decoding thread busy for minutes.
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,24 +25,35 @@ def refusal(encoded: bytes, media_type: str) -> str | None:
     return check(encoded) if check else None
 
 
-def has_one_scan(jpeg: bytes) -> bool:
-    """Whether a JPEG may be decoded, is sequential, and has all components in its first scan.
+class Frame(NamedTuple):
+    """What a JPEG says of its pixels, and how many bytes it has before them."""
 
-    libjpeg makes one pass over such a one, and takes a second scan for an error.
+    width: int
+    height: int
+    components: int
+    head: int
+
+
+def only_frame(jpeg: bytes) -> Frame | None:
+    """The frame of a sequential JPEG that may be decoded and has all components in its first scan.
+
+    libjpeg makes one pass over such a one, and takes a second scan for an error. None for others.
     """
-    return _has_one_scan(jpeg, islice(_segments(jpeg), MAX_SEGMENTS))
+    return _only_frame(jpeg, islice(_segments(jpeg), MAX_SEGMENTS))
 
 
-def _has_one_scan(jpeg: bytes, segments: Iterable[tuple[int, int]]) -> bool:
-    components = b""
+def _only_frame(jpeg: bytes, segments: Iterable[tuple[int, int]]) -> Frame | None:
+    frame = b""
     for marker, start in segments:
-        if marker in _SEQUENTIAL and not components:
-            components = jpeg[start + 9 : start + 10]  # how many there are
+        if marker in _SEQUENTIAL and not frame:
+            frame = jpeg[start + 5 : start + 10]
         elif marker == _SCAN:
-            return components == jpeg[start + 4 : start + 5] != b""
+            if len(frame) < 5 or frame[4:] != jpeg[start + 4 : start + 5]:
+                return None
+            return Frame(int.from_bytes(frame[2:4]), int.from_bytes(frame[:2]), frame[4], start)
         elif marker in _OTHER_FRAMES:
-            return False
-    return False
+            return None
+    return None
 
 
 def scans(jpeg: bytes) -> int:
@@ -60,7 +72,7 @@ def _jpeg(encoded: bytes) -> str | None:
     segments = list(_segments(encoded))
     if len(segments) > MAX_SEGMENTS:
         return f"a JPEG of more than {MAX_SEGMENTS:,} segments before its first scan"
-    if not _has_one_scan(encoded, segments) and scans(encoded) > MAX_SCANS:
+    if _only_frame(encoded, segments) is None and scans(encoded) > MAX_SCANS:
         return f"a JPEG of too many scans; at most {MAX_SCANS} are taken"
     return None
 

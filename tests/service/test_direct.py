@@ -126,7 +126,8 @@ Serving = Callable[..., Any]
 
 @pytest.fixture
 def serving(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Serving:
-    """Start the service with these settings."""
+    """Start the service with these settings, by default on two processors."""
+    monkeypatch.setattr("service.processors.available", lambda: 2)
 
     @asynccontextmanager
     async def serve(**settings: Any) -> AsyncIterator[Client]:
@@ -223,13 +224,10 @@ async def test_answers_are_those_of_the_application(
             assert (await compare(client, request, usual)).status == 200
 
 
-@pytest.fixture
-def one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_usual_jpegs_are_taken_where_a_thread_would_only_take_turns(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("service.processors.available", lambda: 1)
-
-
-@pytest.mark.usefixtures("one_processor")
-async def test_usual_jpegs_are_taken_where_a_thread_would_only_take_turns(serving: Serving) -> None:
     photograph = encode(picture(0, (200, 200)), "JPEG")
     assert len(photograph) > 2**14
     usual: list[dict[str, Any]] = [
@@ -243,14 +241,21 @@ async def test_usual_jpegs_are_taken_where_a_thread_would_only_take_turns(servin
         {"body": encode(picture(0), "BMP"), "type": "image/bmp"},
         {"body": encode(Image.new("RGB", (1100, 1100)), "JPEG"), "type": "image/jpeg"},
     ]
-    wrong: list[dict[str, Any]] = [
+    broken: list[dict[str, Any]] = [
         {"body": photograph[:-999], "type": "image/jpeg"},
+        {"body": form(photograph[:-999]), "type": FORM},
         {"body": photograph, "type": "image/png"},
+    ]
+    wrong: list[dict[str, Any]] = [
         {"body": photograph, "type": "text/plain"},
         {"body": encode(Image.new("RGB", (3000, 1000)), "JPEG"), "type": "image/jpeg"},
     ]
     async with serving(max_image_pixels=2_000_000) as client:
-        for requests, taken, status in ((usual, True, 200), (unusual, False, 200)):
+        for requests, taken, status in (
+            (usual, True, 200),
+            (unusual, False, 200),
+            (broken, True, 422),  # which isn't decoded twice
+        ):
             for request in requests:
                 assert (await compare(client, request, taken)).status == status
         for request in wrong:
@@ -447,7 +452,11 @@ async def test_a_full_queue_is_told(serving: Serving) -> None:
         for other in others:
             other.writer.write(post())
             await asyncio.sleep(0.05)
-        assert (await client.post()).status == 429
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(client.app.state.decoder, "at_once", lambda *_: 1 / 0)  # is not asked
+            with capture_logs() as lines:
+                assert (await client.post()).status == 429
+            assert [line["event"] for line in lines] == ["request"]
         free.set()
         for other in others:
             assert (await other.answer()).status == 200

@@ -210,13 +210,30 @@ def test_what_was_long_of_no_use_is_removed(
 ) -> None:
     choose(loaded, folder)
     [used] = folder.iterdir()
-    for name in ("a.onnx", ".draft-a", "notes.txt"):
-        (folder / name).touch()
+    removed = {f"{'a' * 64}.onnx", f".draft-{'a' * 32}"}
+    others = {"my-own.onnx", "notes.txt", f"{'b' * 64}.onnx"}
+    (folder / f"{'b' * 64}.onnx").mkdir()  # which can't be removed like a file
+    for name in (*removed, *others):
+        if name != f"{'b' * 64}.onnx":
+            (folder / name).touch()
         os.utime(folder / name, (0, 0))
     os.utime(used, (0, 0))
     choose(loaded, folder)
-    choose(checkpoint.load(repository / "colors" / "2", CPU), folder)
-    assert used.exists()
+    with capture_logs() as lines:
+        choose(checkpoint.load(repository / "colors" / "2", CPU), folder)
+    assert not lines
     names = {path.name for path in folder.iterdir()}
-    assert len(names) == 3
-    assert names > {used.name, "notes.txt"}
+    assert len(names) == 2 + len(others)
+    assert names > {used.name, *others}
+
+
+def test_a_folder_of_somebody_else_is_not_used(
+    loaded: Checkpoint, folder: Path, exports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose(loaded, folder)
+    if os.geteuid() == 0:
+        os.chown(folder, 1, -1)
+    else:
+        monkeypatch.setattr("service.graphs.os.geteuid", lambda: 1)
+    choose(loaded, folder)
+    assert len(exports) == 2

@@ -65,23 +65,28 @@ async def test_a_request_of_many_images_does_not_starve_one_of_one(
 
 NOISE = Image.effect_noise((600, 600), 100)
 SMALL, LARGE = Image.new("RGB", (64, 64), "teal"), Image.new("RGB", (1100, 1100), "teal")
+EXIF = Image.Exif()
+EXIF[0x010E] = "x" * 9000  # Pillow reads it in Python, which may take long
 
 
 @pytest.mark.parametrize(
-    ("threads", "image", "progressive", "here"),
+    ("threads", "image", "options", "here"),
     [
-        (1, SMALL, False, True),
-        (2, SMALL, False, False),
-        (1, SMALL, True, False),
-        (1, LARGE, False, False),
-        (1, NOISE, False, False),
+        (1, SMALL, {}, True),
+        (1, SMALL.convert("L"), {}, True),
+        (2, SMALL, {}, False),
+        (1, SMALL, {"progressive": True}, False),
+        (1, LARGE, {}, False),
+        (1, NOISE, {}, False),
+        (1, SMALL.convert("CMYK"), {}, False),
+        (1, SMALL, {"exif": EXIF}, False),
     ],
-    ids=["usual", "two threads", "many scans", "many pixels", "many bytes"],
+    ids=["usual", "grey", "two threads", "scans", "pixels", "bytes", "components", "metadata"],
 )
 async def test_usual_jpegs_are_decoded_at_once_where_a_thread_would_only_take_turns(
     threads: int,
     image: Image.Image,
-    progressive: bool,
+    options: dict[str, Any],
     here: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -94,15 +99,16 @@ async def test_usual_jpegs_are_decoded_at_once_where_a_thread_would_only_take_tu
         return pixels
 
     monkeypatch.setattr(preprocessing, "read", recorded)
-    sent = Upload(encode(image, "JPEG", progressive=progressive), "image/jpeg", "")
+    sent = Upload(encode(image, "JPEG", **options), "image/jpeg", "")
     decoder = Decoder(Settings(), threads)
     [pixels] = await decoder.pixels([sent], SPEC)
     expected = read(sent.encoded, SPEC)
     assert where == [here]
     assert (pixels == expected).all()
-    if here:
-        [alone] = decoder.at_once([sent], SPEC) or []
-        assert (alone == expected).all()
+    alone = decoder.at_once([sent], SPEC)
+    assert (alone is not None) == here
+    if alone is not None:
+        assert (alone[0] == expected).all()
         assert decoder.at_once([sent] * 2, SPEC) is None
     decoder.close()
 

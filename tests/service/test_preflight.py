@@ -65,7 +65,12 @@ SCAN = b"\xff\xda\0\x0c\x03"
     ],
 )
 def test_jpegs_of_one_scan_are_known_by_their_header(jpeg: bytes, has_one: bool) -> None:
-    assert preflight.has_one_scan(jpeg) == has_one
+    assert (preflight.only_frame(jpeg) is not None) == has_one
+
+
+def test_the_frame_of_a_jpeg() -> None:
+    grey = encode(picture(1, size=(300, 200)).convert("L"), "JPEG")
+    assert preflight.only_frame(grey) == (300, 200, 1, grey.index(b"\xff\xda"))
 
 
 def test_a_gif_of_very_long_comments() -> None:

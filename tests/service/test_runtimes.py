@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,27 @@ def test_a_graph_that_answers_otherwise_is_not_taken(
     assert found.fallback == "the ONNX graph answers otherwise, by 0.0002"
     monkeypatch.setattr(Onnx, "__call__", lambda self, batch: run(self, batch) * np.nan)
     assert "by nan" in chosen(loaded).fallback
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda batch: len(batch) == 1,
+        lambda batch: len(batch) == 3,
+        lambda batch: len(batch) == 8,
+        lambda batch: (batch == 0).all(axis=(1, 2, 3)).any(),
+        lambda batch: (batch == 255).all(axis=(1, 2, 3)).any(),
+    ],
+    ids=["one", "three", "eight", "black", "white"],
+)
+def test_a_graph_that_is_sometimes_wrong_is_not_taken(
+    loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch, wrong: Callable[[Pixels], bool]
+) -> None:
+    run = Onnx.__call__
+    monkeypatch.setattr(
+        Onnx, "__call__", lambda self, batch: run(self, batch) + 2e-4 * wrong(batch)
+    )
+    assert chosen(loaded).fallback == "the ONNX graph answers otherwise, by 0.0002"
 
 
 def test_onnx_runtime_reports_to_nobody(loaded: Checkpoint, tmp_path: Path) -> None:
