@@ -1,15 +1,16 @@
 """A running service over tiny networks."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from service.app import create_app
+from service.app import Application, create_app
 from service.settings import Settings
+from tests.service.connections import Client, Serving, listening
 
 Serve = Callable[..., TestClient]
 
@@ -34,3 +35,34 @@ def serve(repository: Path) -> Iterator[Serve]:
 @pytest.fixture
 def client(serve: Serve) -> TestClient:
     return serve()
+
+
+@pytest.fixture
+def serving(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Serving:
+    """Start the service with these settings, by default on two processors, to be talked to."""
+    monkeypatch.setattr("service.processors.available", lambda: 2)
+
+    @asynccontextmanager
+    async def serve(**settings: Any) -> AsyncIterator[Client]:
+        app = create_app(Settings(repository=repository, device="cpu", **settings))
+        assert isinstance(app, Application)
+        taken: list[bool] = []
+        take = app.direct.take
+
+        def recorded(*arguments: Any) -> Any:
+            exchange = take(*arguments)
+            taken.append(exchange is not None)
+            return exchange
+
+        monkeypatch.setattr(app.direct, "take", recorded)
+        async with listening(app, lifespan="on", proxy_headers=False) as address:
+            await app.state.repository.loaded()
+            client = Client(app, address, taken)
+            await client.connect()
+            try:
+                yield client
+            finally:
+                await client.close()
+        assert not app.state.receiver.rounds._patient  # who waits for the time is forgotten
+
+    return serve

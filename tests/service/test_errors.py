@@ -17,7 +17,8 @@ from service.engine import Engine
 from service.repository import Repository
 from tests.networks import encode, picture, png_of_size
 from tests.service.conftest import Serve
-from tests.service.test_predict import PREDICT, parts
+from tests.service.connections import PREDICT
+from tests.service.test_predict import parts
 
 GOOD = encode(picture(0))
 MULTIPART = "multipart/form-data; boundary=x"

@@ -21,9 +21,10 @@ from models.checkpoint import Checkpoint
 from service import explaining
 from tests.networks import LABELS, SPEC, encode, picture
 from tests.service.conftest import Serve
+from tests.service.connections import PREDICT
 from tests.service.test_errors import problem
 from tests.service.test_kernels import publish
-from tests.service.test_predict import PREDICT, parts
+from tests.service.test_predict import parts
 
 IMAGE = encode(picture(0))
 METHODS = explaining.METHODS

@@ -15,8 +15,9 @@ from PIL import Image
 from models import checkpoint, features
 from tests.networks import LABELS, SPEC, encode, picture
 from tests.service.conftest import Serve
+from tests.service.connections import PREDICT
 from tests.service.test_errors import problem
-from tests.service.test_predict import PREDICT, parts
+from tests.service.test_predict import parts
 
 FEATURES = "/v1/models/colors/features"
 IMAGES = [encode(picture(seed)) for seed in range(3)]

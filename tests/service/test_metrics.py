@@ -14,7 +14,8 @@ from service import metrics, runtimes
 from tests.e2e.servers import running
 from tests.networks import DATA, encode, picture, publish_tiny
 from tests.service.conftest import Serve
-from tests.service.test_predict import PREDICT, parts
+from tests.service.connections import PREDICT
+from tests.service.test_predict import parts
 
 
 def figure(text: str, name: str, **labels: str) -> float:

@@ -13,8 +13,7 @@ from models.preprocessing import decode
 from service.schemas import Predictions
 from tests.networks import LABELS, encode, picture
 from tests.service.conftest import Serve
-
-PREDICT = "/v1/models/colors/predict"
+from tests.service.connections import PREDICT
 
 
 def parts(*images: bytes, type: str = "image/png") -> list[tuple[str, tuple[str, bytes, str]]]:

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 
-from service.protocol import MAX_HEAD, MAX_PIPELINED, BoundedProtocol
+from service.protocol import MAX_HEAD, MAX_PIPELINED
+from tests.service.connections import listening
 
 pytestmark = pytest.mark.anyio
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -45,19 +45,10 @@ async def serving(
     app: App, **settings: Any
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection to the app."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        settings = {"http": BoundedProtocol, "lifespan": "off", "log_config": None, **settings}
-        config = uvicorn.Config(app, **settings)
-        server = uvicorn.Server(config)
-        running = asyncio.create_task(server.serve([listener]))
-        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
-            await asyncio.sleep(0.01)
-        reader, writer = await asyncio.open_connection(*listener.getsockname())
+    async with listening(app, **{"lifespan": "off", **settings}) as address:
+        reader, writer = await asyncio.open_connection(*address)
         yield reader, writer
         writer.close()
-        server.should_exit = True
-        await running
 
 
 async def answer(reader: asyncio.StreamReader) -> bytes:
