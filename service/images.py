@@ -111,7 +111,7 @@ class Decoder:
     def _quick(self, upload: Upload, spec: InputSpec) -> Pixels:
         most = self._settings.max_image_pixels
         try:
-            return _taken(upload, _pixels_for(spec), most, refusable=False)
+            return _taken(upload, _pixels_for(spec), most, checked=True)
         except ServiceError as error:
             raise _joined({0: error}, [upload]) from error
 
@@ -182,7 +182,7 @@ class Decoder:
             async with turns:
                 if self._is_quick_jpeg(upload):
                     await asyncio.sleep(0)
-                    return _taken(upload, take, most, refusable=False)
+                    return _taken(upload, take, most, checked=True)
                 return await loop.run_in_executor(self._executor, _taken, upload, take, most)
 
         self._waiting += len(places)
@@ -207,14 +207,14 @@ def _pixels_for(spec: InputSpec) -> Take[Pixels]:
     return take
 
 
-def _taken(upload: Upload, take: Take[Taken], max_pixels: int, *, refusable: bool = True) -> Taken:
+def _taken(upload: Upload, take: Take[Taken], max_pixels: int, *, checked: bool = False) -> Taken:
     """Decode one upload, and take what is wanted; raises the `ServiceError` that it deserves.
 
-    One that was found quick is not `refusable` by preflight any more.
+    One that was found quick has been `checked` by preflight.
     """
     try:
         actual = _media_type(upload.encoded, upload.media_type)
-        if refusable and (reason := preflight.refusal(upload.encoded, actual)):
+        if not checked and (reason := preflight.refusal(upload.encoded, actual)):
             raise InvalidInputError(reason)
         return take(upload.encoded, (FORMATS[actual].pillow,), max_pixels)
     except TooManyPixelsError as error:
