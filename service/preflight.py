@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 MAX_SEGMENTS = 1000  # of a JPEG before its first scan; cameras write some dozens
+MAX_EXIF = 2**17  # bytes of a JPEG; the standard has a segment of half as many
 MAX_SCANS = 100  # of a JPEG, each a pass over all its pixels; usual progressive ones have ten
 _BLOCK = 2**20  # bytes that are looked through at once
-_SEQUENTIAL, _SCAN = (0xC0, 0xC1), 0xDA  # markers of JPEG (ITU T.81, table B.1)
+_SEQUENTIAL, _SCAN, _APP1 = (0xC0, 0xC1), 0xDA, 0xE1  # markers of JPEG (ITU T.81, table B.1)
 _OTHER_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _JUNK = -1
 MAX_GIF_EXTENSIONS = 2**20  # bytes before a GIF's first picture
@@ -72,6 +73,13 @@ def _jpeg(encoded: bytes) -> str | None:
     segments = list(_segments(encoded))
     if len(segments) > MAX_SEGMENTS:
         return f"a JPEG of more than {MAX_SEGMENTS:,} segments before its first scan"
+    exif = sum(
+        _length(encoded, start)
+        for marker, start in segments
+        if marker == _APP1 and encoded.startswith(b"Exif", start + 4)
+    )
+    if exif > MAX_EXIF:
+        return f"a JPEG of more than {MAX_EXIF:,} bytes of EXIF"
     if _only_frame(encoded, segments) is None and scans(encoded) > MAX_SCANS:
         return f"a JPEG of too many scans; at most {MAX_SCANS} are taken"
     return None
@@ -98,8 +106,12 @@ def _segments(jpeg: bytes) -> Iterator[tuple[int, int]]:
             yield marker, position
             if marker == _SCAN:
                 return
-            length = int.from_bytes(jpeg[position + 2 : position + 4], "big")
-            position += 2 + max(length, 2)
+            position += 2 + _length(jpeg, position)
+
+
+def _length(jpeg: bytes, start: int) -> int:
+    """The bytes of the segment whose marker is there, without that."""
+    return max(2, int.from_bytes(jpeg[start + 2 : start + 4]))
 
 
 def _gif(encoded: bytes) -> str | None:

@@ -36,6 +36,14 @@ def test_a_jpeg_of_very_many_scans() -> None:
         decode(JPEG[:-2] + JPEG[JPEG.index(b"\xff\xda") :])
 
 
+def test_a_jpeg_of_very_much_exif() -> None:
+    """Pillow joins what several segments have, and reads it in Python."""
+    segment = b"\xff\xe1\xff\xffExif\0\0" + bytes(0xFFFF - 8)
+    other = b"\xff\xe1\xff\xffhttp:/" + bytes(0xFFFF - 8)
+    assert preflight.refusal(JPEG[:2] + segment * 2 + other * 9 + JPEG[2:], "image/jpeg") is None
+    assert "EXIF" in (preflight.refusal(JPEG[:2] + segment * 3 + JPEG[2:], "image/jpeg") or "")
+
+
 def frame(marker: int, components: int = 3) -> bytes:
     return b"\xff%c\0\x08\x08\0\x08\0\x08%c" % (marker, components)
 
