@@ -78,7 +78,9 @@ class Graphs:
             finally:
                 draft.unlink(missing_ok=True)
         except OSError as error:
-            self._tell("graphs not kept", folder=str(self._folder), reason=str(error))
+            self._tell(
+                "graphs not kept (setting graph_cache)", folder=str(self._folder), reason=str(error)
+            )
             self._tell = log.debug
         else:
             _remove_old(self._folder)
