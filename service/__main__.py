@@ -7,6 +7,7 @@ if __name__ != "service.__main__":  # this is the program, or a worker of it
     gc.disable()
 
 import os
+import socket
 import sys
 
 import uvicorn
@@ -33,6 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
     if reason := _no_device(settings.device):
         return _refuse(f"{reason} (setting device)")
+    if reason := _no_place(settings.host, settings.port):
+        return _refuse(f"{reason} (settings host and port)")
     logs.configure(settings.log_level, settings.log_format)
     os.environ.update(settings.environment())  # for the workers, which are processes of their own
     if settings.workers == 1:
@@ -57,6 +60,19 @@ def _no_device(name: str) -> str | None:
         devices.resolve(name)
     except devices.DeviceError as error:
         return str(error)
+    return None
+
+
+def _no_place(host: str, port: int) -> str | None:
+    """Why nothing can listen there, if it can't."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as tried:
+            if os.name == "posix":  # elsewhere it would take what is in use
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((host, port))
+    except OSError as error:
+        return f"can't listen at {host}:{port}: {error.strerror or error}"
     return None
 
 

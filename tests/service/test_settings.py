@@ -1,5 +1,6 @@
 """Settings: environment and flags, one name for both."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,21 @@ def test_what_can_not_be_started_is_told_in_a_line(
     assert error.startswith("error: ")
     assert told in error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_that_is_taken_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        arguments = ["--repository", str(tmp_path), "--port", port, "--workers", workers]
+        assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        f"error: can't listen at 127.0.0.1:{port}: Address already in use "
+        "(settings host and port)\n"
+    )
 
 
 def test_what_starts_workers_does_not_import_torch() -> None:
