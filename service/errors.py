@@ -140,6 +140,8 @@ def response(error: ServiceError, scope: Scope) -> JSONResponse:
 def invalid_parameters(found: Sequence[Any]) -> InvalidInputError:
     """The error for what pydantic found, where a place begins with the parameter's name."""
     told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found)
+    if any(each["type"] == "missing" for each in found):
+        told += " (/docs lists what it may be)"
     return InvalidInputError(f"invalid parameter: {told}")
 
 

@@ -227,6 +227,17 @@ class Test422:
             "unable to parse string as an integer"
         )
 
+    @pytest.mark.parametrize(
+        ("operation", "missing"), [("features", "layer"), ("explain", "method")]
+    )
+    def test_parameter_that_is_missing(
+        self, client: TestClient, operation: str, missing: str
+    ) -> None:
+        answer = client.post(f"/v1/models/colors/{operation}", files=parts(GOOD))
+        assert problem(answer, 422)["detail"] == (
+            f"invalid parameter: {missing}: Field required (/docs lists what it may be)"
+        )
+
     @pytest.mark.parametrize("query", ["top_k=0", "top_k=x", "version=0", "version=1.5"])
     def test_parameter(self, client: TestClient, query: str) -> None:
         detail = problem(client.post(f"{PREDICT}?{query}", files=parts(GOOD)), 422)["detail"]
