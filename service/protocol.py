@@ -1,6 +1,8 @@
 """HTTP as uvicorn speaks it through httptools, with bounds on what is not a body.
 
-httptools takes heads of any length, and any number of requests before the first is answered.
+httptools takes heads of any length, and any number of requests before the first is answered. It
+takes an offer to upgrade for accepted: it skips the body and reads it as the next request. Here the
+offer is ignored and the body is read (RFC 9110, 7.8).
 uvicorn writes the head of an answer and its body as a packet each, and sets a timer for each answer
 whose connection stays open; here an answer is one packet, and a connection has one timer.
 What arrives whole is first offered to `direct`, which answers usual predictions in less time.
@@ -10,6 +12,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.direct import Direct, Exchange
@@ -20,12 +23,17 @@ _PER_HEADER = 32  # bytes that a header counts besides its own, as in HTTP/2 (RF
 MAX_PIPELINED = 32  # requests of a connection that wait while one is answered
 
 
-class _TooMuchError(Exception):
+class _RefusedError(Exception):
     """Ends the parsing, and with an answer 400 the connection."""
 
 
 _TOO_LONG = f"The line and the headers of a request may have {MAX_HEAD:,} bytes together."
 _TOO_MANY = f"At most {MAX_PIPELINED} requests of a connection may wait for an answer."
+_INVALID = "Invalid HTTP request received."
+_VERSION = "The request line must end in HTTP/1.1 or HTTP/1.0."
+_HOST = "A request of HTTP/1.1 must have the header Host once."
+_CODING = "The only Transfer-Encoding that this server takes is chunked, once."
+_CONNECT = "This server is no proxy: it does not take CONNECT."
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -33,6 +41,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _head = 0  # bytes of the request's head that are parsed
     _refusal = ""  # why the parsing was ended
+    _ended = False  # nothing more is parsed: the connection closes after the answers it owes
+    _hosts = 0  # headers of that name
+    _codings: list[bytes]  # values of Transfer-Encoding
+    _in_head = False  # what headers arrive are no trailers
+    _in_body_of: Any = None  # the cycle of the request whose body is being read
+    _current: Any = None  # the cycle of the request that is being answered, or was last
+    _offering: list[tuple[bytes, bytes]] | None = None  # all headers of a head that is read again
     _unparsed = 0  # bytes since something was: of a line that doesn't end, say
     _idle_since: float | None = None  # seconds on the loop's clock, while nothing is asked
     _direct: Direct | None = None
@@ -44,21 +59,72 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(cast(asyncio.Transport, _Joining(transport, self)))
 
     def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
+        self._unset_keepalive_if_required()
         self._unparsed += len(data)
-        super().data_received(data)
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self._end(self._refusal or _INVALID)
+            return
         if self._whole is not None:  # there is more to come
             self._to_application(self._whole)
         if self._unparsed > MAX_HEAD and not self.transport.is_closing():
-            self.send_400_response(_TOO_LONG)
+            self._end(_TOO_LONG)
 
-    def send_400_response(self, msg: str) -> None:
-        super().send_400_response(self._refusal or msg)
+    def _parse(self, data: bytes | memoryview) -> None:
+        """Feed the parser; a head that offers an upgrade is read again without the offer.
+
+        httptools can't be told to ignore the offer: it skips the body and stops. What it has read
+        of the head is written again, less `Upgrade`, for a new parser, which then reads the body.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as stopped:
+                data = memoryview(data)[stopped.args[0] :]
+                self._read_again()
+
+    def _read_again(self) -> None:
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        if method == b"CONNECT":  # nobody says where its body would end
+            self._refusal = _CONNECT
+            raise httptools.HttpParserError
+        headers = self.headers
+        kept = [(name, value) for name, value in headers if name != b"upgrade"]
+        head = [b"%b %b HTTP/%b" % (method, self.url, version.encode())]
+        head += [name + b": " + value for name, value in kept]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        self._offering = headers
+        self.parser.feed_data(b"\r\n".join(head) + b"\r\n\r\n")
+
+    def _end(self, reason: str) -> None:
+        """Parse nothing more, and answer 400 once the requests before are answered."""
+        self._ended, self._refusal, self._whole = True, reason, None
+        faulty = self._in_body_of
+        if faulty is not None and self.pipeline and self.pipeline[0][0] is faulty:
+            self.pipeline.popleft()
+        elif faulty is not None:  # it is being answered: the last that can be
+            if faulty.response_started:
+                self.transport.close()
+            else:
+                self.send_400_response(reason)
+            return
+        if self._current is None or self._current.response_complete:
+            self.send_400_response(reason)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._current = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_begin(self) -> None:
-        self._head = 0
+        self._head, self._in_head, self._hosts, self._codings = 0, True, 0, []
         if len(self.pipeline) >= MAX_PIPELINED:
             self._refusal = _TOO_MANY
-            raise _TooMuchError
+            raise _RefusedError
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -67,14 +133,43 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value) + _PER_HEADER)
-        if self._whole is None:  # else it is a trailer, which says nothing
-            super().on_header(name, value)
+        if not self._in_head:  # a trailer says nothing
+            return
+        super().on_header(name, value)
+        name = self.headers[-1][0]
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"transfer-encoding":
+            self._codings.append(value.lower())
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._refusal = self._fault()
+        if self._refusal:
+            raise _RefusedError
+        if self.parser.should_upgrade():  # it is read again, see `_parse`
+            return
+        if self._offering is not None:
+            self.headers[:], self._offering = self._offering, None
         if self._direct is not None and self._is_usual():
             self._whole = []
         else:
-            super().on_headers_complete()
+            self._begin_cycle()
+
+    def _fault(self) -> str:
+        """What a head must not leave open, since others may read it otherwise (RFC 9112)."""
+        version = self.parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            return _VERSION
+        if self._hosts != 1 and (version == "1.1" or self._hosts):
+            return _HOST
+        if self._codings and self._codings != [b"chunked"]:
+            return _CODING
+        return ""
+
+    def _begin_cycle(self) -> None:
+        super().on_headers_complete()
+        self._in_body_of = self.cycle
 
     def _is_usual(self) -> bool:
         """Whether predictions are asked for by HTTP/1.1, on a connection that is free, and whose
@@ -85,37 +180,40 @@ class BoundedProtocol(HttpToolsProtocol):
             and Direct.asks(self.url)
             and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
-            and not self.parser.should_upgrade()
             and not self.expect_100_continue
             and not self.flow.write_paused
         )
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
-        if self._whole is None:
-            super().on_body(body)
-        else:
+        if self._whole is not None:
             self._whole.append(body)
+        elif self._in_body_of is not None:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._unparsed = 0
+        if self.parser.should_upgrade():
+            return
         whole = self._whole
         if whole is not None and self._direct is not None:
             body = whole[0] if len(whole) == 1 else b"".join(whole)
             exchange = self._direct.take(self, cast(Any, self.scope), self.url, body)
             if exchange is not None:
-                self._whole, self._exchange = None, exchange
-                self.cycle = cast(Any, exchange)
+                self._whole = None
+                self.cycle = self._current = self._exchange = cast(Any, exchange)
                 return
             self._to_application(whole)
-        super().on_message_complete()
+        if self._in_body_of is not None:
+            super().on_message_complete()
+            self._in_body_of = None
 
     def _to_application(self, body: list[bytes]) -> None:
         """What has arrived of a request, as if it were only now parsed."""
         self._whole = None
         if self.transport.is_closing():
             return
-        super().on_headers_complete()
+        self._begin_cycle()
         for chunk in body:
             super().on_body(chunk)
 
@@ -140,7 +238,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head += size
         if self._head > MAX_HEAD:
             self._refusal = _TOO_LONG
-            raise _TooMuchError
+            raise _RefusedError
 
     def on_response_complete(self) -> None:
         """As uvicorn's, without a new timer for each answer."""
@@ -151,6 +249,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+            return
+        if self._ended:
+            self.send_400_response(self._refusal)
             return
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
@@ -177,6 +278,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._current is not None and not self._current.response_complete:
+            self._current.disconnected = True  # uvicorn tells only the newest of those that wait
+            self._current.message_event.set()
         if self._exchange is not None and not self._exchange.response_complete:
             self._exchange.leave()
         if self.timeout_keep_alive_task is not None:

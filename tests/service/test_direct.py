@@ -183,12 +183,12 @@ async def test_who_asks_whether_to_go_on_is_told_first(serving: Serving) -> None
         assert client.taken == []
 
 
-async def test_an_upgrade_is_left_to_the_application(serving: Serving) -> None:
-    """Which speaks no other protocol, and sees no body."""
+@pytest.mark.parametrize("offer", ["h2c", "websocket", "something/1"])
+async def test_an_offer_to_upgrade_is_ignored(serving: Serving, offer: str) -> None:
+    """The body is read, and answered as without the offer (RFC 9110, 7.8)."""
     async with serving() as client:
-        upgrade = {"Connection": "Upgrade", "Upgrade": "h2c"}
-        assert (await compare(client, upgrade, usual=False)).status == 422
-        assert client.taken == []
+        upgrade = {"Connection": "Upgrade", "Upgrade": offer}
+        assert (await compare(client, upgrade, usual=True)).status == 200
 
 
 @pytest.mark.parametrize("url", ["http://host", "http://h:99999/x", "http://[::1/x", "/\x80"])
