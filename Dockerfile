@@ -14,6 +14,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY models models
 COPY training training
 COPY service service
+COPY fanlight fanlight
 RUN /opt/fanlight/bin/pip install --constraint constraints.txt ".[service]"
 
 FROM python:3.11-slim-bookworm
@@ -27,5 +28,5 @@ ENV PATH=/opt/fanlight/bin:$PATH \
 USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('FANLIGHT_PORT', '8000') + '/health/ready')"]
-CMD ["python", "-m", "service"]
+    CMD ["python", "-c", "import os, urllib.request as u; port = os.environ.get('FANLIGHT_PORT', ''); u.urlopen(f'http://127.0.0.1:{port if port.isdigit() else 8000}/health/ready')"]
+CMD ["fanlight", "serve"]

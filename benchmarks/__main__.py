@@ -8,6 +8,7 @@ NAMES = {
     "scaling": "what decoding JPEGs at a part of their size changes",
     "training": "an epoch, Fanlight's way against the usual way",
     "features": "what feature maps cost beside predictions",
+    "event_loop": "the largest work that runs on the event loop, beside a thread",
     "explaining": "what explanations cost those who predict",
 }
 

@@ -14,9 +14,9 @@ from statistics import median
 import numpy as np
 import torch
 
-from models import checkpoint
+from models import checkpoint, features
 from models.checkpoint import Checkpoint
-from service.engine import Engine, Look, feature_shapes
+from service.inference.engine import Engine, FeatureRequest
 from service.settings import SHIPPED
 
 
@@ -26,7 +26,7 @@ async def measure(loaded: Checkpoint, layer: str, images: int, turns: int) -> tu
     shape = loaded.card.input.shape
     noise = np.random.default_rng(0)
     pictures = list(noise.integers(0, 256, (images, *shape), dtype=np.uint8))
-    looks = [Look(picture, (layer,)) for picture in pictures]
+    looks = [FeatureRequest(picture, (layer,)) for picture in pictures]
     await engine.warm()
     await engine.activations(looks)
     seconds: tuple[list[float], list[float]] = [], []
@@ -51,7 +51,7 @@ def main() -> None:
     for name in checkpoint.names(arguments.repository):
         folder = checkpoint.find(arguments.repository, name)
         loaded = checkpoint.load(folder, torch.device("cpu"))
-        shapes = feature_shapes(loaded)
+        shapes = features.shapes(loaded.layers)
         largest = max(shapes, key=lambda layer: torch.Size(shapes[layer]).numel())
         for layer in (largest, "penultimate"):
             plain, seen = asyncio.run(measure(loaded, layer, arguments.images, arguments.turns))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from models import checkpoint
 from models.preprocessing import Pixels, decode, read
-from service.runtimes import Torch
+from service.inference.runtimes.eager import Torch
 from service.settings import SHIPPED
 
 CLASSES = ("airplane", "bird")

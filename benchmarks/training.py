@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from training import catalogue, loop
-from training.datasets import ImageSet
+from training.data.datasets import ImageSet
+from training.fitting import loop
+from training.recipes import catalogue
 
 PICTURES = 10_000
 RECIPE = catalogue.recipe("birds-vs-planes-base")

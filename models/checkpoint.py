@@ -1,4 +1,4 @@
-"""Checkpoints: a network's state_dict and the card that tells how to rebuild, serve and trust it.
+"""Checkpoints: a state_dict, and the card with what is needed to rebuild, verify and serve it.
 
 A repository is a folder of `<model>/<version>/card.json` and `weights.pt`.
 
@@ -9,11 +9,10 @@ A version appears whole or not at all, and is never changed afterwards.
 """
 
 import hashlib
-import os
 import re
 import shutil
 import stat
-import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,17 +31,21 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor, nn
 
-from models import features, registry
+from models import features, files
+from models.architectures import registry
+from models.errors import FanlightError, InstallationError
 from models.features import Layer
 from models.preprocessing import InputSpec
+from models.registry import proposal
 
 CARD = "card.json"
 WEIGHTS = "weights.pt"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte of a name that is not UTF-8
 _LARGEST_CARD = 4 * 2**20  # bytes
 
 
-class CheckpointError(ValueError):
+class CheckpointError(FanlightError):
     """A checkpoint that can't be written or must not be trusted; the message says why."""
 
 
@@ -51,7 +54,7 @@ class _Part(BaseModel):
 
 
 class TrainingRecord(_Part):
-    """How the weights came to be."""
+    """How the weights were trained."""
 
     recipe: dict[str, JsonValue]
     dataset: str
@@ -66,14 +69,16 @@ class TrainingRecord(_Part):
 
 
 class Card(_Part):
-    """Everything about a checkpoint but the numbers themselves."""
+    """The metadata of a checkpoint: everything except the weights."""
 
     format: int = Field(1, ge=1, le=1, description="of the card itself")
     name: Annotated[str, Field(pattern=f"^{NAME.pattern}$", max_length=128)]
     version: int = Field(ge=1)
     architecture: str
     arguments: dict[str, JsonValue] = {}
-    labels: tuple[str, ...] = Field(min_length=1, description="in the order of the logits")
+    labels: tuple[str, ...] = Field(
+        description="two or more, in the order of the logits", json_schema_extra={"minItems": 2}
+    )
     input: InputSpec
     weights_sha256: str = Field(pattern="^[0-9a-f]{64}$")
     parameters: int
@@ -83,9 +88,9 @@ class Card(_Part):
 
     @field_validator("labels")
     @classmethod
-    def _distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(labels)) != len(labels):
-            raise ValueError("labels must differ from each other")
+    def _are_classes(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if (problem := label_problem(labels)) is not None:
+            raise ValueError(problem)
         return labels
 
 
@@ -114,22 +119,22 @@ def publish(
     """Write the network as the next version of the model `name`, and return its card.
 
     Raises `CheckpointError` if the architecture doesn't rebuild the network, if the network doesn't
-    turn a picture of the `input` into one logit a label, or if the name, a label or a metric can't
-    stand in a card: two labels alike, say, or a loss that is not finite.
+    turn an image of the `input` into one logit per label, or if the name, a label or a metric is
+    invalid: a duplicate label, for example, or a loss that is not finite.
     """
     check_name(name)
+    check_labels(labels)
     network.eval()
     layers = trial(network, input, len(labels))
     state_dict = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
     build(architecture, arguments or {}, len(labels), state_dict)
     model = repository / name
     model.mkdir(parents=True, exist_ok=True)
-    draft = model / f".draft-{uuid.uuid4().hex}"
+    draft = files.draft_in(model)
     draft.mkdir()
     try:
-        with (draft / WEIGHTS).open("wb") as file:
+        with files.writing(draft / WEIGHTS) as file:
             torch.save(state_dict, file)
-            _flush(file)
         card = Card(
             name=name,
             version=1,
@@ -156,6 +161,28 @@ def check_name(name: str) -> None:
         raise CheckpointError(f"{name!r} can't name a model: it must match {NAME.pattern}")
 
 
+def check_labels(labels: Sequence[str]) -> None:
+    """Raises `CheckpointError` for what can't be the labels of a classifier."""
+    if (problem := label_problem(labels)) is not None:
+        raise CheckpointError(problem)
+
+
+def label_problem(labels: Sequence[str]) -> str | None:
+    """Why these can't be the labels of a classifier, and what to do; None if they can."""
+    if len(labels) < 2:
+        return (
+            f"a classifier needs two labels or more, not {len(labels)}: with one, each image gets "
+            "it with probability 1; name every class, one for all other images if need be"
+        )
+    if any(not label.strip() for label in labels):
+        return f"label {[bool(label.strip()) for label in labels].index(False)} is empty: name it"
+    if repeated := [label for label, count in Counter(labels).items() if count > 1]:
+        return f"labels must differ from each other: {repeated[0]!r} is there twice; rename one"
+    if broken := [label for label in labels if _SURROGATE.search(label)]:
+        return f"the label {broken[0]!r} is not UTF-8: rename it"
+    return None
+
+
 def _release(draft: Path, card: Card) -> Card:
     """Rename the draft to the next free version; another process may take a number first."""
     model = draft.parent
@@ -163,10 +190,8 @@ def _release(draft: Path, card: Card) -> Card:
     while True:
         version += 1
         card = card.model_copy(update={"version": version})
-        with (draft / CARD).open("wb") as file:
-            file.write(card.model_dump_json(indent=2, exclude_none=True).encode() + b"\n")
-            _flush(file)
-        _flush_folder(draft)
+        content = card.model_dump_json(indent=2, exclude_none=True).encode() + b"\n"
+        files.write(draft / CARD, content)
         target = model / str(version)
         try:
             draft.rename(target)
@@ -174,7 +199,8 @@ def _release(draft: Path, card: Card) -> Card:
             if target.exists():
                 continue
             raise
-        _flush_folder(model)
+        files.flush_folder(model)
+        files.flush_folder(model.parent)  # which may be the first to name the model
         return card
 
 
@@ -197,6 +223,17 @@ def load(folder: Path, device: torch.device) -> Checkpoint:
     network.to(device).eval()
     layers = trial(network, card.input, len(card.labels))
     return Checkpoint(card, network, layers, device)
+
+
+def load_named(
+    repository: Path, name: str, version: int | None, device: torch.device
+) -> Checkpoint:
+    """Find and load a model's version; errors begin with its folder. Raises `CheckpointError`."""
+    folder = find(repository, name, version)
+    try:
+        return load(folder, device)
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
 
 
 def read_card(folder: Path) -> Card:
@@ -227,21 +264,24 @@ def read_state_dict(source: Path | BinaryIO, device: torch.device) -> dict[str, 
 
     Nothing that the file contains is executed (`weights_only=True`).
     """
+    place = f"{source}: " if isinstance(source, Path) else ""
     try:
         state_dict = torch.load(source, map_location=device, weights_only=True)
     except OSError as error:
-        raise CheckpointError(f"the weights can't be read: {error.strerror}") from error
+        raise CheckpointError(f"{place}the weights can't be read: {error.strerror}") from error
     except Exception as error:  # torch raises whatever its unpickler or zip reader meets
         # torch's own message begins by advising to load the file without weights_only
         reason = str(error.__context__ or error).partition(". ")[0] or type(error).__name__
         raise CheckpointError(
-            "the weights are not a file that torch.load(…, weights_only=True) takes; "
+            f"{place}the weights are not a file that torch.load(…, weights_only=True) takes; "
             f"save them with torch.save(network.state_dict(), …) ({reason})"
         ) from error
     if not isinstance(state_dict, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state_dict.items()
     ):
-        raise CheckpointError("the weights must be a state_dict: a dict of names to tensors")
+        raise CheckpointError(
+            f"{place}the weights must be a state_dict: a dict of names to tensors"
+        )
     return dict(state_dict)
 
 
@@ -255,7 +295,7 @@ def build(
     try:
         network = registry.architecture(architecture).build(num_classes, **arguments)
         network.load_state_dict(state_dict, strict=True)
-    except (registry.ArchitectureError, RuntimeError) as error:
+    except (registry.ArchitectureError, InstallationError, RuntimeError) as error:
         reason = " ".join(str(error).split())  # torch lists keys in lines of their own
         raise CheckpointError(reason[:2000]) from error
     return network
@@ -279,22 +319,30 @@ def versions(model: Path) -> list[int]:
 
 def find(repository: Path, name: str, version: int | None = None) -> Path:
     """The folder of a model's version, by default the highest; raises `CheckpointError`."""
+    if not repository.is_dir():
+        raise CheckpointError(
+            f"there is no folder {repository}, in which {name!r} is looked for; publish a model "
+            "into it, or name another repository"
+        )
     if name not in names(repository):
         known = ", ".join(names(repository)) or "none"
         raise CheckpointError(
-            f"no model {name!r} in the repository {repository}; there are: {known}"
+            f"no model {name!r} in the repository {repository}; "
+            f"{proposal(name, names(repository))}there are: {known}"
         )
     there = versions(repository / name)
     if not there or version not in (None, *there):
         known = ", ".join(map(str, there)) or "none"
-        raise CheckpointError(f"no version {version or 'at all'} of {name!r}; there are: {known}")
+        raise CheckpointError(
+            f"no version {'at all' if version is None else version} of {name!r}; there are: {known}"
+        )
     return repository / name / str(version or there[-1])
 
 
 def trial(network: nn.Module, input: InputSpec, num_classes: int) -> tuple[Layer, ...]:
-    """Run one black picture through the network, in evaluation mode; the layers that it passed.
+    """Run one black image through the network, in evaluation mode; return the layers it used.
 
-    Raises `CheckpointError` if the network doesn't answer with one finite logit a class.
+    Raises `CheckpointError` if the network doesn't return one finite logit per class.
     """
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     batch = input.normalize(torch.zeros(1, *input.shape, dtype=torch.uint8, device=device))
@@ -328,16 +376,3 @@ def _problem(error: ValidationError) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,8 +2,10 @@
 
 import torch
 
+from models.errors import FanlightError
 
-class DeviceError(ValueError):
+
+class DeviceError(FanlightError):
     """The device isn't known, or this machine doesn't have it."""
 
 

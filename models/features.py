@@ -10,13 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.arithmetic import MultiplyAdds
+from models.errors import FanlightError
+from models.multiply_adds import MultiplyAdds
+from models.registry import proposal
 
 PENULTIMATE = "penultimate"
 """The name under which `capture` gives the embedding: what the last layer takes."""
 
 
-class LayerError(ValueError):
+class LayerError(FanlightError):
     """The network has no layer of that name."""
 
 
@@ -25,8 +27,8 @@ class Layer:
     """A module that calls no other: a convolution, or attention, which reads its parts' weights.
 
     The shapes are those of one picture, without the batch, and so are the multiply-adds: those of
-    convolutions and matrix products, biases not counted (see `models.arithmetic`). A layer that is
-    called twice has twice as many.
+    convolutions and matrix products, biases not counted (see `models.multiply_adds`). A layer
+    that is called twice has twice as many.
 
     `arguments` are what the module was built with. `kernels` is the shape of its weight as
     pictures: (out, in, H, W) of a convolution; of a linear layer (out, C, H, W) where it takes what
@@ -54,23 +56,26 @@ class Layer:
 
 @contextmanager
 def capture(
-    network: nn.Module, layers: Collection[str], embedding_of: str = ""
+    network: nn.Module, names: Collection[str], layers: Sequence[Layer] = ()
 ) -> Iterator[dict[str, Tensor]]:
     """Record the outputs of the named modules during the forward passes inside the `with` block.
 
-    Yields a dict that each forward pass fills: layer → activation (N, …), detached and copied,
-    since a layer that follows may work in place; of several outputs the first. Under the name
-    `PENULTIMATE` it is what the module `embedding_of` takes, flattened (N, D). No hook stays
-    behind, whatever happens inside.
+    Yields a dict that each forward pass fills: name → activation (N, …), detached and copied,
+    since a layer that follows may work in place; of several outputs the first. `PENULTIMATE` is the
+    input of `embedding_layer(layers)`, flattened (N, D), unless a module has that name. No hook
+    stays behind, whatever happens inside.
 
-    Raises `LayerError` for a name that `network.named_modules()` doesn't have.
+    Raises `LayerError` for a name that is neither a module of the network nor `PENULTIMATE` of
+    known `layers`.
     """
-    modules = dict(network.named_modules())
-    embedding = PENULTIMATE in layers and embedding_of in modules
-    layers = [name for name in layers if not (embedding and name == PENULTIMATE)]
-    if unknown := [name for name in layers if name not in modules or not name]:
-        known = ", ".join(name for name in modules if name)
-        raise LayerError(f"no layer {', '.join(map(repr, unknown))}; there are {known}")
+    modules = {name: module for name, module in network.named_modules() if name}
+    embedding_of = embedding_layer(layers) if PENULTIMATE not in modules else None
+    known = [*modules, *([PENULTIMATE] if embedding_of is not None else [])]
+    if unknown := [name for name in names if name not in known]:
+        raise LayerError(
+            f"no layer {', '.join(map(repr, unknown))}; {proposal(unknown[0], known)}"
+            f"there are {', '.join(known) or 'none'}"
+        )
     activations: dict[str, Tensor] = {}
 
     def record(name: str) -> Any:
@@ -82,8 +87,9 @@ def capture(
     def record_embedding(_module: nn.Module, inputs: Any) -> None:
         activations[PENULTIMATE] = first(inputs).detach().flatten(1).clone()
 
-    handles = [modules[name].register_forward_hook(record(name)) for name in layers]
-    if embedding:
+    own = [name for name in names if name in modules]
+    handles = [modules[name].register_forward_hook(record(name)) for name in own]
+    if embedding_of is not None and PENULTIMATE in names:
         handles.append(modules[embedding_of].register_forward_pre_hook(record_embedding))
     try:
         yield activations
@@ -127,9 +133,26 @@ def layers(network: nn.Module, batch: Tensor) -> list[Layer]:
     return found
 
 
-def embedding_layer(layers: Sequence[Layer]) -> str:
-    """The layer whose input is the embedding: the last one that has parameters; "" if none has."""
-    return next((layer.name for layer in reversed(layers) if layer.parameters), "")
+def embedding_layer(layers: Sequence[Layer]) -> str | None:
+    """The layer whose input is the embedding: the last with parameters; None if none has any."""
+    return next((layer.name for layer in reversed(layers) if layer.parameters), None)
+
+
+def shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
+    """What `capture` can record of a network with these layers: name → shape for one picture."""
+    found = {layer.name: layer.output_shape for layer in layers}
+    embedding_of = embedding_layer(layers)
+    for layer in layers:
+        if layer.name == embedding_of:
+            found.setdefault(PENULTIMATE, (math.prod(layer.input_shape),))
+    return found
+
+
+def kernels(network: nn.Module, layer: Layer) -> Tensor:
+    """The layer's weight in the shape of `Layer.kernels`; raises `LayerError` if it has none."""
+    if layer.kernels is None:
+        raise LayerError(f"the layer {layer.name!r} has no kernels")
+    return network.get_submodule(layer.name).get_parameter("weight").detach().view(layer.kernels)
 
 
 def _arguments(module: nn.Module) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""How a picture becomes what a network was trained on: bytes → pixels → normalised batch.
+"""Preprocessing of images, the same as in training: bytes → pixels → normalised batch.
 
     read(bytes, spec) → uint8 array (C, H, W), scaled to the network's input; it is
       decode(bytes)     → a PIL image, upright, `L` or `RGB`, eight bits a channel
       spec.pixels       → the same as a tensor
     spec.normalize    → float32 batch (N, C, H, W), computed on the batch's own device
 
-Training and service both go through these, so a picture is the same numbers on both sides.
+Training and service call the same functions, so an image gives the same values in both.
 """
 
 from contextlib import suppress
@@ -20,11 +20,12 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 from torch import Tensor
 
-from models import plain_png
+from models import image_formats, png
+from models.errors import FanlightError
 
 Pixels = NDArray[np.uint8]
 # Pillow's names; it knows more, some of which start other programs
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = tuple(each.pillow for each in image_formats.FORMATS)
 LONGEST_SIDE = 65_535  # pixels; that of JPEG and GIF
 _REDUCING_GAP = 2  # times the input's size that a JPEG's decoder leaves for the filter to scale
 _TURNS = {  # EXIF orientation → what undoes it
@@ -40,20 +41,20 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class ImageError(ValueError):
-    """The bytes are not a whole picture of a format that was asked for."""
+class ImageError(FanlightError):
+    """The bytes are not a complete image of an allowed format."""
 
 
 class TooManyPixelsError(ImageError):
-    """The picture says that it is larger than allowed; its pixels were not decoded."""
+    """The image's header declares too many pixels; nothing was decoded."""
 
 
 class InputSpec(BaseModel):
     """The input of a network, as its checkpoint states it.
 
-    `resize` is the rule for pictures of another size. `crop` keeps the proportions: it takes the
-    largest centred rectangle of the input's proportions and scales that. `stretch` scales the whole
-    picture, and changes its proportions. Both scale with an antialiased bilinear filter.
+    `resize` applies to images of another size. `crop` scales the largest centred crop that has the
+    aspect ratio of the input. `stretch` scales the whole image and changes its aspect ratio. Both
+    use an antialiased bilinear filter.
 
     `mean` and `std` are per channel, for pixels in [0, 1]: x = (pixel / 255 - mean) / std.
     """
@@ -128,11 +129,11 @@ def read(
     formats: tuple[str, ...] = FORMATS,
     max_pixels: int | None = None,
 ) -> Pixels:
-    """An encoded picture as the network gets it: uint8 (C, H, W).
+    """Decode and scale an encoded image to the network's input: uint8 (C, H, W).
 
-    It is `spec.pixels(decode(…))`, in less time where there is a shorter way to the same: small
-    plain PNGs are left to libspng, and JPEGs far larger than the input are decoded at a half, a
-    quarter or an eighth of their size, of which the filter takes the rest. Raises as `decode` does.
+    Like `spec.pixels(decode(…))`, but faster: libspng decodes small plain PNGs, and JPEGs far
+    larger than the input are decoded at 1/2, 1/4 or 1/8 of their size before the filter scales
+    them. Raises the errors of `decode`.
     """
     if "PNG" in formats:
         small = read_small(encoded, spec, max_pixels=max_pixels)
@@ -144,7 +145,7 @@ def read(
 
 def read_small(encoded: bytes, spec: InputSpec, *, max_pixels: int | None = None) -> Pixels | None:
     """The same for a small plain PNG, in some microseconds; None for others."""
-    array = plain_png.pixels(encoded, max_pixels)
+    array = png.pixels(encoded, max_pixels)
     if array is None:
         return None
     if array.shape == (spec.height, spec.width) and spec.channels == 1:
@@ -161,10 +162,10 @@ def decode(
     max_pixels: int | None = None,
     at_least: int | None = None,
 ) -> Image.Image:
-    """Decode the first frame of an encoded picture, upright, in mode `L` or `RGB`.
+    """Decode the first frame of an encoded image, upright, in mode `L` or `RGB`.
 
-    Transparency is laid on white. Sixteen bits become eight by dividing, not by clipping. Palettes,
-    1-bit pictures and CMYK become grey levels or colours.
+    Transparent images are composited on white. 16-bit values are divided, not clipped. Palette,
+    1-bit and CMYK images become grey or RGB.
 
     `formats` are Pillow's names of the formats to try; `max_pixels` is the largest width times
     height. The size is read from the header before anything is decoded. A JPEG may come out at a

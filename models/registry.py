@@ -1,120 +1,169 @@
-"""Architectures by name: name → `Architecture` → network.
+"""Things of one kind by name: modules register entries → names, descriptions, errors, tables.
 
-A family's file registers its networks with `@register`; `torchvision/<name>` reaches torchvision's
-own registry. An architecture also knows the input it was designed for, so that neither a recipe nor
-an import has to say it again.
+Each kind (architecture, image format, runtime, data set, …) has one `Registry`. An entry is
+registered where it is defined. Settings, `--help`, the OpenAPI document and the tables of the docs
+read the registry, so adding an entry changes no other file.
+
+    RUNTIMES = Registry[RuntimeEntry]("runtime", package="service.inference.runtimes")
+    RUNTIMES.register(RuntimeEntry("torch", …))
+    RUNTIMES.get("torch"), RUNTIMES.names(), list(RUNTIMES)
 """
 
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+import difflib
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Generic, Protocol, TypeVar
 
-from pydantic import ValidationError
-from torch import nn
+from models.errors import FanlightError
 
-from models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec
-from models.vision import torchvision
-
-TORCHVISION_PREFIX = "torchvision/"
-
-
-class ArchitectureError(ValueError):
-    """No architecture of that name, or arguments that it does not take."""
+Parameters = Mapping[str, Mapping[str, Any]]
+"""Name of a parameter → its JSON Schema: type, default, limits, description."""
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """A network that can be built by name, and the input that it was designed for."""
+class Entry(Protocol):
+    """What every kind of entry has. `description` is one sentence."""
 
-    name: str
-    input: InputSpec
-    factory: Callable[..., nn.Module]
+    @property
+    def name(self) -> str: ...
 
-    def build(self, num_classes: int, /, **arguments: Any) -> nn.Module:
-        """The network, freshly initialised from torch's global generator.
+    @property
+    def description(self) -> str: ...
 
-        Raises `ArchitectureError` for arguments that it does not take.
-        """
-        try:
-            return self.factory(num_classes=num_classes, **arguments)
-        except (TypeError, ValueError) as error:
-            message = f"architecture {self.name!r} can't be built with {arguments}: {error}"
-            raise ArchitectureError(message) from error
-
-    def input_for(self, arguments: Mapping[str, Any], **changes: Any) -> InputSpec:
-        """The input of the network that is built with those arguments, and with those changes.
-
-        The argument `channels`, of an architecture that has it, decides how many the input has.
-        Where they are not its own, pixels stay in [0, 1] unless the changes say otherwise. One
-        value of mean or std holds for all channels. Raises `ArchitectureError` for an impossible
-        input.
-        """
-        own = self.input.model_dump()
-        channels = own["channels"] = arguments.get("channels", self.input.channels)
-        if channels != self.input.channels:
-            own |= {"mean": (), "std": ()}
-        for name in ("mean", "std"):
-            if len(changes.get(name, ())) == 1 and channels in (1, 3):
-                changes[name] = tuple(changes[name]) * channels
-        try:
-            return InputSpec.model_validate(own | changes)
-        except ValidationError as error:
-            raise ArchitectureError(f"the input: {error.errors()[0]['msg']}") from error
+    @property
+    def parameters(self) -> Parameters: ...
 
 
-_ARCHITECTURES: dict[str, Architecture] = {}
-Factory = TypeVar("Factory", bound=Callable[..., nn.Module])
+T = TypeVar("T", bound=Entry)
 
 
-def register(name: str, input: InputSpec) -> Callable[[Factory], Factory]:
-    """Register `factory(num_classes=…, **arguments)` as an architecture.
+class UnknownNameError(FanlightError):
+    """No entry has that name."""
 
-    Raises `ValueError` if the name is taken.
+
+class Registry(Generic[T]):
+    """The entries of one kind, sorted by name.
+
+    `kind` is the word for the kind in errors. The modules of `package` are imported before the
+    first lookup, so that they register their entries. `get` raises `error`, whose text ends with
+    `hint`.
     """
 
-    def decorate(factory: Factory) -> Factory:
-        if name in _ARCHITECTURES:
-            raise ValueError(f"architecture {name!r} is registered twice")
-        _ARCHITECTURES[name] = Architecture(name, input, factory)
-        return factory
+    def __init__(
+        self,
+        kind: str,
+        *,
+        package: str | None = None,
+        error: type[Exception] = UnknownNameError,
+        hint: str = "",
+    ) -> None:
+        self._kind, self._package, self._error, self._hint = kind, package, error, hint
+        self._entries: dict[str, T] = {}
+        self._places: dict[str, str] = {}
+        self._sorted: tuple[T, ...] | None = None
+        self._is_complete = package is None
 
-    return decorate
+    def register(self, entry: T, *, stacklevel: int = 1) -> T:
+        """Add an entry, and return it.
 
-
-def names() -> list[str]:
-    """The registered architectures, sorted; torchvision's are not among them."""
-    return sorted(_ARCHITECTURES)
-
-
-def architecture(name: str) -> Architecture:
-    """The architecture of that name; raises `ArchitectureError` if there is none."""
-    if name.startswith(TORCHVISION_PREFIX):
-        return _torchvision_architecture(name)
-    if name not in _ARCHITECTURES:
-        raise ArchitectureError(
-            f"no architecture {name!r}; there are {', '.join(names())}, "
-            f"and any classifier of torchvision as {TORCHVISION_PREFIX}<name>"
-        )
-    return _ARCHITECTURES[name]
-
-
-def _torchvision_architecture(name: str) -> Architecture:
-    models = torchvision("models")
-    known = models.list_models(module=models)
-    model = name.removeprefix(TORCHVISION_PREFIX)
-    if model not in known:
-        raise ArchitectureError(
-            f"torchvision has no classifier {model!r}; it has {', '.join(known)}"
-        )
-
-    def factory(num_classes: int, **arguments: Any) -> nn.Module:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of another start in future versions
-            network: nn.Module = models.get_model(
-                model, weights=None, num_classes=num_classes, **arguments
+        `stacklevel` counts the calls between here and the place that errors name, as in
+        `warnings.warn`. Raises `ValueError`, which names both places, if the name is taken.
+        """
+        place = _place(stacklevel + 1)
+        if entry.name in self._entries:
+            raise ValueError(
+                f"{self._kind} {entry.name!r} is registered twice: at "
+                f"{self._places[entry.name]} and at {place}; rename one of them"
             )
-        return network
+        self._entries[entry.name] = entry
+        self._places[entry.name] = place
+        self._sorted = None
+        return entry
 
-    spec = InputSpec(channels=3, height=224, width=224, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    return Architecture(name, spec, factory)
+    def get(self, name: str) -> T:
+        """The entry of that name; without one, the error lists the names and the nearest one."""
+        self._discover()
+        if name in self._entries:
+            return self._entries[name]
+        raise self._error(unknown(self._kind, name, self.names()) + self._hint)
+
+    def names(self) -> list[str]:
+        return [entry.name for entry in self]
+
+    def __iter__(self) -> Iterator[T]:
+        self._discover()
+        if self._sorted is None:
+            self._sorted = tuple(self._entries[name] for name in sorted(self._entries))
+        return iter(self._sorted)
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def __contains__(self, name: object) -> bool:
+        self._discover()
+        return name in self._entries
+
+    def table(self, columns: Mapping[str, Callable[[T], str]]) -> str:
+        """A Markdown table with one row an entry; `columns` maps heads to the text of a cell."""
+        rows = [[cell(entry) for cell in columns.values()] for entry in self]
+        return markdown_table(list(columns), rows)
+
+    def discard(self, name: str) -> None:
+        """Remove the entry of that name, if there is one."""
+        self._discover()
+        self._entries.pop(name, None)
+        self._sorted = None
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Undoes at its end what was added or removed inside: for tests."""
+        self._discover()
+        entries, places = dict(self._entries), dict(self._places)
+        try:
+            yield
+        finally:
+            self._entries, self._places, self._sorted = entries, places, None
+
+    def _discover(self) -> None:
+        """Import every module of the package, once."""
+        if self._is_complete or self._package is None:
+            return
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self._package}.{module.name}")
+        self._is_complete = True  # last: another thread may ask meanwhile
+
+
+def unknown(kind: str, name: str, names: Iterable[str]) -> str:
+    """The message about a name that is not there: the nearest one, and all that there are."""
+    known = list(names)
+    return f"no {kind} {name!r}; {proposal(name, known)}there are {', '.join(known) or 'none'}"
+
+
+def proposal(name: str, names: Iterable[str]) -> str:
+    """`did you mean 'mnist'? `, or nothing if no name is like the given one."""
+    near = nearest(name, names)
+    return f"did you mean {near!r}? " if near else ""
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The name that is most like the given one, or None if none is like it."""
+    found = difflib.get_close_matches(name.lower(), list(names), n=1)
+    return found[0] if found else None
+
+
+def markdown_table(head: list[str], rows: Iterable[list[str]]) -> str:
+    """A table in GitHub's Markdown, without a line feed at its end."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |"
+        for line in lines
+    )
+
+
+def _place(stacklevel: int) -> str:
+    """The file and the line of a caller; 1 is the caller of this function."""
+    frame = sys._getframe(stacklevel)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,1 +1,1 @@
-"""The HTTP service: checkpoints → engines → answers. `python -m service --help` tells the rest."""
+"""The HTTP service: checkpoints → engines → responses. See `fanlight serve --help`."""

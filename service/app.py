@@ -1,25 +1,31 @@
 """The composition root: settings → the application, with all that it opens and closes."""
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from service import errors, logs, openapi, processors, telemetry
-from service.budget import Budget
-from service.direct import Direct
-from service.explaining import Lane
-from service.images import Decoder
+from service import environment, logs
+from service.images.decoding import Decoder
+from service.inference.admission import MemoryBudget
+from service.inference.explanation import ExplanationWorker
+from service.inspection import Inspector
 from service.metrics import Metrics
-from service.repository import Repository
-from service.routes import explain, features, health, inputs, kernels, models, pages, predict
-from service.services import Services
+from service.prediction import Predictor
+from service.process import cpu, garbage
+from service.repository.repository import Repository
+from service.requests.reception import Receiver
+from service.responses import openapi, problems
+from service.routes import pages, routers
+from service.server import protocol, telemetry
+from service.server.fast_path import FastPath
+from service.server.shortcut import Shortcut
 from service.settings import Settings
-from service.uploads import Receiver
+from service.state import AppState
 
 MAX_DECODERS = 4  # each may need half a gigabyte for an image of as many pixels as are allowed
 HELD_REQUESTS = 4  # of the largest size, whose activations are held at once
@@ -31,43 +37,59 @@ Errors are `application/problem+json`; its `detail` says what is allowed and whi
 changes it."""
 
 
+MISSING_ELSEWHERE = (  # under a server with another HTTP protocol than ours
+    "the fast path for predictions",
+    f"the bound of {protocol.MAX_HEAD:,} bytes on the head of a request",
+    f"the bound of {protocol.MAX_PIPELINED} requests that wait on a connection",
+    "the refusal of heads that a proxy may read otherwise",
+)
+log = structlog.get_logger()
+
+
 class Application(FastAPI):
     """FastAPI's routes; before them the shortcut for predictions, around all of it telemetry."""
 
-    def __init__(self, services: Services, **settings: Any) -> None:
+    def __init__(self, state: AppState, **settings: Any) -> None:
         super().__init__(**settings)
-        self.state = services  # type: ignore[assignment] # in place of one without types
-        self._front = telemetry.Telemetry(
-            predict.Shortcut(super().__call__, services), services.metrics
-        )
-        self.direct = Direct(services, self._front)  # which the protocol asks first
+        self.state = state  # type: ignore[assignment] # in place of one without types
+        self._front = telemetry.Telemetry(Shortcut(super().__call__, state), state.metrics)
+        self._knows_server = False
+        self.fast_path = FastPath(state, self._front)  # which the protocol asks first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._knows_server and scope["type"] == "http":
+            self._knows_server = True
+            if not self.fast_path.is_offered_requests:
+                log.warning(
+                    "other_server", missing=MISSING_ELSEWHERE, advice="fanlight serve has these"
+                )
         await self._front(scope, receive, send)
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The service for these settings; models load once it starts."""
-    budget = Budget(HELD_REQUESTS * settings.max_feature_values, MAX_WAITING)
-    services = Services(settings, Receiver(settings), budget, Metrics())
+    budget = MemoryBudget(HELD_REQUESTS * settings.max_feature_values, MAX_WAITING)
+    state = AppState(settings, Receiver(settings), Metrics())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Repository(settings, services.metrics) as repository:
-            threads = min(MAX_DECODERS, max(1, processors.available() // settings.workers))
+        async with Repository(settings, state.metrics) as repository:
+            threads = min(MAX_DECODERS, cpu.per_worker(settings.workers))
             with (
                 closing(Decoder(settings, threads)) as decoder,
-                closing(Lane(settings.max_explain_queue_size)) as lane,
-                closing(services.metrics),
+                closing(ExplanationWorker(settings.max_explain_queue_size)) as worker,
+                closing(state.metrics),
             ):
-                services.repository, services.decoder, services.lane = repository, decoder, lane
+                state.repository, state.decoder = repository, decoder
+                state.predictor = Predictor(settings, repository, decoder)
+                state.inspector = Inspector(settings, repository, decoder, worker, budget)
                 if settings.workers > 1:
                     # one port: a worker that still loads would answer 503 beside one that is ready
                     await repository.loaded()
                 yield
 
     app = Application(
-        services,
+        state,
         title="Fanlight",
         version=_version(),
         description=DESCRIPTION,
@@ -76,19 +98,19 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.openapi = lambda: openapi.document(app, settings.api_key is not None)  # type: ignore[method-assign]
-    errors.install(app)
-    for routes in (health, models, predict, features, kernels, explain, inputs, pages):
-        app.include_router(routes.router)
+    problems.install(app)
+    for router in routers():
+        app.include_router(router)
     pages.mount_assets(app)
     return app
 
 
 def from_environment() -> FastAPI:
     """The service for the settings in the environment; each worker process starts here."""
-    gc.freeze()
-    gc.enable()  # `service.__main__` has switched it off
+    garbage.start()
     settings = Settings()
     logs.configure(settings.log_level, settings.log_format)
+    environment.report(Settings.model_fields)
     return create_app(settings)
 
 

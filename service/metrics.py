@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from tempfile import TemporaryDirectory
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -73,17 +73,43 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        ways = Counter(
+            "fanlight_predict_requests",
+            "Requests for predictions, by which code answered: fast_path or application",
+            ["way"],
+            registry=registry,
+        )
+        self._failures = Counter(
+            "fanlight_fast_path_failures",
+            "Unexpected errors of the fast path, by type; the application answered these requests",
+            ["error"],
+            registry=registry,
+        )
         self._request = cache(requests.labels)
+        self._ways = {way: ways.labels(way) for way in ("fast_path", "application")}
+        self._uncounted = dict.fromkeys(self._ways, 0)  # requests since the last forward pass
         self._batch, self._pass = cache(batches.labels), cache(passes.labels)
 
     def answered(self, operation: str, status: int, seconds: float) -> None:
         """A request; `operation` is that of the OpenAPI document, or "other"."""
         self._request(operation, status).observe(seconds)
 
+    def predicted(self, way: str) -> None:
+        """A request for predictions that was answered by the `fast_path` or the `application`.
+
+        It is counted with the next forward pass: a counter costs each request a microsecond.
+        """
+        self._uncounted[way] += 1
+
+    def fast_path_failed(self, error: str) -> None:
+        """An unexpected error of this type ended the fast path for a request."""
+        self._failures.labels(error).inc()
+
     def ran(self, model: str, version: int, images: int, seconds: float) -> None:
         """A forward pass of a batch."""
         self._batch(model, version).observe(images)
         self._pass(model, version).observe(seconds)
+        self._count_ways()
 
     def loaded(self, model: str, version: int, runtime: str, fallback: bool) -> None:
         self._ready.labels(model, version, runtime).set(1)
@@ -93,8 +119,15 @@ class Metrics:
         self._ready.labels(model, version, runtime).set(0)
         self._fallback.labels(model, version).set(0)
 
+    def _count_ways(self) -> None:
+        for way, requests in self._uncounted.items():
+            if requests:
+                self._ways[way].inc(requests)
+                self._uncounted[way] = 0
+
     def exposition(self) -> bytes:
         """In Prometheus' text format."""
+        self._count_ways()
         if not os.environ.get(FOLDER):
             return generate_latest(self._registry)
         registry = CollectorRegistry()
@@ -103,5 +136,6 @@ class Metrics:
 
     def close(self) -> None:
         """What this process has is over; what it has counted stays."""
+        self._count_ways()
         if os.environ.get(FOLDER):
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]

@@ -1,16 +1,40 @@
-"""What can be set: environment variables and flags → `Settings`.
+"""What can be set: environment variables and options → `Settings`.
 
-A flag `--max-batch-size` is the variable FANLIGHT_MAX_BATCH_SIZE; the flag wins.
+The option `--max-batch-size` of `fanlight serve` is the variable FANLIGHT_MAX_BATCH_SIZE; the
+option wins.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
-PREFIX = "FANLIGHT_"
+from service import units
+from service.environment import PREFIX, is_service_link
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How help writes the default of a setting, and what it calls its value."""
+
+    show: Callable[[Any], str]
+    metavar: str
+
+
+Bytes = Annotated[int, BeforeValidator(units.parse_bytes), Shown(units.show_bytes, "SIZE")]
+Seconds = Annotated[float, BeforeValidator(units.parse_seconds), Shown(units.show_seconds, "TIME")]
+Count = Annotated[int, BeforeValidator(units.parse_count), Shown(units.show_count, "N")]
 
 
 def _shipped() -> Path:
@@ -22,13 +46,28 @@ def _shipped() -> Path:
 
 
 SHIPPED = _shipped()
+_runtimes = import_module("service.inference.runtimes.registry")  # by name: it is a floor above
+if TYPE_CHECKING:
+    RuntimeName = str
+else:
+    RuntimeName = Literal[_runtimes.choices()]
+
+
+class _Environment(EnvSettingsSource):
+    """The variables without those that Kubernetes and Docker set for a service `fanlight`."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        value, key, is_complex = super().get_field_value(field, field_name)
+        if isinstance(value, str) and is_service_link(PREFIX + field_name, value):
+            return None, key, is_complex
+        return value, key, is_complex
 
 
 class Settings(BaseSettings):
     """Serve the checkpoints of a model repository over HTTP.
 
-    Each flag can be given as an environment variable instead: --max-batch-size is
-    FANLIGHT_MAX_BATCH_SIZE. The API is described at /docs once the service runs.
+    Each option can be given as an environment variable instead. The option wins. The API is
+    described at /docs once the service runs.
     """
 
     model_config = SettingsConfigDict(
@@ -36,11 +75,6 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         frozen=True,
         extra="ignore",
-        cli_prog_name="python -m service",
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_hide_none_type=True,
-        cli_avoid_json=True,
     )
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
@@ -48,21 +82,17 @@ class Settings(BaseSettings):
     repository: Path = Field(
         SHIPPED, description="folder of <model>/<version>/; default: the checkpoints of Fanlight"
     )
-    watch_interval: float = Field(
+    watch_interval: Seconds = Field(
         2.0,
         ge=0,
         le=3600,
-        description="seconds between looks for new and removed versions; 0: only at the start",
+        description="time between looks for new and removed versions; 0: only at the start",
     )
     device: str = Field("auto", description="where networks run: auto, cpu, cuda or cuda:n")
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="of the forward pass; half precision pays on GPUs"
     )
-    runtime: Literal["auto", "torch", "onnx"] = Field(
-        "auto",
-        description="what gives predictions: onnx is ONNX Runtime, the quicker one on a CPU; auto "
-        "takes it, or CUDA graphs on a GPU, where they answer as torch does",
-    )
+    runtime: RuntimeName = Field("auto", description=_runtimes.describe())
     graph_cache: Path | None = Field(
         None,
         description="folder of exported graphs, which make later starts quicker, and which may be "
@@ -76,36 +106,37 @@ class Settings(BaseSettings):
         description="threads of a forward pass; default: the processors of this container, "
         "shared among the workers",
     )
-    max_batch_size: int = Field(64, ge=1, le=4096, description="images in one forward pass")
-    max_batch_delay: float = Field(
-        0.0, ge=0, le=10, description="seconds that an image may wait for others to fill its batch"
+    max_batch_size: Count = Field(64, ge=1, le=4096, description="images in one forward pass")
+    max_batch_delay: Seconds = Field(
+        0.0, ge=0, le=10, description="time that an image may wait for others to fill its batch"
     )
-    max_queue_size: int = Field(
+    max_queue_size: Count = Field(
         1024, ge=1, description="images that may wait for one network, before 429"
     )
-    request_timeout: float = Field(
-        30.0, gt=0, le=3600, description="seconds to receive a request, and again to answer it"
+    request_timeout: Seconds = Field(
+        30.0, gt=0, le=3600, description="time to receive a request, and again to answer it"
     )
-    max_images: int = Field(128, ge=1, description="images in one request")
-    max_body_bytes: int = Field(32 * 2**20, ge=1024, description="bytes in the body of a request")
-    max_held_bytes: int = Field(
-        256 * 2**20, ge=1024, description="bytes of all bodies held at once, before 429"
+    max_images: Count = Field(128, ge=1, description="images in one request")
+    max_body_bytes: Bytes = Field(32 * 2**20, ge=1024, description="size of the body of a request")
+    max_held_bytes: Bytes = Field(
+        256 * 2**20, ge=1024, description="size of all bodies held at once, before 429"
     )
-    max_image_pixels: int = Field(
+    max_image_pixels: Count = Field(
         25_000_000, ge=1, le=178_000_000, description="width times height of an image"
     )
-    max_feature_values: int = Field(
+    max_feature_values: Count = Field(
         2**24,
         ge=1024,
         le=2**28,
         description="activations in the answer to one request, four bytes each",
     )
-    max_explained_images: int = Field(16, ge=1, le=1024, description="images to explain at once")
-    max_explain_queue_size: int = Field(
+    max_explained_images: Count = Field(16, ge=1, le=1024, description="images to explain at once")
+    max_explain_queue_size: Count = Field(
         64, ge=1, description="explanations that may wait, before 429"
     )
     api_key: SecretStr | None = Field(
-        None, description="ask for it as 'Authorization: Bearer KEY'; better set as a variable"
+        None,
+        description="ask for it as 'Authorization: Bearer KEY'; better set as a variable",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="info has a line for each request"
@@ -113,6 +144,13 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="auto is text on a terminal and json elsewhere"
     )
+
+    @field_validator("api_key")
+    @classmethod
+    def _is_a_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not key.get_secret_value().strip():
+            raise ValueError("is empty; give a key, or leave the setting out to ask for none")
+        return key
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -123,10 +161,22 @@ class Settings(BaseSettings):
             )
         if self.max_body_bytes > self.max_held_bytes:
             raise ValueError(
-                f"max_body_bytes ({self.max_body_bytes}) must not be above max_held_bytes "
-                f"({self.max_held_bytes}): such a body could never be received"
+                f"max_body_bytes ({units.show_bytes(self.max_body_bytes)}) must not be above "
+                f"max_held_bytes ({units.show_bytes(self.max_held_bytes)}): such a body could "
+                "never be received"
             )
         return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _Environment(settings_cls)
 
     def environment(self) -> dict[str, str]:
         """The settings as environment variables, for processes that this one starts."""
@@ -136,3 +186,27 @@ class Settings(BaseSettings):
         return {
             PREFIX + name.upper(): str(value) for name, value in values.items() if value is not None
         }
+
+
+GROUPS = {
+    "Where it listens": ("host", "port", "api_key", "workers"),
+    "Models": ("repository", "watch_interval"),
+    "How predictions are computed": ("device", "runtime", "precision", "threads", "graph_cache"),
+    "Batches, queues and time": (
+        "max_batch_size",
+        "max_batch_delay",
+        "max_queue_size",
+        "max_explain_queue_size",
+        "request_timeout",
+    ),
+    "Limits of a request": (
+        "max_images",
+        "max_body_bytes",
+        "max_held_bytes",
+        "max_image_pixels",
+        "max_feature_values",
+        "max_explained_images",
+    ),
+    "Log": ("log_level", "log_format"),
+}
+"""Each setting stands in one group of the help."""

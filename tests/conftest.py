@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setenv("FANLIGHT_GRAPH_CACHE", str(tmp_path / "graphs"))
 
 
+TESTS = Path(__file__).parent
+SLOW_FOLDERS = (TESTS / "e2e", TESTS / "training" / "plots")  # all tests there are `slow`
 DATA_ROOT = os.environ.get("FANLIGHT_DATA")
 
 
@@ -45,16 +48,25 @@ def data_root() -> Path:
     return Path(DATA_ROOT)
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """A model repository with two versions of the model `colors`."""
-    folder = tmp_path / "repository"
+@pytest.fixture(scope="session")
+def shared_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with two versions of the model `colors`; not to be changed."""
+    folder = tmp_path_factory.mktemp("shared") / "repository"
     publish_tiny(folder, seed=0)
     publish_tiny(folder, seed=1)
     return folder
 
 
+@pytest.fixture
+def repository(shared_repository: Path, tmp_path: Path) -> Path:
+    """The same for one test, which may change it."""
+    return Path(shutil.copytree(shared_repository, tmp_path / "repository"))
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if any(folder in item.path.parents for folder in SLOW_FOLDERS):
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device"))

@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models import checkpoint
+from models.architectures.registry import register
 from models.checkpoint import Card
 from models.preprocessing import InputSpec
-from models.registry import register
 
 DATA = Path(__file__).parent / "data"
 SPEC = InputSpec(channels=3, height=8, width=8, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))

@@ -9,7 +9,7 @@ README = (ROOT / "README.md").read_text()
 
 def test_one_command_starts_the_service_and_one_passes_the_tests() -> None:
     commands = re.findall(r"^python3 -m venv \.venv && .*$", README, re.MULTILINE)
-    assert [command.split()[-1] for command in commands] == ["service", ".venv/bin/pytest"]
+    assert [command.split()[-1] for command in commands] == ["serve", ".venv/bin/pytest"]
 
 
 def test_the_samples_that_it_sends_are_there() -> None:

@@ -8,14 +8,15 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
+from fanlight.command import main
 from models import checkpoint
 from models.preprocessing import decode
 from service.app import create_app
 from service.settings import Settings
 from tests import plain_birdplane
 from tests.networks import SPEC, encode, picture
-from training import datasets, loop
-from training.__main__ import main
+from training.data import datasets
+from training.fitting import loop
 
 
 @pytest.fixture
@@ -65,6 +66,7 @@ def test_what_was_trained_is_what_is_served(pictures: Path, tmp_path: Path) -> N
         assert prediction["label"] == files[index].parent.name
 
 
+@pytest.mark.slow
 def test_a_state_dict_from_elsewhere_is_served_with_equal_logits(tmp_path: Path) -> None:
     image, repository = tmp_path / "picture.png", tmp_path / "repository"
     image.write_bytes(encode(picture(3, size=(32, 32))))

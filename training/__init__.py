@@ -1,1 +1,1 @@
-"""Offline training: images → recipes → checkpoints. `python -m training --help` tells the rest."""
+"""Offline training: images → recipes → checkpoints. See `fanlight --help`."""

@@ -4,20 +4,80 @@ Run folders come and go; the record stays. It takes up full-length studies, and 
 of the catalogue's recipes, which may differ in seed and number of epochs, in nothing else.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from training.catalogue import CATALOGUE, Entry
-from training.runs import Run, as_json
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models import files
+from models.errors import damaged
+from training.fitting.run_folder import RECIPE, Figures, Run, as_json, problem
+from training.recipes.catalogue import CATALOGUE, Entry
 from training.studies import report
 from training.studies.catalogue import STUDIES
 
 Row = dict[str, Any]
-_FREE = {"seed", "epochs"}  # may differ from the catalogue's recipe
+
+
+class _Strict(BaseModel):
+    """Values of the right JSON type only: the rows are used as they stand in the file."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _TrainingRow(_Strict):
+    """What is read of a training's row."""
+
+    recipe: str
+    epochs: int
+    seed: int
+    metrics: Figures
+    training_losses: list[Annotated[list[int | float], Field(min_length=2, max_length=2)]]
+    parameters: int
+    seconds: float
+    threads: int
+    finished: str
+
+
+class _VariantRow(_Strict):
+    label: str
+    reported: str
+    epochs: int
+    train: float | None
+    validation: float | None
+    test: float | None
+    parameters: int
+    seconds: float
+    peak_memory: int | None
+
+
+class _Finding(_Strict):
+    text: str
+    appears: bool | None
+    otherwise: str
+
+
+class _StudyRow(_Strict):
+    """What is read of a study's summary."""
+
+    name: str
+    question: str
+    memory: bool
+    rows: list[_VariantRow]
+    findings: list[_Finding]
+
+
+class _Content(_Strict):
+    """What is read of `results.json`."""
+
+    trainings: list[_TrainingRow]
+    studies: list[_StudyRow]
+
+
+_FREE_FIELDS = {"seed", "epochs"}  # may differ from the catalogue's recipe
 _MARKS = (1, 10, 20, 50, 100)  # the epochs whose losses first descriptions tell
 
 
@@ -30,19 +90,17 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Empty where there is no such file; raises `ValueError` if it holds something else."""
+        """Empty where there is no such file; raises `DamagedFileError` for other content."""
         try:
-            content = json.loads(path.read_bytes())
+            content = files.read_object(path)
         except FileNotFoundError:
             return cls([], [])
-        except ValueError:
-            content = None
-        if not isinstance(content, dict) or set(content) != {"trainings", "studies"}:
-            raise ValueError(f"{path} is no record of results: remove it to start a new one")
-        return cls(**content)
+        _check(path, content, _Content)
+        return cls(content["trainings"], content["studies"])
 
     def with_runs(self, runs: Path) -> "Record":
-        """The record and what the run folders under `runs` hold; of equals the latest stays."""
+        """The record and what the run folders under `runs` hold; of trainings with the same
+        recipe, epochs and seed the one that finished last stays."""
         trainings = {_key(row): row for row in self.trainings}
         for row in sorted(_trainings(runs), key=lambda row: str(row["finished"])):
             trainings[_key(row)] = row
@@ -89,27 +147,26 @@ def _trainings(runs: Path) -> Iterator[Row]:
         own = as_json(entry.recipe)
         for folder in sorted(f for f in (runs / name).glob("*") if f.is_dir()):
             run = Run(folder)
-            recipe, result = run.recipe(), run.result()
-            if recipe is None or result is None or "card" not in result:
+            recipe, result = run.recipe(), run.finished()
+            if recipe is None or result is None or result.card is None:
                 continue
-            if {field for field in own if recipe.get(field) != own[field]} - _FREE:
+            if {field for field in own if recipe.get(field) != own[field]} - _FREE_FIELDS:
                 continue
+            if not all(isinstance(recipe.get(field), int) for field in _FREE_FIELDS):
+                raise damaged(folder / RECIPE, "needs whole numbers as epochs and seed")
             losses = [(epoch.number, round(epoch.train.loss, 4)) for epoch in run.history()]
             yield {
                 "recipe": name,
                 "epochs": recipe["epochs"],
                 "seed": recipe["seed"],
-                "selected_epoch": result["selected_epoch"],
-                "metrics": {n: v and round(v, 6) for n, v in result["metrics"].items()},
+                "selected_epoch": result.selected_epoch,
+                "metrics": {n: v and round(v, 6) for n, v in result.metrics.items()},
                 "training_losses": [[n, v] for n, v in losses if n in {*_MARKS, recipe["epochs"]}],
-                "parameters": result["parameters"],
-                "seconds": result["seconds"],
-                "peak_memory": result["peak_memory"],
-                "threads": result["threads"],
-                **{
-                    name: result["card"]["training"][name]
-                    for name in ("device", "torch", "commit", "finished")
-                },
+                "parameters": result.parameters,
+                "seconds": result.seconds,
+                "peak_memory": result.peak_memory,
+                "threads": result.threads,
+                **result.card.training.model_dump(),
             }
 
 
@@ -117,7 +174,17 @@ def _studies(runs: Path) -> Iterator[Row]:
     for name in STUDIES:
         path = runs / "studies" / name / "study.json"
         if path.exists():
-            yield json.loads(path.read_bytes())
+            content = files.read_object(path)
+            _check(path, content, _StudyRow)
+            yield content
+
+
+def _check(path: Path, content: Row, model: type[BaseModel]) -> None:
+    """Raises `DamagedFileError` if the content of the file is not what the model says."""
+    try:
+        model.model_validate(content)
+    except ValidationError as error:
+        raise damaged(path, f"is damaged: {problem(error)}; remove it to start anew") from error
 
 
 def _key(row: Row) -> tuple[str, int, int]:
@@ -158,8 +225,8 @@ def _measured(rows: Sequence[Row]) -> str:
         text += f"<br>{', '.join(_figure([value]) for value in values)}"
     for name in rows[0]["metrics"]:
         if name.startswith(_ALSO):
-            told = _TOLD.get(name, f"on {name.removeprefix(_ALSO)}")
-            text += f"<br>{told}: {_figure([row['metrics'][name] for row in rows])}"
+            text_of_metric = _METRIC_TEXTS.get(name, f"on {name.removeprefix(_ALSO)}")
+            text += f"<br>{text_of_metric}: {_figure([row['metrics'][name] for row in rows])}"
     return text
 
 
@@ -179,18 +246,18 @@ def _duration(seconds: float) -> str:
 
 def _command(name: str, options: Sequence[str], threads: int | None = None) -> str:
     set_threads = [f"OMP_NUM_THREADS={threads}"] if threads else []
-    return f"`{' '.join([*set_threads, 'python -m training fit', name, *options])}`"
+    return f"`{' '.join([*set_threads, 'fanlight fit', name, *options])}`"
 
 
 _ALSO = "test_accuracy_"
-_TOLD: Mapping[str, str] = {"test_accuracy_with_flip": "with the mirrored picture added"}
+_METRIC_TEXTS: Mapping[str, str] = {"test_accuracy_with_flip": "with test-time flipping"}
 _COLUMNS = (
     *("recipe", "reported", "test accuracy", "training accuracy", "training loss (epoch)"),
     *("parameters", "epochs", "seeds", "time", "command"),
 )
 _HEAD = """# Results
 
-Written by `python -m training results` from the run folders of the commands below; the figures
+Written by `fanlight results` from the run folders of the commands below; the figures
 behind it are in `results.json`.
 
 What was reported is what the system's first author saw; there the test pictures mostly served for
@@ -205,5 +272,5 @@ beside it. Where a training has fewer epochs than its recipe, the row says so: `
 """
 _STUDIES_HEAD = """## Studies
 
-Each is one command, `python -m training study NAME`. Accuracies are those of the last epoch's
+Each is one command, `fanlight study NAME`. Accuracies are those of the last epoch's
 weights; the gap is training minus validation. Runs shared by studies are trained once."""

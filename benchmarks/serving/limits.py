@@ -13,8 +13,8 @@ import torch
 from benchmarks.serving.workloads import Workload
 from models import checkpoint, preprocessing
 from models.preprocessing import Pixels
-from service import runtimes
-from service.graphs import Graphs
+from service.inference.runtimes import choice
+from service.inference.runtimes.onnx_cache import Graphs
 
 BATCHES = (1, 4, 8, 16, 32, 64)
 _SLEEP = 50e-6  # seconds, about what a client takes to send its next request
@@ -46,7 +46,7 @@ def measure(workload: Workload, repository: Path) -> Limit:
     torch.set_num_threads(1)
     loaded = checkpoint.load(repository / workload.model / "1", torch.device("cpu"))
     limits: Any = {"max_batch_size": max(BATCHES), "graphs": Graphs(None)}
-    runtime = runtimes.choose(loaded, "auto", "float32", 1, **limits).runtime
+    runtime = choice.choose(loaded, "auto", "float32", 1, **limits).runtime
     input = loaded.card.input
 
     def decoded() -> Pixels:

@@ -13,7 +13,7 @@ from fastapi import FastAPI, File, UploadFile
 from PIL import Image
 
 from models import checkpoint
-from models.vision import torchvision
+from models.torchvision_import import torchvision
 
 loaded = checkpoint.load(Path(os.environ["BENCHMARK_CHECKPOINT"]), torch.device("cpu"))
 card = loaded.card

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from models import checkpoint, registry
+from models import checkpoint
+from models.architectures import registry
 
 BOUNDARY = "fanlight-benchmark"
 

@@ -1,18 +1,30 @@
 """Whether the process answers, whether it should get requests, and what it has done."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service import openapi
 from service.errors import UnavailableError
-from service.routes.dependencies import RepositoryDependency
-from service.schemas import Health
+from service.requests.parameters import NoParameters
+from service.responses import openapi
+from service.responses.schemas import Schema
+from service.state import State
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health/live", operation_id="live", summary="Does it answer?")
-async def live() -> Health:
+class Health(Schema):
+    status: Literal["live", "ready"]
+
+
+@router.get(
+    "/health/live",
+    operation_id="live",
+    summary="Does it answer?",
+    responses=openapi.problems(422),
+)
+async def live(_: Annotated[NoParameters, Query()]) -> Health:
     """The process answers."""
     return Health(status="live")
 
@@ -21,11 +33,11 @@ async def live() -> Health:
     "/health/ready",
     operation_id="ready",
     summary="Should it get requests?",
-    responses=openapi.problems(503),
+    responses=openapi.problems(422, 503),
 )
-async def ready(repository: RepositoryDependency) -> Health:
+async def ready(_: Annotated[NoParameters, Query()], state: State) -> Health:
     """Every model that was there at the start has a version that is verified, loaded and warmed."""
-    if reasons := repository.not_ready():
+    if reasons := state.repository.not_ready():
         raise UnavailableError("; ".join(reasons))
     return Health(status="ready")
 
@@ -35,9 +47,12 @@ async def ready(repository: RepositoryDependency) -> Health:
     operation_id="metrics",
     summary="Figures for Prometheus",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+        **openapi.problems(422),
+    },
 )
-async def metrics(request: Request) -> Response:
+async def metrics(_: Annotated[NoParameters, Query()], state: State) -> Response:
     """Requests, batches, models and their runtimes, summed over the workers."""
-    exposition = request.app.state.metrics.exposition()
+    exposition = state.metrics.exposition()
     return Response(exposition, headers={"Content-Type": CONTENT_TYPE_LATEST})

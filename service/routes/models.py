@@ -1,11 +1,13 @@
 """What models there are, and what each of them is."""
 
-from fastapi import APIRouter, Depends
+from typing import Annotated
 
-from service import explaining, openapi
-from service.repository import Version
-from service.routes.dependencies import RepositoryDependency, VersionQuery, authorize
-from service.schemas import LayerInfo, ModelDetail, ModelList, ModelSummary, VersionState
+from fastapi import APIRouter, Depends, Query
+
+from service.requests.parameters import ModelParameters, NoParameters
+from service.responses import models, openapi
+from service.responses.models import ModelDetail, ModelList, ModelSummary
+from service.state import State, authorize
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(authorize)])
 
@@ -15,13 +17,14 @@ router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(a
     operation_id="list_models",
     summary="List the models",
     response_model_exclude_none=True,
-    responses=openapi.problems(401),
+    responses=openapi.problems(401, 422),
 )
-async def list_models(repository: RepositoryDependency) -> ModelList:
+async def list_models(_: Annotated[NoParameters, Query()], state: State) -> ModelList:
     """The models, their versions and states."""
+    repository = state.repository
     return ModelList(
         models=[
-            ModelSummary(name=name, versions=_states(repository.versions(name)))
+            ModelSummary(name=name, versions=models.states(repository.versions(name)))
             for name in repository.names()
         ]
     )
@@ -35,42 +38,8 @@ async def list_models(repository: RepositoryDependency) -> ModelList:
     responses=openapi.problems(401, 404, 422, 503),
 )
 async def get_model(
-    model: str, repository: RepositoryDependency, version: VersionQuery = None
+    model: str, asked: Annotated[ModelParameters, Query()], state: State
 ) -> ModelDetail:
     """The card of a model (labels, input, metrics, how it was trained) and its layers."""
-    found = repository.ready(model, version).checkpoint
-    looked_at = explaining.grad_cam_layers(found.layers)
-    return ModelDetail(
-        model=model,
-        version=found.card.version,
-        versions=_states(repository.versions(model)),
-        card=found.card,
-        layers=[
-            LayerInfo(
-                name=layer.name,
-                type=layer.type,
-                arguments=dict(layer.arguments),
-                input_shape=list(layer.input_shape),
-                output_shape=list(layer.output_shape),
-                parameters=layer.parameters,
-                multiply_adds=layer.multiply_adds,
-                features=True,
-                kernels=layer.kernels is not None,
-                grad_cam=layer.name in looked_at,
-            )
-            for layer in found.layers
-        ],
-    )
-
-
-def _states(versions: list[Version]) -> list[VersionState]:
-    return [
-        VersionState(
-            version=each.number,
-            state=each.state,
-            reason=each.reason,
-            runtime=each.loaded.chosen.runtime.name if each.loaded else None,
-            fallback=each.loaded.chosen.fallback if each.loaded else None,
-        )
-        for each in versions
-    ]
+    serving = state.repository.get(model, asked.version)
+    return models.detail(serving.checkpoint, state.repository.versions(model))

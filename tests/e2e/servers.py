@@ -4,13 +4,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2 as httpx
+
+from tests.waiting import until
 
 
 @dataclass(frozen=True)
@@ -25,17 +26,22 @@ class Server:
         return self.process.wait(timeout=60)
 
 
-@contextmanager
-def running(log: Path, *arguments: str) -> Iterator[Server]:
-    """`python -m service` with these flags, once it is ready."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port: int = free.getsockname()[1]
+    return port
+
+
+@contextmanager
+def running(log: Path, *arguments: str, cwd: Path | None = None) -> Iterator[Server]:
+    """`python -m service` with these flags, once it is ready."""
+    port = free_port()
     command = [sys.executable, "-m", "service", "--port", str(port), *arguments]
-    with log.open("wb") as output, subprocess.Popen(command, stderr=output) as process:
+    with log.open("wb") as output, subprocess.Popen(command, stderr=output, cwd=cwd) as process:
         server = Server(process, f"http://127.0.0.1:{port}", log)
         try:
-            _wait_until_ready(server)
+            wait_until_ready(server)
             yield server
         finally:
             if process.poll() is None:
@@ -43,15 +49,13 @@ def running(log: Path, *arguments: str) -> Iterator[Server]:
                 process.wait(timeout=60)
 
 
-def _wait_until_ready(server: Server) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if server.process.poll() is not None:
-            raise RuntimeError(server.log.read_text())
-        try:
-            if httpx.get(f"{server.url}/health/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise TimeoutError(server.log.read_text())
+def wait_until_ready(server: Server) -> None:
+    """Fails with the log if the server ends before, or isn't ready in two minutes."""
+
+    def is_ready() -> bool:
+        assert server.process.poll() is None, server.log.read_text()
+        with suppress(httpx.TransportError):
+            return httpx.get(f"{server.url}/health/ready").status_code == 200
+        return False
+
+    until(is_ready, seconds=120)

@@ -18,9 +18,9 @@ from fastapi import FastAPI
 
 from models.preprocessing import InputSpec
 from service.app import create_app
-from service.images import Decoder
+from service.images.decoding import Decoder
+from service.images.encoded import EncodedImage
 from service.settings import Settings
-from service.uploads import Upload
 from tests.networks import DATA, encode, picture
 
 
@@ -64,7 +64,7 @@ def received(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     digests: list[str] = []
     pixels = Decoder.pixels
 
-    async def recorded(decoder: Decoder, uploads: list[Upload], spec: InputSpec) -> Any:
+    async def recorded(decoder: Decoder, uploads: list[EncodedImage], spec: InputSpec) -> Any:
         digests.extend(hashlib.sha256(upload.encoded).hexdigest() for upload in uploads)
         return await pixels(decoder, uploads, spec)
 

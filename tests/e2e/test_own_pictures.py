@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx2 as httpx
@@ -16,6 +15,7 @@ from models import checkpoint
 from service.settings import SHIPPED
 from tests.e2e.servers import running
 from tests.networks import DATA, encode
+from tests.waiting import until
 
 COUNTS = {"ankle-boot": 100, "bag": 100, "trouser": 40}
 WAIT = 60  # seconds until a running service must have seen the model; it looks every two
@@ -75,7 +75,7 @@ def test_a_folder_becomes_a_served_model(pictures: Path, tmp_path: Path) -> None
         assert len(counts) == 2  # for training and for testing
         assert sum(counts) == sum(COUNTS.values())
 
-        wait_for(f"{server.url}/v1/models/pets")
+        until(lambda: httpx.get(f"{server.url}/v1/models/pets").status_code == 200, WAIT)
         generator = np.random.default_rng(1)
         views = [(label, view(label, generator)) for label in COUNTS for _ in range(5)]
         parts = [("images", (f"{i}.png", encode(image))) for i, (_, image) in enumerate(views)]
@@ -83,10 +83,3 @@ def test_a_folder_becomes_a_served_model(pictures: Path, tmp_path: Path) -> None
         assert answer.status_code == 200, answer.text
         found = [prediction["label"] for prediction in answer.json()["predictions"]]
         assert sum(a == b for a, (b, _) in zip(found, views, strict=True)) >= 12
-
-
-def wait_for(url: str) -> None:
-    deadline = time.monotonic() + WAIT
-    while (answer := httpx.get(url)).status_code != 200:
-        assert time.monotonic() < deadline, answer.text
-        time.sleep(0.2)

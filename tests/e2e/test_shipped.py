@@ -15,7 +15,8 @@ from models.checkpoint import read_card
 from service.settings import SHIPPED
 from tests.e2e.servers import Server, running
 from tests.networks import DATA
-from training import datasets, drawing, loop
+from training.data import datasets, drawing
+from training.fitting import loop
 
 ENDED = (0, -signal.SIGTERM)  # uvicorn passes the signal on once it has finished
 SAMPLES = [

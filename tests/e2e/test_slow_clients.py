@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.servers import Server, running
 from tests.networks import DATA
+from tests.waiting import spend
 
 HEAD = b"POST /v1/models/mnist/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n"
 
@@ -77,5 +78,5 @@ def test_an_idle_connection_stays_for_the_next_request(server: Server) -> None:
             answer = client.post(url, content=image, headers=type)
             assert answer.status_code == 200
             ports.add(answer.extensions["network_stream"].get_extra_info("client_addr")[1])
-            time.sleep(pause)
+            spend(pause)
     assert len(ports) == 1

@@ -16,7 +16,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import checkpoint, registry
+from models import checkpoint
+from models.architectures import registry
 from models.checkpoint import CheckpointError, TrainingRecord
 from models.preprocessing import InputSpec
 from tests.networks import LABELS, SPEC, Tiny, picture, publish_tiny
@@ -188,6 +189,7 @@ class TestPublish:
         publish_tiny(folder.parents[1], seed=1)
         assert contents() == before
 
+    @pytest.mark.slow
     def test_many_at_once_get_versions_of_their_own(self, tmp_path: Path, batch: Tensor) -> None:
         networks = [tiny(seed) for seed in range(24)]
 
@@ -211,6 +213,9 @@ class TestPublish:
         [
             ({"labels": ("blue", "green")}, r"shape \(1, 3\) where 2 labels need \(1, 2\)"),
             ({"labels": ("blue", "green", "green")}, "labels must differ"),
+            ({"labels": ("blue", "green", "")}, "label 2 is empty: name it"),
+            ({"labels": ("blue", "green", "\udcff")}, "is not UTF-8: rename it"),
+            ({"labels": ("blue",)}, "needs two labels or more, not 1"),
             ({"input": InputSpec(channels=1, height=8, width=8)}, "does not take an input"),
             ({"architecture": "gigantic"}, "no architecture 'gigantic'"),
             ({"architecture": "mnist-cnn"}, "Missing key"),
@@ -396,7 +401,10 @@ class TestLoad:
             ({"arguments": {"num_classes": 3}}, "'tiny' can't be built with"),
             ({"labels": ["blue", "green"]}, "size mismatch for fc"),
             ({"labels": ["blue", "blue", "red"]}, "labels: .*labels must differ"),
-            ({"labels": []}, "labels: .*at least 1 item"),
+            ({"labels": []}, "labels: .*two labels or more, not 0"),
+            ({"labels": ["blue"]}, "labels: .*two labels or more, not 1"),
+            ({"labels": ["blue", "", "red"]}, "labels: .*label 1 is empty: name it"),
+            ({"labels": ["blue", " ", "red"]}, "labels: .*label 1 is empty: name it"),
             ({"labels": None}, "labels: Field required"),
             ({"format": 2}, "format: "),
             ({"version": 0}, "version: "),
@@ -558,13 +566,14 @@ class TestFind:
 
     @pytest.mark.parametrize("name", ["shades", "", ".", "..", "colors/1"])
     def test_an_unknown_model(self, repository: Path, name: str) -> None:
-        with pytest.raises(CheckpointError, match=f"no model '{name}' .*; there are: colors"):
+        with pytest.raises(CheckpointError, match=f"no model '{name}' .*there are: colors"):
             checkpoint.find(repository, name)
 
     def test_an_empty_repository(self, tmp_path: Path) -> None:
-        for repository in (tmp_path, tmp_path / "missing"):
-            with pytest.raises(CheckpointError, match="there are: none"):
-                checkpoint.find(repository, "colors")
+        with pytest.raises(CheckpointError, match="there are: none"):
+            checkpoint.find(tmp_path, "colors")
+        with pytest.raises(CheckpointError, match=r"no folder .*missing, in which 'colors'"):
+            checkpoint.find(tmp_path / "missing", "colors")
 
     def test_a_model_without_versions(self, tmp_path: Path) -> None:
         (tmp_path / "colors").mkdir()

@@ -1,12 +1,14 @@
 """What a network computes on its way, by the names of its layers."""
 
+from collections import OrderedDict
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from models import features, registry
+from models import features
+from models.architectures import registry
 from models.features import Layer, LayerError
 from tests.networks import Tiny
 
@@ -88,7 +90,7 @@ def test_no_hook_stays_after_an_exception(network: Tiny) -> None:
 @pytest.mark.parametrize("name", ["conv9", "", "conv.weight"])
 def test_an_unknown_layer_lists_what_there_is(network: Tiny, name: str) -> None:
     with (
-        pytest.raises(LayerError, match=f"no layer '{name}'; there are conv, relu, pool, fc"),
+        pytest.raises(LayerError, match=f"no layer '{name}'; .*there are conv, relu, pool, fc"),
         features.capture(network, ["conv", name]),
     ):
         pass
@@ -299,13 +301,60 @@ def test_kernels_have_the_shape_of_what_they_look_at(
     assert layers_of(name)[layer].kernels == kernels
 
 
+@pytest.mark.parametrize("name", sorted(registry.names()))
+def test_a_weight_has_the_shape_that_is_told(name: str) -> None:
+    architecture = registry.architecture(name)
+    network = architecture.build(10).eval()
+    for layer in features.layers(network, torch.zeros(1, *architecture.input.shape)):
+        if layer.kernels is None:
+            with pytest.raises(LayerError, match=f"'{layer.name}' has no kernels"):
+                features.kernels(network, layer)
+        else:
+            assert tuple(features.kernels(network, layer).shape) == layer.kernels
+
+
+def test_a_module_called_penultimate_is_captured_as_any_other() -> None:
+    network = nn.Sequential(OrderedDict(penultimate=nn.Linear(2, 3), last=nn.Linear(3, 4))).eval()
+    batch = torch.rand(1, 2)
+    layers = features.layers(network, batch)
+    with features.capture(network, [features.PENULTIMATE], layers) as activations:
+        network(batch)
+    assert activations[features.PENULTIMATE].shape == (1, 3)
+    assert features.shapes(layers)[features.PENULTIMATE] == (3,)
+
+
+@pytest.mark.parametrize("name", sorted(registry.names()))
+def test_what_can_be_captured_has_the_shape_that_is_told(name: str) -> None:
+    """Every name, `penultimate` too, of every architecture."""
+    architecture = registry.architecture(name)
+    network = architecture.build(10).eval()
+    batch = torch.zeros(1, *architecture.input.shape)
+    layers = features.layers(network, batch)
+    told = features.shapes(layers)
+    assert features.PENULTIMATE in told
+    with features.capture(network, list(told), layers) as activations, torch.inference_mode():
+        network(batch)
+    assert {each: tuple(value.shape[1:]) for each, value in activations.items()} == told
+
+
+@pytest.mark.parametrize("name", ["", "penultimate", "absent"])
+def test_what_the_network_does_not_have_is_no_layer(name: str) -> None:
+    """Also `penultimate` without layers to tell which, and the network as a whole."""
+    with (
+        pytest.raises(features.LayerError, match=f"no layer '{name}'; there are 0"),
+        features.capture(nn.Sequential(nn.Linear(1, 1)), [name]),
+    ):
+        pass
+
+
 def test_the_embedding_is_what_the_last_layer_with_parameters_takes() -> None:
     assert features.embedding_layer(list(layers_of("mnist-cnn").values())) == "out"
     squeezed = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1)).eval()
     batch = torch.rand(2, 3, 8, 8)
     assert features.embedding_layer(features.layers(squeezed, batch)) == "0"
-    assert features.embedding_layer(features.layers(nn.Sequential(nn.ReLU()), batch)) == ""
-    with features.capture(squeezed, [features.PENULTIMATE, "1"], "0") as activations:
+    assert features.embedding_layer(features.layers(nn.Sequential(nn.ReLU()), batch)) is None
+    layers = features.layers(squeezed, batch)
+    with features.capture(squeezed, [features.PENULTIMATE, "1"], layers) as activations:
         squeezed(batch)
     assert torch.equal(activations[features.PENULTIMATE], batch.flatten(1))
     assert activations["1"].shape == (2, 4, 6, 6)

@@ -14,13 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from models.preprocessing import (
-    ImageError,
-    InputSpec,
-    TooManyPixelsError,
-    decode,
-    read,
-)
+from models.preprocessing import ImageError, InputSpec, TooManyPixelsError, decode, read
 from tests.networks import encode, picture, png_of_size
 
 Levels = npt.NDArray[np.uint8]
@@ -281,6 +275,7 @@ class TestDecode:
         with pytest.raises(TooManyPixelsError):
             decode(png_of_size(60_000, 60_000))
 
+    @pytest.mark.slow
     @pytest.mark.filterwarnings("ignore")
     @given(
         format=st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "BMP"]),

@@ -1,175 +1,139 @@
-"""Architectures by name: what there is, how large it is, what its parameters are called."""
+"""A registry: entries by name, found in the modules of a package, refused twice."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
-import torch
 
-from models import registry
-from models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec
-from models.registry import ArchitectureError
-from tests.networks import SPEC, Tiny, tiny
+from models.registry import Parameters, Registry, UnknownNameError, nearest
 
-BIRDPLANE = [
-    f"{layer}.{kind}" for layer in ("conv1", "conv2", "fc1", "fc2") for kind in ("weight", "bias")
-]
-STATISTICS = [
-    f"{layer}_batchnorm.{kind}"
-    for layer in ("conv1", "conv2")
-    for kind in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-]
+PACKAGE = "toys_of_a_test"
+MODULE = """
+from tests.models.test_registry import TOYS, Toy
+
+TOYS.register(Toy({name!r}))
+"""
 
 
-@pytest.mark.parametrize(
-    ("name", "num_classes", "parameters"),
-    [
-        ("birdplane-base", 2, 18_090),
-        ("birdplane-width", 2, 38_386),
-        ("birdplane-dropout", 2, 38_386),
-        ("birdplane-batchnorm", 2, 38_482),
-        ("mnist-cnn", 10, 28_938),
-        ("lenet", 10, 61_706),
-    ],
-)
-def test_number_of_parameters(name: str, num_classes: int, parameters: int) -> None:
-    network = registry.architecture(name).build(num_classes)
-    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+@dataclass(frozen=True)
+class Toy:
+    name: str
+    description: str = "A toy."
+    parameters: Parameters = field(default_factory=dict)
 
 
-@pytest.mark.parametrize(
-    ("name", "keys"),
-    [
-        ("birdplane-base", BIRDPLANE),
-        ("birdplane-width", BIRDPLANE),
-        ("birdplane-dropout", BIRDPLANE),
-        ("birdplane-batchnorm", BIRDPLANE + STATISTICS),
-        (
-            "mnist-cnn",
-            [
-                f"{layer}.{kind}"
-                for layer in ("conv1.0", "conv2.0", "out")
-                for kind in ("weight", "bias")
-            ],
-        ),
-    ],
-)
-def test_state_dict_has_the_names_of_the_reference(name: str, keys: list[str]) -> None:
-    assert sorted(registry.architecture(name).build(2).state_dict()) == sorted(keys)
+TOYS = Registry[Toy]("toy", package=PACKAGE, hint="; see the shelf")
 
 
-@pytest.mark.parametrize("name", registry.names())
-def test_every_architecture_takes_its_own_input(name: str) -> None:
-    architecture = registry.architecture(name)
-    network = architecture.build(7).eval()
-    pixels = torch.zeros(2, *architecture.input.shape, dtype=torch.uint8)
-    assert network(architecture.input.normalize(pixels)).shape == (2, 7)
+@pytest.fixture
+def toys() -> Registry[Toy]:
+    registry = Registry[Toy]("toy")
+    for name in ("yoyo", "ball", "kite"):
+        registry.register(Toy(name))
+    return registry
 
 
-def test_arguments_reach_the_network() -> None:
-    network = registry.architecture("tiny").build(2, n_channel=6)
-    assert network.get_parameter("conv.weight").shape == (6, 3, 3, 3)
-    assert network.get_parameter("fc.weight").shape == (2, 6)
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / PACKAGE
+    folder.mkdir()
+    for name in ("robot", "doll"):
+        (folder / f"{name}.py").write_text(MODULE.format(name=name))
+    (folder / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield folder
+    for module in [each for each in sys.modules if each.split(".")[0] == PACKAGE]:
+        del sys.modules[module]
 
 
-def test_the_input_of_a_network_is_the_architectures_own() -> None:
-    assert registry.architecture("tiny").input_for({}) == SPEC
-    assert registry.architecture("tiny").input_for({"n_channel": 1}) == SPEC
-
-
-def test_the_argument_channels_decides_those_of_the_input() -> None:
-    convnet = registry.architecture("convnet")
-    assert convnet.input_for({"channels": 3}) == convnet.input
-    grey = convnet.input_for({"channels": 1})
-    assert grey == InputSpec(channels=1, height=32, width=32)  # pixels stay in [0, 1]
-    network = convnet.build(2, channels=1).eval()
-    assert network(grey.normalize(torch.zeros(1, *grey.shape))).shape == (1, 2)
-
-
-def test_changes_of_the_input() -> None:
-    tiny = registry.architecture("tiny")
-    changed = tiny.input_for({}, height=5, resize="stretch", mean=(0.0,), std=(1.0, 2.0, 3.0))
-    assert changed == InputSpec(
-        channels=3, height=5, width=8, resize="stretch", mean=(0, 0, 0), std=(1, 2, 3)
-    )
-    grey = tiny.input_for({"channels": 1}, mean=(0.5,))
-    assert (grey.mean, grey.std) == ((0.5,), (1.0,))
+def test_entries_come_sorted_by_name(toys: Registry[Toy]) -> None:
+    assert toys.names() == [toy.name for toy in toys] == ["ball", "kite", "yoyo"]
+    assert len(toys) == 3
+    assert "kite" in toys
+    assert "kit" not in toys
+    assert toys.get("kite") == Toy("kite")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "changes", "message"),
+    ("name", "message"),
     [
-        ({"channels": 2}, {}, "the input: Input should be 1 or 3"),
-        ({"channels": [3]}, {"mean": (0.5,)}, "the input: Input should be 1 or 3"),
-        ({"channels": 1}, {"mean": (0.1, 0.2)}, "the input: .*mean has 2 values for 1 channels"),
-        ({}, {"height": 0}, "the input: Input should be greater than or equal to 1"),
+        ("kites", "no toy 'kites'; did you mean 'kite'? there are ball, kite, yoyo"),
+        ("YoYo", "no toy 'YoYo'; did you mean 'yoyo'? there are ball, kite, yoyo"),
+        ("car", "no toy 'car'; there are ball, kite, yoyo"),
     ],
 )
-def test_an_impossible_input(
-    arguments: dict[str, object], changes: dict[str, object], message: str
+def test_an_unknown_name_lists_the_names_and_the_nearest(
+    toys: Registry[Toy], name: str, message: str
 ) -> None:
-    with pytest.raises(ArchitectureError, match=message):
-        registry.architecture("tiny").input_for(arguments, **changes)
+    with pytest.raises(UnknownNameError, match=f"^{re.escape(message)}$"):
+        toys.get(name)
 
 
-def test_a_network_is_initialised_from_the_global_generator() -> None:
-    architecture = registry.architecture("birdplane-base")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        first = architecture.build(2).state_dict()
-        torch.manual_seed(0)
-        again = architecture.build(2).state_dict()
-        other = architecture.build(2).state_dict()
-    assert all(torch.equal(first[key], again[key]) for key in first)
-    assert not torch.equal(first["conv1.weight"], other["conv1.weight"])
+def test_an_empty_registry_says_so() -> None:
+    with pytest.raises(UnknownNameError, match="no toy 'car'; there are none"):
+        Registry[Toy]("toy").get("car")
 
 
-def test_register_adds_an_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_ARCHITECTURES", {})
-    assert registry.register("mine", SPEC)(tiny) is tiny
-    assert registry.names() == ["mine"]
-    assert registry.architecture("mine").input == SPEC
-    assert isinstance(registry.architecture("mine").build(2), Tiny)
+def test_the_error_is_the_kinds_own() -> None:
+    with pytest.raises(LookupError, match="no toy"):
+        Registry[Toy]("toy", error=LookupError).get("car")
 
 
-def test_a_name_is_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_ARCHITECTURES", {})
-    registry.register("mine", SPEC)(tiny)
-    with pytest.raises(ValueError, match="'mine' is registered twice"):
-        registry.register("mine", SPEC)(lambda num_classes: Tiny(num_classes))
+def test_a_second_entry_of_a_name_is_refused_with_both_places(toys: Registry[Toy]) -> None:
+    def elsewhere() -> None:
+        toys.register(Toy("marble"), stacklevel=2)
+
+    elsewhere()
+    with pytest.raises(ValueError, match="toy 'marble' is registered twice") as told:
+        toys.register(Toy("marble"))
+    lines = re.findall(rf"{re.escape(__file__)}:(\d+)", str(told.value))
+    source = Path(__file__).read_text().splitlines()
+    assert [source[int(line) - 1].strip() for line in lines] == [
+        "elsewhere()",
+        'toys.register(Toy("marble"))',
+    ]
 
 
-def test_an_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(ArchitectureError, match=r"no architecture 'lenett'.*lenet, lenet-plain"):
-        registry.architecture("lenett")
+def test_the_modules_of_the_package_are_imported_at_the_first_lookup(package: Path) -> None:
+    with TOYS.restored():
+        assert f"{PACKAGE}.doll" in sys.modules
+        assert TOYS.names() == ["doll", "robot"]
+    with pytest.raises(UnknownNameError, match=r"; there are doll, robot; see the shelf$"):
+        TOYS.get("car")
+
+
+def test_what_is_changed_inside_is_undone(toys: Registry[Toy]) -> None:
+    with toys.restored():
+        toys.register(Toy("drum"))
+        toys.discard("ball")
+        toys.discard("car")
+        assert toys.names() == ["drum", "kite", "yoyo"]
+    assert toys.names() == ["ball", "kite", "yoyo"]
+    toys.register(Toy("drum"))
+
+
+def test_a_table_has_a_row_for_each_entry(toys: Registry[Toy]) -> None:
+    table = toys.table({"toy": lambda toy: f"`{toy.name}`", "or": lambda _: "a|b\nc"})
+    assert table.splitlines() == [
+        "| toy | or |",
+        "| --- | --- |",
+        "| `ball` | a\\|b c |",
+        "| `kite` | a\\|b c |",
+        "| `yoyo` | a\\|b c |",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments"),
-    [
-        ("birdplane-width", {"channels": 32}),
-        ("birdplane-width", {"n_channel": "many"}),
-        ("birdplane-dropout", {"p": 2.0}),
-        ("birdplane-base", {"num_classes": 3}),
-        ("birdplane-base", {"self": 3}),
-        ("torchvision/resnet18", {"weights": "DEFAULT"}),
-        ("torchvision/resnet18", {"depth": 18}),
-    ],
+    ("name", "near"), [("pytorch", "torch"), ("TORCH", "torch"), ("abacus", None), ("", None)]
 )
-def test_arguments_that_it_does_not_take(name: str, arguments: dict[str, object]) -> None:
-    with pytest.raises(ArchitectureError, match=f"{name}' can't be built with"):
-        registry.architecture(name).build(2, **arguments)
+def test_the_nearest_name(name: str, near: str | None) -> None:
+    assert nearest(name, ("onnx", "torch")) == near
 
 
-def test_a_torchvision_classifier() -> None:
-    architecture = registry.architecture("torchvision/resnet18")
-    assert architecture.input.shape == (3, 224, 224)
-    assert (architecture.input.mean, architecture.input.std) == (IMAGENET_MEAN, IMAGENET_STD)
-    assert architecture.build(7).get_parameter("fc.weight").shape == (7, 512)
-
-
-def test_an_unknown_torchvision_classifier_lists_what_there_is() -> None:
-    with pytest.raises(ArchitectureError, match=r"no classifier 'resnet19'.*resnet18, resnet34"):
-        registry.architecture("torchvision/resnet19")
-
-
-def test_torchvision_networks_that_are_no_classifiers_are_not_there() -> None:
-    with pytest.raises(ArchitectureError, match="no classifier 'fcos_resnet50_fpn'"):
-        registry.architecture("torchvision/fcos_resnet50_fpn")
+def test_the_module_needs_neither_torch_nor_numpy() -> None:
+    program = "import sys, models.registry; sys.exit(bool({'torch', 'numpy'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -3,19 +3,22 @@
 import asyncio
 import json
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 import uvicorn
 
 from models.preprocessing import Pixels
 from service.app import Application
-from service.batching import Batcher
-from service.engine import Answer
-from service.protocol import BoundedProtocol
+from service.inference.batcher import Batcher
+from service.inference.engine import PredictionResult
+from service.server.protocol import LimitedHttpProtocol
 from tests.networks import encode, picture
+from tests.service.held_run import HeldRun
+from tests.waiting import until_async
 
 PREDICT = "/v1/models/colors/predict"
 IMAGE = encode(picture(0))
@@ -24,6 +27,25 @@ Address = tuple[str, int]
 UVLOOP = pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")  # as the service does
 Serving = Callable[..., Any]  # of settings, to a context with a `Client`
 Headers = dict[str, str]
+
+
+class WatchedProtocol(LimitedHttpProtocol):
+    """Tells what is connected, and how much was read of each client; for one server at a time."""
+
+    connected: ClassVar[set[LimitedHttpProtocol]] = set()
+    bytes_read: ClassVar[Counter[Address]] = Counter()
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.connected.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.connected.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.bytes_read[self.transport.get_extra_info("peername")] += len(data)
 
 
 class Answered(NamedTuple):
@@ -45,7 +67,7 @@ class Client:
     def __init__(self, app: Application, address: Address, taken: list[bool]) -> None:
         self.app, self.taken, self._address = app, taken, address
         self._others: list[Client] = []
-        self._held: list[asyncio.Event] = []
+        self._held: list[HeldRun[Pixels, PredictionResult]] = []
 
     async def connect(self) -> None:
         self.reader, self.writer = await asyncio.open_connection(*self._address)
@@ -57,12 +79,18 @@ class Client:
         return client
 
     async def close(self) -> None:
-        for free in self._held:
-            free.set()
+        for held in self._held:
+            held.let_go.set()
         for each in (self, *self._others):
-            each.writer.close()
-            with suppress(ConnectionError):
-                await each.writer.wait_closed()
+            await each.leave()
+
+    async def leave(self, *, abruptly: bool = False) -> None:
+        """Close the connection, or break it off; a server that reads nothing doesn't notice yet."""
+        if abruptly:
+            self.writer.transport.abort()
+        self.writer.close()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
 
     async def answer(self) -> Answered:
         head = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)).decode()
@@ -71,25 +99,26 @@ class Client:
         body = await self.reader.readexactly(int(headers["content-length"]))
         return Answered(int(line.split()[1]), headers, body)
 
+    async def send(self, piece: bytes) -> None:
+        """Send it, and wait until the server has read it."""
+        address = self.writer.get_extra_info("sockname")
+        expected = WatchedProtocol.bytes_read[address] + len(piece)
+        self.writer.write(piece)
+        await until_async(lambda: WatchedProtocol.bytes_read[address] >= expected)
+
     async def post(self, body: bytes = IMAGE, **request: Any) -> Answered:
         self.writer.write(post(body, **request))
         return await self.answer()
 
     @property
-    def batcher(self) -> Batcher[Pixels, Answer]:
-        return self.app.state.repository.ready("colors", None).batcher  # type: ignore[no-any-return]
+    def batcher(self) -> Batcher[Pixels, PredictionResult]:
+        return self.app.state.repository.get("colors", None).batcher  # type: ignore[no-any-return]
 
-    def hold(self) -> asyncio.Event:
-        """Batches wait until the event is set, or the test is over."""
-        free, run = asyncio.Event(), self.batcher._run
-        self._held.append(free)
-
-        async def wait(pictures: list[Pixels]) -> Any:
-            await free.wait()
-            return await run(pictures)
-
-        self.batcher._run = wait
-        return free
+    def hold(self) -> HeldRun[Pixels, PredictionResult]:
+        """Batches wait until they are let go, or the test is over."""
+        held = HeldRun(self.batcher)
+        self._held.append(held)
+        return held
 
 
 def post(
@@ -113,13 +142,14 @@ def form(*images: bytes) -> bytes:
 @asynccontextmanager
 async def listening(app: Any, **settings: Any) -> AsyncIterator[Address]:
     """An application behind our protocol, until the block ends."""
+    WatchedProtocol.bytes_read.clear()
+    WatchedProtocol.connected.clear()
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, **{"http": BoundedProtocol, "log_config": None, **settings})
+        config = uvicorn.Config(app, **{"http": WatchedProtocol, "log_config": None, **settings})
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve([listener]))
-        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
-            await asyncio.sleep(0.01)
+        await until_async(lambda: server.started)
         try:
             yield listener.getsockname()
         finally:

@@ -15,10 +15,14 @@ import torch
 from captum import attr
 from fastapi.testclient import TestClient
 from PIL import Image
+from pydantic import Field
 
 from models import checkpoint
 from models.checkpoint import Checkpoint
-from service import explaining
+from service.inference import explanation
+from service.inference.explain_methods import method as methods
+from service.inference.explain_methods.method import METHODS
+from service.requests import parameters
 from tests.networks import LABELS, SPEC, encode, picture
 from tests.service.conftest import Serve
 from tests.service.connections import PREDICT
@@ -27,7 +31,7 @@ from tests.service.test_kernels import publish
 from tests.service.test_predict import parts
 
 IMAGE = encode(picture(0))
-METHODS = explaining.METHODS
+NAMES = METHODS.names()
 
 
 def ask(client: TestClient, *images: bytes, model: str = "colors", **params: Any) -> httpx.Response:
@@ -103,7 +107,7 @@ class TestOracle:
 
 
 class TestAnswer:
-    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("method", NAMES)
     def test_the_predicted_class_is_explained(self, client: TestClient, method: str) -> None:
         predicted = client.post(PREDICT, files=parts(IMAGE)).json()["predictions"][0]
         found = only(ask(client, method=method))
@@ -154,8 +158,8 @@ class TestRefusals:
         publish(repository, "mlp", hidden=[4])
         client = serve()
         detail = problem(ask(client, model="mlp", method="grad-cam"), 422)["detail"]
-        assert "mlp has none; methods that work: saliency, integrated-grad" in detail
-        for method in METHODS[1:]:
+        assert "mlp has none; methods that work: integrated-gradients, occlus" in detail
+        for method in NAMES[1:]:
             assert only(ask(client, model="mlp", method=method))["shape"] == [28, 28]
 
     @pytest.mark.parametrize(
@@ -173,6 +177,8 @@ class TestRefusals:
             ({"method": "occlusion", "window": 2, "stride": 3}, 422, "the stride into the window"),
             ({"baseline": "pink"}, 422, "invalid parameter: baseline"),
             ({"opacity": 2}, 422, "invalid parameter: opacity"),
+            ({"steps": 9}, 422, "no parameter of saliency 'steps'; there are none"),
+            ({"method": "grad-cam", "window": 2}, 422, "'window'; there are layer"),
         ],
         ids=str,
     )
@@ -184,7 +190,7 @@ class TestRefusals:
     def test_more_windows_than_are_hidden(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("service.routes.explain.MAX_WINDOWS", 9)
+        monkeypatch.setattr("service.inference.explain_methods.occlusion.MAX_WINDOWS", 9)
         answer = ask(client, method="occlusion", window=2, stride=1)
         assert (
             "make 49 windows; at most 9 are hidden: raise the stride"
@@ -206,14 +212,14 @@ class Held:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.started, self.let_go = threading.Event(), threading.Event()
-        explain = explaining.explain
+        explain = explanation.explain
 
         def held(*arguments: Any) -> Any:
             self.started.set()
             assert self.let_go.wait(30)
             return explain(*arguments)
 
-        monkeypatch.setattr(explaining, "explain", held)
+        monkeypatch.setattr(explanation, "explain", held)
 
 
 class TestLane:
@@ -245,7 +251,7 @@ class TestLane:
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ended = threading.Event()
-        explain = explaining.explain
+        explain = explanation.explain
 
         def endless(*arguments: Any) -> Any:
             check: Callable[[], None] = arguments[-1]
@@ -256,16 +262,16 @@ class TestLane:
                 ended.set()
 
         client = serve(request_timeout=0.2)
-        monkeypatch.setattr(explaining, "explain", endless)
+        monkeypatch.setattr(explanation, "explain", endless)
         assert ask(client).status_code == 504
         assert ended.wait(10)
-        monkeypatch.setattr(explaining, "explain", explain)
+        monkeypatch.setattr(explanation, "explain", explain)
         assert ask(client).status_code == 200
 
 
 class TestTwin:
     def test_it_shares_the_weights_and_not_the_hooks(self, plain: Checkpoint) -> None:
-        twin = explaining.twin(plain.network)
+        twin = explanation.twin(plain.network)
         for one, other in zip(plain.network.parameters(), twin.parameters(), strict=True):
             assert one is other
         handle = twin.get_submodule("conv").register_forward_hook(lambda *_: None)
@@ -274,14 +280,14 @@ class TestTwin:
 
     def test_nothing_works_in_place(self) -> None:
         network = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.ReLU(inplace=True))
-        assert not any(getattr(m, "inplace", False) for m in explaining.twin(network).modules())
+        assert not any(getattr(m, "inplace", False) for m in explanation.twin(network).modules())
         assert network[1].inplace
 
-    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("method", NAMES)
     def test_neither_hooks_nor_gradients_stay(self, client: TestClient, method: str) -> None:
         assert ask(client, method=method).status_code == 200
-        loaded = client.app.state.repository.ready("colors", None)  # type: ignore[attr-defined]
-        for network in (loaded.explained, loaded.checkpoint.network):
+        loaded = client.app.state.repository.get("colors", None)  # type: ignore[attr-defined]
+        for network in (loaded.explain_network, loaded.checkpoint.network):
             for module in network.modules():
                 assert not module._forward_hooks
                 assert not module._forward_pre_hooks
@@ -289,23 +295,53 @@ class TestTwin:
             assert all(parameter.grad is None for parameter in network.parameters())
 
     def test_an_abandoned_explanation_leaves_no_hook(self, plain: Checkpoint) -> None:
-        twin, left = explaining.twin(plain.network), iter([None, None])
+        twin, left = explanation.twin(plain.network), iter([None, None])
 
         def check() -> None:
             if next(left, "over") == "over":
-                raise explaining.AbandonedError
+                raise explanation.AbandonedError
 
-        question = explaining.Question("grad-cam", None, "conv", 2, 1, 1, "black")
-        for method in METHODS:
+        question = explanation.question(plain, "grad-cam", {}, None)
+        for method in NAMES:
             left = iter([None] * (method != "grad-cam"))
-            asked = explaining.Question(method, None, "conv", 8, 4, 2, "black")
-            with pytest.raises(explaining.AbandonedError):
-                explaining.explain(
+            asked = explanation.question(plain, method, {"steps": 8}, None)
+            with pytest.raises(explanation.AbandonedError):
+                explanation.explain(
                     twin, SPEC, SPEC.array(picture(0)), torch.device("cpu"), asked, check
                 )
             assert not any(module._forward_hooks for module in twin.modules())
         left = iter([None] * 100)
-        found = explaining.explain(
+        found = explanation.explain(
             twin, SPEC, SPEC.array(picture(0)), torch.device("cpu"), question, check
         )
         assert found.values.shape == (8, 8)
+
+
+class Steps(methods.Parameters):
+    steps: int = Field(500, ge=500)
+
+
+class Version(methods.Parameters):
+    version: str = "new"
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        (Steps, "'integrated-gradients' and 'toy' define the parameter 'steps' differently"),
+        (Version, "'toy' defines the parameter 'version', which every method has"),
+    ],
+)
+def test_parameters_that_would_change_those_of_other_methods_are_refused(
+    own: type[methods.Parameters], message: str
+) -> None:
+    class Toy(methods.ExplainMethod[methods.Parameters]):
+        name, title, description, model = "toy", "Toy", "A toy.", own
+
+        def attribute(self, subject: methods.Subject, _: object) -> methods.Attribution:
+            return methods.Attribution(subject.batch[0, 0])
+
+    with METHODS.restored():
+        METHODS.register(Toy())
+        with pytest.raises(ValueError, match=message):
+            parameters.own_fields()

@@ -85,7 +85,7 @@ class TestJson:
     def test_values_that_are_not_finite_are_null(self, serve: Serve, repository: Path) -> None:
         folder = repository / "colors" / "2"
         client = serve()
-        loaded = client.app.state.repository.ready("colors", 2)  # type: ignore[attr-defined]
+        loaded = client.app.state.repository.get("colors", 2)  # type: ignore[attr-defined]
         assert folder.exists()
 
         def overflow(_module: object, _inputs: object, out: torch.Tensor) -> torch.Tensor:
@@ -167,7 +167,9 @@ class TestPng:
 class TestLimits:
     def test_an_unknown_layer(self, client: TestClient) -> None:
         detail = problem(ask(client, IMAGES[0], layer=["conv", "conv9"]), 404)["detail"]
-        assert detail == "no layer 'conv9'; there are: conv, relu, pool, fc, penultimate"
+        assert detail == (
+            "no layer 'conv9'; did you mean 'conv'? there are: conv, relu, pool, fc, penultimate"
+        )
 
     @pytest.mark.parametrize(
         "params",
@@ -194,7 +196,7 @@ class TestLimits:
     def test_more_values_than_json_has(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("service.routes.features.MAX_JSON_VALUES", 256)
+        monkeypatch.setattr("service.inspection.MAX_JSON_VALUES", 256)
         assert ask(client, IMAGES[0], layer="conv", values=True).status_code == 200
         detail = problem(ask(client, *IMAGES, layer="conv", values=True), 413)["detail"]
         assert "ask for format=npz" in detail
@@ -210,7 +212,7 @@ class TestLimits:
 
 def test_no_hook_stays(client: TestClient) -> None:
     ask(client, *IMAGES, layer=["conv", "relu", features.PENULTIMATE])
-    network = client.app.state.repository.ready("colors", None).checkpoint.network  # type: ignore[attr-defined]
+    network = client.app.state.repository.get("colors", None).checkpoint.network  # type: ignore[attr-defined]
     for module in network.modules():
         assert not module._forward_hooks
         assert not module._forward_pre_hooks

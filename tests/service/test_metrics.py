@@ -7,15 +7,16 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-from fastapi.testclient import TestClient
 
 from models.checkpoint import Checkpoint
-from service import metrics, runtimes
+from service import metrics
+from service.inference.runtimes import onnx_runtime
 from tests.e2e.servers import running
 from tests.networks import DATA, encode, picture, publish_tiny
 from tests.service.conftest import Serve
 from tests.service.connections import PREDICT
 from tests.service.test_predict import parts
+from tests.waiting import until
 
 
 def figure(text: str, name: str, **labels: str) -> float:
@@ -29,7 +30,8 @@ def figure(text: str, name: str, **labels: str) -> float:
     return found
 
 
-def test_requests_are_counted_by_operation_and_status(client: TestClient) -> None:
+def test_requests_are_counted_by_operation_and_status(serve: Serve) -> None:
+    client = serve()
     assert client.post(PREDICT, files=parts(encode(picture(1)))).status_code == 200
     assert client.post(PREDICT, files=parts(b"")).status_code == 422
     assert client.get("/v1/models").status_code == 200
@@ -47,7 +49,8 @@ def test_requests_are_counted_by_operation_and_status(client: TestClient) -> Non
         assert figure(text, "fanlight_request_seconds_count", **labels) == count
 
 
-def test_batches_are_counted_by_version(client: TestClient) -> None:
+def test_batches_are_counted_by_version(serve: Serve) -> None:
+    client = serve()
     client.post(PREDICT, files=parts(*[encode(picture(seed)) for seed in range(5)]))
     text = client.get("/metrics").text
     labels = {"model": "colors", "version": "2"}
@@ -56,6 +59,7 @@ def test_batches_are_counted_by_version(client: TestClient) -> None:
     assert figure(text, "fanlight_batch_images_sum", version="1") == 0
 
 
+@pytest.mark.slow
 def test_models_and_their_runtimes(
     serve: Serve, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,17 +71,22 @@ def test_models_and_their_runtimes(
     def refused(_checkpoint: Checkpoint) -> bytes:
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(runtimes, "export", refused)
+    monkeypatch.setattr(onnx_runtime, "export", refused)
     publish_tiny(repository, seed=2)
-    while figure(text, "fanlight_model_ready", version="3", runtime="torch") != 1:
-        text = client.get("/metrics").text
+
+    def is_ready(version: str) -> bool:
+        return figure(client.get("/metrics").text, "fanlight_model_ready", version=version) == 1
+
+    until(lambda: is_ready("3"))
+    text = client.get("/metrics").text
+    assert figure(text, "fanlight_model_ready", version="3", runtime="torch") == 1
     assert figure(text, "fanlight_runtime_fallback", version="3") == 1
     shutil.rmtree(repository / "colors" / "3")
-    while figure(text, "fanlight_model_ready", version="3") != 0:
-        text = client.get("/metrics").text
-    assert figure(text, "fanlight_runtime_fallback") == 0
+    until(lambda: not is_ready("3"))
+    assert figure(client.get("/metrics").text, "fanlight_runtime_fallback") == 0
 
 
+@pytest.mark.slow
 def test_workers_are_summed(tmp_path: Path) -> None:
     image = (DATA / "digits" / "7.png").read_bytes()
     with running(tmp_path / "log", "--workers", "2") as server:

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from models import checkpoint
 from models.preprocessing import decode
-from service.schemas import Predictions
+from service.responses.predictions import Predictions
 from tests.networks import LABELS, encode, picture
 from tests.service.conftest import Serve
 from tests.service.connections import PREDICT

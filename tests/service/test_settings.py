@@ -1,14 +1,18 @@
 """Settings: environment and flags, one name for both."""
 
+import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import uvicorn
 from pydantic import SecretStr, ValidationError
-from pydantic_settings import CliApp
 
+from models.errors import FanlightError
+from service import launch
 from service.__main__ import main
 from service.settings import SHIPPED, Settings
 
@@ -24,7 +28,10 @@ def test_defaults_listen_to_this_machine_only() -> None:
 def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FANLIGHT_MAX_BATCH_SIZE", "7")
     monkeypatch.setenv("FANLIGHT_MAX_IMAGES", "9")
-    settings = CliApp.run(Settings, cli_args=["--max-batch-size", "8"])
+    served: list[Settings] = []
+    monkeypatch.setattr(launch, "serve", served.append)
+    assert main(["--max-batch-size", "8", "--port", "0"]) == 0
+    (settings,) = served
     assert (settings.max_batch_size, settings.max_images) == (8, 9)
 
 
@@ -50,9 +57,7 @@ def test_a_request_must_fit_into_the_queue() -> None:
 
 
 def test_help_tells_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit:
-        main(["--help"])
-    assert exit.value.code == 0
+    assert main(["--help"]) == 0
     help = capsys.readouterr().out
     for name in Settings.model_fields:
         assert f"--{name.replace('_', '-')} " in help
@@ -66,7 +71,7 @@ def test_help_tells_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
         (["--max-batch-size", "0"], "max_batch_size: "),
         (["--watch-interval", "-1"], "watch_interval: "),
         (["--watch-interval", "nan"], "watch_interval: "),
-        (["--repository", "nowhere"], "python -m training fit"),
+        (["--repository", "nowhere"], "fanlight fit"),
         (["--device", "abacus"], "(setting device)"),
     ],
 )
@@ -90,8 +95,8 @@ def test_a_port_that_is_taken_is_told(
         assert main(arguments) == 2
     error = capsys.readouterr().err
     assert error == (
-        f"error: can't listen at 127.0.0.1:{port}: Address already in use "
-        "(settings host and port)\n"
+        f"error: can't listen on 127.0.0.1:{port}: Address already in use; choose another "
+        "port, or 0 for any (settings host and port)\n"
     )
 
 
@@ -104,3 +109,57 @@ def test_what_starts_workers_does_not_import_torch() -> None:
 def test_garbage_is_collected_where_the_program_is_only_imported() -> None:
     program = "import gc, sys, service.__main__; sys.exit(not gc.isenabled())"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (FanlightError("the device is gone: take another"), "the device is gone: take another"),
+        (PermissionError(13, "Permission denied", "models/1"), "models/1: Permission denied"),
+    ],
+    ids=["ours", "of the file system"],
+)
+def test_an_error_that_the_user_can_mend_while_it_runs(
+    error: Exception,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(uvicorn, "run", raising(error))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    assert main(["--repository", str(tmp_path), "--port", "0"]) == 2
+    assert capsys.readouterr().err == f"error: {told}\n"
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), OSError("no path")], ids=repr)
+def test_a_bug_keeps_its_traceback(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn, "run", raising(error))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    with pytest.raises(type(error)) as raised:
+        main(["--repository", str(tmp_path), "--port", "0"])
+    assert raised.value is error
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def run(*_: object, **__: object) -> None:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize("key", ["", " ", "\t"])
+def test_an_empty_key_never_opens_the_service(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--api-key "$KEY"` without such a variable."""
+    assert main(["--repository", str(tmp_path), "--api-key", key]) == 2
+    assert "api_key: is empty; give a key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["", " ", "é" * 70, "a\0b", "a..b", "300.1.1.1", "*"])
+def test_what_is_no_address(host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--repository", str(tmp_path), "--host", host]) == 2
+    assert "settings host and port" in capsys.readouterr().err

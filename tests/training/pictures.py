@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from tests.networks import LABELS, SPEC
-from training.datasets import ImageSet
+from training.data.datasets import ImageSet
 
 
 def colors(pictures: int = 8, seed: int = 0) -> ImageSet:

@@ -1,13 +1,14 @@
 """The command line: what it answers, and how it tells what went wrong."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
+from fanlight.command import main
 from models import checkpoint
 from tests.networks import publish_tiny
-from training.__main__ import main
 from training.commands.evaluate import Evaluate
 from training.commands.fit import Fit
 from training.commands.study import Study
@@ -17,7 +18,7 @@ from training.commands.study import Study
     ("arguments", "words"),
     [
         (["--help"], ["fit", "evaluate", "import"]),
-        (["fit", "--help"], ["birds-vs-planes-base", "own-pictures", "fit --list"]),
+        (["fit", "--help"], ["birds-vs-planes-base", "own-pictures", "fit --list", "FOLDER"]),
         (["fit", "mnist", "--help"], ["--learning-rate", "--batch-size", "--seed", "--device"]),
         (["evaluate", "--help"], ["--split", "--output", "confusion matrix"]),
         (["import", "--help"], ["--architecture", "--arguments", "--labels", "torch.save"]),
@@ -26,7 +27,7 @@ from training.commands.study import Study
 )
 def test_help(arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(arguments)
+        sys.exit(main(arguments))
     assert ended.value.code == 0
     printed = capsys.readouterr().out
     assert all(word in printed for word in words)
@@ -52,7 +53,7 @@ def test_a_command_line_that_makes_no_sense(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(arguments)
+        sys.exit(main(arguments))
     assert ended.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
 
@@ -129,3 +130,22 @@ def publish(folder: Path) -> Path:
     publish_tiny(folder / "repository")
     assert checkpoint.names(folder / "repository") == ["colors"]
     return folder / "repository"
+
+
+class UnexpectedError(Exception):
+    """What no part of Fanlight raises on purpose."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UnexpectedError(), ValueError("x"), KeyError("x"), RuntimeError("x"), OSError("no path")],
+    ids=repr,
+)
+def test_a_bug_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def buggy(self: object, console: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Evaluate, "__call__", buggy)
+    with pytest.raises(type(error)) as raised:
+        main(["evaluate", "colors"])
+    assert raised.value is error

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from models.errors import DamagedFileError
 from training import results
-from training.catalogue import CATALOGUE, recipe
-from training.loop import Epoch, Metrics
-from training.recipes import Recipe
+from training.fitting.evaluation import Metrics
+from training.fitting.loop import Epoch
+from training.fitting.run_folder import Run
+from training.recipes.catalogue import CATALOGUE, recipe
+from training.recipes.recipe import Recipe
 from training.results import Record
-from training.runs import Run
 
 MNIST = recipe("mnist-cnn")
 DOCS = Path(__file__).parents[2] / "docs"
@@ -65,7 +67,7 @@ class TestTrainings:
             "1",
             "0",
             "49 s",
-            "`OMP_NUM_THREADS=1 python -m training fit mnist-cnn`",
+            "`OMP_NUM_THREADS=1 fanlight fit mnist-cnn`",
         ]
 
     def test_seeds_make_one_row_with_mean_and_deviation(self, tmp_path: Path) -> None:
@@ -171,7 +173,7 @@ class TestFile:
     @pytest.mark.parametrize("content", ["[]", "{}", "no json"])
     def test_something_else_is_refused(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "results.json").write_text(content)
-        with pytest.raises(ValueError, match="no record of results"):
+        with pytest.raises(DamagedFileError, match=r"results\.json (is|must)"):
             Record.read(tmp_path / "results.json")
 
     def test_the_page_in_docs_is_that_of_its_record(self) -> None:

@@ -10,15 +10,19 @@ import pytest
 import torch
 from PIL import Image
 
-from models import registry
-from training import datasets, loop
-from training.__main__ import main
-from training.loop import Epoch, Metrics
-from training.recipes import Recipe
-from training.runs import WEIGHTS, Run
+from fanlight.command import main
+from models.architectures import registry
+from training.data import datasets
+from training.fitting import loop
+from training.fitting.evaluation import Metrics
+from training.fitting.loop import Epoch
+from training.fitting.run_folder import WEIGHTS, Run
+from training.recipes.recipe import Recipe
 from training.studies import report, runner
 from training.studies.catalogue import STUDIES
 from training.studies.study import Finding, Measured, Study, Variant
+
+pytestmark = pytest.mark.slow
 
 RECIPE = Recipe(
     name="mlp",
@@ -125,7 +129,7 @@ class TestCommand:
         assert told.count("no data set 'colors'") == 2
 
     def test_jobs_must_be_some(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert run(tmp_path, tmp_path, "--jobs", "0") == 1
+        assert run(tmp_path, tmp_path, "--jobs", "0") == 2
         assert "jobs must be 1 or more" in capsys.readouterr().err
 
 

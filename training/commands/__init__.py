@@ -1,1 +1,1 @@
-"""The commands of `python -m training`, one a file."""
+"""The commands of `fanlight`, one a file."""

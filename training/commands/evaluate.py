@@ -5,22 +5,23 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
-from models import checkpoint, devices
-from training import datasets, evaluation, files, loop, plots
+from models import checkpoint, devices, files
+from training import plots
 from training.commands import options
-from training.evaluation import Evaluation
-from training.folders import Split
+from training.data import datasets
+from training.data.folders import Split
+from training.fitting import evaluation, loop
+from training.fitting.evaluation import Evaluation
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Tell how good a published checkpoint is: accuracy, confusion matrix, figures by class."""
+    """Evaluate a published checkpoint: accuracy, confusion matrix, metrics per class."""
 
-    model: Annotated[str, tyro.conf.Positional]
+    model: Annotated[str, options.Positional()]
     """The model's name in the repository."""
     version: int | None = None
     """Its version; by default the highest."""
@@ -29,20 +30,19 @@ class Evaluate:
     the model was trained on."""
     split: Split = "test"
     """Which part of the data set."""
-    data_root: Path = field(default_factory=options.data_root)
-    """Where data sets lie or are downloaded to (or set FANLIGHT_DATA)."""
-    repository: Path = field(default_factory=options.repository)
-    """The model repository (or set FANLIGHT_REPOSITORY)."""
+    data_root: options.DataRoot = field(default_factory=options.data_root)
+    repository: options.Repository = field(default_factory=options.repository)
     output: Path | None = None
     """A folder for evaluation.json and confusion.png."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:n."""
+    device: options.Device = "auto"
 
     def __call__(self, console: Console) -> None:
         device = devices.resolve(self.device)
-        loaded = checkpoint.load(checkpoint.find(self.repository, self.model, self.version), device)
+        loaded = checkpoint.load_named(self.repository, self.model, self.version, device)
         card = loaded.card
-        dataset = self.dataset or (card.training.dataset if card.training else None)
+        dataset = self.dataset
+        if dataset is None and card.training is not None:
+            dataset = card.training.dataset
         if dataset is None:
             raise datasets.DatasetError(
                 f"the card of {card.name}/{card.version} names no data set; give one as --dataset"

@@ -2,69 +2,61 @@
 
 import math
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
-import tyro
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from models import checkpoint, devices
+from models.architectures import registry
 from models.checkpoint import Card, TrainingRecord
-from training import catalogue, choices, datasets, provenance, session
-from training.catalogue import CATALOGUE
+from models.errors import OptionError
+from models.registry import nearest
 from training.commands import options
-from training.loop import Epoch
-from training.recipes import Recipe
-from training.runs import Run, as_json
-from training.session import Outcome, Pictures
+from training.data import datasets
+from training.fitting import experiment, provenance
+from training.fitting.experiment import Outcome, Pictures
+from training.fitting.loop import Epoch, TrainingError
+from training.fitting.run_folder import Run, as_json
+from training.recipes import auto, catalogue
+from training.recipes.catalogue import CATALOGUE
+from training.recipes.recipe import Recipe
 
 OWN = "own-pictures"
 RECIPES = {name: entry.recipe for name, entry in CATALOGUE.items()} | {OWN: catalogue.OWN}
-_ABOUT = {
-    name: f"{entry.about}; {entry.recipe.dataset}, epochs: {entry.recipe.epochs}"
-    for name, entry in CATALOGUE.items()
-} | {OWN: "what `fit FOLDER` takes: a convnet, its length and input chosen by the pictures"}
-
-if TYPE_CHECKING:
-    RecipeChoice = Recipe
-else:
-    RecipeChoice = tyro.extras.subcommand_type_from_defaults(RECIPES, _ABOUT, prefix_names=False)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Train a network by a recipe and publish it as the next version of a model.
+    """Train a network with a recipe and publish it as the next version of a model.
 
-    Name the recipe first, then what shall differ from it: fit mnist --epochs 3 --seed 1
-
-    Or name a folder of your own pictures, with one folder a class in it, or with train and test
-    folders of those: fit my-pictures --name pets. `fit --list` shows the recipes as a table.
+    FOLDER holds your own images: one subfolder per class, or train and test folders with such
+    subfolders. --list shows the values of RECIPE. Options override fields of the recipe.
     """
 
-    recipe: RecipeChoice
-    data_root: Path = field(default_factory=options.data_root)
-    """Where data sets lie or are downloaded to (or set FANLIGHT_DATA)."""
-    repository: Path = field(default_factory=options.repository)
-    """The model repository to publish to (or set FANLIGHT_REPOSITORY)."""
+    recipe: Recipe
+    data_root: options.DataRoot = field(default_factory=options.data_root)
+    repository: options.PublishTo = field(default_factory=options.repository)
     runs: Path = Path("runs")
     """Where the run folder is made."""
     resume: bool = False
     """Go on with the latest broken-off run of the same recipe, if there is one."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:n."""
+    device: options.Device = "auto"
 
     def __call__(self, console: Console) -> None:
         device, commit = devices.resolve(self.device), provenance.commit()
         checkpoint.check_name(self.recipe.name)
-        recipe = choices.settle_input(self.recipe, self.data_root)
-        pictures = session.load(recipe, self.data_root)
-        recipe = choices.settle_length(recipe, len(pictures.train))
+        registry.architecture(self.recipe.architecture).check(self.recipe.arguments)
+        recipe = auto.fill_input(self.recipe, self.data_root)
+        pictures = experiment.load(recipe, self.data_root)
+        recipe = auto.fill_length(recipe, len(pictures.train))
         run = (Run.unfinished(self.runs, recipe) if self.resume else None) or Run.start(
             self.runs, recipe
         )
@@ -76,14 +68,14 @@ class Fit:
             outcome = self._train(recipe, pictures, device, run, console)
             _check_finite(outcome, recipe, console)
             card = self._publish(recipe, pictures, outcome, device, commit)
-            told = card.model_dump(mode="json", exclude_none=True)
-            run.finish(outcome.as_json() | {"card": told})
+            text = card.model_dump(mode="json", exclude_none=True)
+            run.finish(outcome.as_json() | {"card": text})
         console.print(
             f"epoch {outcome.fitted.selected.number} of {recipe.epochs} selected: "
             f"test accuracy {outcome.test.accuracy:.4f}, loss {outcome.test.loss:.4f} "
             f"({len(pictures.test):,} pictures, trained in {outcome.seconds:.0f} s)\n"
             f"published {card.name}/{card.version} in {self.repository}; a service that runs there "
-            f"picks it up, or start one with\n  python -m service --repository {self.repository}"
+            f"picks it up, or start one with\n  fanlight serve --repository {self.repository}"
         )
 
     def _train(
@@ -110,7 +102,7 @@ class Fit:
                     text += f"  validation accuracy {epoch.validation.accuracy:.4f}"
                 progress.update(task, description=text, completed=epoch.number * size)
 
-            return session.run(
+            return experiment.run(
                 recipe,
                 pictures,
                 self.data_root,
@@ -152,24 +144,28 @@ class Fit:
         )
 
 
-def own_pictures(arguments: list[str]) -> list[str]:
-    """`fit FOLDER …` as the recipe for one's own pictures; other arguments stay as they are."""
-    if arguments[:1] != ["fit"] or len(arguments) < 2:
-        return arguments
-    folder, *rest = arguments[1:]
-    if folder.startswith("-") or folder in RECIPES:
-        return arguments
-    if not Path(folder).is_dir():
-        raise ValueError(
-            f"{folder!r} is neither a folder of pictures nor a recipe; fit --list shows the recipes"
+def recipe_for(target: str, changes: Mapping[str, Any]) -> Recipe:
+    """The recipe for a folder of pictures, or the one of that name, with some fields changed.
+
+    Raises `OptionError`: there is neither, or the recipe can't be changed so.
+    """
+    if target in RECIPES:
+        return replace(RECIPES[target], **changes)
+    folder = Path(target)
+    if not folder.is_dir():
+        near = nearest(target, RECIPES)
+        meant = f"did you mean {near!r}? " if near else ""
+        raise OptionError(
+            f"{target!r} is neither a folder of pictures nor a recipe; {meant}"
+            "fanlight fit --list shows the recipes"
         )
-    if datasets.JOIN in str(Path(folder).resolve()):
-        raise ValueError(
-            f"{folder!r}: {datasets.JOIN!r} in its path would join two data sets: rename it"
+    path = folder.resolve()  # whole, lest a folder of that name under the data root be taken
+    if datasets.JOIN in str(path):
+        raise OptionError(
+            f"{target!r}: {datasets.JOIN!r} in its path would join two data sets: rename it"
         )
-    name = re.sub(r"[^a-z0-9._-]+", "-", Path(folder).resolve().name.lower()).strip("-._")
-    # whole, lest a folder of that name under the data root be taken
-    return ["fit", OWN, "--dataset", str(Path(folder).resolve()), "--name", name or "own", *rest]
+    name = re.sub(r"[^a-z0-9._-]+", "-", path.name.lower()).strip("-._")
+    return replace(RECIPES[OWN], **{"dataset": str(path), "name": name or "own", **changes})
 
 
 def listing() -> Table:
@@ -199,24 +195,24 @@ def _tell(recipe: Recipe, pictures: Pictures, asked: Recipe, console: Console) -
             console.print(f"  {line}")
     counts = torch.bincount(pictures.train.targets, minlength=len(pictures.labels)).tolist()
     if recipe.class_weights == "none" and max(counts) > _IMBALANCE * min(counts):
-        told = ", ".join(f"{label} {n:,}" for label, n in zip(pictures.labels, counts, strict=True))
+        text = ", ".join(f"{label} {n:,}" for label, n in zip(pictures.labels, counts, strict=True))
         console.print(
-            f"the classes differ in size: {told}. The small ones count as much as the large ones "
+            f"the classes differ in size: {text}. The small ones count as much as the large ones "
             "with --class-weights balanced"
         )
 
 
 def _check_finite(outcome: Outcome, recipe: Recipe, console: Console) -> None:
-    """Raises `ValueError` if the weights that were kept are of no use."""
+    """Raises `TrainingError` if the weights that were kept are of no use."""
     last, selected = outcome.fitted.history[-1], outcome.fitted.selected
     if math.isfinite(last.train.loss) and math.isfinite(outcome.test.loss):
         return
-    told = f"the training diverged: in epoch {last.number} its loss is not a finite number"
+    text = f"the training diverged: in epoch {last.number} its loss is not a finite number"
     advice = f"lower --learning-rate, which is {recipe.learning_rate:g}"
     if not math.isfinite(outcome.test.loss):
-        raise ValueError(f"{told}; nothing is published: {advice}")
+        raise TrainingError(f"{text}; nothing is published: {advice}")
     console.print(
-        f"{told}; the weights of epoch {selected.number}, before, are kept. Better {advice}"
+        f"{text}; the weights of epoch {selected.number}, before, are kept. Better {advice}"
     )
 
 

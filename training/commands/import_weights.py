@@ -5,34 +5,35 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-import tyro
 from rich.console import Console
+from typing_extensions import Doc
 
-from models import checkpoint, registry
-from training.arguments import Arguments
+from models import checkpoint
+from models.architectures import registry
+from models.checkpoint import CheckpointError
 from training.commands import options
+from training.recipes.arguments import Arguments
 
 
 @dataclass(frozen=True)
 class Import:
-    """Publish a state_dict made elsewhere, saved with torch.save(network.state_dict(), …).
+    """Publish a state_dict from elsewhere, saved with torch.save(network.state_dict(), …).
 
-    Its names and shapes must be those of the architecture. The input is the architecture's own,
-    unless told otherwise.
+    Its names and shapes must match the architecture. The input is that of the architecture unless
+    options change it.
     """
 
-    weights: Annotated[Path, tyro.conf.Positional]
+    weights: Annotated[Path, options.Positional()]
     """The file that torch.save wrote."""
-    architecture: str
-    """A network by its name in models/registry.py, or torchvision/<name>."""
+    architecture: Annotated[str, Doc(registry.describe())]
     labels: tuple[str, ...]
-    """The classes, in the order of the logits."""
-    arguments: Arguments = field(default_factory=dict)
-    """Of the architecture, as NAME=JSON: hidden=[1000,1000] batchnorm=true."""
+    """The classes, two or more, in the order of the logits."""
+    arguments: Annotated[Arguments, Doc(registry.describe_arguments())] = field(
+        default_factory=dict
+    )
     name: str | None = None
     """The model to publish; by default it is called like the file."""
-    repository: Path = field(default_factory=options.repository)
-    """The model repository to publish to (or set FANLIGHT_REPOSITORY)."""
+    repository: options.PublishTo = field(default_factory=options.repository)
     mean: tuple[float, ...] | None = None
     """Subtracted from pixels in [0, 1]: one value, or one a channel."""
     std: tuple[float, ...] | None = None
@@ -45,14 +46,24 @@ class Import:
     """The rule for pictures of other proportions: the largest centred part, or all of it."""
 
     def __call__(self, console: Console) -> None:
-        name = self.name or self.weights.stem
+        name = self.name if self.name is not None else self.weights.stem
         checkpoint.check_name(name)
+        checkpoint.check_labels(self.labels)
         architecture = registry.architecture(self.architecture)
         names = ("mean", "std", "height", "width", "resize")
-        told = {name: v for name in names if (v := getattr(self, name)) is not None}
-        spec = architecture.input_for(self.arguments, **told)
+        changes = {name: v for name in names if (v := getattr(self, name)) is not None}
+        spec = architecture.input_for(self.arguments, **changes)
         state_dict = checkpoint.read_state_dict(self.weights, torch.device("cpu"))
-        network = checkpoint.build(self.architecture, self.arguments, len(self.labels), state_dict)
+        architecture.check(self.arguments)
+        try:
+            network = checkpoint.build(
+                self.architecture, self.arguments, len(self.labels), state_dict
+            )
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{self.weights} does not fit {self.architecture} with {len(self.labels)} labels: "
+                f"{error}"
+            ) from error
         card = checkpoint.publish(
             self.repository,
             network,
@@ -64,5 +75,5 @@ class Import:
         )
         console.print(
             f"published {card.name}/{card.version} in {self.repository}; serve it with\n"
-            f"  python -m service --repository {self.repository}"
+            f"  fanlight serve --repository {self.repository}"
         )

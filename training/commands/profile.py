@@ -9,45 +9,51 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-import tyro
 from pydantic import JsonValue
 from rich import box
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 from torch import Tensor, nn
+from typing_extensions import Doc
 
-from models import checkpoint, devices, registry
+from models import checkpoint, devices, files
+from models.architectures import registry
+from models.architectures.registry import TORCHVISION_PREFIX, Architecture
+from models.errors import OptionError
 from models.preprocessing import InputSpec
-from models.registry import TORCHVISION_PREFIX, Architecture
-from training import files, profiling
-from training.arguments import Arguments
+from models.registry import UnknownNameError, proposal
 from training.commands import options
-from training.profiling import Cost, LayerCost, TrainingMemory
+from training.profiling import profile
+from training.profiling.profile import Cost, LayerCost, TrainingMemory
+from training.recipes.arguments import Arguments
 
 _IMAGENET_CLASSES = 1000
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Tell where the parameters, memory, arithmetic and time of a network go, layer by layer.
+    """Show parameters, memory, multiply-adds and time of a network, layer by layer.
 
-    Multiply-adds are those of convolutions, linear layers and attention, without biases.
-    Activations are the memory of one picture's outputs. Time is that of the forward pass. What
-    belongs to no layer, such as operations between them, is told as elsewhere.
+    Multiply-adds count convolutions, linear layers and attention, without biases. Activations are
+    the memory of the outputs for one image. Time is that of the forward pass. The row "elsewhere"
+    is what belongs to no layer, such as operations between layers.
     """
 
-    target: Annotated[str, tyro.conf.Positional]
-    """A network by its name in models/registry.py, or torchvision/<name>; otherwise a model in the
-    repository."""
+    target: Annotated[
+        str,
+        options.Positional(),
+        Doc(f"{registry.describe()} Otherwise a model in the repository."),
+    ]
     checkpoint: bool = False
     """Take the model in the repository, also where an architecture has its name."""
     version: int | None = None
     """The model's version, by default the highest; implies --checkpoint."""
     num_classes: int | None = None
     """Of an architecture; by default its own, for torchvision's the 1,000 of ImageNet."""
-    arguments: Arguments = field(default_factory=dict)
-    """Of an architecture, as NAME=JSON: hidden=[1000,1000] batchnorm=true"""
+    arguments: Annotated[Arguments, Doc(registry.describe_arguments())] = field(
+        default_factory=dict
+    )
     batch_size: int = 1
     """Pictures in the batch that is timed, and in the training step that is estimated."""
     passes: int = 10
@@ -56,22 +62,20 @@ class Profile:
     """Decides the weights of an architecture, and the pictures, which are noise."""
     json: Path | None = None
     """A file for the figures."""
-    repository: Path = field(default_factory=options.repository)
-    """The model repository (or set FANLIGHT_REPOSITORY)."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:n."""
+    repository: options.Repository = field(default_factory=options.repository)
+    device: options.Device = "auto"
 
     def __call__(self, console: Console) -> None:
         for name in ("num_classes", "batch_size", "passes"):
             if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
+                raise OptionError(f"{name} must be at least 1, not {value}")
         device = devices.resolve(self.device)
         subject = self._subject(device)
         generator = torch.Generator().manual_seed(self.seed)
         shape = (self.batch_size, *subject.input.shape)
         pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
         batch = subject.input.normalize(pixels.to(device))
-        measured = profiling.profile(subject.network, batch, self.passes)
+        measured = profile.profile(subject.network, batch, self.passes)
         memory = _training_memory(subject.network, batch)
 
         threads = torch.get_num_threads()
@@ -114,10 +118,11 @@ class Profile:
         if not published and self.target in architectures:
             return self._architecture(device)
         if not published and self.target not in models:
-            raise ValueError(
+            raise UnknownNameError(
                 f"{self.target!r} is neither an architecture ({', '.join(architectures)}, "
                 f"{TORCHVISION_PREFIX}<name>) nor a model in the repository {self.repository} "
-                f"({', '.join(models) or 'which has none'})"
+                f"({', '.join(models) or 'which has none'}); "
+                f"{proposal(self.target, [*architectures, *models])}".rstrip("; ")
             )
         return self._model(device)
 
@@ -140,9 +145,8 @@ class Profile:
 
     def _model(self, device: torch.device) -> "_Subject":
         if self.arguments or self.num_classes is not None:
-            raise ValueError("--arguments and --num-classes are told by a model's checkpoint")
-        folder = checkpoint.find(self.repository, self.target, self.version)
-        loaded = checkpoint.load(folder, device)
+            raise OptionError("--arguments and --num-classes are told by a model's checkpoint")
+        loaded = checkpoint.load_named(self.repository, self.target, self.version, device)
         card = loaded.card
         return _Subject(
             name=card.name,
@@ -182,7 +186,7 @@ def _own_classes(architecture: Architecture) -> int:
 def _training_memory(network: nn.Module, batch: Tensor) -> TrainingMemory | str:
     """The estimate, or why there is none."""
     try:
-        return profiling.training_memory(network, batch)
+        return profile.training_memory(network, batch)
     except Exception as error:  # whatever a network raises that can't be trained on such a batch
         return " ".join(str(error).split())
 
@@ -193,7 +197,7 @@ def _flat(row: LayerCost) -> dict[str, Any]:
     return layer | cost
 
 
-def _table(measured: profiling.Profile) -> Table:
+def _table(measured: profile.Profile) -> Table:
     total = measured.total
     table = Table("layer", "type", "output", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for title in ("parameters", "%", "weights", "multiply-adds", "%", "activations", "%", "ms"):
@@ -221,9 +225,7 @@ def _cells(cost: Cost, total: Cost) -> list[str]:
     ]
 
 
-def _summary(
-    measured: profiling.Profile, memory: TrainingMemory | str, batch_size: int
-) -> list[str]:
+def _summary(measured: profile.Profile, memory: TrainingMemory | str, batch_size: int) -> list[str]:
     """Where the four go, and what a training step would take."""
     sentences = [
         f"parameters: {_whereabouts(measured, lambda cost: cost.parameters)}",
@@ -244,7 +246,7 @@ def _summary(
     ]
 
 
-def _whereabouts(measured: profiling.Profile, of: Callable[[Cost], float]) -> str:
+def _whereabouts(measured: profile.Profile, of: Callable[[Cost], float]) -> str:
     """The types of layer that take most, and the layer that does."""
     total = of(measured.total)
     if not total:

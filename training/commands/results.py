@@ -5,17 +5,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from training import files
+from models import files
+from models.errors import OptionError
 from training.results import Record
 
 
 @dataclass(frozen=True)
 class Results:
-    """Write down what was reached: every recipe and study, reported beside measured.
+    """Record reported and measured results of every recipe and study.
 
-    Takes up what is finished in the run folders, adds it to results.json, and writes results.md
-    from that. What is recorded already stays, also when its run folder is gone; a training of the
-    same recipe, seed and number of epochs replaces it.
+    Adds finished runs to results.json and writes results.md from it. Recorded results are kept,
+    even if their run folder is deleted. A training with the same recipe, seed and number of epochs
+    replaces the recorded one.
     """
 
     runs: Path = Path("runs")
@@ -25,7 +26,7 @@ class Results:
 
     def __call__(self, console: Console) -> None:
         if not self.docs.is_dir():
-            raise ValueError(f"there is no folder {self.docs}: name one with --docs")
+            raise OptionError(f"there is no folder {self.docs}: name one with --docs")
         path = self.docs / "results.json"
         record = Record.read(path).with_runs(self.runs)
         files.write_json(path, record.as_json())

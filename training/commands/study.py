@@ -4,14 +4,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing_extensions import Doc
 
-from models import devices
-from training import files
+from models import devices, files
+from models.errors import OptionError, message
 from training.commands import options
-from training.runs import Run
+from training.fitting.loop import TrainingError
+from training.fitting.run_folder import Run
 from training.studies import report, runner
 from training.studies.catalogue import STUDIES
 from training.studies.study import Study as Question
@@ -19,28 +20,29 @@ from training.studies.study import Study as Question
 
 @dataclass(frozen=True)
 class Study:
-    """Run a study of the reference and report what was found beside what was reported.
+    """Run a study and compare the measured results with the reported ones.
 
-    A finished run is not repeated: after an interrupt, or for another study that shares it, the
-    same command goes on. `study all` runs every study.
+    Finished runs are not repeated: an interrupted study continues when it is started again, and
+    studies share runs. `study all` runs every study.
     """
 
-    name: Annotated[Literal[(*STUDIES, "all")], tyro.conf.Positional]  # type: ignore[valid-type]
-    """Which study."""
+    name: Annotated[
+        Literal[(*STUDIES, "all")],  # type: ignore[valid-type]
+        options.Positional("study"),
+        Doc(f"One of {', '.join(STUDIES)}; or all."),
+    ]
     quick: bool = False
     """Each run at a tenth of its length, for a look; findings are not judged then."""
     jobs: int = 1
     """Runs beside each other, each in a process of its own."""
     runs: Path = Path("runs")
     """Where run folders and reports are made, under studies/."""
-    data_root: Path = field(default_factory=options.data_root)
-    """Where data sets lie or are downloaded to (or set FANLIGHT_DATA)."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:n."""
+    data_root: options.DataRoot = field(default_factory=options.data_root)
+    device: options.Device = "auto"
 
     def __call__(self, console: Console) -> None:
         if self.jobs < 1:
-            raise ValueError(f"jobs must be 1 or more, not {self.jobs}")
+            raise OptionError(f"jobs must be 1 or more, not {self.jobs}")
         devices.resolve(self.device)
         studies = list(STUDIES.values()) if self.name == "all" else [STUDIES[self.name]]
         if self.quick:
@@ -54,7 +56,10 @@ class Study:
         return self.runs / "studies" / "runs"
 
     def _run(self, studies: list[Question], console: Console) -> None:
-        """Train what is not finished yet; raises `ValueError` if a run failed."""
+        """Train what is not finished yet.
+
+        Raises `TrainingError` if a run failed, or a group of the errors that are bugs.
+        """
         recipes = [variant.recipe for study in studies for variant in study.variants]
         waiting = runner.unfinished(self._run_folders, recipes)
         if not waiting:
@@ -63,7 +68,8 @@ class Study:
         console.print(f"{len(waiting)} runs, {epochs} epochs, {self.jobs} at a time")
         columns = (TextColumn("epochs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         quiet = not console.is_terminal  # in a file the bar would leave an empty line
-        failed = []
+        failed: list[str] = []
+        bugs: list[Exception] = []
         with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
             task = progress.add_task("", total=epochs)
             ended = runner.run(
@@ -77,11 +83,14 @@ class Study:
             for recipe, error in ended:
                 where = runner.folder(self._run_folders, recipe)
                 if error is not None:
-                    failed.append(f"{where.name}: {error}")
+                    text = message(error)
+                    failed.append(f"{where.name}: {text or repr(error)}")
+                    bugs += [error] if text is None else []
                 else:
                     console.print(f"finished {where}")
         if failed:
-            raise ValueError("runs failed:\n  " + "\n  ".join(failed))
+            text = "runs failed:\n  " + "\n  ".join(failed)
+            raise ExceptionGroup(text, bugs) if bugs else TrainingError(text)
 
     def _report(self, study: Question, console: Console) -> None:
         folders = {v.label: Run(runner.folder(self._run_folders, v.recipe)) for v in study.variants}

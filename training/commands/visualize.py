@@ -3,39 +3,38 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from math import prod
 from pathlib import Path
 from typing import Annotated
 
 import torch
-import tyro
 from PIL import Image
 from rich.console import Console
-from torch import nn
 
-from models import checkpoint, devices, features
+from models import checkpoint, devices, features, files
 from models.checkpoint import Checkpoint
 from models.preprocessing import ImageError, InputSpec, decode
-from training import catalogue, choices, datasets, evaluation, files, loop, plots
+from training import plots
 from training.commands import options
-from training.folders import Split
-from training.runs import Run
+from training.data import datasets
+from training.data.folders import Split
+from training.fitting import evaluation, loop
+from training.fitting.run_folder import Run, RunError
+from training.recipes import auto, catalogue
 
-_MOST_LAYERS = 48  # in one picture
+MAX_LAYERS = 48  # in one picture
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """Ten random pictures of each class of a data set, a row per class."""
 
-    name: Annotated[str, tyro.conf.Positional]
+    name: Annotated[str, options.Positional()]
     """A data set by name, or a folder of pictures."""
     split: Split = "train"
     """Which part of the data set."""
     seed: int = 0
     """Decides which pictures, and the split of a folder that has none."""
-    data_root: Path = field(default_factory=options.data_root)
-    """Where data sets lie or are downloaded to (or set FANLIGHT_DATA)."""
+    data_root: options.DataRoot = field(default_factory=options.data_root)
 
     def draw(self) -> Iterator[tuple[str, bytes]]:
         spec = _own_input(self.name, self.data_root)
@@ -52,7 +51,7 @@ class Dataset:
 class Picture:
     """How a picture becomes numbers, and its classical features: histograms, gradients, edges."""
 
-    file: Annotated[Path, tyro.conf.Positional]
+    file: Annotated[Path, options.Positional()]
     """BMP, GIF, JPEG, PNG, PPM, TIFF or WebP."""
 
     def draw(self) -> Iterator[tuple[str, bytes]]:
@@ -65,7 +64,7 @@ class Picture:
 class Curves:
     """Loss and accuracy of a training over its epochs, also while it runs."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, options.Positional()]
     """The run folder that fit has told."""
 
     def draw(self) -> Iterator[tuple[str, bytes]]:
@@ -73,12 +72,10 @@ class Curves:
         try:
             history = run.history()
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise ValueError(
+            raise RunError(
                 f"{self.run} holds no history.csv: give a run folder, as fit tells it, in which "
                 "an epoch has ended"
             ) from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{self.run / 'history.csv'} is not a history of epochs") from error
         recipe, result = run.recipe() or {}, run.result() or {}
         selected = next((e for e in history if e.number == result.get("selected_epoch")), None)
         name = recipe.get("name", self.run.resolve().name)
@@ -90,18 +87,16 @@ class Curves:
 class _OfModel:
     """What pictures of a model take."""
 
-    model: Annotated[str, tyro.conf.Positional]
+    model: Annotated[str, options.Positional()]
     """The model's name in the repository."""
     version: int | None = None
     """Its version; by default the highest."""
-    repository: Path = field(default_factory=options.repository)
-    """The model repository (or set FANLIGHT_REPOSITORY)."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:n."""
+    repository: options.Repository = field(default_factory=options.repository)
+    device: options.Device = "auto"
 
     def load(self) -> Checkpoint:
-        folder = checkpoint.find(self.repository, self.model, self.version)
-        return checkpoint.load(folder, devices.resolve(self.device))
+        device = devices.resolve(self.device)
+        return checkpoint.load_named(self.repository, self.model, self.version, device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +108,14 @@ class Confusion(_OfModel):
     on."""
     split: Split = "test"
     """Which part of the data set."""
-    data_root: Path = field(default_factory=options.data_root)
-    """Where data sets lie or are downloaded to (or set FANLIGHT_DATA)."""
+    data_root: options.DataRoot = field(default_factory=options.data_root)
 
     def draw(self) -> Iterator[tuple[str, bytes]]:
         loaded = self.load()
         card = loaded.card
-        dataset = self.dataset or (card.training.dataset if card.training else None)
+        dataset = self.dataset
+        if dataset is None and card.training is not None:
+            dataset = card.training.dataset
         if dataset is None:
             raise datasets.DatasetError(
                 f"the card of {_name(loaded)} names no data set; give one as --dataset"
@@ -144,7 +140,7 @@ class Weights(_OfModel):
         loaded = self.load()
         parameters = dict(loaded.network.named_parameters())
         if not parameters:
-            raise ValueError(f"{_name(loaded)} has no parameters")
+            raise features.LayerError(f"{_name(loaded)} has no parameters to draw")
         title = f"{_name(loaded)}, {loaded.card.parameters:,} parameters"
         yield f"weights-{_name(loaded)}", plots.histograms(parameters, title)
 
@@ -158,31 +154,27 @@ class Kernels(_OfModel):
 
     def draw(self) -> Iterator[tuple[str, bytes]]:
         loaded = self.load()
-        modules = dict(loaded.network.named_modules())
-        there = {layer.name: modules[layer.name] for layer in loaded.layers}
-        there = {n: m for n, m in there.items() if isinstance(m, nn.Conv2d | nn.Linear)}
+        there = {layer.name: layer for layer in loaded.layers if layer.kernels is not None}
         if not there or self.layer not in (None, *there):
             wanted = "" if self.layer is None else f" {self.layer!r}"
             raise features.LayerError(
                 f"{_name(loaded)} has no convolution or linear layer{wanted}; "
                 f"there are: {', '.join(there) or 'none'}"
             )
-        convolutions = [name for name, m in there.items() if isinstance(m, nn.Conv2d)]
+        convolutions = [name for name, layer in there.items() if layer.is_convolution]
         first = next(iter(there))
-        for name in [self.layer] if self.layer else convolutions or [first]:
-            # what the first linear layer multiplies is the picture's pixels
-            shape = loaded.card.input.shape if name == first else None
-            yield (
-                f"kernels-{_name(loaded)}-{name}",
-                _weights_drawn(there[name], shape, f"{_name(loaded)}, layer {name}"),
-            )
+        for name in [self.layer] if self.layer is not None else convolutions or [first]:
+            weight = features.kernels(loaded.network, there[name])
+            draw = plots.kernels if weight.ndim == 4 else plots.matrix
+            title = f"{_name(loaded)}, layer {name}"
+            yield f"kernels-{_name(loaded)}-{name}", draw(weight, title)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Features(_OfModel):
     """What every layer of a model makes of a picture, from low to high level."""
 
-    file: Annotated[Path, tyro.conf.Positional]
+    file: Annotated[Path, options.Positional()]
     """BMP, GIF, JPEG, PNG, PPM, TIFF or WebP."""
     layers: tuple[str, ...] = ()
     """Some layers; by default all, or evenly some of more than 48."""
@@ -192,12 +184,12 @@ class Features(_OfModel):
         card, network = loaded.card, loaded.network
         picture = card.input.pixels(image)
         names = self.layers or [layer.name for layer in loaded.layers]
-        told = f"{_name(loaded)} on {self.file.name}"
-        if not self.layers and len(names) > _MOST_LAYERS:
-            steps = torch.linspace(0, len(names) - 1, _MOST_LAYERS).round().int().tolist()
-            told += f" ({_MOST_LAYERS} of {len(names)} layers)"
+        title = f"{_name(loaded)} on {self.file.name}"
+        if not self.layers and len(names) > MAX_LAYERS:
+            steps = torch.linspace(0, len(names) - 1, MAX_LAYERS).round().int().tolist()
+            title += f" ({MAX_LAYERS} of {len(names)} layers)"
             names = [names[step] for step in steps]
-        with features.capture(network, names) as activations, torch.inference_mode():
+        with features.capture(network, names, loaded.layers) as activations, torch.inference_mode():
             logits = network(card.input.normalize(picture[None].to(loaded.device)))
         scores = dict(zip(card.labels, logits[0].float().softmax(0).tolist(), strict=True))
         label = max(scores, key=lambda label: scores[label])
@@ -208,24 +200,16 @@ class Features(_OfModel):
                 picture,
                 scores,
                 {types.get(name, name): value[0] for name, value in activations.items()},
-                f"{told}: {label} {scores[label]:.3f}",
+                f"{title}: {label} {scores[label]:.3f}",
             ),
         )
 
 
 @dataclass(frozen=True)
 class Visualize:
-    """Draw what goes in, what comes out and what lies between, as PNG files."""
+    """Plot data, training curves, weights and feature maps as PNG files."""
 
-    what: (
-        Annotated[Dataset, tyro.conf.subcommand("dataset")]
-        | Annotated[Picture, tyro.conf.subcommand("picture")]
-        | Annotated[Curves, tyro.conf.subcommand("curves")]
-        | Annotated[Confusion, tyro.conf.subcommand("confusion")]
-        | Annotated[Weights, tyro.conf.subcommand("weights")]
-        | Annotated[Kernels, tyro.conf.subcommand("kernels")]
-        | Annotated[Features, tyro.conf.subcommand("features")]
-    )
+    what: Dataset | Picture | Curves | Confusion | Weights | Kernels | Features
     output: Path = Path("pictures")
     """The folder that the files are written to."""
 
@@ -254,17 +238,7 @@ def _own_input(dataset: str, root: Path) -> InputSpec:
     recipes = [entry.recipe for entry in catalogue.CATALOGUE.values()]
     known = [recipe for recipe in recipes if dataset in datasets.parts(recipe.dataset)]
     settled = [
-        choices.settle_input(recipe, root)
+        auto.fill_input(recipe, root)
         for recipe in known or [replace(catalogue.OWN, dataset=dataset)]
     ]
     return min((recipe.input for recipe in settled), key=lambda spec: spec.height * spec.width)
-
-
-def _weights_drawn(layer: nn.Module, shape: tuple[int, int, int] | None, title: str) -> bytes:
-    """A convolution's kernels, or a linear layer's weights: as pictures of that shape (C, H, W)."""
-    weight = layer.get_parameter("weight")
-    if isinstance(layer, nn.Conv2d):
-        return plots.kernels(weight, title)
-    if shape is not None and weight.shape[1] == prod(shape):
-        return plots.kernels(weight.view(-1, *shape), title)
-    return plots.matrix(weight, title)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from training.plots import gradients
-from training.plots.figures import bare, bound, heading, logarithmic, plain_text, png
+from training.plots.figures import VIRIDIS, bare, bound, heading, logarithmic, plain_text, png
 
 _MOST_SIDE = 256  # pixels; larger pictures are made smaller first
 _COLORS = ("red", "green", "blue")
@@ -88,10 +88,10 @@ def _mark(grid: dict[str, Axes], grey: Tensor, channels: NDArray[np.uint8]) -> N
     strongest = found[:_MOST_CORNERS].numpy()
     grid["corners"].imshow(channels)
     grid["corners"].plot(strongest[:, 1], strongest[:, 0], "+", color="magenta", markersize=9)
-    told = f"{len(found):,}"
+    text = f"{len(found):,}"
     if len(strongest) < len(found):
-        told = f"the {_MOST_CORNERS} strongest of {told}"
-    grid["corners"].set_title(f"corners (Harris): {told}")
+        text = f"the {_MOST_CORNERS} strongest of {text}"
+    grid["corners"].set_title(f"corners (Harris): {text}")
 
 
 def _derive(figure: Figure, grid: dict[str, Axes], grey: Tensor) -> None:
@@ -106,7 +106,7 @@ def _derive(figure: Figure, grid: dict[str, Axes], grey: Tensor) -> None:
         signed = name != "magnitude"
         image = grid[name].imshow(
             values.numpy(),
-            cmap="RdBu_r" if signed else "viridis",
+            cmap="RdBu_r" if signed else VIRIDIS,
             vmin=-steepest if signed else 0,
             vmax=steepest,
         )

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from training.evaluation import Evaluation
+from training.fitting.evaluation import Evaluation
 from training.plots.figures import heading, plain_text, png, short
 
 _MOST_COUNTED = 30  # classes whose counts can still be read

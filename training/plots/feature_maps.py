@@ -13,7 +13,17 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.plots.figures import bare, bound, mosaic, pixels, plain_text, png, short, wrapped
+from training.plots.figures import (
+    VIRIDIS,
+    bare,
+    bound,
+    mosaic,
+    pixels,
+    plain_text,
+    png,
+    short,
+    wrapped,
+)
 
 _LEAST_COLUMNS, _MOST_COLUMNS = 8, 12  # channels side by side
 _MOST_CHANNELS = 2 * _MOST_COLUMNS
@@ -29,7 +39,7 @@ _LEVELS = ("low", "middle", "high")
 _WIDTH, _LEFT, _RIGHT = 12.0, 0.7, 1.1
 _ACROSS = _WIDTH - _LEFT - _RIGHT
 _HEAD, _TITLE, _FOOT = 3.3, 0.42, 0.3
-_LEAST, _BARS, _MATRIX, _MOST = 0.3, 0.8, 1.8, 5.0
+_MIN_INCHES, _BARS, _MATRIX, _MAX_INCHES = 0.3, 0.8, 1.8, 5.0
 
 
 @plain_text
@@ -65,7 +75,7 @@ def feature_maps(
         top += _TITLE
         axes = place(_LEFT, top, _ACROSS, strip.inches)
         level = _LEVELS[min(len(_LEVELS) * number // deep, len(_LEVELS) - 1)]
-        axes.set_title(f"{level} level: {name}, {strip.told}", loc="left", fontsize="medium")
+        axes.set_title(f"{level} level: {name}, {strip.caption}", loc="left", fontsize="medium")
         if (image := strip.draw(axes)) is not None:
             ends = image.get_clim()
             bar = place(_LEFT + _ACROSS + 0.12, top, 0.14, strip.inches)
@@ -80,7 +90,7 @@ class _Strip:
     """A layer's values as they are drawn: (N,) as bars, (H, W) as a map, NaN where nothing is."""
 
     values: NDArray[np.float32]
-    told: str
+    caption: str
     inches: float
     square: bool = False
     """Whether pixels must be square."""
@@ -110,7 +120,7 @@ class _Strip:
         largest = largest or bound(self.values)
         image = axes.imshow(
             self.values,
-            cmap="RdBu_r" if signed else "viridis",
+            cmap="RdBu_r" if signed else VIRIDIS,
             vmin=-largest if signed else 0,
             vmax=largest,
             aspect="equal" if self.square else "auto",
@@ -121,36 +131,36 @@ class _Strip:
 
 def _strip(activation: Tensor) -> _Strip:
     values = activation.float().cpu().numpy()
-    told = f"{'×'.join(map(str, values.shape))}{_range(values)}"
+    caption = f"{'×'.join(map(str, values.shape))}{_range(values)}"
     if values.ndim == 3 and values[0].size > 1:
         shown = values[:_MOST_CHANNELS]
         if len(shown) < len(values):
-            told += f", {len(shown)} of {len(values):,} channels shown"
+            caption += f", {len(shown)} of {len(values):,} channels shown"
         rows = ceil(len(shown) / _MOST_COLUMNS)
         columns = max(_LEAST_COLUMNS, ceil(len(shown) / rows))
         whole = mosaic(shown, columns).astype(np.float32)
         inches = _ACROSS * whole.shape[0] / whole.shape[1]
-        return _Strip(whole, told, float(np.clip(inches, _LEAST, _MOST)), square=True)
+        return _Strip(whole, caption, float(np.clip(inches, _MIN_INCHES, _MAX_INCHES)), square=True)
     if values.ndim == 2:
-        return _Strip(values, told, _MATRIX)
+        return _Strip(values, caption, _MATRIX)
     vector = values.ravel()
     if len(vector) <= _MOST_BARS:
-        return _Strip(vector, told, _BARS)
+        return _Strip(vector, caption, _BARS)
     shown = vector[:_MOST_VALUES]
     if len(shown) < len(vector):
-        told += f", {len(shown):,} of {len(vector):,} values shown"
+        caption += f", {len(shown):,} of {len(vector):,} values shown"
     lines = ceil(len(shown) / _LINE)
     folded = np.full(lines * _LINE, np.nan, np.float32)
     folded[: len(shown)] = shown
-    return _Strip(folded.reshape(lines, _LINE), told, max(_LEAST, _ACROSS * lines / _LINE))
+    return _Strip(folded.reshape(lines, _LINE), caption, max(_MIN_INCHES, _ACROSS * lines / _LINE))
 
 
 def _range(values: NDArray[np.float32]) -> str:
     finite = values[np.isfinite(values)]
-    told = f", {finite.min():.3g} to {finite.max():.3g}" if finite.size else ""
+    caption = f", {finite.min():.3g} to {finite.max():.3g}" if finite.size else ""
     if finite.size < values.size:
-        told += f", {values.size - finite.size:,} not finite"
-    return told
+        caption += f", {values.size - finite.size:,} not finite"
+    return caption
 
 
 def _bars(axes: Axes, values: NDArray[np.float32]) -> None:
@@ -179,5 +189,7 @@ def _scores(axes: Axes, scores: Mapping[str, float]) -> None:
     axes.set_xlim(0, 1.15)
     axes.set_xticks([])
     axes.spines[["top", "right", "bottom"]].set_visible(False)
-    told = "" if len(highest) == len(scores) else f", the {len(highest)} highest of {len(scores):,}"
-    axes.set_title(f"scores{told}", fontsize="medium")
+    caption = (
+        "" if len(highest) == len(scores) else f", the {len(highest)} highest of {len(scores):,}"
+    )
+    axes.set_title(f"scores{caption}", fontsize="medium")

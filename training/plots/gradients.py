@@ -89,7 +89,7 @@ def _smooth(levels: Tensor, deviation: float) -> Tensor:
 
 
 def _highest(values: Tensor, reach: int) -> Tensor:
-    """The highest value within so many pixels, for each."""
+    """For each pixel, the maximum within `reach` pixels."""
     return F.max_pool2d(values[None], 2 * reach + 1, stride=1, padding=reach)[0]
 
 

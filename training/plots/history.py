@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import ColorType
 
-from training.loop import Epoch
+from training.fitting.loop import Epoch
 from training.plots.figures import heading, logarithmic, plain_text, png, say, short
 
 _FIGURES = ("loss", "accuracy")

@@ -28,21 +28,21 @@ def kernels(weight: Tensor, title: str) -> bytes:
     most = _MOST_CHANNELS if pairs else _MOST_SIDE_BY_SIDE
     shown, columns = min(outputs, most), min(inputs, most)
     tiles = array[:shown, :columns].reshape(-1, height, width)
-    told = f"{outputs:,} × {inputs:,} kernels of {height} × {width}"
+    text = f"{outputs:,} × {inputs:,} kernels of {height} × {width}"
     if (shown, columns) != (outputs, inputs):
-        told += f", {shown} × {columns} of them shown"
+        text += f", {shown} × {columns} of them shown"
     largest = bound(array)
     if not pairs:
         columns = ceil(sqrt(shown))
     if inputs == 3:
         tiles = array[:shown].transpose(0, 2, 3, 1) / largest / 2 + 0.5  # (N, H, W, 3)
-        told += f"; mid-grey is 0, the colours end at ±{largest:.3g}"
+        text += f"; mid-grey is 0, the colours end at ±{largest:.3g}"
     whole = mosaic(tiles, columns)
     if inputs == 3:
         whole[np.isnan(whole)] = 1.0  # white, beside which colours are seen as they are
     tall = min(max(_WIDTH * whole.shape[0] / whole.shape[1], 1.0), 2 * _WIDTH)
     figure = Figure(figsize=(_WIDTH + 1.8, tall + 1), layout="constrained")
-    heading(figure, f"{title}: {told}")
+    heading(figure, f"{title}: {text}")
     axes = figure.subplots()
     image = axes.imshow(whole, cmap="gray", vmin=-largest, vmax=largest, interpolation="nearest")
     if inputs != 3:

@@ -31,8 +31,8 @@ def mistakes(
     grid = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()
     for axes in grid:
         axes.set_axis_off()
-    told = zip(images, actual, predicted, scores, strict=True)
-    for axes, (image, is_class, taken_for, score) in zip(grid, told, strict=False):
+    shown = zip(images, actual, predicted, scores, strict=True)
+    for axes, (image, is_class, taken_for, score) in zip(grid, shown, strict=False):
         axes.imshow(pixels(image), cmap="gray", vmin=0, vmax=255)
         lines = short(is_class, _LETTERS), f"as {short(taken_for, _LETTERS)}", f"{score:.2f}"
         axes.set_title("\n".join(lines), fontsize="small")

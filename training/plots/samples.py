@@ -5,7 +5,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from training.datasets import ImageSet
+from training.data.datasets import ImageSet
 from training.plots.figures import bare, centres, heading, mosaic, pixels, plain_text, png, short
 
 _COLUMNS = 10

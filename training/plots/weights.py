@@ -13,7 +13,7 @@ from training.plots.figures import heading, plain_text, png, say, short
 _COLUMNS = 4
 _BINS = 80
 _MOST_VALUES = 1_000_000  # of a tensor; more are thinned evenly
-_MOST_TENSORS = 120
+MAX_TENSORS = 120
 _LETTERS = 40  # of a name
 
 
@@ -24,9 +24,9 @@ def histograms(parameters: Mapping[str, Tensor], title: str) -> bytes:
     Of more than 120 tensors the first and the last are drawn, and said to be.
     """
     names = list(parameters)
-    if len(names) > _MOST_TENSORS:
-        title += f" ({_MOST_TENSORS} of {len(names):,} tensors: the first and the last)"
-        names = names[: _MOST_TENSORS // 2] + names[-_MOST_TENSORS // 2 :]
+    if len(names) > MAX_TENSORS:
+        title += f" ({MAX_TENSORS} of {len(names):,} tensors: the first and the last)"
+        names = names[: MAX_TENSORS // 2] + names[-MAX_TENSORS // 2 :]
     rows, columns = max(1, ceil(len(names) / _COLUMNS)), max(1, min(len(names), _COLUMNS))
     figure = Figure(figsize=(3.4 * columns, 2.6 * rows + 0.5), layout="constrained")
     heading(figure, title)
@@ -41,17 +41,17 @@ def histograms(parameters: Mapping[str, Tensor], title: str) -> bytes:
 def _histogram(axes: Axes, name: str, tensor: Tensor) -> None:
     values = tensor.detach().float().flatten().cpu()
     finite = values[values.isfinite()]
-    told = f"{short(name, _LETTERS)} ({values.numel():,})"
+    text = f"{short(name, _LETTERS)} ({values.numel():,})"
     if len(finite) < len(values):
-        told += f"\n{len(values) - len(finite):,} not finite"
+        text += f"\n{len(values) - len(finite):,} not finite"
     if len(finite):
         deviation = finite.std(correction=0).item()
-        told += f"\n{finite.min().item():.3g} to {finite.max().item():.3g}, std {deviation:.3g}"
+        text += f"\n{finite.min().item():.3g} to {finite.max().item():.3g}, std {deviation:.3g}"
         thinned = finite[:: max(1, len(finite) // _MOST_VALUES)]
         axes.hist(thinned.double().numpy(), bins=_BINS)
         axes.xaxis.set_major_locator(MaxNLocator(5))
     else:
         say(axes, "no finite value" if len(values) else "no values")
         axes.set_xticks([])
-    axes.set_title(told, fontsize="small")
+    axes.set_title(text, fontsize="small")
     axes.set_yticks([])

@@ -7,7 +7,7 @@ are held out for validation; the test set is looked at once, at the end.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from training.recipes import Recipe
+from training.recipes.recipe import Recipe
 from training.studies.study import Finding, Study, Variant
 from training.studies.verdicts import failed, halvings, learned, narrower
 

@@ -9,24 +9,28 @@ import torch
 from torch import Tensor
 
 from models import features
-from training import datasets, loop, plots
-from training.runs import WEIGHTS, Run
+from models.checkpoint import read_state_dict
+from models.errors import damaged
+from training import plots
+from training.data import datasets
+from training.fitting import loop
+from training.fitting.run_folder import WEIGHTS, Run, RunError
 from training.studies.study import Measured, Results, Study
 
 
 def measured(run: Run) -> Measured:
-    """What a finished run gave; raises `OSError` if it is not finished."""
-    result, history = run.result(), tuple(run.history())
-    if result is None:
-        raise FileNotFoundError(f"{run.folder} holds no finished run")
-    last, metrics = history[-1], result["metrics"]
+    """What a finished run gave; raises `RunError` if it is not finished."""
+    result, history = run.finished(), tuple(run.history())
+    if result is None or not history:
+        raise RunError(f"{run.folder} holds no finished run")
+    last, metrics = history[-1], result.metrics
     return Measured(
         train=_number(metrics["train_accuracy"]),
         validation=last.validation.accuracy if last.validation else math.nan,
         test=_number(metrics["test_accuracy"]),
-        parameters=result["parameters"],
-        seconds=result["seconds"],
-        peak_memory=result["peak_memory"],
+        parameters=result.parameters,
+        seconds=result.seconds,
+        peak_memory=result.peak_memory,
         history=history,
         weight_deviations={
             name: _deviation(value)
@@ -37,9 +41,8 @@ def measured(run: Run) -> Measured:
 
 
 def weights(run: Run) -> dict[str, Tensor]:
-    """The run's state_dict."""
-    loaded: dict[str, Tensor] = torch.load(run.folder / WEIGHTS, weights_only=True)
-    return loaded
+    """The run's state_dict; raises `CheckpointError` with the file's name."""
+    return read_state_dict(run.folder / WEIGHTS, torch.device("cpu"))
 
 
 def summary(study: Study, results: Results, *, quick: bool) -> dict[str, Any]:
@@ -98,11 +101,15 @@ def hidden_values(study: Study, runs: Mapping[str, Run], root: Path) -> dict[str
     """
     found = {}
     for variant in study.variants:
-        if variant.hidden:
+        if variant.hidden is not None:
             recipe, spec = variant.recipe, variant.recipe.input
             test = datasets.load(recipe.dataset, "test", root, spec, recipe.seed)
             network = loop.build_network(recipe, len(test.labels), torch.device("cpu"))
-            network.load_state_dict(weights(runs[variant.label]))
+            folder = runs[variant.label].folder
+            try:
+                network.load_state_dict(weights(runs[variant.label]))
+            except RuntimeError as error:
+                raise damaged(folder / WEIGHTS, f"doesn't fit {recipe.architecture}") from error
             with features.capture(network, [variant.hidden]) as activations:
                 loop.predict(network, test.subset(torch.arange(len(test))[:_PICTURES]), spec)
             found[variant.label] = activations[variant.hidden]

@@ -12,14 +12,16 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
 
 from models import devices
-from training import session
-from training.recipes import Recipe
-from training.runs import Run, as_json
+from training.fitting import experiment
+from training.fitting.loop import TrainingError
+from training.fitting.run_folder import Run, as_json
+from training.recipes.recipe import Recipe
 
 _LOOK = 1.0  # seconds between two looks at the histories
 
@@ -51,7 +53,7 @@ def run(
 
     `on_progress` hears how many epochs of all are done, about once a second. A run that fails is
     yielded with its error; the others go on. Where a process is killed, for want of memory say,
-    all that are left end with `BrokenProcessPool`.
+    all that are left end with `TrainingError`.
     """
     threads = max(1, torch.get_num_threads() // jobs)
     with ProcessPoolExecutor(
@@ -72,6 +74,10 @@ def run(
                     error = future.exception()
                     if error is not None and not isinstance(error, Exception):
                         raise error
+                    if isinstance(error, BrokenProcessPool):
+                        error = TrainingError(
+                            f"its process was killed ({error}): if memory was short, lower --jobs"
+                        )
                     yield pending.pop(future), error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -83,8 +89,8 @@ def _train(recipe: Recipe, folder: Path, root: Path, device: str, threads: int) 
     on = devices.resolve(device)
     run = Run.at(folder, recipe)
     with run.held():
-        pictures = session.load(recipe, root)
-        run.finish(session.run(recipe, pictures, root, on, run).as_json())
+        pictures = experiment.load(recipe, root)
+        run.finish(experiment.run(recipe, pictures, root, on, run).as_json())
 
 
 def _end_with_parent() -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
-from training.loop import Epoch
-from training.recipes import Recipe
+from training.fitting.loop import Epoch
+from training.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ Results = Mapping[str, Measured]
 class Variant:
     """One run of a study, by a label that its report uses, and what was reported of it.
 
-    `hidden` names a layer whose values on test pictures the report draws as a histogram.
+    `hidden` names a layer whose values on test pictures the report draws as a histogram, if any.
     """
 
     label: str
     recipe: Recipe
     reported: str = ""
-    hidden: str = ""
+    hidden: str | None = None
 
 
 @dataclass(frozen=True)

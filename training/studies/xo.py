@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from training.recipes import Recipe
+from training.recipes.recipe import Recipe
 from training.studies.study import Finding, Study, Variant
 from training.studies.verdicts import failed, learned, loss
 

@@ -1,16 +1,50 @@
-// What is looked at, kept in the address: a view can be shared, and the back button works.
+// The view in the page's address: a view can be shared, and the back button works.
 
-const NAMES = ["model", "version", "compare", "method", "target", "layer", "channel"];
+/** A view in which nothing is chosen. */
+const EMPTY = {
+  model: "",
+  version: "",
+  compare: "",
+  method: "",
+  target: "",
+  layer: "",
+  channel: "",
+};
+const NAMES = /** @type {(keyof View)[]} */ (Object.keys(EMPTY));
 
-export function read() {
-  const query = new URLSearchParams(location.search);
-  return Object.fromEntries(NAMES.map((name) => [name, query.get(name) ?? ""]));
+/** @typedef {typeof EMPTY} View */
+
+/**
+ * The view that a query tells.
+ * @param {string} query
+ * @returns {View}
+ */
+export function parse(query) {
+  const given = new URLSearchParams(query);
+  const view = { ...EMPTY };
+  for (const name of NAMES) view[name] = given.get(name) ?? "";
+  return view;
 }
 
-/** Write the state; `step` makes it a place that the back button returns to. */
-export function write(state, step = false) {
-  const query = new URLSearchParams(NAMES.filter((n) => state[n] !== "").map((n) => [n, state[n]]));
-  const address = `${location.pathname}${query.size ? `?${query}` : ""}`;
-  if (address === location.pathname + location.search) return;
-  history[step ? "pushState" : "replaceState"](null, "", address);
+/**
+ * The query of a view, with its question mark; empty where nothing is chosen.
+ * @param {View} view
+ */
+export function format(view) {
+  const query = new URLSearchParams(
+    NAMES.filter(name => view[name] !== "").map(name => [name, view[name]]),
+  );
+  return query.size ? `?${query}` : "";
+}
+
+export const read = () => parse(location.search);
+
+/**
+ * Write the view; `step` makes it a place that the back button returns to.
+ * @param {View} view
+ */
+export function write(view, step = false) {
+  const query = format(view);
+  if (query === location.search) return;
+  history[step ? "pushState" : "replaceState"](null, "", `${location.pathname}${query}`);
 }

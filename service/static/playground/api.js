@@ -1,53 +1,94 @@
 // The service's API: requests → answers, or errors in words.
 
 const KEY = "fanlight-key";
+const MOST_SECONDS_TO_WAIT = 5; // before a busy service is asked once more
 
+/** An answer that is an error; `images` tells which pictures were refused, and why. */
 export class ApiError extends Error {
+  /**
+   * @param {number} status 0 where there was no answer
+   * @param {Problem} problem
+   */
   constructor(status, problem) {
-    super(problem.title ? `${problem.title}: ${problem.detail}` : `The service answered ${status}.`);
+    super(
+      problem.title ? `${problem.title}: ${problem.detail}` : `The service answered ${status}.`,
+    );
     this.status = status;
     this.images = problem.errors ?? [];
   }
 }
 
-/** What listens to requests: `last` hears of each answer, `unauthorized` when a key is wanted. */
-export const heard = { last: () => {}, unauthorized: () => {} };
+/**
+ * Whether an error only says that a request was given up.
+ * @param {unknown} error
+ */
+export const isAbort = error => error instanceof Error && error.name === "AbortError";
 
+/** @param {unknown} error */
+export const messageOf = error => (error instanceof Error ? error.message : String(error));
+
+/** Called for requests: `last` after each answer, `unauthorized` when a key is wanted. */
+export const heard = {
+  /** @type {(request: Answered) => void} */
+  last: () => {},
+  unauthorized: () => {},
+};
+
+/** @param {string} key */
 export function useKey(key) {
   sessionStorage.setItem(KEY, key);
 }
 
 export const hasKey = () => Boolean(sessionStorage.getItem(KEY));
 
-/** Makes signals, of which each aborts the one before it; they end with `outer` too. */
+/**
+ * Makes signals, each of which aborts the one before it; they abort with `outer` too.
+ * @returns {(outer?: AbortSignal) => AbortSignal}
+ */
 export function latest() {
   let last = new AbortController();
-  return (outer) => {
+  return outer => {
     last.abort();
     last = new AbortController();
     return outer ? AbortSignal.any([outer, last.signal]) : last.signal;
   };
 }
 
-/** The path of a model's resource (its parts) with its parameters; empty ones are left out. */
+/** The path of the list of models. */
+export const MODELS = /** @type {Target<ModelList>} */ ("v1/models");
+
+/**
+ * The path of a model's resource with its parameters; empty ones are left out.
+ * @template {Resource} R
+ * @param {string} model
+ * @param {R} resource
+ * @param {QueryParameters} parameters
+ */
 export function path(model, resource, parameters = {}) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
     for (const each of [value].flat()) {
-      if (each !== undefined && each !== null && each !== "") query.append(name, each);
+      if (each !== undefined && each !== null && each !== "") query.append(name, String(each));
     }
   }
-  const text = query.toString();
-  return `v1/models/${[model, resource].flat().map(encodeURIComponent).join("/")}${text && `?${text}`}`;
+  const parts = [model, ...[resource].flat()].map(encodeURIComponent);
+  const text = `v1/models/${parts.join("/")}${query.size ? `?${query}` : ""}`;
+  return /** @type {Target<AnswerOf<R>>} */ (text);
 }
 
-/** GET, or POST of pictures `{name, blob}`; raises `ApiError`, or `AbortError` by the signal. */
+/**
+ * GET, or POST of pictures; raises `ApiError`, or `AbortError` by the signal.
+ *
+ * A service that is busy is asked once more, after the time that it names.
+ * @param {string} target
+ * @param {Options} options
+ */
 export async function ask(target, { pictures, signal } = {}) {
   const started = performance.now();
   let answer = await send(target, pictures, signal);
   if (answer.status === 429 || answer.status === 503) {
-    const seconds = Math.min(Number(answer.headers.get("Retry-After")) || 1, 5);
-    await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+    const seconds = Math.min(Number(answer.headers.get("Retry-After")) || 1, MOST_SECONDS_TO_WAIT);
+    await new Promise(resolve => setTimeout(resolve, 1000 * seconds));
     signal?.throwIfAborted();
     answer = await send(target, pictures, signal);
   }
@@ -56,34 +97,63 @@ export async function ask(target, { pictures, signal } = {}) {
     throw new ApiError(answer.status, await answer.json().catch(() => ({})));
   }
   heard.last({
-    target, pictures,
+    target,
+    pictures: pictures ?? [],
     milliseconds: performance.now() - started,
-    server: /dur=([\d.]+)/.exec(answer.headers.get("Server-Timing"))?.[1],
+    server: /dur=([\d.]+)/.exec(answer.headers.get("Server-Timing") ?? "")?.[1],
     batch: answer.headers.get("X-Batch-Size"),
   });
   return answer;
 }
 
+/**
+ * The answer of a request as JSON.
+ * @template Answer
+ * @param {Target<Answer>} target
+ * @param {Options} [options]
+ * @returns {Promise<Answer>}
+ */
 export const json = async (target, options) => (await ask(target, options)).json();
 
-/** A picture of the API as an object URL, which the caller revokes. */
+/**
+ * What an answer says of the only picture, or layer, that was asked about.
+ * @template T
+ * @param {T[]} list
+ */
+export function only([found]) {
+  if (found === undefined) throw new Error("The service's answer is empty.");
+  return found;
+}
+
+/**
+ * A picture of the API as an object URL, which the caller revokes.
+ * @param {string} target
+ * @param {Options} [options]
+ */
 export async function image(target, options) {
   return URL.createObjectURL(await (await ask(target, options)).blob());
 }
 
+/**
+ * @param {string} target
+ * @param {Given[] | undefined} pictures
+ * @param {AbortSignal | undefined} signal
+ */
 async function send(target, pictures, signal) {
-  const options = { signal, headers: {} };
+  const headers = new Headers();
   const key = sessionStorage.getItem(KEY);
-  if (key) options.headers.Authorization = `Bearer ${key}`;
+  if (key) headers.set("Authorization", `Bearer ${key}`);
+  /** @type {RequestInit} */
+  const options = { headers, signal: signal ?? null };
   if (pictures) {
-    options.method = "POST";
-    options.body = new FormData();
-    for (const { name, blob } of pictures) options.body.append("images", blob, name);
+    const body = new FormData();
+    for (const { name, blob } of pictures) body.append("images", blob, name);
+    Object.assign(options, { method: "POST", body });
   }
   try {
     return await fetch(target, options);
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (isAbort(error)) throw error;
     throw new ApiError(0, { title: "No answer", detail: "the service can't be reached" });
   }
 }

@@ -1,66 +1,114 @@
-// The pictures and what they are taken for: classified many at once, one card each.
+// The pictures and their predictions: classified many in one request, one card each.
 
-import { ApiError, json, path } from "./api.js";
-import { bars, byId, element, percent } from "./elements.js";
+import { ApiError, isAbort, json, path } from "./api.js";
+import { bars, byId, element } from "./elements.js";
+import { percent } from "./numbers.js";
 
 const AT_ONCE = 32; // pictures a request
-const MOST = 200;
+const MOST = 200; // pictures that are kept
 
-/** The gallery; `opened` hears which picture is to be looked into, `failed` of other errors. */
+/**
+ * @param {object} listeners
+ * @param {(picture: Picture | null) => void} listeners.opened gets the picture to look into
+ * @param {(error: unknown) => void} listeners.failed gets errors that are of no single picture
+ */
 export function gallery({ opened, failed }) {
-  let pictures = [], model = null, aborted = new AbortController(), waiting = Promise.resolve();
   const list = byId("gallery");
+  const removeAll = byId("remove-all", HTMLButtonElement);
+  /** @type {Picture[]} */
+  let pictures = [];
+  /** @type {Model | null} */
+  let model = null;
+  let aborted = new AbortController();
+  let waiting = Promise.resolve();
 
-  function card(picture) {
-    const told = element("div", { class: "told" });
-    const button = element("button", { class: "picture", type: "button" },
-      element("img", { src: picture.url, alt: "" }), told);
-    button.addEventListener("click", () => picture.prediction && opened(picture));
-    const remove = element("button", { class: "remove", type: "button", "aria-label": `Remove ${picture.name}` }, "×");
+  /**
+   * @param {Given} given
+   * @returns {Picture}
+   */
+  function made({ name, blob }) {
+    const url = URL.createObjectURL(blob);
+    const told = element("div", "told");
+    const thumbnail = element("img", { src: url, alt: "" });
+    const button = element("button", "picture", thumbnail, told);
+    const remove = element("button", { class: "remove", "aria-label": `Remove ${name}` }, "×");
+    const card = element("li", {}, button, remove);
+    /** @type {Picture} */
+    const picture = {
+      name,
+      blob,
+      url,
+      prediction: null,
+      error: null,
+      card,
+      button,
+      thumbnail,
+      told,
+    };
+    button.addEventListener("click", () => {
+      if (picture.prediction) opened(picture);
+    });
     remove.addEventListener("click", () => drop(picture));
-    picture.card = element("li", {}, button, remove);
-    picture.button = button;
-    picture.told = told;
     show(picture);
-    return picture.card;
+    return picture;
   }
 
-  function show(picture) {
-    const { prediction, error, name } = picture;
-    const parts = [element("span", { class: "quiet" }, name)];
+  /** @param {Picture} picture */
+  function show({ prediction, error, name, told, button }) {
+    const parts = [element("span", "quiet", name)];
     if (prediction) {
       parts.unshift(element("strong", {}, `${prediction.label} ${percent(prediction.score)}`));
       parts.push(bars(prediction.top.slice(0, 3)));
-    } else if (error) parts.push(element("span", { class: "error" }, error));
-    else parts.push(element("span", { class: "quiet" }, " …"));
-    picture.told.replaceChildren(...parts);
-    picture.button.disabled = !prediction;
+    } else if (error) parts.push(element("span", "error", error));
+    else parts.push(element("span", "quiet", " …"));
+    told.replaceChildren(...parts);
+    button.disabled = !prediction;
   }
 
+  /** @param {Picture[]} done */
   function announce(done) {
-    const said = done.filter((p) => p.prediction || p.error)
-      .map((p) => `${p.name}: ${p.error ?? `${p.prediction.label}, ${percent(p.prediction.score)}`}`);
+    const said = done.flatMap(({ name, error, prediction }) => {
+      if (error) return [`${name}: ${error}`];
+      return prediction ? [`${name}: ${prediction.label}, ${percent(prediction.score)}`] : [];
+    });
     if (said.length) byId("result").textContent = said.slice(-5).join(". ");
   }
 
-  /** Classify pictures in one request; those that the service refuses by name are left out. */
-  async function classify(chosen, signal) {
+  /**
+   * Classify pictures in one request, without those that the service refuses by name.
+   * @param {Model} model
+   * @param {Picture[]} chosen
+   * @param {AbortSignal} signal
+   */
+  async function classify(model, chosen, signal) {
     if (!chosen.length) return;
     try {
       const target = path(model.name, "predict", { version: model.version, top_k: 5 });
       const answer = await json(target, { pictures: chosen, signal });
-      chosen.forEach((picture, i) => Object.assign(picture, { prediction: answer.predictions[i], error: null }));
+      chosen.forEach((picture, i) => {
+        picture.prediction = answer.predictions[i] ?? null;
+        picture.error = null;
+      });
     } catch (error) {
-      if (error.name === "AbortError") return;
+      if (isAbort(error)) return;
       if (!(error instanceof ApiError)) throw error;
       if (error.images.length) {
-        for (const { index, reason } of error.images) chosen[index].error = `Not a picture that can be used: ${reason}`;
-        return classify(chosen.filter((picture) => !picture.error), signal);
+        for (const { index, reason } of error.images) {
+          const refused = chosen[index];
+          if (refused) refused.error = `Not a picture that can be used: ${reason}`;
+        }
+        await classify(
+          model,
+          chosen.filter(picture => !picture.error),
+          signal,
+        );
+        return;
       }
       if (error.status === 413 && chosen.length > 1) {
         const half = chosen.length >> 1;
-        await classify(chosen.slice(0, half), signal);
-        return classify(chosen.slice(half), signal);
+        await classify(model, chosen.slice(0, half), signal);
+        await classify(model, chosen.slice(half), signal);
+        return;
       }
       for (const picture of chosen) picture.error = error.message;
       if (error.status !== 413) failed(error);
@@ -70,44 +118,54 @@ export function gallery({ opened, failed }) {
     }
   }
 
-  function run(chosen) {
-    if (!model) return null; // `use` classifies what is there
+  /** @param {Picture[]} chosen */
+  async function run(chosen) {
+    if (!model) return; // `use` classifies what is there
+    const by = model;
     const { signal } = aborted;
-    waiting = waiting.then(async () => {
-      for (let i = 0; i < chosen.length && !signal.aborted; i += AT_ONCE) {
-        await classify(chosen.slice(i, i + AT_ONCE), signal);
-      }
-    }).catch(failed);
-    return waiting;
+    waiting = waiting
+      .then(async () => {
+        for (let i = 0; i < chosen.length && !signal.aborted; i += AT_ONCE) {
+          await classify(by, chosen.slice(i, i + AT_ONCE), signal);
+        }
+      })
+      .catch(failed);
+    await waiting;
   }
 
   function count() {
     byId("empty").hidden = pictures.length > 0;
-    byId("remove-all").hidden = pictures.length < 2;
+    removeAll.hidden = pictures.length < 2;
   }
 
+  /** @param {Picture} picture */
   function forget(picture) {
-    pictures = pictures.filter((each) => each !== picture);
+    pictures = pictures.filter(each => each !== picture);
     picture.card.remove();
     URL.revokeObjectURL(picture.url);
     count();
     if (picture.button.getAttribute("aria-current")) opened(null);
   }
 
+  /** @param {Picture} picture */
   function drop(picture) {
-    const { nextElementSibling, previousElementSibling } = picture.card;
+    const near = picture.card.nextElementSibling ?? picture.card.previousElementSibling;
     forget(picture);
-    ((nextElementSibling ?? previousElementSibling)?.querySelector("button:enabled") ?? byId("files")).focus();
+    const button = near?.querySelector("button:enabled");
+    (button instanceof HTMLElement ? button : byId("files")).focus();
   }
 
-  byId("remove-all").addEventListener("click", () => {
-    [...pictures].forEach(forget);
+  removeAll.addEventListener("click", () => {
+    pictures.forEach(forget);
     byId("files").focus();
   });
 
   return {
-    /** Classify everything anew by that model, `{name, version}`. */
-    use(chosen) {
+    /**
+     * Classify everything anew by that model.
+     * @param {Model} chosen
+     */
+    async use(chosen) {
       model = chosen;
       aborted.abort();
       aborted = new AbortController();
@@ -115,27 +173,40 @@ export function gallery({ opened, failed }) {
         Object.assign(picture, { prediction: null, error: null });
         show(picture);
       }
-      return run(pictures);
+      await run(pictures);
     },
-    /** Add pictures `{name, blob}`; resolves to them once they are classified. */
+    /**
+     * Add pictures; resolves to them once they are classified.
+     * @param {Given[]} given
+     */
     async add(given) {
       const room = Math.max(0, MOST - pictures.length);
-      if (given.length > room) failed(new Error(`At most ${MOST} pictures are kept; remove some first.`));
-      const added = given.slice(0, room).map(({ name, blob }) => ({ name, blob, url: URL.createObjectURL(blob) }));
+      if (given.length > room)
+        failed(new Error(`At most ${MOST} pictures are kept; remove some first.`));
+      const added = given.slice(0, room).map(made);
       pictures.push(...added);
       count();
-      list.prepend(...added.map(card));
+      list.prepend(...added.map(({ card }) => card));
       await run(added);
       return added;
     },
-    /** Put another content into a picture that is there. */
+    /**
+     * Put another content into a picture that is there.
+     * @param {Picture} picture
+     * @param {Blob} blob
+     */
     async replace(picture, blob) {
       URL.revokeObjectURL(picture.url);
       Object.assign(picture, { blob, url: URL.createObjectURL(blob), error: null });
-      picture.button.querySelector("img").src = picture.url;
+      picture.thumbnail.src = picture.url;
       await run([picture]);
     },
-    has: (picture) => pictures.includes(picture),
+    /** @param {Picture} picture */
+    has: picture => pictures.includes(picture),
+    /**
+     * Mark the picture that is looked into.
+     * @param {Picture | null} picture
+     */
     current(picture) {
       for (const each of pictures) {
         if (each === picture) each.button.setAttribute("aria-current", "true");

@@ -1,119 +1,195 @@
 // The page as a whole: which model, which picture, what of it is shown.
 
 import * as address from "./address.js";
-import { answer } from "./answers.js";
-import { ApiError, heard, json, latest, path, useKey } from "./api.js";
+import { ApiError, heard, isAbort, json, latest, MODELS, messageOf, path, useKey } from "./api.js";
 import { pad } from "./drawing.js";
 import { byId, element, offer } from "./elements.js";
 import { gallery } from "./gallery.js";
-import { network } from "./network.js";
+import { answer } from "./inside/answers.js";
+import { methodsOf } from "./inside/explanations.js";
+import { network } from "./inside/network.js";
 import { camera, receive } from "./receiving.js";
 import { onDark, samples } from "./samples.js";
-import { commands } from "./sharing.js";
+import { sharing } from "./sharing.js";
+
+/** @import { View } from "./address.js" */
 
 const USUAL = { model: "birds-vs-planes", method: "grad-cam" };
-const state = address.read();
+const select = {
+  model: byId("model", HTMLSelectElement),
+  version: byId("version", HTMLSelectElement),
+  compare: byId("compare", HTMLSelectElement),
+  method: byId("method", HTMLSelectElement),
+  target: byId("target", HTMLSelectElement),
+};
+const opacity = byId("opacity", HTMLInputElement);
+const keyForm = byId("key", HTMLFormElement);
+const view = address.read();
 const [choosing, comparing, looking, heating] = [latest(), latest(), latest(), latest()];
-let models = [], model = null, other = null; // those listed; the one in use, the one beside it
-let open = null, looked = looking(), columns = []; // the picture looked into, and its answers
-let told = null;
+/** @type {ModelList["models"]} */
+let models = [];
+/** @type {Model | null} */
+let model = null; // the one in use
+/** @type {Model | null} */
+let other = null; // the one that it is compared with
+/** @type {Picture | null} */
+let open = null; // the picture that is looked into
+let looked = looking(); // aborts when another picture is
+/** @type {ReturnType<typeof answer>[]} */
+let columns = []; // the answers of `model` and `other`
+/** @type {unknown} */
+let told = null; // the error that is shown
 
 const pictures = gallery({ opened: look, failed: tell });
 const layers = network((layer, channel) => change({ layer, channel }, () => showLayer(true)));
 const drawing = pad(drawn);
-const share = commands();
+const foot = sharing();
 
+/**
+ * Show an error, or take it away.
+ * @param {unknown} error null for none
+ */
 function tell(error) {
-  if (error?.name === "AbortError") return;
+  if (isAbort(error)) return;
   told = error;
-  byId("notice").textContent = error?.message ?? "";
+  byId("notice").textContent = error ? messageOf(error) : "";
   byId("notice").hidden = !error;
 }
 
-heard.last = (request) => {
+heard.last = request => {
   if (told instanceof ApiError) tell(null);
-  share.last(request);
+  foot.last(request);
 };
-heard.unauthorized = () => { byId("key").hidden = false; byId("key").key.focus(); };
+heard.unauthorized = () => {
+  keyForm.hidden = false;
+  keyForm.querySelector("input")?.focus();
+};
 
-/** Change what is looked at, keep it in the address, and show it. */
+/**
+ * Change the view, keep it in the address, and show it.
+ * @param {Partial<View>} values
+ * @param {() => Promise<void>} show
+ */
 function change(values, show) {
-  Object.assign(state, values);
-  address.write(state, true);
+  Object.assign(view, values);
+  address.write(view, true);
   return show().catch(tell);
 }
 
 async function start() {
-  models = (await json("v1/models")).models.filter((each) => each.versions.some((v) => v.state === "ready"));
-  if (!models.length) throw new Error("No model is ready yet; look at v1/models for the reason, and load this page again.");
+  const listed = (await json(MODELS)).models;
+  models = listed.filter(each => each.versions.some(v => v.state === "ready"));
   const names = models.map(({ name }) => name);
-  const usual = names.includes(USUAL.model) ? USUAL.model : names[0];
-  offer(byId("model"), names.map((name) => [name, name]), names.includes(state.model) ? state.model : usual);
-  state.model = byId("model").value;
-  showMethod();
+  const [first] = names;
+  if (first === undefined)
+    throw new Error(
+      "No model is ready yet; look at v1/models for the reason, and load this page again.",
+    );
+  const usual = names.includes(USUAL.model) ? USUAL.model : first;
+  const chosen = names.includes(view.model) ? view.model : usual;
+  offer(
+    select.model,
+    names.map(name => [name, name]),
+    chosen,
+  );
+  view.model = select.model.value;
   await useModel();
 }
 
-/** Show the method of the address; one that there isn't counts as the usual one. */
+/** Offer the methods of the model, and choose that of the view, else the usual one. */
 function showMethod() {
-  byId("method").value = state.method;
-  if (!byId("method").value) byId("method").value = USUAL.method;
+  const methods = methodsOf(model?.detail);
+  const known = methods.some(([name]) => name === view.method);
+  offer(select.method, methods, known ? view.method : USUAL.method);
 }
 
-async function detail(name, version, signal) {
-  const found = await json(path(name, [], { version }), { signal });
-  return { name, version, detail: found, labels: found.card.labels };
+/**
+ * @param {string} name
+ * @param {string} version
+ * @param {AbortSignal} signal
+ * @returns {Promise<Model>}
+ */
+async function describedBy(name, version, signal) {
+  const detail = await json(path(name, [], { version }), { signal });
+  return { name, version, detail, labels: detail.card.labels };
 }
 
 async function useModel() {
   const signal = choosing();
-  const ready = models.find(({ name }) => name === state.model).versions.filter((v) => v.state === "ready");
-  offer(byId("version"), [["", "latest"], ...ready.map((v) => [String(v.version), String(v.version)])], state.version);
+  const versions = models.find(({ name }) => name === view.model)?.versions ?? [];
+  const ready = versions.filter(v => v.state === "ready").map(v => String(v.version));
+  offer(select.version, [["", "latest"], ...options(ready)], view.version);
   byId("version-label").hidden = ready.length < 2;
-  state.version = ready.length < 2 ? "" : byId("version").value;
-  const others = models.map(({ name }) => name).filter((name) => name !== state.model);
-  offer(byId("compare"), [["", "none"], ...others.map((name) => [name, name])], state.compare);
-  state.compare = byId("compare").value;
-  model = await detail(state.model, state.version, signal);
-  offer(byId("target"), [["", "it sees"], ...model.labels.map((label) => [label, label])], state.target);
-  state.target = byId("target").value;
-  address.write(state);
-  describe(model);
+  view.version = ready.length < 2 ? "" : select.version.value;
+  const others = models.map(({ name }) => name).filter(name => name !== view.model);
+  offer(select.compare, [["", "none"], ...options(others)], view.compare);
+  view.compare = select.compare.value;
+  const chosen = await describedBy(view.model, view.version, signal);
+  model = chosen;
+  showMethod();
+  offer(select.target, [["", "it sees"], ...options(chosen.labels)], view.target);
+  view.target = select.target.value;
+  address.write(view);
+  describe(chosen);
   await useOther();
   signal.throwIfAborted();
-  await pictures.use(model);
+  await pictures.use(chosen);
   signal.throwIfAborted();
   if (open) await look(open, false);
 }
 
+/**
+ * Options of a select that read as their values.
+ * @param {string[]} values
+ * @returns {Choice[]}
+ */
+const options = values => values.map(each => [each, each]);
+
+/** @param {Model} model */
 function describe({ name, labels, detail: { card } }) {
   const accuracy = card.metrics?.test_accuracy;
+  const classes = `${labels.slice(0, 12).join(", ")}${labels.length > 12 ? ", …" : ""}`;
+  const right = accuracy ? `, ${(100 * accuracy).toFixed(1)} % right on its test pictures` : "";
   document.title = `${name} · Fanlight`;
-  byId("facts").textContent = `${labels.length} classes: ${labels.slice(0, 12).join(", ")}${labels.length > 12 ? ", …" : ""}. `
-    + `${card.parameters.toLocaleString("en")} parameters${accuracy ? `, ${(100 * accuracy).toFixed(1)} % right on its test pictures` : ""}.`;
-  byId("samples").replaceChildren(...samples(labels).map(([name, canvas]) => {
-    const made = element("button", { class: "sample", type: "button" }, canvas, name);
-    made.addEventListener("click", () => canvas.toBlob((blob) => add([{ name: `${name}.png`, blob }])));
-    return made;
-  }));
+  byId("facts").textContent =
+    `${labels.length} classes: ${classes}. ${card.parameters.toLocaleString("en")} parameters${right}.`;
+  byId("samples").replaceChildren(
+    ...samples(labels).map(([name, draw]) => {
+      const canvas = draw();
+      const made = element("button", "sample", canvas, name);
+      made.addEventListener("click", () =>
+        canvas.toBlob(blob => blob && add([{ name: `${name}.png`, blob }])),
+      );
+      return made;
+    }),
+  );
   drawing.ground(onDark(labels));
-  byId("drawing").open = card.input.channels === 1;
+  byId("drawing", HTMLDetailsElement).open = card.input.channels === 1;
 }
 
 async function useOther() {
   const signal = comparing();
   other = null;
-  if (state.compare) other = await detail(state.compare, "", signal);
+  if (view.compare) other = await describedBy(view.compare, "", signal);
 }
 
+/** @param {Given[]} given */
 async function add(given) {
   tell(null);
-  const added = await pictures.add(given);
-  if (added.length === 1 && added[0].prediction && !open) look(added[0], false);
+  const [first, second] = await pictures.add(given);
+  if (first?.prediction && !second && !open) await look(first, false);
 }
 
-let drawnPicture = null, drawnBlob = null, drawingBusy = false;
+/** @type {Picture | null} */
+let drawnPicture = null;
+/** @type {Blob | null} */
+let drawnBlob = null;
+let drawingBusy = false;
 
+/**
+ * Classify a drawing; of those that come meanwhile, only the last.
+ * @param {Blob | null} blob null for none
+ */
 async function drawn(blob) {
   drawnBlob = blob;
   if (drawingBusy) return;
@@ -124,12 +200,15 @@ async function drawn(blob) {
     if (drawnPicture && pictures.has(drawnPicture)) {
       await pictures.replace(drawnPicture, next);
       if (open === drawnPicture) look(open, false);
-    } else [drawnPicture] = await pictures.add([{ name: "drawing.png", blob: next }]);
+    } else [drawnPicture = null] = await pictures.add([{ name: "drawing.png", blob: next }]);
   }
   drawingBusy = false;
 }
 
-/** Look into a picture, or into none. */
+/**
+ * Look into a picture, or into none.
+ * @param {Picture | null} picture
+ */
 async function look(picture, focus = true) {
   open = picture?.prediction ? picture : null;
   looked = looking();
@@ -142,45 +221,66 @@ async function look(picture, focus = true) {
     byId("inside-title").focus({ preventScroll: true });
     byId("inside").scrollIntoView({ block: "start" });
   }
-  await show().catch(tell);
+  await show(open).catch(tell);
 }
 
-const both = () => (other ? [model, other] : [model]);
+const both = () => [model, other].filter(each => each !== null);
 
-/** What an answer is asked about, by a model; `signal` is of the picture that is looked into. */
-const asked = (each, signal = looked) => ({
-  model: each, signal, method: byId("method").value, picture: open,
-  target: each.labels.includes(state.target) ? state.target : "",
+/**
+ * @param {Model} model
+ * @param {Picture} picture
+ * @param {AbortSignal} signal
+ */
+const question = (model, picture, signal) => ({
+  model,
+  picture,
+  signal,
+  method: select.method.value,
+  target: model.labels.includes(view.target) ? view.target : "",
 });
 
-async function show() {
+/** @param {Picture} picture */
+async function show(picture) {
   const signal = looked;
-  byId("inside").setAttribute("aria-busy", "true");
+  const inside = byId("inside");
+  inside.setAttribute("aria-busy", "true");
   if (columns.length !== both().length) columns = both().map(answer);
-  byId("answers").replaceChildren(...columns.map((each) => each.place));
+  byId("answers").replaceChildren(...columns.map(each => each.place));
   fade();
   try {
-    const filled = both().map((each, i) => columns[i].fill(asked(each), i ? null : open.prediction));
-    const [values] = await Promise.all([filled[0], ...filled.slice(1).map((each, i) => each.catch(columns[i + 1].fail))]);
+    const [first, ...others] = both().map((each, i) => ({ model: each, column: columns[i] }));
+    if (!first) return;
+    const [input] = await Promise.all([
+      first.column?.fill(question(first.model, picture, signal), picture.prediction),
+      ...others.map(({ model, column }) =>
+        column?.fill(question(model, picture, signal), null).catch(column.fail),
+      ),
+    ]);
     signal.throwIfAborted();
-    const shown = layers.show({ model, picture: open, input: values, signal });
-    byId("inside").removeAttribute("aria-busy");
+    if (!input) return;
+    const shown = layers.show({ model: first.model, picture, input, signal });
+    inside.removeAttribute("aria-busy");
     await Promise.all([shown, showHeat(), showLayer()]);
   } finally {
-    if (signal === looked) byId("inside").removeAttribute("aria-busy");
+    if (signal === looked) inside.removeAttribute("aria-busy");
   }
 }
 
 async function showLayer(jump = false) {
-  if (open) await layers.open(state.layer, state.channel, jump);
+  if (open) await layers.open(view.layer, view.channel, jump);
 }
 
 async function showHeat() {
   const signal = heating(looked);
-  if (open) await Promise.all(both().map((each, i) => columns[i]?.explain(asked(each, signal))));
+  const picture = open;
+  if (!picture) return;
+  const asked = both().map((each, i) => columns[i]?.explain(question(each, picture, signal)));
+  await Promise.all(asked);
 }
 
-const fade = () => columns.forEach((each) => each.fade(byId("opacity").value / 100));
+function fade() {
+  for (const each of columns) each.fade(opacity.valueAsNumber / 100);
+}
 
 function close() {
   const back = open?.button;
@@ -188,30 +288,51 @@ function close() {
   back?.focus();
 }
 
-byId("model").addEventListener("change", (event) => change({ model: event.target.value, version: "", layer: "", channel: "", target: "" }, useModel));
-byId("version").addEventListener("change", (event) => change({ version: event.target.value }, useModel));
-byId("compare").addEventListener("change", (event) => change({ compare: event.target.value }, async () => {
+/**
+ * Change the view when another option of a select is chosen.
+ * @param {keyof typeof select} name
+ * @param {() => Promise<void>} show
+ * @param {Partial<View>} values what changes as well
+ */
+function listen(name, show, values = {}) {
+  select[name].addEventListener("change", () => {
+    change({ ...values, [name]: select[name].value }, show);
+  });
+}
+
+listen("model", useModel, { version: "", layer: "", channel: "", target: "" });
+listen("version", useModel);
+listen("compare", async () => {
   await useOther();
   if (open) await look(open, false);
-}));
-byId("method").addEventListener("change", (event) => change({ method: event.target.value }, showHeat));
-byId("target").addEventListener("change", (event) => change({ target: event.target.value }, showHeat));
-byId("opacity").addEventListener("input", fade);
+});
+listen("method", showHeat);
+listen("target", showHeat);
+opacity.addEventListener("input", fade);
 byId("close").addEventListener("click", close);
-document.addEventListener("keydown", (event) => { if (event.key === "Escape" && open) close(); });
-byId("key").addEventListener("submit", (event) => {
+document.addEventListener("keydown", event => {
+  if (event.key === "Escape" && open) close();
+});
+keyForm.addEventListener("submit", event => {
   event.preventDefault();
-  useKey(byId("key").key.value);
-  byId("key").hidden = true;
+  useKey(keyForm.querySelector("input")?.value ?? "");
+  keyForm.hidden = true;
   start().catch(tell);
 });
 addEventListener("popstate", () => {
-  const before = { ...state };
-  Object.assign(state, address.read());
-  if (["model", "version", "compare"].some((name) => state[name] !== before[name])) return start().catch(tell);
+  const before = { ...view };
+  Object.assign(view, address.read());
+  if (
+    view.model !== before.model ||
+    view.version !== before.version ||
+    view.compare !== before.compare
+  ) {
+    start().catch(tell);
+    return;
+  }
   showMethod();
-  byId("target").value = state.target;
-  return Promise.all([showHeat(), showLayer()]).catch(tell);
+  select.target.value = view.target;
+  Promise.all([showHeat(), showLayer()]).catch(tell);
 });
 receive(add);
 camera(add, tell);

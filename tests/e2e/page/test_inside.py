@@ -80,7 +80,7 @@ class TestInside:
         page.goto("/")
         found = page.evaluate(
             """async ({ input, weight, parameters, height, width }) => {
-                const { convolve } = await import("/static/playground/arithmetic.js");
+                const { convolve } = await import("/static/playground/inside/arithmetic.js");
                 const sum = (kernel, channel, x, y) =>
                     convolve(input, { kernel, bias: 0.5 }, parameters, channel, 6, x, y).total;
                 return weight.map((kernel, c) => Array.from({ length: height }, (_, y) =>
@@ -127,6 +127,23 @@ class TestInside:
         expect(page.locator("figcaption").first).to_contain_text("“airplane”")
         if method == "integrated-gradients":
             expect(page.locator("figcaption").first).to_contain_text("Convergence delta")
+
+    def test_the_methods_are_those_that_the_service_tells(self, page: Page) -> None:
+        """A method that the service gains is in the menu, without a change of the page."""
+        methods = [
+            {"name": "saliency", "title": "Saliency", "description": "gradient of the score"},
+            {"name": "toy", "title": "A toy", "description": "nothing yet"},
+        ]
+
+        def told(route: Route) -> None:
+            route.fulfill(json=route.fetch().json() | {"explain_methods": methods})
+
+        page.route(re.compile(r"/v1/models/birds-vs-planes(\?.*)?$"), told)
+        opened(page)
+        options = page.locator("#method option")
+        expect(options).to_have_text(["Saliency", "A toy"])
+        expect(options.last).to_have_attribute("title", "nothing yet")
+        expect(page.locator("#method")).to_have_value("saliency")  # Grad-CAM is not offered
 
     def test_two_models_side_by_side(self, page: Page) -> None:
         opened(page)

@@ -8,13 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
+from fanlight.command import main
 from models import checkpoint
 from models.checkpoint import TrainingRecord
 from tests.networks import LABELS, SPEC, publish_tiny
 from tests.training.pictures import colors, write_colors
-from training import datasets, evaluation, loop
-from training.__main__ import main
-from training.evaluation import Evaluation
+from training.data import datasets
+from training.fitting import evaluation, loop
+from training.fitting.evaluation import Evaluation
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from fanlight.command import main
 from models import checkpoint
 from tests.networks import LABELS, SPEC
 from tests.training.pictures import colors, write_colors
-from training import loop
-from training.__main__ import main
-from training.catalogue import CATALOGUE
+from training.fitting import loop
+from training.fitting.evaluation import Metrics
+from training.recipes.catalogue import CATALOGUE
 
 
 class Fit:
@@ -108,7 +109,7 @@ def test_the_card_tells_how_it_was_trained(fit: Fit) -> None:
         "class_weights": "none",
         "averaging": 0.0,
         "initialisation": "default",
-        "pretrained": "",
+        "pretrained": None,
         "size": None,
         "mean": [0.5],
         "std": [],
@@ -130,6 +131,7 @@ def test_the_card_tells_how_it_was_trained(fit: Fit) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", card.training.finished)
 
 
+@pytest.mark.slow
 def test_the_run_folder(tmp_path: Path, colors_folder: Path) -> None:
     fit = Fit(tmp_path, colors_folder)
     assert fit() == 0
@@ -174,7 +176,7 @@ def test_it_says_what_it_did(fit: Fit, capsys: pytest.CaptureFixture[str]) -> No
     assert f"colors: 24 pictures on cpu, run folder {fit.run_folder()}" in printed
     assert re.search(r"epoch [12] of 2 selected: test accuracy 0\.\d{4}, loss \d", printed)
     assert f"published colors/1 in {fit.repository}" in printed
-    assert f"python -m service --repository {fit.repository}" in printed
+    assert f"fanlight serve --repository {fit.repository}" in printed
 
 
 def test_the_same_command_gives_the_same_weights(fit: Fit) -> None:
@@ -257,19 +259,19 @@ def test_a_test_set_with_other_labels(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "status", "message"),
     [
-        (["--crop-padding", "8"], "8 × 8 pixels can't be padded by 8"),
-        (["--pretrained", "missing.pt"], "the weights can't be read"),
-        (["--validation-fraction", "0.99"], "lower validation_fraction"),
-        (["--optimizer", "sgd", "--learning-rate", "1e30"], "finite number"),
+        (["--crop-padding", "8"], 2, "8 × 8 pixels can't be padded by 8"),
+        (["--pretrained", "missing.pt"], 1, "the weights can't be read"),
+        (["--validation-fraction", "0.99"], 2, "lower validation_fraction"),
+        (["--optimizer", "sgd", "--learning-rate", "1e30"], 1, "finite number"),
     ],
     ids=["crop", "pretrained", "validation", "diverged"],
 )
 def test_a_training_that_fails_publishes_nothing(
-    fit: Fit, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    fit: Fit, arguments: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert fit(*arguments) == 1
+    assert fit(*arguments) == status
     assert re.fullmatch(f"error: .*{re.escape(message)}.*\n", capsys.readouterr().err)
     assert checkpoint.versions(fit.repository / "colors") == []
     assert (fit.run_folder() / "recipe.json").exists()
@@ -299,6 +301,7 @@ def test_a_start_that_the_network_can_not_have_is_told(
     assert "chosen: initialisation default" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_networks_with_auxiliary_heads(fit: Fit) -> None:
     assert fit("--architecture", "torchvision/googlenet", "--size", "32", "--epochs", "1") == 0
 
@@ -325,7 +328,7 @@ class TestDivergence:
                 return metrics
             with torch.no_grad():
                 next(training.network.parameters()).fill_(torch.nan)
-            return loop.Metrics(torch.nan, torch.nan)
+            return Metrics(torch.nan, torch.nan)
 
         monkeypatch.setattr(loop, "train_one_epoch", diverging)
         assert fit("--epochs", "4") == 0
@@ -338,7 +341,7 @@ def test_a_path_that_would_join_two_sets(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_colors(tmp_path / "cats + dogs")
-    assert main(["fit", str(folder)]) == 1
+    assert main(["fit", str(folder)]) == 2
     assert "' + ' in its path would join two data sets: rename it" in capsys.readouterr().err
 
 

@@ -1,13 +1,15 @@
 """`fit FOLDER` trains on one's own pictures, and chooses by them what isn't said."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from fanlight.command import main
 from models import checkpoint
 from tests.networks import LABELS
 from tests.training.pictures import write_colors
-from training.__main__ import main
 
 
 @pytest.fixture
@@ -55,17 +57,43 @@ def test_a_folder_here_goes_before_one_under_the_data_root(
     assert record.dataset == str(pets)
 
 
-@pytest.mark.parametrize("name", ["nothing-there", "mnsit"])
-def test_what_is_neither_a_folder_nor_a_recipe(
-    name: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ([b"dog"], "has one class, dog, and a classifier needs two"),
+        ([b"dog", b" "], "label 0 is empty: name it"),
+        ([b"dog", b"caf\xe9"], "is not UTF-8: rename it"),
+    ],
+    ids=["one", "blank", "not UTF-8"],
+)
+def test_classes_that_no_classifier_can_have(
+    classes: list[bytes], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["fit", name, "--epochs", "3"]) == 1
+    """They are refused before anything is trained."""
+    pets = write_colors(tmp_path / "pets") / "train"
+    folders = sorted(pets.iterdir())
+    for folder, name in zip(folders, classes, strict=False):
+        folder.rename(pets / os.fsdecode(name))
+    for folder in folders[len(classes) :]:
+        shutil.rmtree(folder)
+    assert fit(pets, tmp_path) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("nothing-there", ""), ("mnsit", "did you mean 'mnist'? ")]
+)
+def test_what_is_neither_a_folder_nor_a_recipe(
+    name: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", name, "--epochs", "3"]) == 2
     assert capsys.readouterr().err == (
-        f"error: '{name}' is neither a folder of pictures nor a recipe; "
-        "fit --list shows the recipes\n"
+        f"error: '{name}' is neither a folder of pictures nor a recipe; {meant}"
+        "fanlight fit --list shows the recipes\nSee fanlight fit --help\n"
     )
 
 
 def test_a_folder_without_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", str(tmp_path)]) == 1
-    assert "with one folder a class in it" in capsys.readouterr().err
+    assert "has no folders with pictures in it; make one for each class" in capsys.readouterr().err

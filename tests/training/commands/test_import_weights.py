@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import checkpoint, registry
+from fanlight.command import main
+from models import checkpoint
+from models.architectures import registry
 from models.preprocessing import InputSpec
 from tests.networks import Tiny
-from training.__main__ import main
 
 CPU = torch.device("cpu")
 PLANES = ("--architecture", "birdplane-batchnorm", "--labels", "airplane", "bird")
@@ -107,7 +108,7 @@ def test_it_says_where_it_published(weights: Path, capsys: pytest.CaptureFixture
     repository = weights.parent / "repository"
     assert capsys.readouterr().out == (
         f"published planes/1 in {repository}; serve it with\n"
-        f"  python -m service --repository {repository}\n"
+        f"  fanlight serve --repository {repository}\n"
     )
 
 
@@ -118,8 +119,13 @@ def test_it_says_where_it_published(weights: Path, capsys: pytest.CaptureFixture
         (("--architecture", "birdplane-width", "--labels", "a", "b"), "Unexpected key"),
         (("--architecture", "mnist-cnn", "--labels", "a", "b"), "Missing key"),
         (("--architecture", "huge", "--labels", "a", "b"), "no architecture 'huge'"),
-        (("--architecture", "birdplane-batchnorm", "--labels", "a", "b", "c"), "size mismatch"),
+        (
+            ("--architecture", "birdplane-batchnorm", "--labels", "a", "b", "c"),
+            "planes.pt does not fit birdplane-batchnorm with 3 labels: ",
+        ),
         (("--architecture", "birdplane-batchnorm", "--labels", "a", "a"), "labels must differ"),
+        (("--architecture", "birdplane-batchnorm", "--labels", "a"), "two labels or more, not 1"),
+        (("--architecture", "birdplane-batchnorm", "--labels", "a", ""), "label 1 is empty"),
         ((*PLANES, "--name", "Birds & planes"), "can't name a model"),
         ((*PLANES, "--height", "16"), "does not take an input"),
         ((*PLANES, "--std", "0", "1", "1"), "std must be above 0"),

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from fanlight.command import main
 from tests.training.test_results import MNIST, finished
-from training.__main__ import main
 from training.results import Record
 
 
@@ -25,5 +25,5 @@ def test_the_record_and_its_page(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_the_folder_of_the_page_must_be_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["results", "--docs", str(tmp_path / "docs")]) == 1
+    assert main(["results", "--docs", str(tmp_path / "docs")]) == 2
     assert "name one with --docs" in capsys.readouterr().err

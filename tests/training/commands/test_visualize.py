@@ -8,21 +8,28 @@ import pytest
 import torch
 from PIL import Image
 
-from models import checkpoint, registry
+from fanlight.command import main
+from models import checkpoint
+from models.architectures import registry
 from models.checkpoint import TrainingRecord
 from models.preprocessing import InputSpec
+from models.registry import proposal
 from tests.networks import DATA, LABELS, encode, picture, publish_tiny
 from tests.training.pictures import write_colors
 from tests.training.plots.conftest import drawn as drawn
 from tests.training.plots.drawn import Drawn, values
-from training import folders
-from training.__main__ import main
-from training.folders import Files, Split
-from training.loop import Epoch, Metrics
-from training.recipes import Recipe
-from training.runs import Run
+from training.data import folders
+from training.data.folders import Files, Split
+from training.fitting.evaluation import Metrics
+from training.fitting.loop import Epoch
+from training.fitting.run_folder import Run
+from training.recipes.recipe import Recipe
+
+pytestmark = pytest.mark.slow
 
 SHIPPED = Path(checkpoint.__file__).parent / "checkpoints"
+
+LAYERS = ["conv", "relu", "pool", "fc", "penultimate"]
 
 
 @pytest.fixture
@@ -235,7 +242,9 @@ def test_a_layer_by_its_name(here: Path, drawn: Drawn) -> None:
         "birds-vs-planes-batchnorm/1, layer conv2: 16 × 32 kernels of 3 × 3"
     )
     assert of_model("kernels", SHIPPED, "--layer", "fc1", name="birds-vs-planes-batchnorm") == 0
-    assert drawn.title == "birds-vs-planes-batchnorm/1, layer fc1: 32 outputs × 1,024 inputs"
+    assert drawn.title.startswith(
+        "birds-vs-planes-batchnorm/1, layer fc1: 32 × 16 kernels of 8 × 8"  # as the service has it
+    )
 
 
 def test_the_first_layer_of_a_perceptron_as_templates(
@@ -276,10 +285,30 @@ def test_features_are_what_the_network_computes(here: Path, repository: Path, dr
     assert torch.equal(torch.from_numpy(values(strip))[:, 9:17], expected[1].double())
 
 
+def test_the_embedding_is_what_the_last_layer_takes(
+    here: Path, repository: Path, drawn: Drawn
+) -> None:
+    file = DATA / "digits" / "3.png"
+    assert of_model("features", repository, file, "--layers", "penultimate") == 0
+    (strip,) = list(drawn.panels)[2:]
+    assert "level: penultimate, 4, " in strip  # and not the 3×8×8 values of the input
+
+
+@pytest.mark.parametrize("name", ["", "conv9"])
+def test_a_layer_that_is_not_there(
+    name: str, here: Path, repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = DATA / "digits" / "3.png"
+    assert of_model("features", repository, file, "--layers", name) == 1
+    assert f"no layer '{name}'; {proposal(name, LAYERS)}there are {', '.join(LAYERS)}" in (
+        capsys.readouterr().err
+    )
+
+
 def test_of_very_many_layers_some_are_drawn(
     here: Path, repository: Path, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.commands.visualize._MOST_LAYERS", 2)
+    monkeypatch.setattr("training.commands.visualize.MAX_LAYERS", 2)
     file = DATA / "digits" / "3.png"
     assert of_model("features", repository, file) == 0
     assert [name.split(" ")[2] for name in list(drawn.panels)[2:]] == ["conv", "fc"]
@@ -293,7 +322,10 @@ def test_of_very_many_layers_some_are_drawn(
         (["picture", "broken.png"], "broken.png: not a picture of a known format"),
         (["features", "colors", "broken.png"], "broken.png: not a picture of a known format"),
         (["features", "shades", "fine.png"], "no model 'shades' in the repository"),
-        (["features", "colors", "fine.png", "--layers", "conv9"], "no layer 'conv9'; there are "),
+        (
+            ["features", "colors", "fine.png", "--layers", "conv9"],
+            "no layer 'conv9'; did you mean 'conv'? there are ",
+        ),
         (["kernels", "colors", "--layer", "relu"], "linear layer 'relu'; there are: conv, fc"),
         (["kernels", "colors", "--version", "7"], "no version 7 of 'colors'; there are: 1, 2"),
         (["weights", "colors", "--device", "cuda:99"], "'cuda:99' is not there"),
@@ -326,15 +358,15 @@ def test_mistakes_are_told(
 
 
 def test_a_network_without_parameters(
-    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(registry, "_ARCHITECTURES", dict(registry._ARCHITECTURES))
-    spec = InputSpec(channels=3, height=1, width=1)
-    registry.register("pixel", spec)(lambda num_classes=3: torch.nn.Flatten())
-    publish(tmp_path, "pixel")
-    assert of_model("weights", tmp_path, name="pixel") == 1
-    assert "pixel/1 has no parameters" in capsys.readouterr().err
-    assert of_model("kernels", tmp_path, name="pixel") == 1
+    with registry.ARCHITECTURES.restored():
+        spec = InputSpec(channels=3, height=1, width=1)
+        registry.register("pixel", spec)(lambda num_classes=3: torch.nn.Flatten())
+        publish(tmp_path, "pixel")
+        assert of_model("weights", tmp_path, name="pixel") == 1
+        assert "pixel/1 has no parameters" in capsys.readouterr().err
+        assert of_model("kernels", tmp_path, name="pixel") == 1
     assert "has no convolution or linear layer; there are: none" in capsys.readouterr().err
 
 

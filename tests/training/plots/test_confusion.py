@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from tests.training.plots.drawn import Drawn, opened, values
-from training import evaluation, plots
+from training import plots
+from training.fitting import evaluation
 
 
 def result(labels: tuple[str, ...]) -> evaluation.Evaluation:

@@ -6,7 +6,7 @@ import torch
 from tests.training.pictures import colors, numbered
 from tests.training.plots.drawn import Drawn, values
 from training import plots
-from training.datasets import ImageSet
+from training.data.datasets import ImageSet
 
 
 def drawn_samples(images: ImageSet, seed: int = 0) -> bytes:

@@ -43,7 +43,7 @@ def test_no_tensors() -> None:
 
 
 def test_of_very_many_tensors_some_are_drawn(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.plots.weights._MOST_TENSORS", 4)
+    monkeypatch.setattr("training.plots.weights.MAX_TENSORS", 4)
     plots.histograms({str(n): torch.ones(1) for n in range(9)}, "colors")
     assert list(drawn.panels) == ["0 (1)", "1 (1)", "7 (1)", "8 (1)"]
     assert drawn.title == "colors (4 of 9 tensors: the first and the last)"

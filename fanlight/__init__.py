@@ -1,0 +1,1 @@
+"""The command `fanlight`: one program for training and for the service."""

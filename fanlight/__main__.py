@@ -1,0 +1,17 @@
+"""The program `fanlight`, and `python -m fanlight`."""
+
+import sys
+
+from fanlight import packages
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Like `fanlight.command.main`, which is imported from here once our packages come first."""
+    packages.put_first()
+    from fanlight.command import main as command
+
+    return command(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""The command `fanlight`: the commands by name, errors in a line, exit codes.
+
+A command's module is imported when the command is named, so that help, completion and `serve` do
+not wait for torch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from typing import Any
+
+import click
+
+from fanlight import packages
+from fanlight.parameters import Example, Group, flag
+from models.registry import nearest
+
+PROGRAM = "fanlight"
+USAGE = 2  # the exit code for what was asked in the wrong way
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command before its module is imported. `extra` names the packages that it needs."""
+
+    help: str
+    group: str
+    extra: str
+    module: str | None = None
+    examples: tuple[Example, ...] = ()
+
+
+_TRAIN, _LOOK, _SERVE = "Train", "Measure and look inside", "Serve"
+_IMAGE = "tests/data/digits/7.png"
+COMMANDS = {
+    "serve": Entry("Serve models over HTTP.", _SERVE, "service"),
+    "fit": Entry(
+        "Train on a folder of pictures, or by a recipe, and publish a model.",
+        _TRAIN,
+        "training",
+        "fit",
+        (
+            Example("fanlight fit my-pictures --name pets", "your own pictures, a folder a class"),
+            Example("fanlight fit --list", "the recipes"),
+            Example("fanlight fit mnist --epochs 3 --seed 1"),
+            Example("fanlight fit mnist --resume", "goes on where a training was broken off"),
+            Example("fanlight fit mnist --help", "the values of that recipe"),
+        ),
+    ),
+    "import": Entry(
+        "Publish weights that were trained elsewhere.",
+        _TRAIN,
+        "training",
+        "import_weights",
+        (
+            Example(
+                "fanlight import weights.pt --architecture birdplane-batchnorm "
+                "--labels airplane bird"
+            ),
+        ),
+    ),
+    "study": Entry(
+        "Run a study: a question, its trainings, a report.",
+        _TRAIN,
+        "training",
+        "study",
+        (Example("fanlight study dropout"), Example("fanlight study all --quick --jobs 2")),
+    ),
+    "results": Entry(
+        "Write down what trainings and studies have reached.",
+        _TRAIN,
+        "training",
+        "results",
+        (Example("fanlight results --runs runs --docs docs"),),
+    ),
+    "evaluate": Entry(
+        "Accuracy, confusion matrix and figures by class of a model.",
+        _LOOK,
+        "training",
+        "evaluate",
+        (Example("fanlight evaluate mnist"), Example("fanlight evaluate pets --dataset holiday")),
+    ),
+    "profile": Entry(
+        "Parameters, arithmetic, memory and time of a network by layer.",
+        _LOOK,
+        "training",
+        "profile",
+        (
+            Example("fanlight profile alexnet --batch-size 64"),
+            Example("fanlight profile mlp --arguments hidden=[1000,1000] batchnorm=true"),
+        ),
+    ),
+    "visualize": Entry(
+        "Draw data, curves, weights and features as PNG files.",
+        _LOOK,
+        "training",
+        "visualize",
+        (
+            Example(f"fanlight visualize features mnist-cnn {_IMAGE} --layers penultimate"),
+            Example("fanlight visualize kernels mnist --output drawings"),
+        ),
+    ),
+    "completion": Entry("Print the script for completion in a shell.", "Set up", "service"),
+}
+EXAMPLES = (
+    Example("fanlight serve", "the models that Fanlight ships, at http://127.0.0.1:8000"),
+    Example("fanlight fit my-pictures --name pets", "train on your own pictures"),
+    Example('eval "$(fanlight completion bash)"', "complete commands with the tab key"),
+)
+
+
+class Root(Group):
+    """The commands of the table above; each is imported when it is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return _load(name) if name in COMMANDS else None
+
+    def sections(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name, entry in COMMANDS.items():
+            groups.setdefault(entry.group, []).append((name, entry.help))
+        return groups
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line; without one, that of the process.
+
+    Returns 0, or 1 after an error that the user can mend, 2 if the command line or a setting makes
+    no sense, or 130 after an interrupt.
+    """
+    try:
+        result = root().main(arguments, PROGRAM, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return USAGE
+    except click.NoSuchOption as error:
+        near = nearest(error.option_name, error.possibilities or ())
+        meant = f"; did you mean {near}?" if near else ""
+        return _refuse_usage(f"no option {error.option_name}{meant}", error)
+    except click.UsageError as error:
+        return _refuse_usage(error.format_message(), error)
+    except click.ClickException as error:
+        return _refuse(error.format_message())
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        return 130
+    return result if isinstance(result, int) else 0
+
+
+def root() -> Group:
+    version = flag("--version", _version, "Show the version, and end.")
+    text = "Train small image classifiers, serve them over HTTP, and look inside them."
+    return Root(PROGRAM, help=text, params=[version], examples=EXAMPLES)
+
+
+def _load(name: str) -> click.Command:
+    entry = COMMANDS[name]
+    try:
+        if entry.module:
+            command: Callable[..., click.Command] = import_module("fanlight.train").command
+            return command(name, entry.module, entry.examples)
+        return import_module(f"fanlight.{name}").command()  # type: ignore[no-any-return]
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in packages.NAMES:
+            raise
+        raise click.UsageError(
+            f"{PROGRAM} {name} needs {error.name}, which is not installed; "
+            f"pip install 'fanlight[{entry.extra}]'"
+        ) from None
+
+
+def _version(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value and not ctx.resilient_parsing:
+        try:
+            number = metadata.version("fanlight")
+        except metadata.PackageNotFoundError:
+            number = "0"
+        click.echo(f"{PROGRAM} {number}")
+        ctx.exit()
+
+
+def _refuse_usage(reason: str, error: click.UsageError) -> int:
+    path = error.ctx.command_path if error.ctx else PROGRAM
+    return _refuse(f"{reason}\nSee {path} --help")
+
+
+def _refuse(reason: str) -> int:
+    click.echo(f"error: {reason}", err=True)
+    return USAGE

@@ -1,0 +1,233 @@
+"""The fields of a command's dataclass ↔ the parameters of a command line.
+
+A field's type, its docstring or `Doc`, and its default say all that help and parsing need.
+"""
+
+import ast
+import dataclasses
+import inspect
+import textwrap
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, Field
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import click
+from typing_extensions import Doc
+
+from fanlight.parameters import NOTHING, Argument, OneOf, Option, OrNone, is_number
+from models.errors import OptionError
+from training.commands.options import Positional, Variable
+from training.recipes import arguments
+from training.recipes.arguments import Pairs
+
+_UNSET = object()
+
+
+def parameters(
+    kind: type,
+    *,
+    without: str | None = None,
+    defaults: Any = None,
+    group: Callable[[str], str | None] = lambda name: None,
+) -> list[click.Parameter]:
+    """A parameter for each field of a dataclass but `without`.
+
+    Help shows the values of `defaults`, an instance of it, as defaults. `group` gives the heading
+    of an option.
+    """
+    hints = get_type_hints(kind, include_extras=True)
+    documented = _docstrings(kind)
+    return [
+        _parameter(field, hints[field.name], documented, defaults, group(field.name))
+        for field in dataclasses.fields(kind)
+        if field.name != without
+    ]
+
+
+def given(ctx: click.Context) -> dict[str, Any]:
+    """The values that the command line has given, by the names of the fields."""
+    return {
+        name: value
+        for name, value in ctx.params.items()
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+
+
+def _parameter(
+    field: Field[Any], hint: Any, documented: Mapping[str, str], defaults: Any, group: str | None
+) -> click.Parameter:
+    plain, marks = _split_annotated(hint)
+    docs = (mark.documentation for mark in marks if isinstance(mark, Doc))
+    text: str = next(docs, documented.get(field.name, ""))
+    is_optional, plain = _without_none(plain)
+    positional = next((mark for mark in marks if isinstance(mark, Positional)), None)
+    if positional is not None:
+        word = positional.kind or field.name
+        return Argument(field.name, text, type=_type(word, plain), metavar=word.upper())
+    variable = next((mark for mark in marks if isinstance(mark, Variable)), None)
+    default = _default(field) if defaults is None else getattr(defaults, field.name)
+    if variable is not None:
+        default = variable.default
+    name = "--" + field.name.replace("_", "-")
+    settings: dict[str, Any] = {
+        "help": text,
+        "required": default is _UNSET,
+        "shown": "" if default is _UNSET else _shown(default),
+        "variable": variable.name if variable else "",
+        "group": group or _group(field.name),
+    }
+    if any(isinstance(mark, Pairs) for mark in marks):
+        return Option(
+            [name, field.name],
+            type=str,
+            multiple=True,
+            takes=lambda word: "=" in word,
+            callback=_pairs,
+            metavar="[NAME=JSON ...]",
+            **settings,
+        )
+    if plain is bool:
+        return Option([f"{name}/--no-{name[2:]}", field.name], default=None, **settings)
+    if get_origin(plain) is tuple:
+        inner = _type(field.name, get_args(plain)[0])
+        takes = is_number if inner is click.FLOAT else _anything
+        return Option(
+            [name, field.name],
+            type=_OrNothing(inner),
+            multiple=True,
+            takes=takes,
+            callback=_several,
+            metavar=f"{_metavar(field.name, get_args(plain)[0])} ...",
+            **settings,
+        )
+    kind = _type(field.name, plain)
+    return Option(
+        [name, field.name],
+        type=OrNone(kind) if is_optional else kind,
+        metavar="|".join(kind.words) if isinstance(kind, OneOf) else _metavar(field.name, plain),
+        **settings,
+    )
+
+
+def _type(name: str, plain: Any) -> click.ParamType[Any]:
+    if get_origin(plain) is Literal:
+        return OneOf(name.replace("_", " "), [str(word) for word in get_args(plain)])
+    if plain is Path:
+        return click.Path(path_type=Path)
+    if plain is int:
+        return click.INT
+    return click.FLOAT if plain is float else click.STRING
+
+
+_WORDS = {
+    "dataset": "NAME|FOLDER",
+    "device": "DEVICE",
+    "layers": "LAYER",
+    "labels": "LABEL",
+    "pretrained": "FILE|download",
+}
+_FILES = ("json", "weights", "file")
+
+
+def _metavar(name: str, plain: Any) -> str:
+    if plain is Path:
+        return "FILE" if name in _FILES else "FOLDER"
+    return {int: "N", float: "X"}.get(plain) or _WORDS.get(name, "NAME")
+
+
+def _group(name: str) -> str:
+    return "Folders and device" if name in _PLACES else "Options"
+
+
+_PLACES = ("data_root", "repository", "runs", "docs", "output", "device", "json")
+
+
+class _OrNothing(click.ParamType[Any]):
+    """The type of one value of an option that takes several values, such as `--labels`.
+
+    The marker `NOTHING`, which stands for an empty list, passes without conversion.
+    """
+
+    name = "value"
+
+    def __init__(self, inner: click.ParamType[Any]) -> None:
+        self.inner = inner
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == NOTHING else self.inner.convert(value, param, ctx)
+
+
+def _anything(word: str) -> bool:
+    return True
+
+
+def _several(ctx: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> Any:
+    return tuple(value for value in values if value != NOTHING)
+
+
+def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Any:
+    try:
+        return arguments.parse([value for value in values if value != NOTHING])
+    except OptionError as error:
+        raise click.BadParameter(
+            str(error), ctx, parameter, param_hint=f"{parameter.opts[0]} NAME=JSON"
+        ) from None
+
+
+def _default(field: Field[Any]) -> Any:
+    if field.default is not MISSING:
+        return field.default
+    return _UNSET if field.default_factory is MISSING else field.default_factory()
+
+
+def _shown(value: Any) -> str:
+    """A default as it would be written; empty where there is none."""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return arguments.show(value)
+    if isinstance(value, tuple):
+        return " ".join(map(_shown, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _split_annotated(hint: Any) -> tuple[Any, list[Any]]:
+    """`Annotated[int, mark]` → int and its marks."""
+    if get_origin(hint) is not Annotated:
+        return hint, []
+    plain, *marks = get_args(hint)
+    return plain, marks
+
+
+def _without_none(hint: Any) -> tuple[bool, Any]:
+    """`int | None` → True and int."""
+    if get_origin(hint) not in (types.UnionType, Union):
+        return False, hint
+    (plain,) = [each for each in get_args(hint) if each is not type(None)]
+    return True, plain
+
+
+@cache
+def _docstrings(kind: type) -> Mapping[str, str]:
+    """The string that stands below each field, also of base classes."""
+    return {
+        name: text
+        for each in reversed(kind.__mro__)
+        if dataclasses.is_dataclass(each)
+        for name, text in _documented(each)
+    }
+
+
+def _documented(kind: type) -> Iterator[tuple[str, str]]:
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(definition, ast.ClassDef)  # noqa: S101
+    for one, other in zip(definition.body, definition.body[1:], strict=False):
+        if not isinstance(one, ast.AnnAssign) or not isinstance(one.target, ast.Name):
+            continue
+        if isinstance(other, ast.Expr) and isinstance(other.value, ast.Constant):
+            yield one.target.id, " ".join(str(other.value.value).split())

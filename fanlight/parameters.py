@@ -1,0 +1,246 @@
+"""Commands, options and help in Fanlight's form, on top of click.
+
+Help is grouped, shows examples, defaults and variables. Options may stand before or after
+positional arguments. `--labels cat dog` gives an option several values.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from models.registry import unknown
+
+MAX_WIDTH = 100  # columns of help
+NOTHING = "\0"  # the value of an option for several values that is given without one
+
+
+class OneOf(click.ParamType[Any]):
+    """One of some words; another one is answered with the nearest."""
+
+    name = "word"
+
+    def __init__(self, kind: str, words: Sequence[str]) -> None:
+        self.kind, self.words = kind, words
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in self.words:
+            self.fail(unknown(self.kind, str(value), self.words), param, ctx)
+        return value
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "|".join(self.words)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
+
+
+class OrNone(click.ParamType[Any]):
+    """The word `none`, or a value of another type."""
+
+    name = "value or none"
+
+    def __init__(self, inner: click.ParamType[Any]) -> None:
+        self.inner = inner
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value is None or (isinstance(value, str) and value.lower() == "none"):
+            return None
+        return self.inner.convert(value, param, ctx)
+
+
+class Option(click.Option):
+    """An option that help shows in a group, with its default and its variable.
+
+    `takes` makes it an option for several values: after the first one, it tells whether a word is
+    still a value of the option.
+    """
+
+    def __init__(
+        self,
+        declarations: Sequence[str],
+        *,
+        group: str = "Options",
+        shown: str | None = None,
+        variable: str | None = None,
+        takes: Callable[[str], bool] | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(declarations, **settings)
+        self.group, self.shown, self.variable, self.takes = group, shown, variable, takes
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        if record is None:
+            return None
+        extra = [
+            *([f"default: {self.shown}"] if self.shown else []),
+            *([f"env: {self.variable}"] if self.variable else []),
+        ]
+        name, text = record
+        return name, f"{text}  [{'; '.join(extra)}]" if extra else text
+
+
+def flag(name: str, callback: Callable[..., None], text: str) -> Option:
+    """An option without a value, such as `--version`, that shows something and ends."""
+    return Option(
+        [name], is_flag=True, is_eager=True, expose_value=False, callback=callback, help=text
+    )
+
+
+class Argument(click.Argument):
+    """A positional argument that help explains."""
+
+    group = "Arguments"
+
+    def __init__(self, name: str, text: str, **settings: Any) -> None:
+        super().__init__([name], **settings)
+        self.text = text
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        return self.make_metavar(ctx), self.text
+
+
+@dataclass(frozen=True)
+class Example:
+    """A command line, and what it does."""
+
+    line: str
+    does: str | None = None
+
+
+class Command(click.Command):
+    """A command whose usage shows what is positional first."""
+
+    def __init__(self, name: str, *, examples: Sequence[Example] = (), **settings: Any) -> None:
+        super().__init__(name, context_settings=_CONTEXT, **settings)
+        self.examples = examples
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self.expand_multi_values(args))
+
+    def expand_multi_values(self, args: Sequence[str]) -> list[str]:
+        """`--labels cat dog` → `--labels cat --labels dog`."""
+        several = {
+            name: option
+            for option in self.params
+            if isinstance(option, Option) and option.takes
+            for name in option.opts
+        }
+        line: list[str] = []
+        words = list(args)
+        while words:
+            word = _dashes(words.pop(0))
+            if word == "--":
+                return [*line, word, *words]
+            word, is_joined, first = word.partition("=")
+            option = several.get(word)
+            if option is None or option.takes is None:
+                line.append(word + is_joined + first)
+                continue
+            values = [first] if is_joined else []
+            while words and _is_value(words[0]) and (not values or option.takes(words[0])):
+                values.append(words.pop(0))
+            line += [f"{word}={value}" for value in values or [NOTHING]]
+        return line
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        options, *positional = super().collect_usage_pieces(ctx)
+        return [*positional, options]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        format_groups(self, ctx, formatter)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        format_examples(self.examples, formatter)
+
+
+def format_groups(
+    command: click.Command, ctx: click.Context, formatter: click.HelpFormatter
+) -> None:
+    """Write the options, one section a group, in the order of their first options."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(ctx):
+        if record := parameter.get_help_record(ctx):
+            groups.setdefault(getattr(parameter, "group", "Options"), []).append(record)
+    for name, records in groups.items():
+        with formatter.section(name):
+            formatter.write_dl(records, col_max=28)
+
+
+def format_examples(examples: Sequence[Example], formatter: click.HelpFormatter) -> None:
+    """Write the examples, which are not wrapped: they can be copied."""
+    if not examples:
+        return
+    with formatter.section("Examples"):
+        for example in examples:
+            if example.does:
+                formatter.write(f"{'':>{formatter.current_indent}}# {example.does}\n")
+            formatter.write(f"{'':>{formatter.current_indent}}{example.line}\n")
+
+
+def is_number(word: str) -> bool:
+    """True for what `float` reads."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_value(word: str) -> bool:
+    return not word.startswith("-") or is_number(word)
+
+
+def _dashes(word: str) -> str:
+    """`--batch_size` is the option `--batch-size`."""
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+_CONTEXT: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": MAX_WIDTH,
+}
+
+
+class Group(click.Group):
+    """A command with subcommands, which help shows in groups."""
+
+    def __init__(self, name: str, *, examples: Sequence[Example] = (), **settings: Any) -> None:
+        super().__init__(name, context_settings=_CONTEXT, no_args_is_help=True, **settings)
+        self.examples = examples
+
+    def sections(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """Name and help of each subcommand, by the heading of its group."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        return {"Commands": [(n, c.get_short_help_str(200)) for n, c in commands if c]}
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
+            raise click.UsageError(unknown("command", args[0], self.list_commands(ctx)), ctx)
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        commands = [record for records in self.sections(ctx).values() for record in records]
+        return [
+            *(CompletionItem(n, help=text) for n, text in commands if n.startswith(incomplete)),
+            *click.Command.shell_complete(self, ctx, incomplete),
+        ]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, records in self.sections(ctx).items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+        format_groups(self, ctx, formatter)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        format_examples(self.examples, formatter)

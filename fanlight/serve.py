@@ -1,0 +1,138 @@
+"""`fanlight serve`: options and variables → settings → a running server."""
+
+import os
+from collections.abc import Sequence
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+import click
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import SettingsError
+
+from fanlight.fields import given
+from fanlight.parameters import Command, Example, OneOf, Option
+from models.errors import message as error_message
+from models.registry import nearest
+from service import launch
+from service.environment import PREFIX
+from service.settings import GROUPS, Settings, Shown
+
+EXAMPLES = (
+    Example("fanlight serve", "the models that Fanlight ships, at http://127.0.0.1:8000"),
+    Example("fanlight serve --repository checkpoints --port 9000"),
+    Example("fanlight serve --max-body-bytes '64 MiB' --request-timeout '10 s'"),
+    Example("FANLIGHT_API_KEY=secret fanlight serve --host 0.0.0.0 --workers 4"),
+)
+_WORDS = {
+    "host": "ADDRESS",
+    "repository": "FOLDER",
+    "graph_cache": "FOLDER",
+    "api_key": "KEY",
+    "device": "DEVICE",
+}
+
+
+def command() -> click.Command:
+    settings = Settings.model_fields
+    grouped = [(group, name) for group, names in GROUPS.items() for name in names]
+    return Command(
+        "serve",
+        callback=_serve,
+        help=Settings.__doc__,
+        params=[_option(name, settings[name], group) for group, name in grouped],
+        examples=EXAMPLES,
+    )
+
+
+@click.pass_context
+def _serve(ctx: click.Context, /, **values: Any) -> int:
+    options = given(ctx)
+    try:
+        settings = Settings(**options)
+    except ValidationError as error:
+        raise click.ClickException(_error_text(error, options)) from None
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    try:
+        if reason := launch.refusal(settings):
+            raise click.ClickException(reason)
+        launch.serve(settings)
+    except Exception as error:
+        text = error_message(error)
+        if text is None:
+            raise
+        raise click.ClickException(text) from None
+    return 0
+
+
+def _option(name: str, field: FieldInfo, group: str) -> Option:
+    """Values are passed on as text: pydantic reads them, as it reads those of variables."""
+    shown = _shown(field)
+    words = _words(field.annotation)
+    if shown is not None:
+        metavar, default = shown.metavar, shown.show(field.default)
+    else:
+        metavar = _WORDS.get(name) or ("N" if _is_number(field.annotation) else "NAME")
+        default = "" if field.default is None else str(field.default)
+    return Option(
+        ["--" + name.replace("_", "-"), name],
+        type=OneOf(name.replace("_", " "), words) if words else click.STRING,
+        metavar=None if words else metavar,
+        help=(field.description or "").partition("; default: ")[0],
+        shown=_elsewhere(field) or default,
+        variable=PREFIX + name.upper(),
+        group=group,
+    )
+
+
+def _shown(field: FieldInfo) -> Shown | None:
+    """How values of the setting are shown with units, if they are."""
+    return next((mark for mark in field.metadata if isinstance(mark, Shown)), None)
+
+
+def _elsewhere(field: FieldInfo) -> str:
+    """The default in words, where the description tells it so."""
+    return (field.description or "").partition("; default: ")[2]
+
+
+def _words(annotation: Any) -> Sequence[str]:
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def _is_number(annotation: Any) -> bool:
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    return bool({int, float} & set(kinds))
+
+
+def _error_text(error: ValidationError, options: dict[str, Any]) -> str:
+    return "\n".join(_line(each, options) for each in error.errors())
+
+
+def _message(name: str, fault: Any) -> str:
+    """What pydantic says, with a limit in the unit of the setting."""
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    field = Settings.model_fields.get(name)
+    if field is None:
+        return message
+    shown = _shown(field)
+    for limit in ("ge", "gt", "le", "lt"):
+        if shown is not None and limit in fault.get("ctx", {}):
+            value = fault["ctx"][limit]
+            message = message.removesuffix(f"{value:g}").removesuffix(str(value))
+            message = f"{message.rstrip()} {shown.show(value)}"
+    return message
+
+
+def _line(fault: Any, options: dict[str, Any]) -> str:
+    """What is wrong with a setting, and which variable it comes from."""
+    name = ".".join(map(str, fault["loc"])) or "settings"
+    line = f"{name}: {_message(name, fault)}"
+    if fault["loc"] and name != "api_key":
+        value = options.get(name, os.environ.get(PREFIX + name.upper(), fault["input"]))
+        line += f", not {value!r}"
+        near = nearest(str(value), _words(Settings.model_fields[name].annotation))
+        line += f"; did you mean {near!r}?" if near else ""
+    if name not in options and PREFIX + name.upper() in os.environ:
+        line += f" (variable {PREFIX}{name.upper()})"
+    return line

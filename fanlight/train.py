@@ -1,0 +1,114 @@
+"""The commands of `training`: a command line → a command's dataclass → its call."""
+
+import os
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, get_args, get_type_hints
+
+import click
+from rich.console import Console
+
+from fanlight.fields import given, parameters
+from fanlight.parameters import Command, Example, Group
+from models.errors import OptionError, message
+from service.environment import unknown
+
+_GO_ON = {
+    "fit": "; the same command with --resume goes on after the last finished epoch",
+    "study": "; the same command goes on after the last finished epoch",
+}
+
+
+def command(name: str, module: str, examples: Sequence[Example]) -> click.Command:
+    """The command whose dataclass has its name, in a module of `training.commands`."""
+    kind: type = getattr(import_module(f"training.commands.{module}"), name.capitalize())
+    if name == "fit":
+        from fanlight.fit import FitCommand
+
+        return FitCommand(examples)
+    if name == "visualize":
+        return _group_of_subcommands(name, kind, "what", examples)
+
+    @click.pass_context
+    def callback(ctx: click.Context, /, **values: Any) -> int:
+        return run(name, build(kind, given(ctx)))
+
+    return Command(
+        name, callback=callback, help=kind.__doc__, params=parameters(kind), examples=examples
+    )
+
+
+def build(kind: type, values: dict[str, Any]) -> Any:
+    """An instance; what its fields don't allow is the user's mistake."""
+    try:
+        return kind(**values)
+    except OptionError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def run(name: str, command: Any) -> int:
+    """Returns 0, 2 for an option that can't be, 1 after another error that the user can mend, or
+    130 after an interrupt."""
+    _warn_of_variables()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata that no network sees
+    try:
+        command(console())
+    except Exception as error:
+        text = message(error)
+        if text is None:
+            raise
+        console(stderr=True).print(f"error: {text}")
+        return 2 if isinstance(error, OptionError) else 1
+    except KeyboardInterrupt:
+        console(stderr=True).print(f"interrupted{_GO_ON.get(name, '')}")
+        return 130
+    return 0
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Prints paths and labels as they are: brackets and colons in them are not markup."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def _warn_of_variables() -> None:
+    """Tell of misspelt variables with our prefix, if those of the service are known here."""
+    try:
+        from service.settings import Settings
+    except ModuleNotFoundError:  # the extra `service` is not installed
+        return
+    for name, near in unknown(os.environ, Settings.model_fields).items():
+        meant = f"; did you mean {near}?" if near else ""
+        console(stderr=True).print(f"warning: nothing reads the variable {name}{meant}")
+
+
+def _group_of_subcommands(name: str, kind: type, choice: str, examples: Sequence[Example]) -> Group:
+    """A command with a subcommand for each type that its field `choice` may have.
+
+    The other fields are options of the command and of each subcommand.
+    """
+    shared = parameters(kind, without=choice)
+    group = Group(name, help=kind.__doc__, params=shared, examples=examples)
+    for part in get_args(get_type_hints(kind)[choice]):
+        group.add_command(_part(name, kind, choice, part, shared))
+    return group
+
+
+def _part(
+    name: str, kind: type, choice: str, part: type, shared: Sequence[click.Parameter]
+) -> click.Command:
+    @click.pass_context
+    def callback(ctx: click.Context, /, **values: Any) -> int:
+        found = given(ctx)
+        outside = {each.name for each in shared}
+        own = {name: value for name, value in found.items() if name not in outside}
+        above = given(ctx.parent) if ctx.parent else {}
+        common = above | {name: value for name, value in found.items() if name in outside}
+        return run(name, build(kind, {choice: build(part, own), **common}))
+
+    return Command(
+        part.__name__.lower(),
+        callback=callback,
+        help=part.__doc__,
+        params=[*parameters(part), *shared],
+    )

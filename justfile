@@ -1,0 +1,57 @@
+# The commands of a developer. CI calls the same ones. `just` alone lists them.
+# They use the virtual environment .venv, or the one that the variable VENV names.
+
+export PATH := absolute_path(env("VENV", ".venv")) + "/bin:" + env("PATH")
+
+[private]
+default:
+    @just --list --unsorted
+
+# Check format, style, imports, scripts, workflows and types, also of JavaScript; change nothing
+check: lint types javascript
+
+# Run the tests: all of them, or those that the arguments name
+test *arguments:
+    pytest {{ arguments }}
+
+# Run the tests that are not slow and need no GPU
+fast *arguments:
+    pytest -m "not slow and not gpu" -n auto --dist loadfile {{ arguments }}
+
+# Run all tests and show which lines they leave out
+[private]
+coverage:
+    pytest --cov --cov-report=term -n auto --dist loadfile
+
+# Format the code, and repair what ruff can repair
+fix:
+    ruff check --fix .
+    ruff format .
+    npm run --silent fix
+
+# Start the service with the checkpoints that Fanlight ships
+serve *arguments:
+    fanlight serve {{ arguments }}
+
+# Run the tests that start servers, browsers and clients
+e2e *arguments:
+    pytest tests/e2e {{ arguments }}
+
+# What needs neither torch nor the other dependencies: CI runs it first
+[private]
+lint:
+    ruff format --check .
+    ruff check .
+    lint-imports
+    shellcheck .ci/run benchmarks/gpu.sh
+    zizmor --quiet --offline .github
+
+[private]
+types:
+    mypy
+
+# needs Node.js; `npm ci` installs the tools
+[private]
+javascript:
+    npm ci --silent --no-audit --no-fund
+    npm run --silent check

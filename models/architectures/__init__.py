@@ -1,0 +1,1 @@
+"""The networks that Fanlight knows by name: one family a file, see `registry`."""

@@ -1,0 +1,41 @@
+"""What a user can mend, apart from what is a fault of Fanlight.
+
+Every error that a user can mend (a wrong option, a damaged file, a device that is not there) is a
+`FanlightError` or an `OSError` with a path. The commands print those in one line. Any other
+exception is a bug, and keeps its traceback. docs/errors.md shows the family.
+"""
+
+from pathlib import Path
+
+
+class FanlightError(Exception):
+    """The user can mend it; the message says what is wrong, what is allowed and what to do."""
+
+
+class OptionError(FanlightError, ValueError):
+    """An option of a command, or a field of a recipe, has a value that it can't have.
+
+    It is a `ValueError` too, because the command line turns those into an error of usage.
+    """
+
+
+class DamagedFileError(FanlightError):
+    """A file does not hold what its name promises; the message names it."""
+
+
+class InstallationError(FanlightError):
+    """Two installed packages do not fit each other."""
+
+
+def message(error: BaseException) -> str | None:
+    """What a command prints of an error, or None if the error is a bug."""
+    if isinstance(error, FanlightError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return None
+
+
+def damaged(path: Path, problem: str, *, line: int | None = None) -> DamagedFileError:
+    """The error for a file; `problem` begins with a verb, and `line` counts from 1."""
+    return DamagedFileError(f"{path}{'' if line is None else f' line {line}'} {problem}")

@@ -1,0 +1,176 @@
+"""The image formats that are read: one entry a format → what the service and training take.
+
+The service takes the formats that are `served`, by their media types; training reads the files with
+one of the `extensions`. Pillow opens all of them. The bytes decide the format, not the name.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from models import image_limits
+from models.registry import Parameters, Registry
+
+
+def _no_limit(_encoded: bytes) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """One format of image files.
+
+    `pillow` is Pillow's name of the format, which opens it. `beginning` matches the first bytes of
+    every file. The first of `media_types` is the registered one, the others are names in use.
+    `refusal` tells why an encoded image must not be decoded, or None; `limits` are its limits in
+    words.
+    """
+
+    name: str
+    description: str
+    pillow: str
+    beginning: re.Pattern[bytes]
+    extensions: tuple[str, ...]
+    media_types: tuple[str, ...]
+    limits: tuple[str, ...] = ()
+    refusal: Callable[[bytes], str | None] = _no_limit
+    served: bool = True
+    parameters: Parameters = field(default_factory=dict)
+
+    @property
+    def media_type(self) -> str:
+        return self.media_types[0]
+
+
+FORMATS = Registry[ImageFormat]("image format")
+_SERVED: dict[str, ImageFormat] = {}  # registered media type → format
+_REGISTERED: dict[str, str] = {}  # media type in use → the registered one
+
+
+def register(format: ImageFormat) -> ImageFormat:
+    """Add a format; raises `ValueError` if its name is taken."""
+    FORMATS.register(format, stacklevel=2)
+    _REGISTERED.update(dict.fromkeys(format.media_types, format.media_type))
+    if format.served:
+        _SERVED[format.media_type] = format
+    return format
+
+
+def served() -> Mapping[str, ImageFormat]:
+    """The formats that the service takes, by their registered media types."""
+    return _SERVED
+
+
+def taken() -> str:
+    """The media types that the service takes, for messages."""
+    return ", ".join(sorted(_SERVED))
+
+
+def media_type(header: str) -> str:
+    """The media type in a Content-Type header: in lower case, without parameters or aliases."""
+    if header in _SERVED:  # as most clients write it
+        return header
+    name = header.partition(";")[0].strip().lower()
+    return _REGISTERED.get(name, name)
+
+
+def sniff(encoded: bytes) -> ImageFormat | None:
+    """The format that the bytes begin like, if the service takes it."""
+    return next((each for each in _SERVED.values() if each.beginning.match(encoded)), None)
+
+
+def table() -> str:
+    """The formats as a Markdown table."""
+    return FORMATS.table(
+        {
+            "format": lambda each: f"`{each.name}`",
+            "what it is": lambda each: each.description,
+            "media type": lambda each: f"`{each.media_type}`" if each.served else "training only",
+            "files": lambda each: " ".join(f"`{ending}`" for ending in each.extensions),
+            "limits": lambda each: "; ".join(each.limits) or "none",
+        }
+    )
+
+
+PNG = register(
+    ImageFormat(
+        name="png",
+        description="Portable Network Graphics: grey, colours, palettes, transparency.",
+        pillow="PNG",
+        beginning=re.compile(rb"\x89PNG\r\n\x1a\n"),
+        extensions=(".png", ".apng"),
+        media_types=("image/png",),
+    )
+)
+JPEG = register(
+    ImageFormat(
+        name="jpeg",
+        description="Photographs; baseline and progressive, grey, colours and CMYK.",
+        pillow="JPEG",
+        beginning=re.compile(rb"\xff\xd8\xff"),
+        extensions=(".jpg", ".jpeg", ".jpe", ".jfif"),
+        media_types=("image/jpeg", "image/jpg"),
+        limits=(
+            f"{image_limits.MAX_SEGMENTS:,} segments before the first scan",
+            f"{image_limits.MAX_EXIF:,} bytes of EXIF",
+            f"{image_limits.MAX_SCANS} scans",
+        ),
+        refusal=image_limits.jpeg_refusal,
+    )
+)
+register(
+    ImageFormat(
+        name="webp",
+        description="WebP, lossy and lossless; the first frame of an animation.",
+        pillow="WEBP",
+        beginning=re.compile(rb"RIFF....WEBP", re.DOTALL),
+        extensions=(".webp",),
+        media_types=("image/webp",),
+    )
+)
+register(
+    ImageFormat(
+        name="bmp",
+        description="Windows bitmaps, uncompressed.",
+        pillow="BMP",
+        beginning=re.compile(rb"BM"),
+        extensions=(".bmp",),
+        media_types=("image/bmp", "image/x-ms-bmp"),
+        limits=("no run-length encoding",),
+        refusal=image_limits.bmp_refusal,
+    )
+)
+register(
+    ImageFormat(
+        name="gif",
+        description="Graphics Interchange Format; the first frame of an animation.",
+        pillow="GIF",
+        beginning=re.compile(rb"GIF8[79]a"),
+        extensions=(".gif",),
+        media_types=("image/gif",),
+        limits=(f"{image_limits.MAX_GIF_EXTENSIONS:,} bytes before the first frame",),
+        refusal=image_limits.gif_refusal,
+    )
+)
+register(
+    ImageFormat(
+        name="tiff",
+        description="Tagged Image File Format; the first page.",
+        pillow="TIFF",
+        beginning=re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+"),
+        extensions=(".tif", ".tiff"),
+        media_types=("image/tiff",),
+        served=False,
+    )
+)
+register(
+    ImageFormat(
+        name="ppm",
+        description="Netpbm: portable bitmaps, grey maps and pixel maps.",
+        pillow="PPM",
+        beginning=re.compile(rb"P[1-6fF]"),
+        extensions=(".pbm", ".pgm", ".ppm", ".pnm", ".pfm"),
+        media_types=("image/x-portable-anymap",),
+        served=False,
+    )
+)

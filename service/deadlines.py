@@ -1,0 +1,104 @@
+"""Time limits of a request: to receive its body, then to answer it while its client is there."""
+
+import asyncio
+from collections.abc import Callable
+
+from service.errors import ClientLeftError, DeadlineError, ServiceError, SlowBodyError
+
+WATCH_AFTER_SECONDS = 0.1  # most answers are quicker, and need no task that watches the connection
+
+
+class DeadlineTimer:
+    """Checks all deadlines of an event loop with one timer, which runs while there are any."""
+
+    def __init__(self) -> None:
+        self._deadlines: set[Deadline] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        """How many deadlines are being checked."""
+        return len(self._deadlines)
+
+    def add(self, deadline: "Deadline", loop: asyncio.AbstractEventLoop) -> None:
+        self._deadlines.add(deadline)
+        if self._timer is None:
+            first = min(WATCH_AFTER_SECONDS, deadline.seconds)
+            self._timer = loop.call_later(first, self._check_all, loop)
+
+    def remove(self, deadline: "Deadline") -> None:
+        self._deadlines.discard(deadline)
+
+    def _check_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        left = [deadline.check(now) for deadline in list(self._deadlines)]
+        if self._deadlines:
+            self._timer = loop.call_later(min(WATCH_AFTER_SECONDS, *left), self._check_all, loop)
+
+
+class Deadline:
+    """Gives a request up when its body or its answer takes too long, or when its client leaves.
+
+    The body has `seconds` from `begin`; the answer has as many from `received`. `give_up` gets the
+    reason (`SlowBodyError`, `DeadlineError` or `ClientLeftError`), at most once, and never after
+    `end`. `watch` is called once if the answer takes longer than `WATCH_AFTER_SECONDS`: it may
+    start to watch the connection, and calls `client_left`.
+    """
+
+    __slots__ = ("_give_up", "_receiving", "_since", "_timer", "_watch", "seconds")
+
+    def __init__(
+        self,
+        seconds: float,
+        timer: DeadlineTimer,
+        give_up: Callable[[ServiceError], None],
+        watch: Callable[[], None] | None = None,
+    ) -> None:
+        self.seconds = seconds
+        self._timer, self._watch = timer, watch
+        self._give_up: Callable[[ServiceError], None] | None = give_up
+
+    def begin(self, *, received: bool = False) -> None:
+        """Start: the body is awaited, or the answer if the body was already `received`."""
+        loop = asyncio.get_running_loop()
+        self._receiving = not received
+        self._since = loop.time()
+        self._timer.add(self, loop)
+
+    def received(self) -> None:
+        """The body is there: the answer is awaited."""
+        self._receiving = False
+        self._since = asyncio.get_running_loop().time()
+
+    def client_left(self) -> None:
+        self._stop(ClientLeftError("the client closed the connection"))
+
+    def end(self) -> None:
+        """The request is over; calling it again changes nothing."""
+        self._give_up = None
+        self._timer.remove(self)
+
+    def check(self, now: float) -> float:
+        """Seconds until the deadline, 0 if it has passed; `now` is the event loop's time."""
+        left = self._since + self.seconds - now
+        if left <= 0:
+            self._stop(self._too_slow())
+        elif self._watch and not self._receiving and now - self._since >= WATCH_AFTER_SECONDS:
+            watch, self._watch = self._watch, None
+            watch()
+        return max(0.0, left)
+
+    def _stop(self, reason: ServiceError) -> None:
+        give_up = self._give_up
+        self.end()
+        if give_up is not None:
+            give_up(reason)
+
+    def _too_slow(self) -> ServiceError:
+        if self._receiving:
+            return SlowBodyError(
+                f"the body did not arrive within {self.seconds:g} s (setting request_timeout)"
+            )
+        return DeadlineError(
+            f"no answer within {self.seconds:g} s (setting request_timeout); the server is busy"
+        )

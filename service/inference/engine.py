@@ -1,0 +1,217 @@
+"""Runs one network: uint8 images → forward pass on its device → probabilities, activations.
+
+One thread per network runs the forward passes one at a time; batches that finish faster than a
+thread switch run on the event loop. Predictions and feature maps alternate on the thread.
+Predictions use the runtime chosen for the network; activations always use eager torch.
+"""
+
+import asyncio
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models import features
+from models.checkpoint import Checkpoint
+from models.preprocessing import Pixels
+from service.inference.runtimes.cuda_graphs import sizes
+from service.inference.runtimes.eager import Torch
+from service.inference.runtimes.registry import Runtime
+from service.process.event_loop import (
+    MAX_SLOWDOWN_ON_LOOP,
+    MIN_BATCH_ON_LOOP,
+    PASS_SECONDS,
+    PASS_SECONDS_ON_ONE_PROCESSOR,
+)
+
+MIN_FULL_BATCH = 32  # images in a batch that shares them well
+WORTHWHILE_RATIO = 0.9  # of time an image: what makes a batch of twice the size worth its memory
+TIMED_RUNS = 4  # of a batch, to learn its time
+LONG_RUN_SECONDS = 0.05  # after a run that long no other is timed
+MAX_VALUES = 2**24  # of activations that one forward pass keeps, four bytes each
+
+
+class PredictionResult(NamedTuple):
+    """Softmax probabilities by class, and the batch size of the forward pass."""
+
+    probabilities: list[float]
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class FeatureRequest:
+    """A uint8 image (C, H, W), and the layers to return the activations of."""
+
+    picture: Pixels
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FeatureResult:
+    """The prediction, and the activations of the same pass by layer, float32 on the CPU."""
+
+    answer: PredictionResult
+    activations: Mapping[str, Tensor]
+
+
+class Engine:
+    """Runs a checkpoint's network; `threads` are torch's intra-op threads on the CPU.
+
+    `eager` is the network in torch, by default in float32; it also computes predictions if there is
+    no `runtime`. Batches of an independent runtime run on the event loop if they take less time
+    than a thread switch. `alone` means a single CPU core: then larger batches run on the loop too.
+    `observe(images, seconds)` is called after each forward pass for predictions.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        threads: int,
+        max_batch_size: int = 64,
+        eager: Torch | None = None,
+        runtime: Runtime | None = None,
+        alone: bool = False,
+        observe: Callable[[int, float], None] = lambda _images, _seconds: None,
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._torch = eager or Torch(checkpoint, "float32")
+        self._runtime = runtime or self._torch
+        self._alone = alone
+        self.batch_size = max_batch_size  # pictures that are best run together
+        self._at_once = 0  # pictures in the largest batch that runs on the loop
+        self._observe = observe
+        self._executor = ThreadPoolExecutor(
+            max_workers=1,
+            thread_name_prefix=f"{checkpoint.card.name}-{checkpoint.card.version}",
+            initializer=torch.set_num_threads,
+            initargs=(threads,),
+        )
+
+    async def warm(self) -> None:
+        """Run black images, so that the first request doesn't pay for allocation and tuning.
+
+        For an independent runtime, measures the forward pass at several batch sizes. Sets the
+        largest batch size that runs on the event loop. Lowers `batch_size` to the size beyond which
+        the time per image hardly improves; if `alone`, possibly to the size that runs on the loop.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._runtime.independent:
+            await loop.run_in_executor(self._executor, self._time, self.batch_size)
+            return
+        limit = PASS_SECONDS_ON_ONE_PROCESSOR if self._alone else PASS_SECONDS
+        each: dict[int, float] = {}  # seconds for a picture
+        before = math.inf
+        for size in sizes(self.batch_size):
+            seconds = await loop.run_in_executor(self._executor, self._time, size)
+            each[size] = seconds / size
+            if size >= MIN_FULL_BATCH and each[size] > WORTHWHILE_RATIO * before:
+                self.batch_size = size
+                break
+            before = each[size]
+        self._at_once = max((size for size in each if size * each[size] <= limit), default=0)
+        quick = self._at_once
+        if (
+            self._alone
+            and quick >= MIN_BATCH_ON_LOOP
+            and each[quick] < MAX_SLOWDOWN_ON_LOOP * min(each.values())
+        ):
+            self.batch_size = quick
+
+    def _time(self, size: int) -> float:
+        """Seconds of a forward pass at this batch size: the fastest of several."""
+        pictures = [np.zeros(self._checkpoint.card.input.shape, np.uint8)] * size
+        seconds = []
+        for _ in range(TIMED_RUNS):
+            started = time.perf_counter()
+            self._predict(pictures)
+            seconds.append(time.perf_counter() - started)
+            if seconds[-1] > LONG_RUN_SECONDS:
+                break
+        return min(seconds)
+
+    async def run(self, pictures: Sequence[Pixels]) -> list[PredictionResult | Exception]:
+        """The prediction for each uint8 image (C, H, W), in order.
+
+        It is an `ArithmeticError` if the logits are not finite, for example in half precision.
+        """
+        started = time.perf_counter()
+        if self._runs_here(pictures):
+            answers = self._predict(pictures)
+        else:
+            loop = asyncio.get_running_loop()
+            answers = await loop.run_in_executor(self._executor, self._predict, pictures)
+        self._observe(len(pictures), time.perf_counter() - started)
+        return answers
+
+    async def activations(
+        self, requests: Sequence[FeatureRequest]
+    ) -> list[FeatureResult | Exception]:
+        """The prediction and the activations for each request, in order.
+
+        Requests for the same layers share forward passes of at most `MAX_VALUES` activations. Other
+        work can run between two passes.
+        """
+        loop = asyncio.get_running_loop()
+        groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for index, look in enumerate(requests):
+            groups[look.layers].append(index)
+        results: dict[int, FeatureResult | Exception] = {}
+        for layers, members in groups.items():
+            room = max(1, MAX_VALUES // self._values(layers))
+            for part in (members[i : i + room] for i in range(0, len(members), room)):
+                pictures = [requests[index].picture for index in part]
+                answers, maps = await loop.run_in_executor(
+                    self._executor, self._capture, pictures, layers
+                )
+                for row, (index, answer) in enumerate(zip(part, answers, strict=True)):
+                    own = {name: batch[row] for name, batch in maps.items()}
+                    results[index] = (
+                        answer if isinstance(answer, Exception) else FeatureResult(answer, own)
+                    )
+        return [results[index] for index in range(len(requests))]
+
+    def _values(self, layers: Sequence[str]) -> int:
+        """The number of activations of these layers per image."""
+        shapes = features.shapes(self._checkpoint.layers)
+        return sum(math.prod(shapes[name]) for name in layers)
+
+    def close(self) -> None:
+        """Wait for the thread to finish its work, and stop it."""
+        self._executor.shutdown(wait=True)
+
+    def _runs_here(self, pictures: Sequence[Pixels]) -> bool:
+        return len(pictures) <= self._at_once
+
+    def _predict(self, pictures: Sequence[Pixels]) -> list[PredictionResult | Exception]:
+        return _answers(self._runtime(np.array(pictures)))
+
+    @torch.inference_mode()
+    def _capture(
+        self, pictures: Sequence[Pixels], layers: Sequence[str]
+    ) -> tuple[list[PredictionResult | Exception], dict[str, Tensor]]:
+        network = self._checkpoint.network
+        with features.capture(network, layers, self._checkpoint.layers) as activations:
+            answers = _answers(self._torch(np.array(pictures)))
+        return answers, {name: activations[name].float().cpu() for name in layers}
+
+
+def _answers(probabilities: NDArray[np.float32]) -> list[PredictionResult | Exception]:
+    """By row of (N, num_classes)."""
+    rows, size = probabilities.tolist(), len(probabilities)
+    if np.isfinite(probabilities).all():
+        return [PredictionResult(row, size) for row in rows]
+    return [
+        PredictionResult(row, size)
+        if all(map(math.isfinite, row))
+        else ArithmeticError("not finite")
+        for row in rows
+    ]

@@ -1,0 +1,1 @@
+"""The methods that explain a prediction; each module registers its own."""

@@ -1,0 +1,103 @@
+"""What an explain method is, and the registry of all of them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.features import Layer
+from models.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from models.checkpoint import Checkpoint
+
+PASSES_PER_BATCH = 16  # forward passes that a method runs as one batch
+Baseline = Literal["black", "grey", "white"]
+BASELINE_LEVELS: dict[Baseline, int] = {"black": 0, "grey": 128, "white": 255}
+BaselineParameter = Annotated[
+    Baseline, Field(description="what hides, and where integrated gradients start")
+]
+
+
+class Parameters(BaseModel):
+    """Query parameters of a method, each with its limits and a description."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Subject(NamedTuple):
+    """A prediction to explain.
+
+    `batch` is the normalised image (1, C, H, W) with `requires_grad`. `forward` returns the logits
+    (N, num_classes) of a batch; it raises `AbandonedError` once the request is cancelled. `target`
+    is the class index.
+    """
+
+    network: "nn.Module"
+    forward: "Callable[[Tensor], Tensor]"
+    batch: "Tensor"
+    target: int
+    baseline: "Callable[[Baseline], Tensor]"  # a flat image of that level, normalised
+
+
+class Attribution(NamedTuple):
+    """Attributions (H, W): how much each input pixel contributes to the target.
+
+    `convergence_delta` is the error of their sum, in logits, for methods that compute it.
+    """
+
+    values: "Tensor"
+    convergence_delta: float | None = None
+
+
+P = TypeVar("P", bound=Parameters)
+
+
+class ExplainMethod(ABC, Generic[P]):
+    """One way to explain a prediction; `attribute` calls captum, which takes a second to import."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]  # in the page's menu
+    description: ClassVar[str]  # one sentence; the paper stands in the module's docstring
+    model: type[P]  # of its query parameters
+
+    def missing(self, layers: Sequence[Layer]) -> str | None:
+        """What a network with these layers lacks for this method; None if nothing."""
+        return None
+
+    def resolve(self, parameters: P, checkpoint: "Checkpoint") -> P:
+        """Return the parameters without open ones: `None` becomes what suits this network.
+
+        Raises a `ServiceError` for values that this network doesn't support.
+        """
+        return parameters
+
+    @abstractmethod
+    def attribute(self, subject: Subject, parameters: P) -> Attribution:
+        """Compute the attributions, with parameters from `resolve`."""
+
+    @property
+    def parameters(self) -> Mapping[str, Mapping[str, Any]]:
+        """The JSON Schema of each query parameter by its name."""
+        properties: dict[str, dict[str, Any]] = self.model.model_json_schema().get("properties", {})
+        return {
+            name: {key: value for key, value in schema.items() if value is not None}
+            for name, schema in properties.items()
+        }
+
+
+METHODS = Registry["ExplainMethod[Any]"]("explain method", package=__package__)
+
+
+def table() -> str:
+    """The methods as a Markdown table."""
+    return METHODS.table(
+        {
+            "method": lambda each: f"`{each.name}`",
+            "what it shows": lambda each: each.description,
+            "parameters": lambda each: ", ".join(f"`{name}`" for name in each.parameters) or "none",
+        }
+    )

@@ -1,0 +1,123 @@
+"""Chooses the fastest correct runtime of a network: uint8 batch → probabilities.
+
+Tries the registered runtimes that support the device and the precision. A runtime is used only if
+its output matches eager torch; otherwise eager torch is used, and the reason is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from service.inference.runtimes import eager
+from service.inference.runtimes.eager import Torch
+from service.inference.runtimes.registry import (
+    AUTO,
+    RUNTIMES,
+    Attempt,
+    Runtime,
+    RuntimeEntry,
+    Setup,
+)
+
+if TYPE_CHECKING:
+    from models.checkpoint import Checkpoint
+    from models.preprocessing import InputSpec
+    from service.inference.runtimes.onnx_cache import Graphs
+
+# that probabilities may differ by from those of eager torch; half precision rounds that much
+TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
+_MAX_REASON = 500  # characters of a library's message
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The runtime of a version; `fallback` is why the requested one is not used, or None.
+
+    `eager` is the network in torch: it computes activations, and predictions if `quick` is None.
+    """
+
+    eager: Torch
+    quick: Runtime | None = None
+    fallback: str | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.quick or self.eager
+
+
+def choose(
+    checkpoint: Checkpoint,
+    wanted: str,
+    precision: str,
+    threads: int,
+    *,
+    max_batch_size: int,
+    graphs: Graphs,
+) -> Chosen:
+    """The runtime named `wanted`; for `auto`, the supported one with the highest rank.
+
+    Falls back to eager torch if no runtime is supported, or if it fails or its output differs.
+    Raises `UnknownNameError` for a name that is not registered.
+    """
+    setup = Setup(
+        checkpoint, Torch(checkpoint, precision), precision, threads, max_batch_size, graphs
+    )
+    device = checkpoint.device.type
+    if wanted == eager.NAME:
+        return Chosen(setup.eager)
+    if wanted != AUTO:
+        entry = RUNTIMES.get(wanted)
+        if not entry.fits(device, precision):
+            return Chosen(setup.eager, fallback=f"{entry.title} is for {entry.scope}")
+        return _built(entry, setup)
+    fitting = [each for each in RUNTIMES if each.rank and each.fits(device, precision)]
+    failed: list[str] = []
+    for entry in sorted(fitting, key=lambda each: -each.rank):
+        chosen = _built(entry, setup)
+        if chosen.fallback is None:
+            return chosen
+        failed.append(chosen.fallback)
+    return Chosen(setup.eager, fallback="; ".join(failed) or None)
+
+
+def _built(entry: RuntimeEntry, setup: Setup) -> Chosen:
+    """The runtime of the first correct attempt; if there is none, eager torch with the reason."""
+    reason = entry.unavailable()
+    if reason is not None:
+        return Chosen(setup.eager, fallback=f"no {entry.product}: {reason}")
+    chosen = Chosen(setup.eager, fallback=f"no {entry.product}")
+    for attempt in entry.attempts(setup):
+        chosen = _tried(attempt, entry, setup)
+        if chosen.fallback is None:
+            attempt.accepted()
+            break
+    return chosen
+
+
+def _tried(attempt: Attempt, entry: RuntimeEntry, setup: Setup) -> Chosen:
+    try:
+        quick = attempt.make()
+        difference = _difference(setup.eager, quick, setup.eager.input, attempt.batch_sizes)
+    except Exception as error:  # runtimes and exporters raise whatever they meet
+        reason = " ".join(str(error).split())[:_MAX_REASON]
+        return Chosen(setup.eager, fallback=f"no {entry.product}: {reason}")
+    if not difference <= TOLERANCE[setup.precision]:  # nor if it is not a number
+        return Chosen(
+            setup.eager, fallback=f"the {entry.product} answers otherwise, by {difference:.2g}"
+        )
+    return Chosen(setup.eager, quick)
+
+
+def _difference(
+    one: Runtime, other: Runtime, input: InputSpec, batch_sizes: Sequence[int]
+) -> float:
+    """The largest difference of any probability, for uniform images and noise, by batch size."""
+    import numpy as np
+
+    noise = np.random.default_rng(0)
+    pictures = noise.integers(0, 256, (max(batch_sizes), *input.shape), dtype=np.uint8)
+    pictures[-1], pictures[-2] = 0, 255
+    parts = [pictures[-size:] for size in batch_sizes]
+    return float(np.max([np.abs(one(part) - other(part)).max() for part in parts]))

@@ -1,0 +1,77 @@
+"""Eager torch, the reference: it runs on any device, and alone gives activations and gradients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from service.inference.runtimes.registry import Attempt, RuntimeEntry, Setup, register
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from models.checkpoint import Checkpoint
+    from models.preprocessing import Pixels
+
+NAME = "torch"
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+class Torch:
+    """The network itself; `precision` other than float32 runs it under autocast."""
+
+    name = NAME
+    independent = False
+
+    def __init__(self, checkpoint: Checkpoint, precision: str) -> None:
+        import torch
+
+        self._checkpoint = checkpoint
+        self._autocast = None if precision == "float32" else getattr(torch, precision)
+        self.input = checkpoint.card.input
+        self._format = torch.contiguous_format
+        if checkpoint.device.type == "cuda":  # what tensor cores want
+            self._format = torch.channels_last
+            checkpoint.network.to(memory_format=self._format)  # type: ignore[call-overload]
+
+    def __call__(self, batch: Pixels) -> NDArray[np.float32]:
+        import torch
+
+        device = self._checkpoint.device
+        with torch.inference_mode():
+            pixels = torch.from_numpy(batch)
+            if device.type == "cuda":
+                pixels = pixels.pin_memory()  # a quarter of what it is as float32
+            probabilities: NDArray[np.float32]
+            probabilities = self.forward(pixels.to(device, non_blocking=True)).cpu().numpy()
+        return probabilities
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """The same on the device, which need not be waited for."""
+        import torch
+
+        half = self._autocast is not None
+        normalized = self.input.normalize(pixels).contiguous(memory_format=self._format)
+        # casts of the weights are not kept: what captures them would keep their memory
+        with torch.autocast(pixels.device.type, self._autocast, enabled=half, cache_enabled=False):
+            logits: Tensor = self._checkpoint.network(normalized)
+        return logits.float().softmax(1)
+
+
+def _attempts(setup: Setup) -> list[Attempt]:
+    return [Attempt(lambda: setup.eager)]
+
+
+register(
+    RuntimeEntry(
+        name=NAME,
+        title="torch",
+        description="The network in eager torch, the reference for all others.",
+        product="eager network",
+        devices=("cpu", "cuda"),
+        precisions=PRECISIONS,
+        rank=0,
+        attempts=_attempts,
+    )
+)

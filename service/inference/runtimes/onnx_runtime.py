@@ -1,0 +1,121 @@
+"""ONNX Runtime on the CPU: a graph that is exported from the verified network.
+
+It gives the same probabilities as torch in a half to a sixth of the time. A graph that an earlier
+start has exported is tried first.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from service.inference.runtimes.registry import Attempt, RuntimeEntry, Setup, register
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from models.checkpoint import Checkpoint
+    from models.preprocessing import Pixels
+
+NAME = "onnx"
+
+
+class Onnx:
+    """A session of ONNX Runtime on the CPU, for the network with normalisation and softmax."""
+
+    name = NAME
+    independent = True
+
+    def __init__(self, graph: bytes | Path, threads: int) -> None:
+        # its official builds report to their makers unless told not to, before they are imported
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        import onnxruntime  # seconds are saved where it isn't wanted
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.enable_mem_pattern = False  # it plans a block of memory for each size of batch
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(
+            graph if isinstance(graph, bytes) else str(graph),  # a file is not held in memory twice
+            options,
+            providers=["CPUExecutionProvider"],
+        )
+
+    def __call__(self, batch: Pixels) -> NDArray[np.float32]:
+        probabilities: NDArray[np.float32]
+        [probabilities] = self._session.run(None, {"pixels": batch})
+        return probabilities
+
+
+def export(checkpoint: Checkpoint) -> bytes:
+    """The network as an ONNX graph for batches of any size: uint8 pixels to probabilities."""
+    import torch
+    from torch import Tensor, nn
+
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = checkpoint.network
+
+        def forward(self, pixels: Tensor) -> Tensor:
+            logits: Tensor = self.network(checkpoint.card.input.normalize(pixels))
+            return logits.softmax(1)
+
+    batch = torch.zeros((2, *checkpoint.card.input.shape), dtype=torch.uint8)
+    graph = io.BytesIO()
+    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+        # the exporter that is to replace this one takes seconds a network instead of milliseconds
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=torch.jit._trace.TracerWarning)
+        torch.onnx.export(
+            Whole().eval(),
+            (batch,),
+            graph,  # type: ignore[arg-type] # the old exporter writes to files of any kind
+            dynamo=False,
+            input_names=["pixels"],
+            output_names=["probabilities"],
+            dynamic_axes={"pixels": {0: "n"}, "probabilities": {0: "n"}},
+        )
+    return graph.getvalue()
+
+
+def _attempts(setup: Setup) -> Iterator[Attempt]:
+    """With a kept graph, if there is one; then with a new one, which is kept if it is accepted."""
+    card, threads = setup.checkpoint.card, setup.threads
+    kept = setup.graphs.find(card)
+    if kept is not None:
+        yield Attempt(lambda: Onnx(kept, threads))
+    exported: list[bytes] = []
+
+    def make() -> Onnx:
+        exported.append(export(setup.checkpoint))
+        return Onnx(exported[0], threads)
+
+    yield Attempt(make, accepted=lambda: setup.graphs.write(card, exported[0]))
+
+
+def _unavailable() -> str | None:
+    missing = [package for package in ("onnx", "onnxruntime") if find_spec(package) is None]
+    return f"install {' and '.join(missing)}" if missing else None
+
+
+register(
+    RuntimeEntry(
+        name=NAME,
+        title="ONNX Runtime",
+        description="ONNX Runtime, two to six times as quick as torch on a CPU.",
+        product="ONNX graph",
+        devices=("cpu",),
+        precisions=("float32",),
+        rank=1,
+        attempts=_attempts,
+        unavailable=_unavailable,
+    )
+)

@@ -1,0 +1,182 @@
+"""Looking inside a network: its layers' activations and weights, its input, its explanations.
+
+    version of the model → images → checks → decode → work in the background → encode
+
+Each method answers one endpoint. What would be too large for an answer is refused before an image
+is decoded.
+"""
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from fastapi import Response
+from numpy.typing import NDArray
+
+from models import features as captured
+from models.checkpoint import Checkpoint
+from models.features import Layer
+from models.registry import proposal
+from service.errors import InvalidInputError, NotFoundError, TooLargeError
+from service.images.decoding import Decoder
+from service.images.encoded import EncodedImage
+from service.inference import explanation
+from service.inference.admission import MemoryBudget
+from service.inference.engine import FeatureRequest
+from service.inference.explanation import ExplanationWorker
+from service.repository.repository import Repository
+from service.requests.parameters import (
+    ExplainParameters,
+    FeaturesParameters,
+    InputParameters,
+    KernelsParameters,
+)
+from service.responses import explanations, features, inputs, kernels
+from service.settings import Settings
+
+MAX_JSON_VALUES = 2**20  # in one answer; npz has as many as the setting allows
+Images = AbstractAsyncContextManager[Sequence[EncodedImage]]
+"""The images of a request: entering receives them, its deadline runs until the block is left."""
+
+
+@dataclass(frozen=True)
+class Inspector:
+    """Looks inside the models of a repository. Every method raises `ServiceError`."""
+
+    settings: Settings
+    repository: Repository
+    decoder: Decoder
+    worker: ExplanationWorker
+    budget: MemoryBudget
+
+    async def features(self, model: str, asked: FeaturesParameters, images: Images) -> Response:
+        """Activations of layers, with the predictions of the same forward pass."""
+        serving = self.repository.get(model, asked.version)
+        names = tuple(dict.fromkeys(asked.layer))
+        shapes = _shapes(serving.checkpoint, names)
+        each = sum(map(math.prod, shapes.values()))  # values for an image
+        card = serving.checkpoint.card
+        with serving.lease:
+            async with images as encoded:
+                count = len(encoded)
+                if asked.format == "png" and (count, len(names)) != (1, 1):
+                    raise InvalidInputError(
+                        f"format=png draws one layer of one image, not {len(names)} of {count}; "
+                        "json and npz take many"
+                    )
+                self._check_values(count, each, asked)
+                pictures = await self.decoder.pixels(encoded, card.input)
+                async with self.budget.hold(each * count):
+                    requests = [FeatureRequest(picture, names) for picture in pictures]
+                    seen = await serving.features.submit(requests)
+                    return await asyncio.to_thread(features.encode, seen, card, asked)
+
+    async def kernels(self, model: str, name: str, asked: KernelsParameters) -> Response:
+        """The weights of a layer."""
+        checkpoint = self.repository.get(model, asked.version).checkpoint
+        layer = _layer_with_kernels(checkpoint, name)
+        weight, bias = _weights(checkpoint, layer, asked.channel)
+        if asked.format == "json" and asked.values and weight.size > MAX_JSON_VALUES:
+            raise TooLargeError(
+                f"{weight.size:,} values; JSON has at most {MAX_JSON_VALUES:,}: "
+                "ask for format=npz, or for one channel"
+            )
+        return await asyncio.to_thread(kernels.encode, weight, bias, layer, checkpoint.card, asked)
+
+    async def explain(self, model: str, asked: ExplainParameters, images: Images) -> Response:
+        """How much each pixel speaks for a class."""
+        serving = self.repository.get(model, asked.version)
+        checkpoint = serving.checkpoint
+        card = checkpoint.card
+        question = explanation.question(checkpoint, asked.method, asked.own(), asked.target)
+        async with images as encoded:
+            if len(encoded) > (most := self.settings.max_explained_images):
+                raise TooLargeError(
+                    f"{len(encoded)} images; at most {most} are explained at once "
+                    "(setting max_explained_images)"
+                )
+            if asked.format == "png" and len(encoded) != 1:
+                raise InvalidInputError(
+                    f"format=png draws one image, not {len(encoded)}; json and npz take many"
+                )
+            decoded = await self.decoder.decode_with_original(encoded, card.input)
+            found = [
+                await self.worker.run(
+                    partial(
+                        explanation.explain,
+                        serving.explain_network,
+                        card.input,
+                        image.pixels,
+                        checkpoint.device,
+                        question,
+                    )
+                )
+                for image in decoded
+            ]
+            return await asyncio.to_thread(
+                explanations.encode, decoded, found, question, card, asked
+            )
+
+    async def input(self, model: str, asked: InputParameters, images: Images) -> Response:
+        """The images as the network gets them."""
+        card = self.repository.get(model, asked.version).checkpoint.card
+        async with images as encoded:
+            if asked.format == "png" and len(encoded) != 1:
+                raise InvalidInputError(f"format=png takes one image, not {len(encoded)}")
+            decoded = await self.decoder.decode_with_original(encoded, card.input)
+            return await asyncio.to_thread(inputs.encode, decoded, card, asked)
+
+    def _check_values(self, images: int, each: int, asked: FeaturesParameters) -> None:
+        """Raises `TooLargeError` for more activations than an answer may hold."""
+        values, most = images * each, self.settings.max_feature_values
+        if values > most:
+            raise TooLargeError(
+                f"{images} images have {values:,} activations in these layers; at most {most:,} "
+                "are answered (setting max_feature_values): ask for fewer layers or images"
+            )
+        if asked.format == "json" and asked.values and values > MAX_JSON_VALUES:
+            raise TooLargeError(
+                f"{values:,} values; JSON has at most {MAX_JSON_VALUES:,}: ask for format=npz, "
+                "or for fewer layers or images"
+            )
+
+
+def _shapes(checkpoint: Checkpoint, names: Sequence[str]) -> Mapping[str, tuple[int, ...]]:
+    known = captured.shapes(checkpoint.layers)
+    if unknown := [name for name in names if name not in known]:
+        raise NotFoundError(
+            f"no layer {', '.join(map(repr, unknown))}; "
+            f"{proposal(unknown[0], known)}there are: {', '.join(known)}"
+        )
+    return {name: known[name] for name in names}
+
+
+def _layer_with_kernels(checkpoint: Checkpoint, name: str) -> Layer:
+    having = {layer.name: layer for layer in checkpoint.layers if layer.kernels is not None}
+    if name in having:
+        return having[name]
+    raise NotFoundError(
+        f"no layer {name!r} with kernels; {proposal(name, having)}"
+        f"there are: {', '.join(having) or 'none'}"
+    )
+
+
+def _weights(
+    checkpoint: Checkpoint, layer: Layer, channel: int | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """The weight in the shape of `Layer.kernels`, and the bias (out,) or None."""
+    module = checkpoint.network.get_submodule(layer.name)
+    weight = captured.kernels(checkpoint.network, layer).cpu().numpy()
+    given = dict(module.named_parameters(recurse=False)).get("bias")
+    bias = given.detach().cpu().numpy() if given is not None else None
+    if channel is None:
+        return weight, bias
+    if channel >= len(weight):
+        raise InvalidInputError(
+            f"{layer.name} has {len(weight)} output channels, 0 to {len(weight) - 1}; not {channel}"
+        )
+    return weight[channel : channel + 1], bias[channel : channel + 1] if bias is not None else None

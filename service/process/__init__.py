@@ -1,0 +1,1 @@
+"""Policies of the process: CPU cores, work on the event loop, garbage collection."""

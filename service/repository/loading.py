@@ -1,0 +1,100 @@
+"""A version's folder → a verified, warmed network with its batchers, ready to serve."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+
+from torch import nn
+
+from models import checkpoint, devices
+from models.checkpoint import Checkpoint
+from models.preprocessing import Pixels
+from service.inference import explanation
+from service.inference.batcher import Batcher
+from service.inference.engine import Engine, FeatureRequest, FeatureResult, PredictionResult
+from service.inference.runtimes import choice, onnx_cache
+from service.inference.runtimes.choice import Chosen
+from service.inference.runtimes.onnx_cache import Graphs
+from service.metrics import Metrics
+from service.process import cpu
+from service.repository.leases import Lease, Leases
+from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class ServingModel:
+    """What a version needs to answer.
+
+    A request that uses a batcher holds the lease meanwhile: the batchers of a version that was
+    removed are closed once nobody holds it.
+    """
+
+    checkpoint: Checkpoint
+    batcher: Batcher[Pixels, PredictionResult] = field(repr=False)
+    features: Batcher[FeatureRequest, FeatureResult] = field(repr=False)
+    explain_network: nn.Module = field(repr=False)
+    chosen: Chosen
+    lease: Lease = field(repr=False)
+
+
+class Loader:
+    """Loads versions onto the device of the settings; `leases` owns their batchers and engines.
+
+    Raises `devices.DeviceError` for a device that is not there.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, leases: Leases) -> None:
+        self._settings, self._metrics, self._leases = settings, metrics, leases
+        self.device = devices.resolve(settings.device)
+        self._processors = cpu.per_worker(settings.workers)
+        self._threads = settings.threads or self._processors
+        asked = settings.graph_cache
+        self._graphs = Graphs(asked or onnx_cache.usual_folder(), asked=asked is not None)
+
+    async def load(self, name: str, number: int) -> ServingModel:
+        """The version in the folder `<repository>/<name>/<number>`.
+
+        Raises `CheckpointError` for a folder that is not a valid checkpoint, and whatever torch
+        raises where there is not enough memory.
+        """
+        settings = self._settings
+        folder = settings.repository / name / str(number)
+        verified = await asyncio.to_thread(checkpoint.load, folder, self.device)
+        chosen = await asyncio.to_thread(
+            choice.choose,
+            verified,
+            settings.runtime,
+            settings.precision,
+            self._threads,
+            max_batch_size=settings.max_batch_size,
+            graphs=self._graphs,
+        )
+        async with AsyncExitStack() as resources:  # closed here if warming fails
+            engine = Engine(
+                verified,
+                threads=self._threads,
+                max_batch_size=settings.max_batch_size,
+                eager=chosen.eager,
+                runtime=chosen.runtime,
+                alone=self._processors == 1,
+                observe=partial(self._metrics.ran, name, number),
+            )
+            resources.push_async_callback(asyncio.to_thread, engine.close)
+            await engine.warm()
+            batcher = Batcher[Pixels, PredictionResult](
+                engine.run,
+                max_batch_size=engine.batch_size,
+                max_queue_size=settings.max_queue_size,
+                max_batch_delay=settings.max_batch_delay,
+            )
+            features = Batcher[FeatureRequest, FeatureResult](
+                engine.activations,
+                max_batch_size=settings.max_batch_size,
+                max_queue_size=settings.max_queue_size,
+            )
+            await resources.enter_async_context(batcher)
+            await resources.enter_async_context(features)
+            twin = explanation.twin(verified.network)
+            lease = self._leases.own(resources.pop_all())
+        return ServingModel(verified, batcher, features, twin, chosen, lease)

@@ -1,0 +1,220 @@
+"""The models that are served: repository folder → verified, loaded, warmed versions.
+
+A task beside the server follows the folder: it lets go of the versions that were removed and loads
+the new ones, one after the other. Each version is `loading`, `ready` or `failed`; one that fails
+stops no other, and is not tried again while its folder is there.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import structlog
+import torch
+
+from models.errors import FanlightError
+from models.registry import proposal
+from service.errors import NotFoundError, UnavailableError
+from service.metrics import Metrics
+from service.process import garbage
+from service.repository.folder import Folder
+from service.repository.leases import Leases
+from service.repository.loading import Loader, ServingModel
+from service.settings import Settings
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Version:
+    """One version of a model; `loaded` is there once it is ready, `reason` once it has failed."""
+
+    name: str
+    number: int
+    state: Literal["loading", "ready", "failed"] = "loading"
+    reason: str | None = None
+    loaded: "ServingModel | None" = None
+
+
+class Repository:
+    """All versions of a folder; an async context manager that follows the folder meanwhile.
+
+    Leaving it drains the batchers and ends the engines.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._leases = Leases()
+        self._loader = Loader(settings, metrics, self._leases)
+        self._folder = Folder(settings.repository)
+        self._versions: dict[str, dict[int, Version]] = {}
+        self._answering: dict[tuple[str, int | None], ServingModel] = {}  # as far as somebody asked
+        self._awaited: set[str] = set()
+        self._reasons: list[str] | None = None
+        self._settled = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._look()
+        self._awaited = set(self._versions)
+        self._watching = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+        await self._leases.close_all()
+
+    async def loaded(self) -> None:
+        """Return when every version that was there at the start is ready or has failed."""
+        await self._settled.wait()
+
+    @property
+    def watching(self) -> bool:
+        """Whether the folder is followed without `update` being called."""
+        return self._watching is not None and not self._watching.done()
+
+    def names(self) -> list[str]:
+        return sorted(self._versions)
+
+    def versions(self, name: str) -> list[Version]:
+        """All versions of a model, rising; raises `NotFoundError` if there is no such model."""
+        if name not in self._versions:
+            known = ", ".join(self.names()) or "none"
+            raise NotFoundError(
+                f"no model {name!r}; {proposal(name, self.names())}there are: {known}"
+            )
+        return [version for _, version in sorted(self._versions[name].items())]
+
+    def version(self, name: str, number: int | None) -> Version:
+        """The version asked for, in whatever state; without a number the highest that is ready.
+
+        If none is ready it is the highest of all. Raises `NotFoundError` if there is none.
+        """
+        versions = self.versions(name)
+        if number is None:
+            ready = [version for version in versions if version.state == "ready"]
+            chosen = (ready or versions)[-1:]
+        else:
+            chosen = [version for version in versions if version.number == number]
+        if not chosen:
+            known = ", ".join(str(version.number) for version in versions) or "none"
+            raise NotFoundError(f"no version {number} of {name!r}; there are: {known}")
+        return chosen[0]
+
+    def get(self, name: str, number: int | None) -> ServingModel:
+        """The version that answers; raises `NotFoundError`, or `UnavailableError` if not ready."""
+        if known := self._answering.get((name, number)):
+            return known
+        version = self.version(name, number)
+        if version.loaded is None:
+            state = "is still loading" if version.state == "loading" else "failed to load"
+            reason = f": {version.reason}" if version.reason else ""
+            raise UnavailableError(f"{name}/{version.number} {state}{reason}")
+        self._answering[name, number] = version.loaded
+        return version.loaded
+
+    def not_ready(self) -> list[str]:
+        """Why the service should get no requests yet: a line for each model that keeps it waiting.
+
+        Those are the models that were there at the start, until each has answered once. Later ones
+        don't count, whether they load or fail: publishing must not take servers that answer out of
+        rotation. A service where no model answers is not ready.
+        """
+        if not self._versions and not self._awaited:
+            return ["the repository holds no models; train one with fanlight fit"]
+        chosen = [self.version(name, None) for name in self.names()]
+        if any(each.loaded for each in chosen):
+            chosen = [each for each in chosen if each.name in self._awaited]
+        reasons = {each.name: each.reason or each.state for each in chosen if not each.loaded}
+        unread = self._awaited - self._versions.keys()
+        reasons |= dict.fromkeys(unread, "its folder can't be read; see the log")
+        return [f"{name}: {reason}" for name, reason in sorted(reasons.items())]
+
+    async def update(self) -> None:
+        """Follow the folder once; one call at a time. Returns when all that is new is loaded."""
+        changed = await self._look()
+        while await self._load_next():
+            changed = True
+            await self._look()
+        if changed:
+            garbage.freeze()
+        reasons = self.not_ready()
+        if reasons and reasons != self._reasons:
+            log.warning("not ready", reasons=reasons)
+        elif reasons != self._reasons:
+            log.info("ready", models=self.names())
+        self._reasons = reasons
+
+    async def _watch(self) -> None:
+        told = None
+        while True:
+            try:
+                await self.update()
+                told = None
+            except Exception as error:
+                if repr(error) != told:  # once, not at every look
+                    log.exception("not updated")
+                told = repr(error)
+            self._settled.set()
+            if not self._settings.watch_interval:
+                return
+            await asyncio.sleep(self._settings.watch_interval)
+
+    async def _look(self) -> bool:
+        """Enter the versions that are wanted and not there yet, and strike out the others.
+
+        Returns whether there were others.
+        """
+        held = {(each.name, each.number) for each in self._all() if each.state != "failed"}
+        wanted = await asyncio.to_thread(self._folder.wanted, held)
+        removed = {(each.name, each.number) for each in self._all()} - wanted
+        for name, number in removed:
+            self._strike_out(name, number)
+        for name, number in wanted:
+            known = self._versions.setdefault(name, {})
+            known.setdefault(number, Version(name, number))
+        self._versions = {name: known for name, known in self._versions.items() if known}
+        if self._folder.readable:  # else it doesn't say that a model is gone
+            self._awaited &= self._versions.keys()
+        await self._leases.close_unused()  # before anything is loaded that needs the room
+        return bool(removed)
+
+    def _strike_out(self, name: str, number: int) -> None:
+        version = self._versions[name].pop(number)
+        self._answering.clear()
+        if version.loaded:
+            version.loaded.lease.retired = True
+            self._metrics.removed(name, number, version.loaded.chosen.runtime.name)
+        log.info("removed", model=name, version=number)
+
+    def _all(self) -> list[Version]:
+        return [version for known in self._versions.values() for version in known.values()]
+
+    async def _load_next(self) -> bool:
+        """Load a version that is new, of its model the highest; False if there is none."""
+        loading = [version for version in self._all() if version.state == "loading"]
+        if loading:
+            await self._try_to_load(min(loading, key=lambda each: (each.name, -each.number)))
+        return bool(loading)
+
+    async def _try_to_load(self, version: Version) -> None:
+        named = {"model": version.name, "version": version.number}
+        try:
+            version.loaded = await self._loader.load(version.name, version.number)
+            version.state = "ready"
+            self._answering.clear()
+            self._awaited.discard(version.name)
+            chosen = version.loaded.chosen
+            told = {"device": str(self._loader.device), "runtime": chosen.runtime.name}
+            log.info("loaded", **named, **told)
+            fell_back = chosen.fallback is not None
+            self._metrics.loaded(version.name, version.number, chosen.runtime.name, fell_back)
+            if chosen.fallback:
+                log.warning("runtime not taken", **named, reason=chosen.fallback)
+        except Exception as error:
+            known = isinstance(error, FanlightError | torch.OutOfMemoryError)
+            version.state = "failed"
+            version.reason = str(error) if known else "internal error; see the log"
+            log.error("not loaded", **named, reason=str(error), exc_info=not known)

@@ -1,0 +1,41 @@
+"""The usual door to a prediction: a task that awaits the body, the decoder and the batcher."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from models.preprocessing import InputSpec, Pixels
+from service.images.decoding import Decoder
+from service.images.encoded import EncodedImage
+from service.inference.batcher import Queued
+from service.inference.engine import PredictionResult
+from service.requests.reception import Receive, Receiver, Reception
+
+
+class AsgiDoor:
+    """A request in ASGI's messages, as `prediction.Door` wants it."""
+
+    def __init__(self, receiver: Receiver, scope: Mapping[str, Any], receive: Receive) -> None:
+        self._receiver, self._scope, self._receive = receiver, scope, receive
+        self._reception: Reception | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: object, /
+    ) -> None:
+        if self._reception is not None:
+            self._reception.__exit__(kind, error, where)
+
+    async def receive(self) -> list[EncodedImage]:
+        reception = self._receiver.receive(self._scope, self._receive)
+        self._reception = reception.__enter__()
+        return await reception.images()
+
+    async def decode(
+        self, decoder: Decoder, images: Sequence[EncodedImage], spec: InputSpec
+    ) -> list[Pixels]:
+        return await decoder.pixels(images, spec)
+
+    async def wait(self, queued: Queued[Pixels, PredictionResult]) -> list[PredictionResult]:
+        return await queued.future

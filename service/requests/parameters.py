@@ -1,0 +1,203 @@
+"""Query parameters, one model for each endpoint: query string → values within their limits.
+
+Routes take them as `Annotated[Model, Query()]`; `parse` reads the same models without FastAPI.
+"""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, cast, get_args, get_origin
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
+
+from models.registry import unknown
+from service.errors import invalid_parameters
+from service.inference.explain_methods.method import METHODS
+
+MAX_KEPT_BYTES = 256  # of a query string whose parameters are kept
+MAX_TILE = 512  # pixels
+Format = Literal["json", "npz", "png"]
+Colormap = Literal["grey", "viridis"]
+Normalize = Literal["channel", "layer"]
+View = Literal["network", "original"]
+Positive = Annotated[int, Field(ge=1)]
+Tile = Annotated[int, Field(ge=1, le=MAX_TILE)]
+
+
+class Parameters(BaseModel):
+    """Query parameters; an unknown one is refused, and the nearest known name is proposed.
+
+    One that is missing is refused with what it may be.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, given: Any) -> Any:
+        for name in given:
+            if name not in cls.model_fields:
+                text = unknown("parameter", name, cls.model_fields)
+                raise PydanticCustomError("unknown_parameter", "{text}", {"text": text})
+        for name, field in cls.model_fields.items():
+            if field.is_required() and name not in given:
+                is_choice = get_origin(field.annotation) is Literal
+                choices = f"one of {', '.join(get_args(field.annotation))}" if is_choice else None
+                known = choices or field.description
+                text = f"{name} is missing; it is {known}"
+                raise PydanticCustomError("missing_parameter", "{text}", {"text": text})
+        return given
+
+
+class NoParameters(Parameters):
+    """For endpoints that take no query parameters."""
+
+
+class ModelParameters(Parameters):
+    version: Positive | SkipJsonSchema[None] = Field(
+        None, description="version of the model; default: the highest that loaded"
+    )
+
+
+class _TopK(Parameters):
+    top_k: Positive = Field(5, description="classes to list for each image; at most all of them")
+
+
+class _Format(Parameters):
+    format: Format = Field("json", description="of the answer; npz is for numpy.load, png draws")
+
+
+class _Values(Parameters):
+    values: bool = Field(False, description="all values in JSON, not only their figures")
+
+
+class PredictParameters(_TopK, ModelParameters):
+    pass
+
+
+class FeaturesParameters(_TopK, _Values, _Format, ModelParameters):
+    layer: list[Annotated[str, Field(max_length=1024)]] = Field(
+        min_length=1,
+        max_length=1024,
+        description="the name of a layer, repeated for several; GET /v1/models/{model} lists the "
+        "layers, and `penultimate` is the embedding that the last one takes",
+    )
+    normalize: Normalize = Field(
+        "channel", description="of a PNG: each channel by its own range, or by the layer's"
+    )
+    colormap: Colormap = Field("grey", description="of a PNG")
+    tile: Tile | SkipJsonSchema[None] = Field(
+        None, description="pixels that a channel of a PNG is wide"
+    )
+    columns: Annotated[int, Field(ge=1, le=64)] | SkipJsonSchema[None] = Field(
+        None, description="of a PNG"
+    )
+
+
+class KernelsParameters(_Values, _Format, ModelParameters):
+    channel: Annotated[int, Field(ge=0)] | SkipJsonSchema[None] = Field(
+        None, description="only the kernels of this output channel, from 0"
+    )
+    tile: Tile | SkipJsonSchema[None] = Field(
+        None, description="pixels that a kernel of a PNG is wide"
+    )
+
+
+class InputParameters(ModelParameters):
+    format: Literal["json", "png"] = Field("json", description="of the answer; png takes one image")
+
+
+class _ExplainParameters(_TopK, _Format, ModelParameters):
+    """Those of every explain method; the methods' own are added below."""
+
+    method: str
+    target: Annotated[str, Field(max_length=1024)] | SkipJsonSchema[None] = Field(
+        None, description="a label or its index; default: the predicted class"
+    )
+    view: View = Field(
+        "network",
+        description="of a PNG: over the image as the network gets it, or as it was sent",
+    )
+    opacity: float = Field(0.7, ge=0, le=1, description="of the heat in a PNG")
+
+    @model_validator(mode="after")
+    def _refuse_parameters_of_other_methods(self) -> Self:
+        taken = METHODS.get(self.method).model.model_fields
+        for name in sorted(self.model_fields_set & own_fields().keys() - taken.keys()):
+            text = unknown(f"parameter of {self.method}", name, taken)
+            raise PydanticCustomError("unknown_parameter", "{text}", {"text": text})
+        return self
+
+    def own(self) -> dict[str, Any]:
+        """The values of the parameters that only some explain methods have."""
+        return {name: getattr(self, name) for name in own_fields()}
+
+
+def own_fields() -> dict[str, Any]:
+    """The query parameters that only some explain methods have: name → (type, field).
+
+    Methods may share one if they define it alike. Raises `ValueError` if they don't, and for one
+    that every method has anyway.
+    """
+    fields: dict[str, Any] = {}
+    owners: dict[str, str] = {}
+    for method in METHODS:
+        for name, field in method.model.model_fields.items():
+            if name in _ExplainParameters.model_fields:
+                raise ValueError(
+                    f"the explain method {method.name!r} defines the parameter {name!r}, which "
+                    "every method has: rename it"
+                )
+            kind = (
+                Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+            )
+            if name in fields and repr(fields[name][1]) != repr(field):
+                raise ValueError(
+                    f"the explain methods {owners[name]!r} and {method.name!r} define the "
+                    f"parameter {name!r} differently: rename one of them"
+                )
+            fields[name], owners[name] = (kind, field), method.name
+    return fields
+
+
+if TYPE_CHECKING:
+    ExplainParameters = _ExplainParameters
+else:
+    _METHOD = Literal[tuple(METHODS.names())]
+    _LISTED = "; ".join(f"{each.name}: {each.description.rstrip('.')}" for each in METHODS)
+    ExplainParameters = create_model(
+        "ExplainParameters",
+        __base__=_ExplainParameters,
+        method=(_METHOD, Field(description=_LISTED)),
+        **own_fields(),
+    )
+
+Model = TypeVar("Model", bound=Parameters)
+
+
+def parse(model: type[Model], query_string: bytes) -> Model:
+    """The parameters in a query string, as FastAPI reads them; raises `InvalidInputError`.
+
+    Of a parameter that comes more than once the last counts, except for lists. Equal short query
+    strings share one frozen model.
+    """
+    read = _read_once if len(query_string) <= MAX_KEPT_BYTES else _read
+    return cast(Model, read(model, query_string))
+
+
+def _read(model: type[Parameters], query_string: bytes) -> Parameters:
+    given: dict[str, Any] = {}
+    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+        field = model.model_fields.get(name)
+        if field is not None and get_origin(field.annotation) is list:
+            given.setdefault(name, []).append(value)
+        else:
+            given[name] = value
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise invalid_parameters(error.errors()) from error
+
+
+_read_once = lru_cache(1024)(_read)

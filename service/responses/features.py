@@ -1,0 +1,114 @@
+"""The answer of `features`: activations → JSON, npz, or a picture of a layer's channels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from fastapi import Response
+from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+
+from models.checkpoint import Card
+from service.inference.engine import FeatureResult
+from service.requests.parameters import FeaturesParameters
+from service.responses import arrays, rendering
+from service.responses.arrays import statistics
+from service.responses.predictions import BATCH_SIZE, Prediction, prediction
+from service.responses.schemas import Schema
+
+
+class Activation(Schema):
+    """The activation of a layer for one image; null where a value is not finite."""
+
+    min: float
+    max: float
+    mean: float
+    std: float
+    zeros: float = Field(description="fraction of zeros")
+    values: list[Any] | SkipJsonSchema[None] = Field(
+        None, description="nested lists of the layer's shape, with values=true"
+    )
+
+
+class LayerFeatures(Schema):
+    name: str
+    shape: list[int] = Field(description="of one image's activation: (C, H, W) of maps")
+    images: list[Activation] = Field(description="one for each image, in the order sent")
+
+
+class Features(Schema):
+    """Activations, and the predictions of the same forward pass."""
+
+    model: str
+    version: int
+    predictions: list[Prediction] = Field(description="one for each image, in the order sent")
+    layers: list[LayerFeatures] = Field(description="in the order asked for")
+
+
+def encode(seen: Sequence[FeatureResult], card: Card, asked: FeaturesParameters) -> Response:
+    """The response in the requested format; a PNG shows the first image and layer only."""
+    headers = {BATCH_SIZE: str(max(one.answer.batch_size for one in seen))}
+    if asked.format == "npz":
+        return arrays.npz_response(_arrays(seen, card.labels), f"{card.name}-features", headers)
+    content: dict[str, Any] = {"model": card.name, "version": card.version}
+    if asked.format == "png":
+        return _picture(seen[0], card, asked, content, headers)
+    content["predictions"] = [
+        prediction(card, one.answer.probabilities, asked.top_k) for one in seen
+    ]
+    content["layers"] = [_layer(name, seen, asked.values) for name in seen[0].activations]
+    return arrays.json_response(content, headers)
+
+
+def _layer(name: str, seen: Sequence[FeatureResult], values: bool) -> dict[str, Any]:
+    arrays = [np.ascontiguousarray(one.activations[name].numpy()) for one in seen]
+    images = [{**statistics(array), **({"values": array} if values else {})} for array in arrays]
+    return {"name": name, "shape": arrays[0].shape, "images": images}
+
+
+def _picture(
+    seen: FeatureResult,
+    card: Card,
+    asked: FeaturesParameters,
+    content: dict[str, Any],
+    headers: dict[str, str],
+) -> Response:
+    name, activation = next(iter(seen.activations.items()))
+    maps = _maps(activation.numpy())
+    drawn = rendering.grid(
+        maps,
+        columns=asked.columns,
+        tile=asked.tile,
+        normalize=asked.normalize,
+        colormap=asked.colormap,
+    )
+    first = prediction(card, seen.answer.probabilities, 1)
+    figures = statistics(maps)
+    content |= {"layer": name, "shape": tuple(activation.shape)}
+    content |= {"min": figures["min"], "max": figures["max"], "columns": drawn.columns}
+    content |= {"rows": drawn.rows, "tile": drawn.tile}
+    content["prediction"] = {"label": first["label"], "score": first["score"]}
+    return arrays.png_response(drawn.png, content, headers)
+
+
+def _arrays(seen: Sequence[FeatureResult], labels: Sequence[str]) -> dict[str, Any]:
+    """By layer (N, …), and the probabilities (N, num_classes) of the same pass."""
+    arrays: dict[str, Any] = {
+        name: np.stack([one.activations[name].numpy() for one in seen])
+        for name in seen[0].activations
+    }
+    arrays["predictions/probabilities"] = np.array(
+        [one.answer.probabilities for one in seen], np.float32
+    )
+    arrays["predictions/labels"] = np.array(labels)
+    return arrays
+
+
+def _maps(activation: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As maps (C, H, W): single values of a vector as one pixel each, a matrix as one map."""
+    if activation.ndim == 1:
+        return activation[:, None, None]
+    if activation.ndim == 2:
+        return activation[None]
+    return activation.reshape(-1, *activation.shape[-2:])

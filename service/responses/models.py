@@ -1,0 +1,145 @@
+"""The answers of `list_models` and `get_model`: versions and cards → JSON."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import Field, JsonValue
+from pydantic.json_schema import SkipJsonSchema
+
+from models import image_formats
+from models.architectures import registry
+from models.checkpoint import Card, Checkpoint
+from service.inference import explanation
+from service.inference.explain_methods import grad_cam
+from service.inference.runtimes.registry import RUNTIMES
+from service.repository.repository import Version
+from service.responses.schemas import Schema
+
+
+class VersionState(Schema):
+    version: int
+    state: Literal["loading", "ready", "failed"]
+    reason: str | SkipJsonSchema[None] = Field(None, description="why it failed")
+    runtime: str | SkipJsonSchema[None] = Field(
+        None, description=f"what gives its predictions: {', '.join(RUNTIMES.names())}"
+    )
+    fallback: str | SkipJsonSchema[None] = Field(
+        None, description="why that is not the runtime that was wanted"
+    )
+
+
+class ModelSummary(Schema):
+    name: str
+    versions: list[VersionState] = Field(description="rising")
+
+
+class ModelList(Schema):
+    models: list[ModelSummary]
+
+
+class LayerInfo(Schema):
+    name: str
+    type: str
+    arguments: dict[str, JsonValue] = Field(description="what the module was built with")
+    input_shape: list[int] = Field(description="for one image, without the batch")
+    output_shape: list[int] = Field(description="for one image, without the batch")
+    parameters: int
+    multiply_adds: int = Field(
+        description="for one image: of convolutions and matrix products, biases not counted"
+    )
+    features: bool = Field(description="whether its activations can be asked for")
+    kernels: bool = Field(description="whether its weights can be asked for")
+    grad_cam: bool = Field(description="whether Grad-CAM can look at it")
+
+
+class ArchitectureInfo(Schema):
+    """The network's family, and what it can be built with; the card has what it was built with."""
+
+    name: str
+    description: str
+    parameters: dict[str, JsonValue] = Field(description="JSON Schema by the argument's name")
+
+
+class ExplainMethodInfo(Schema):
+    name: str
+    title: str = Field(description="for a menu")
+    description: str
+    parameters: dict[str, JsonValue] = Field(description="JSON Schema by the parameter's name")
+
+
+class ModelDetail(Schema):
+    model: str
+    version: int = Field(description="the version described here")
+    versions: list[VersionState] = Field(description="all versions, rising")
+    card: Card
+    architecture: ArchitectureInfo
+    media_types: list[str] = Field(description="of images that are taken")
+    explain_methods: list[ExplainMethodInfo] = Field(
+        description="that can explain this network's answers"
+    )
+    layers: list[LayerInfo] = Field(description="in the order of the forward pass")
+
+
+def detail(checkpoint: Checkpoint, versions: Iterable[Version]) -> ModelDetail:
+    """What `get_model` tells of a version; `versions` are all of that model."""
+    card = checkpoint.card
+    return ModelDetail(
+        model=card.name,
+        version=card.version,
+        versions=states(versions),
+        card=card,
+        architecture=_architecture(card.architecture),
+        media_types=sorted(image_formats.served()),
+        explain_methods=_explain_methods(checkpoint),
+        layers=_layers(checkpoint),
+    )
+
+
+def states(versions: Iterable[Version]) -> list[VersionState]:
+    return [
+        VersionState(
+            version=each.number,
+            state=each.state,
+            reason=each.reason,
+            runtime=each.loaded.chosen.runtime.name if each.loaded else None,
+            fallback=each.loaded.chosen.fallback if each.loaded else None,
+        )
+        for each in versions
+    ]
+
+
+def _architecture(name: str) -> ArchitectureInfo:
+    known = registry.architecture(name)
+    parameters = {each: dict(schema) for each, schema in known.parameters.items()}
+    return ArchitectureInfo(name=name, description=known.description, parameters=parameters)
+
+
+def _explain_methods(checkpoint: Checkpoint) -> list[ExplainMethodInfo]:
+    return [
+        ExplainMethodInfo(
+            name=each.name,
+            title=each.title,
+            description=each.description,
+            parameters={name: dict(schema) for name, schema in each.parameters.items()},
+        )
+        for each in explanation.fitting_methods(checkpoint)
+    ]
+
+
+def _layers(checkpoint: Checkpoint) -> list[LayerInfo]:
+    with_grad_cam = grad_cam.possible_layers(checkpoint.layers)
+    return [
+        LayerInfo(
+            name=layer.name,
+            type=layer.type,
+            arguments=dict(layer.arguments),
+            input_shape=list(layer.input_shape),
+            output_shape=list(layer.output_shape),
+            parameters=layer.parameters,
+            multiply_adds=layer.multiply_adds,
+            features=True,
+            kernels=layer.kernels is not None,
+            grad_cam=layer.name in with_grad_cam,
+        )
+        for layer in checkpoint.layers
+    ]

@@ -1,0 +1,86 @@
+"""The OpenAPI document: what FastAPI derives, plus what it can't know.
+
+Request bodies are read by hand, so their schema is written by hand: file parts have
+`format: binary`, which client generators take for a file. Every error has one schema.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from models import image_formats
+from service.errors import ServiceError
+from service.requests.bodies import PART
+from service.responses.arrays import NPZ, TOLD
+from service.responses.problems import MEDIA_TYPE
+from service.responses.schemas import Problem
+
+OF_IMAGES = (400, 401, 404, 408, 413, 415, 422, 429, 503, 504)  # statuses of errors
+Responses = dict[int | str, dict[str, Any]]  # as FastAPI's decorators take them
+_BINARY = {"type": "string", "format": "binary"}
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+_RETRY = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}}
+
+IMAGES: dict[str, Any] = {
+    "required": True,
+    "description": f"One or many images as parts named `{PART}`, or one image as the body. "
+    f"Taken are {image_formats.taken()}.",
+    "content": {
+        "multipart/form-data": {"schema": {"$ref": "#/components/schemas/Images"}},
+        **{media_type: {"schema": _BINARY} for media_type in sorted(image_formats.served())},
+    },
+}
+_IMAGES_SCHEMA = {
+    "title": "Images",
+    "type": "object",
+    "required": [PART],
+    "properties": {PART: {"type": "array", "minItems": 1, "items": _BINARY}},
+}
+
+
+def answers(model: type[BaseModel], *, npz: bool = True) -> Responses:
+    """The `responses` of a route that answers in several formats; JSON by that schema."""
+    content = {"description": "what the picture shows, as JSON", "schema": {"type": "string"}}
+    content = {"image/png": {"schema": _BINARY}, **({NPZ: {"schema": _BINARY}} if npz else {})}
+    return {200: {"model": model, "content": content, "headers": {TOLD: content}}}
+
+
+def problems(*statuses: int) -> Responses:
+    """The `responses` of a route that can answer with these error statuses."""
+    titles = {error.status: error.title for error in ServiceError.__subclasses__()}
+    return {
+        status: {
+            "description": titles.get(status, HTTPStatus(status).phrase),
+            "content": {MEDIA_TYPE: {"schema": _PROBLEM}},
+            **({"headers": _RETRY} if status in (429, 503) else {}),
+        }
+        for status in statuses
+    }
+
+
+def document(app: FastAPI, secured: bool) -> dict[str, Any]:
+    """The app's OpenAPI document; `secured` says that an API key is asked for."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            separate_input_output_schemas=False,
+        )
+        components = schema.setdefault("components", {})
+        schemas = components.setdefault("schemas", {})
+        own = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= own.pop("$defs", {})
+        schemas |= {"Problem": own, "Images": _IMAGES_SCHEMA}
+        if secured:
+            components["securitySchemes"] = {"api_key": {"type": "http", "scheme": "bearer"}}
+            for path, operations in schema["paths"].items():
+                if path.startswith("/v1/"):
+                    for operation in operations.values():
+                        operation["security"] = [{"api_key": []}]
+        app.openapi_schema = schema
+    return app.openapi_schema

@@ -1,0 +1,105 @@
+"""Errors → responses: `ServiceError` → application/problem+json (RFC 9457).
+
+One handler serves every `ServiceError`. Errors of Starlette and FastAPI (no such route, an invalid
+parameter) get the same format.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import Scope
+
+from service.errors import ImageFault, ServiceError, invalid_parameters
+from service.responses.schemas import ImageProblem, Problem
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the app with a problem document."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _invalid_parameter)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def unexpected(scope: Scope) -> JSONResponse:
+    """The response 500, for an unexpected exception."""
+    return response(
+        ServiceError("the server failed on this request; its log says why, under the request_id"),
+        scope,
+    )
+
+
+def problem(
+    status: int,
+    title: str,
+    detail: str,
+    instance: str,
+    request_id: str,
+    images: Sequence[ImageFault] = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """The response for a problem; `instance` is the path that was asked for, unquoted."""
+    document = Problem(
+        type=f"urn:fanlight:{title.lower().replace(' ', '-')}",
+        title=title,
+        status=status,
+        detail=detail,
+        instance=quote(instance),
+        request_id=request_id,
+        errors=[ImageProblem(**vars(each)) for each in images] or None,
+    )
+    return JSONResponse(
+        document.model_dump(exclude_none=True), status, dict(headers or {}), media_type=MEDIA_TYPE
+    )
+
+
+def response(error: ServiceError, scope: Scope) -> JSONResponse:
+    """The response for an error in this scope."""
+    return problem(
+        error.status,
+        error.title,
+        error.detail,
+        scope["path"],
+        scope["state"]["request_id"],
+        error.images,
+        error.headers,
+    )
+
+
+async def _service_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ServiceError)  # noqa: S101 (registered for nothing else)
+    return response(error, request.scope)
+
+
+async def _unexpected(request: Request, _error: Exception) -> JSONResponse:
+    return unexpected(request.scope)
+
+
+async def _http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    details = {
+        404: f"there is nothing at {request.scope['path']}; /docs lists what there is",
+        405: f"{request.method} is not possible here; possible: "
+        + (error.headers or {}).get("Allow", "see /docs"),
+    }
+    return problem(
+        error.status_code,
+        HTTPStatus(error.status_code).phrase,
+        details.get(error.status_code, error.detail),
+        request.scope["path"],
+        request.state.request_id,
+        headers=error.headers,
+    )
+
+
+async def _invalid_parameter(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    found = [{**each, "loc": each["loc"][1:]} for each in error.errors()]  # "query", say
+    return response(invalid_parameters(found), request.scope)

@@ -1,0 +1,27 @@
+"""Images in, the network's own view of them out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from service.requests.parameters import InputParameters
+from service.responses import openapi
+from service.responses.inputs import Inputs
+from service.state import Images, State, authorize
+
+router = APIRouter(prefix="/v1/models", tags=["look inside"], dependencies=[Depends(authorize)])
+
+
+@router.post(
+    "/{model}/input",
+    operation_id="input",
+    summary="Images as the network gets them",
+    openapi_extra={"requestBody": openapi.IMAGES},
+    response_class=Response,
+    responses=openapi.answers(Inputs, npz=False) | openapi.problems(*openapi.OF_IMAGES),
+)
+async def inputs(
+    model: str, asked: Annotated[InputParameters, Query()], images: Images, state: State
+) -> Response:
+    """The images cut and scaled to the network's input, before normalisation."""
+    return await state.inspector.input(model, asked, images)

@@ -1,0 +1,247 @@
+"""The fast path: predictions without a task and without ASGI's messages.
+
+    protocol → `FastPath.take` → `prediction.Predictor.predict` → `PendingAnswer` → bytes
+
+Most requests are one small image that arrives in one piece. A task and the messages of ASGI cost
+more than decoding it does, so the protocol offers these requests here first. This module says when
+the fast path may be used, and how it waits: the coroutine of the prediction is started here, and
+continued by the callback of the batcher's future. Everything else is as at the other doors.
+A request that is not usual (a larger image, many of them, most of what is wrong) is left to the
+application before anything is queued.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Generator, Iterable, Sequence
+from functools import lru_cache
+from types import coroutine
+from typing import Protocol, Self
+
+import structlog
+from starlette.responses import Response
+from starlette.types import Scope
+
+from models.preprocessing import InputSpec, Pixels
+from service.deadlines import Deadline
+from service.errors import ServiceError, TooLargeError
+from service.images.decoding import Decoder
+from service.images.encoded import EncodedImage
+from service.inference.batcher import Queued
+from service.inference.engine import PredictionResult
+from service.prediction import Predicted
+from service.process.event_loop import IMAGES_IN_A_ROW
+from service.requests import parameters
+from service.requests.parameters import PredictParameters
+from service.responses import predictions, problems
+from service.responses.predictions import EncodedAnswer
+from service.server.shortcut import model_of
+from service.server.telemetry import Header, Record, Telemetry
+from service.state import AppState
+
+log = structlog.get_logger()
+
+MAX_URL_BYTES = 256  # longer ones are not kept in the cache of parsed URLs
+
+
+class Connection(Protocol):
+    """Where requests come from and answers go."""
+
+    def answer(
+        self, pending: "PendingAnswer", status: int, headers: Iterable[Header], body: bytes
+    ) -> None: ...
+
+
+class _UnusualError(Exception):
+    """This request needs the application: it would wait for a thread, or has too many images."""
+
+
+class FastPath:
+    """Takes the requests that can be answered this way."""
+
+    is_offered_requests = False  # by our protocol, from the first connection on
+
+    def __init__(self, state: AppState, telemetry: Telemetry) -> None:
+        self._state, self._telemetry = state, telemetry
+        self._logged: set[type[Exception]] = set()
+
+    @staticmethod
+    def is_for(url: bytes) -> bool:
+        """True if a POST to this URL asks for a prediction, in plain ASCII and without escapes."""
+        return len(url) <= MAX_URL_BYTES and _parsed(url) is not None
+
+    def take(
+        self, connection: Connection, scope: Scope, url: bytes, body: bytes
+    ) -> "PendingAnswer | None":
+        """What answers the request on the connection, or None if the application has to.
+
+        `url` is one that `is_for` accepts, `body` is whole. `scope` has the headers; it gets
+        method, path and operation once the request is taken.
+        After a `ServiceError` the application answers, with the same error. After an unexpected
+        error too, but that is logged with its traceback, once for each type, and counted.
+        """
+        started = time.perf_counter()
+        parsed = _parsed(url)
+        state = self._state
+        if parsed is None or len(body) > state.decoder.quick_bytes:
+            return None
+        path, model, asked_for = parsed
+        pending = PendingAnswer(connection, scope, body, asked_for, state)
+        predicting = state.predictor.predict(scope["headers"], model, asked_for.version, pending)
+        try:
+            pending.start(predicting)
+        except (ServiceError, _UnusualError):
+            return None
+        except Exception as error:
+            self._failed(error)
+            return None
+        scope.update(method="POST", path=path, operation="predict")
+        pending.record = self._telemetry.record(scope, started)
+        pending.record.way = "fast_path"
+        return pending
+
+    def _failed(self, error: Exception) -> None:
+        self._state.metrics.fast_path_failed(type(error).__name__)
+        if type(error) not in self._logged:
+            self._logged.add(type(error))
+            log.error("fast path failed", error=repr(error), exc_info=error)
+
+
+@lru_cache(1024)
+def _parsed(url: bytes) -> tuple[str, str, PredictParameters] | None:
+    """The path, the model and the parameters, None if the application has to look at the URL."""
+    path, _, query = url.partition(b"?")
+    if b"%" in path or b"#" in url or not url.isascii():
+        return None
+    model = model_of(path.decode())
+    try:
+        asked_for = parameters.parse(PredictParameters, query)
+    except ServiceError:
+        return None
+    return (path.decode(), model, asked_for) if model else None
+
+
+class PendingAnswer:
+    """A request on the fast path, until its answer is written; a `prediction.Door`.
+
+    To uvicorn's connection it is a cycle like its own, which has the first five attributes.
+    """
+
+    response_started = False  # of an answer that comes in parts
+    message_event = asyncio.Event()  # nobody waits for it
+    record: Record
+
+    def __init__(
+        self,
+        connection: Connection,
+        scope: Scope,
+        body: bytes,
+        parameters: PredictParameters,
+        state: AppState,
+    ) -> None:
+        self.response_complete = False
+        self.disconnected = False
+        self.keep_alive = True
+        self._decoding = False
+        self._connection, self._scope, self._body = connection, scope, body
+        self._parameters, self._state = parameters, state
+        self._deadline = Deadline(
+            state.settings.request_timeout, state.receiver.timer, self._give_up
+        )
+
+    def start(self, predicting: Coroutine[object, None, Predicted]) -> None:
+        """Run the prediction until it waits for the batcher.
+
+        Raises what it raises before that. Only an error of the decoder is kept, and answered in
+        the next turn of the event loop: decoding took time, and is not to be done again.
+        """
+        self._predicting = predicting
+        try:
+            predicting.send(None)
+        except ServiceError as error:
+            if not self._decoding:
+                raise
+            asyncio.get_running_loop().call_soon(self._answer, error)
+
+    def leave(self) -> None:
+        """The client has left."""
+        self.disconnected = True
+        self._deadline.client_left()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._deadline.end()
+
+    async def receive(self) -> list[EncodedImage]:
+        limits = self._state.receiver.limits
+        most = min(IMAGES_IN_A_ROW, self._state.settings.max_images)
+        try:
+            limits.check(len(self._body))
+            body = limits.body(dict(self._scope["headers"]), most)
+            for _ in body.feed(self._body, more=False):
+                pass
+        except TooLargeError:  # perhaps only for the fast path, which takes few images
+            raise _UnusualError from None
+        images = body.images()
+        self._deadline.begin(received=True)
+        return images
+
+    async def decode(
+        self, decoder: Decoder, images: Sequence[EncodedImage], spec: InputSpec
+    ) -> list[Pixels]:
+        self._decoding = True
+        pixels = decoder.decode_now(images, spec)
+        if pixels is None:
+            raise _UnusualError
+        return pixels
+
+    @coroutine  # which `yield` stops until `send` or `throw` continues it
+    def wait(
+        self, queued: Queued[Pixels, PredictionResult]
+    ) -> Generator[None, None, list[PredictionResult]]:
+        queued.future.add_done_callback(self._continue)
+        yield
+        return queued.future.result()
+
+    def _continue(self, _future: object) -> None:
+        if self.response_complete:  # the deadline was earlier
+            return
+        try:
+            self._predicting.send(None)
+        except StopIteration as end:
+            self._answer(end.value)
+        except Exception as error:
+            self._answer(error)
+
+    def _give_up(self, reason: ServiceError) -> None:
+        try:
+            self._predicting.throw(reason)
+        except Exception as error:
+            self._answer(error)
+
+    def _answer(self, outcome: Predicted | Exception) -> None:
+        self.response_complete = True
+        try:
+            if isinstance(outcome, Exception):
+                answer = self._problem(outcome)
+            else:
+                answer = predictions.encode(outcome, self._parameters)
+        except Exception:
+            self.record.failed()
+            answer = _raw(problems.unexpected(self._scope))
+        own = self.record.answered(answer.status)
+        self._connection.answer(self, answer.status, (*answer.headers, *own), answer.body)
+        self.record.log()
+        # the connection keeps this object until it asks for more, or closes
+        del self._connection, self._predicting, self._body
+
+    def _problem(self, error: Exception) -> EncodedAnswer:
+        """The answer for an error of the service; another error is raised."""
+        if isinstance(error, ServiceError):
+            return _raw(problems.response(error, self._scope))
+        raise error
+
+
+def _raw(response: Response) -> EncodedAnswer:
+    return EncodedAnswer(response.status_code, response.raw_headers, bytes(response.body))

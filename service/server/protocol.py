@@ -1,0 +1,335 @@
+"""HTTP as uvicorn speaks it through httptools, with bounds on what is not a body.
+
+httptools takes heads of any length, and any number of requests before the first is answered. It
+takes an offer to upgrade for accepted: it skips the body and reads it as the next request. Here the
+offer is ignored and the body is read (RFC 9110, 7.8).
+uvicorn writes the head of an answer and its body as a packet each, and sets a timer for each answer
+whose connection stays open; here an answer is one packet, and a connection has one timer.
+What arrives whole is first offered to the fast path, which answers usual predictions in less time.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, NoReturn, cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from service.server.fast_path import FastPath, PendingAnswer
+from service.server.telemetry import Header
+
+MAX_HEAD = 2**16  # bytes of a request's line and headers, trailers included
+_PER_HEADER = 32  # bytes that a header counts besides its own, as in HTTP/2 (RFC 9113, 6.5.2)
+MAX_PIPELINED = 32  # requests of a connection that wait while one is answered
+
+
+class _RefusedError(Exception):
+    """Ends the parsing, and with an answer 400 the connection."""
+
+
+_TOO_LONG = f"The line and the headers of a request may have {MAX_HEAD:,} bytes together."
+_TOO_MANY = f"At most {MAX_PIPELINED} requests of a connection may wait for an answer."
+_INVALID = "Invalid HTTP request received."
+_VERSION = "The request line must end in HTTP/1.1 or HTTP/1.0."
+_HOST = "A request of HTTP/1.1 must have the header Host once."
+_CODING = "The only Transfer-Encoding that this server takes is chunked, once."
+_CONNECT = "This server is no proxy: it does not take CONNECT."
+
+
+class LimitedHttpProtocol(HttpToolsProtocol):
+    """Answers 400 and hangs up where a head is too long, or too many requests wait."""
+
+    _head = 0  # bytes of the request's head that are parsed
+    _refusal: str | None = None  # why the parsing was ended
+    _ended = False  # nothing more is parsed: the connection closes after the answers it owes
+    _version = ""  # of HTTP, in the head that was read
+    _hosts = 0  # headers of that name
+    _codings: list[bytes]  # values of Transfer-Encoding
+    _in_head = False  # what headers arrive are no trailers
+    _in_body_of: Any = None  # the cycle of the request whose body is being read
+    _current: Any = None  # the cycle of the request that is being answered, or was last
+    _offering: list[tuple[bytes, bytes]] | None = None  # all headers of a head that is read again
+    _unparsed = 0  # bytes since something was: of a line that doesn't end, say
+    _idle_since: float | None = None  # seconds on the loop's clock, while nothing is asked
+    _fast_path: FastPath | None = None
+    _whole: list[bytes] | None = None  # the body of a request that may be answered directly
+    _pending: PendingAnswer | None = None  # the last one that was
+
+    def connection_made(self, transport: Any) -> None:
+        self._fast_path = getattr(self.app, "fast_path", None)
+        if self._fast_path is not None:
+            self._fast_path.is_offered_requests = True
+        super().connection_made(cast(asyncio.Transport, _CoalescingTransport(transport, self)))
+
+    def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
+        self._unset_keepalive_if_required()
+        self._unparsed += len(data)
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self._end(self._refusal or _INVALID)
+            return
+        if self._whole is not None:  # there is more to come
+            self._to_application(self._whole)
+        if self._unparsed > MAX_HEAD and not self.transport.is_closing():
+            self._end(_TOO_LONG)
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        """Feed the parser; a head that offers an upgrade is read again without the offer.
+
+        httptools can't be told to ignore the offer: it skips the body and stops. What it has read
+        of the head is written again, less `Upgrade`, for a new parser, which then reads the body.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as stopped:
+                data = memoryview(data)[stopped.args[0] :]
+                self._read_again()
+
+    def _read_again(self) -> None:
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        if method == b"CONNECT":  # nobody says where its body would end
+            self._refusal = _CONNECT
+            raise httptools.HttpParserError
+        headers = self.headers
+        kept = [(name, value) for name, value in headers if name != b"upgrade"]
+        head = [b"%b %b HTTP/%b" % (method, self.url, version.encode())]
+        head += [name + b": " + value for name, value in kept]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        self._offering = headers
+        self.parser.feed_data(b"\r\n".join(head) + b"\r\n\r\n")
+
+    def _end(self, reason: str) -> None:
+        """Parse nothing more, and answer 400 once the requests before are answered."""
+        self._ended, self._refusal, self._whole = True, reason, None
+        faulty = self._in_body_of
+        if faulty is not None and self.pipeline and self.pipeline[0][0] is faulty:
+            self.pipeline.popleft()
+        elif faulty is not None:  # it is being answered: the last that can be
+            if faulty.response_started:
+                self.transport.close()
+            else:
+                self.send_400_response(reason)
+            return
+        if self._current is None or self._current.response_complete:
+            self.send_400_response(reason)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._current = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_message_begin(self) -> None:
+        self._head, self._in_head, self._hosts, self._codings = 0, True, 0, []
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refuse(_TOO_MANY)
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._unparsed = 0
+        self._head += len(url)
+        if self._head > MAX_HEAD:
+            self._refuse(_TOO_LONG)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """As uvicorn's, under the bounds; a call of it would take a microsecond a request."""
+        self._unparsed = 0
+        self._head += len(name) + len(value) + _PER_HEADER
+        if self._head > MAX_HEAD:
+            self._refuse(_TOO_LONG)
+        if not self._in_head:  # a trailer says nothing
+            return
+        name = name.lower()
+        self.headers.append((name, value))
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"transfer-encoding":
+            self._codings.append(value.lower())
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._refusal = self._fault()
+        if self._refusal is not None:
+            raise _RefusedError
+        if self.parser.should_upgrade():  # it is read again, see `_parse`
+            return
+        if self._offering is not None:
+            self.headers[:], self._offering = self._offering, None
+        if self._fast_path is not None and self._is_usual():
+            self._whole = []
+        else:
+            self._begin_cycle()
+
+    def _fault(self) -> str | None:
+        """What a head leaves open, and others may read otherwise (RFC 9112); None if nothing."""
+        version = self._version = self.parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            return _VERSION
+        if self._hosts != 1 and (version == "1.1" or self._hosts):
+            return _HOST
+        if self._codings and self._codings != [b"chunked"]:
+            return _CODING
+        return None
+
+    def _begin_cycle(self) -> None:
+        super().on_headers_complete()
+        self._in_body_of = self.cycle
+
+    def _is_usual(self) -> bool:
+        """Whether predictions are asked for by HTTP/1.1, on a connection that is free, and whose
+        client takes its answers."""
+        return (
+            (self.cycle is None or self.cycle.response_complete)
+            and self.parser.get_method() == b"POST"
+            and FastPath.is_for(self.url)
+            and self._version == "1.1"
+            and self.parser.should_keep_alive()
+            and not self.expect_100_continue
+            and not self.flow.write_paused
+        )
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed = 0
+        if self._whole is not None:
+            self._whole.append(body)
+        elif self._in_body_of is not None:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unparsed = 0
+        if self.parser.should_upgrade():
+            return
+        whole = self._whole
+        if whole is not None and self._fast_path is not None:
+            body = whole[0] if len(whole) == 1 else b"".join(whole)
+            scope: Any = self.scope
+            pending: Any = self._fast_path.take(self, scope, self.url, body)
+            if pending is not None:
+                self._whole = None
+                self.cycle = self._current = self._pending = pending
+                return
+            self._to_application(whole)
+        if self._in_body_of is not None:
+            super().on_message_complete()
+            self._in_body_of = None
+
+    def _to_application(self, body: list[bytes]) -> None:
+        """What has arrived of a request, as if it were only now parsed."""
+        self._whole = None
+        if self.transport.is_closing():
+            return
+        self._begin_cycle()
+        for chunk in body:
+            super().on_body(chunk)
+
+    def answer(
+        self, pending: PendingAnswer, status: int, headers: Iterable[Header], body: bytes
+    ) -> None:
+        """Send an answer that is all there."""
+        if not self.transport.is_closing():
+            parts = [STATUS_LINE[status]]
+            for name, value in (*self.server_state.default_headers, *headers):
+                parts += name, b": ", value, b"\r\n"
+            if not pending.keep_alive:
+                parts.append(b"connection: close\r\n")
+            parts += b"\r\n", body
+            self.transport.write(b"".join(parts))
+            if not pending.keep_alive:
+                self.transport.close()
+        self.on_response_complete()
+
+    def _refuse(self, reason: str) -> NoReturn:
+        """End the parsing."""
+        self._refusal = reason
+        raise _RefusedError
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, without a new timer for each answer."""
+        self.transport.flush()  # type: ignore[attr-defined]
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        if self._ended:
+            self.send_400_response(self._refusal or _INVALID)
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._close_when_idle(self.timeout_keep_alive)
+
+    def _close_when_idle(self, seconds: float) -> None:
+        """Look again in so many seconds."""
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None:  # the answer that is awaited will set a timer
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left <= 0:
+            super().timeout_keep_alive_handler()
+        else:
+            self._close_when_idle(left)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._current is not None and not self._current.response_complete:
+            self._current.disconnected = True  # uvicorn tells only the newest of those that wait
+            self._current.message_event.set()
+        if self._pending is not None and not self._pending.response_complete:
+            self._pending.leave()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+
+
+class _CoalescingTransport:
+    """A transport that sends the head of an answer together with what follows.
+
+    ASGI lets a server keep the head until the body begins.
+    """
+
+    def __init__(self, transport: asyncio.Transport, protocol: HttpToolsProtocol) -> None:
+        self._transport, self._protocol = transport, protocol
+        self._answering: object = None  # the cycle whose head was written last
+        self._head = b""  # that was not sent yet
+
+    def write(self, data: bytes) -> None:
+        if self._transport.is_closing():  # uvicorn tells only the last of the cycles that wait
+            return
+        cycle = self._protocol.cycle
+        if cycle is not self._answering and cycle.response_started:
+            self._answering, self._head = cycle, data
+            return
+        if self._head:
+            data, self._head = self._head + data, b""
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send the head of an answer that has no body."""
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:  # for each request, quicker than the others
+        return self._transport.is_closing()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

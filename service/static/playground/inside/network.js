@@ -1,0 +1,142 @@
+// The network as a row of layers, from the input to the answer.
+
+import { image, latest, path } from "../api.js";
+import { byId, element, rove } from "../elements.js";
+import { shape } from "../numbers.js";
+import { opened } from "./layer.js";
+import { drawPixels } from "./maps.js";
+import { isMap, levels } from "./structure.js";
+
+const AT_ONCE = 4; // thumbnails that are asked for at the same time
+
+/** @param {(layer: string, channel: string) => void} chosen gets what to open, empty for none */
+export function network(chosen) {
+  const row = byId("network");
+  const opening = latest();
+  const layer = opened(chosen);
+  const keepStop = rove(row);
+  const canvas = element("canvas", { class: "crisp", role: "img", "aria-label": "the input" });
+  /** @type {Map<Layer, HTMLImageElement>} */
+  const pictures = new Map();
+  /** @type {Look | null} */
+  let look = null;
+
+  /**
+   * @param {Layer} each
+   * @param {string} level
+   */
+  function node(each, level) {
+    const { name, type, parameters } = each;
+    const picture = element("img", { alt: "", class: isMap(each) ? "" : "crisp" });
+    const count = parameters ? `${parameters.toLocaleString("en")} parameters` : "no parameters";
+    const made = element(
+      "button",
+      { class: "node", "aria-expanded": "false" },
+      picture,
+      element("strong", {}, name),
+      element("span", {}, type),
+      element("span", {}, shape(each.output_shape)),
+      element("span", "quiet", count),
+      element("span", "level", level),
+    );
+    made.addEventListener("click", () =>
+      chosen(made.getAttribute("aria-expanded") === "true" ? "" : name, ""),
+    );
+    made.dataset.layer = name;
+    pictures.set(each, picture);
+    return made;
+  }
+
+  /** @param {Model} model */
+  function build({ detail: { layers, card } }) {
+    const told = levels(layers);
+    const { channels, height, width } = card.input;
+    pictures.forEach(forget);
+    pictures.clear();
+    row.replaceChildren(
+      element(
+        "div",
+        "node",
+        canvas,
+        element("strong", {}, "input"),
+        element("span", {}, shape([channels, height, width])),
+      ),
+      ...layers.map(each => node(each, told.get(each) ?? "")),
+    );
+    row.scrollLeft = 0;
+    keepStop();
+  }
+
+  /**
+   * Scroll the row, and not the page, to where a layer is.
+   * @param {Element} made
+   */
+  function reveal(made) {
+    const box = row.getBoundingClientRect();
+    const { left, right } = made.getBoundingClientRect();
+    row.scrollLeft += Math.min(0, left - box.left) + Math.max(0, right - box.right);
+  }
+
+  /** @param {HTMLImageElement} picture */
+  function forget(picture) {
+    if (picture.src) URL.revokeObjectURL(picture.src);
+  }
+
+  /**
+   * @param {Look} look
+   * @param {Layer} each
+   * @param {HTMLImageElement} place
+   */
+  async function thumbnail({ model, picture, signal }, each, place) {
+    const drawn = isMap(each) ? { tile: 32 } : { tile: 8, normalize: "layer" };
+    const asked = path(model.name, "features", {
+      version: model.version,
+      layer: each.name,
+      format: "png",
+      colormap: "viridis",
+      ...drawn,
+    });
+    const url = await image(asked, { pictures: [picture], signal });
+    forget(place);
+    place.src = url;
+    place.alt = isMap(each) ? "feature maps" : "values";
+  }
+
+  /** @param {Look} look */
+  async function thumbnails(look) {
+    const left = [...pictures];
+    const next = async () => {
+      for (let each = left.shift(); each && !look.signal.aborted; each = left.shift()) {
+        await thumbnail(look, ...each);
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, next));
+  }
+
+  return {
+    /** @param {Look} given */
+    async show(given) {
+      const fresh = look?.model !== given.model;
+      look = given;
+      if (fresh) build(given.model);
+      drawPixels(canvas, given.input);
+      await thumbnails(given);
+    },
+    /**
+     * Open a layer, and a channel of it; the empty name closes.
+     * @param {string} name
+     * @param {string} channel
+     * @param {boolean} jump whether the page scrolls there
+     */
+    async open(name, channel, jump) {
+      if (!look) return;
+      for (const each of row.querySelectorAll("button")) {
+        const isOpen = each.dataset.layer === name;
+        each.setAttribute("aria-expanded", String(isOpen));
+        if (isOpen) reveal(each);
+      }
+      const found = look.model.detail.layers.find(each => each.name === name);
+      await layer.show({ ...look, signal: opening(look.signal) }, found, channel, jump);
+    },
+  };
+}

@@ -1,0 +1,96 @@
+"""The application under other servers: the same answers, and one line that says what is missing."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from tests.e2e.servers import Server, free_port, running, wait_until_ready
+from tests.networks import DATA
+
+IMAGE = (DATA / "digits" / "7.png").read_bytes()
+APP = "service.app:from_environment"
+SERVERS = {
+    "uvicorn": ["uvicorn", "--factory", APP, "--port", "{port}"],
+    "uvicorn-h11": ["uvicorn", "--factory", APP, "--port", "{port}", "--http", "h11"],
+    "gunicorn": ["gunicorn", "-k", "asgi", "-b", "127.0.0.1:{port}", f"{APP}()"],
+    "hypercorn": ["hypercorn", "-b", "127.0.0.1:{port}", f"{APP}()"],
+}
+PNG = {"content": IMAGE, "headers": {"Content-Type": "image/png"}}
+REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/v1/models/mnist/predict?top_k=2", PNG),
+    ("POST", "/v1/models/mnist/predict", {"files": [("images", IMAGE), ("images", IMAGE)]}),
+    ("POST", "/v1/models/mnist/predict", {"files": [("images", b"none")]}),
+    ("POST", "/v1/models/mnist/predict", {"content": b"x", "headers": {"Content-Type": "a/b"}}),
+    ("POST", "/v1/models/mnist/predict?topk=1", PNG),
+    ("POST", "/v1/models/none/predict", PNG),
+    ("POST", "/v1/models/mnist/features?layer=penultimate", PNG),
+    ("POST", "/v1/models/mnist/explain?method=saliency", PNG),
+    ("GET", "/v1/models/mnist", {}),
+    ("GET", "/nothing", {}),
+    ("PUT", "/v1/models/mnist/predict", {}),
+]
+VARIES = {"request_id"}
+
+
+def answers(url: str) -> list[tuple[int, str, Any]]:
+    found = []
+    with httpx.Client(base_url=url) as client:
+        for method, path, request in REQUESTS:
+            answer = client.request(method, path, **request)
+            told = {key: value for key, value in answer.json().items() if key not in VARIES}
+            assert answer.headers["x-request-id"]
+            found.append((answer.status_code, answer.headers["content-type"], told))
+    return found
+
+
+@contextmanager
+def other(name: str, log: Path) -> Iterator[Server]:
+    """That server with our application, once it is ready."""
+    port = free_port()
+    command = [sys.executable, "-m", *(each.format(port=port) for each in SERVERS[name])]
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, stderr=output, stdout=output, env=ENVIRONMENT) as process,
+    ):
+        server = Server(process, f"http://127.0.0.1:{port}", log)
+        try:
+            wait_until_ready(server)
+            yield server
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+ENVIRONMENT = {**os.environ, "FANLIGHT_DEVICE": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str, Any]]:
+    """What our own server answers."""
+    log = tmp_path_factory.mktemp("own") / "log"
+    with running(log, "--device", "cpu") as server:
+        found = answers(server.url)
+    assert "other_server" not in log.read_text()
+    return found
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_the_answers_are_the_same(
+    name: str, expected: list[tuple[int, str, Any]], tmp_path: Path
+) -> None:
+    if find_spec(SERVERS[name][0]) is None:
+        pytest.skip(f"{SERVERS[name][0]} is not installed")
+    with other(name, tmp_path / "log") as server:
+        found = answers(server.url)
+    assert found == expected
+    log = (tmp_path / "log").read_text()
+    assert log.count("other_server") == 1
+    assert "the fast path for predictions" in log

@@ -1,0 +1,127 @@
+"""Decoding: requests take turns, however large one of them is."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from models import preprocessing
+from models.preprocessing import decode
+from service.images.decoding import Decoder
+from service.images.encoded import EncodedImage
+from service.process import event_loop
+from service.settings import Settings
+from tests.networks import SPEC, encode, picture
+from tests.waiting import until_async
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def decoder() -> AsyncIterator[Decoder]:
+    decoder = Decoder(Settings(), threads=2)
+    yield decoder
+    decoder.close()
+
+
+def upload(seed: int, format: str = "PNG") -> EncodedImage:
+    return EncodedImage(encode(picture(seed), format), "", "")
+
+
+async def test_images_come_back_in_their_order(decoder: Decoder) -> None:
+    formats = ["PNG", "BMP", "PNG", "WEBP"] * 5  # decoded at once, and by threads
+    uploads = [upload(seed, format=format) for seed, format in enumerate(formats)]
+    pixels = await decoder.pixels(uploads, SPEC)
+    for each, sent in zip(pixels, uploads, strict=True):
+        assert (each == SPEC.array(decode(sent.encoded))).all()
+
+
+async def test_a_request_of_many_images_does_not_starve_one_of_one(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The single image waits for those that are being decoded, not for all hundred."""
+    begun: list[bytes] = []
+    decoded: list[bytes] = []
+    let_go = threading.Event()
+    read = preprocessing.read
+
+    def recorded(encoded: bytes, *others: Any, **named: Any) -> Any:
+        begun.append(encoded)
+        assert let_go.wait(30)
+        decoded.append(encoded)
+        return read(encoded, *others, **named)
+
+    monkeypatch.setattr(preprocessing, "read", recorded)
+    one, other = upload(0, format="BMP"), upload(1, format="BMP")
+    many = asyncio.create_task(decoder.pixels([other] * 100, SPEC))
+    await until_async(lambda: len(begun) == 2)  # both threads are busy
+    single = asyncio.create_task(decoder.pixels([one], SPEC))
+    await until_async(lambda: decoder.waiting == 101)
+    let_go.set()
+    await single
+    assert decoded.index(one.encoded) <= 4
+    many.cancel()
+    await asyncio.wait([many])
+
+
+NOISE = Image.effect_noise((600, 600), 100)
+SMALL, LARGE = Image.new("RGB", (64, 64), "teal"), Image.new("RGB", (1100, 1100), "teal")
+EXIF = Image.Exif()
+EXIF[0x010E] = "x" * 9000  # Pillow reads it in Python, which may take long
+
+
+@pytest.mark.parametrize(
+    ("threads", "image", "options", "here"),
+    [
+        (1, SMALL, {}, True),
+        (1, SMALL.convert("L"), {}, True),
+        (2, SMALL, {}, False),
+        (1, SMALL, {"progressive": True}, False),
+        (1, LARGE, {}, False),
+        (1, NOISE, {}, False),
+        (1, SMALL.convert("CMYK"), {}, False),
+        (1, SMALL, {"exif": EXIF}, False),
+    ],
+    ids=["usual", "grey", "two threads", "scans", "pixels", "bytes", "components", "metadata"],
+)
+async def test_usual_jpegs_are_decoded_at_once_where_a_thread_would_only_take_turns(
+    threads: int,
+    image: Image.Image,
+    options: dict[str, Any],
+    here: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    where: list[bool] = []
+    read = preprocessing.read
+
+    def recorded(*arguments: Any, **named: Any) -> Any:
+        pixels = read(*arguments, **named)
+        where.append(threading.current_thread() is threading.main_thread())
+        return pixels
+
+    monkeypatch.setattr(preprocessing, "read", recorded)
+    sent = EncodedImage(encode(image, "JPEG", **options), "image/jpeg", "")
+    decoder = Decoder(Settings(), threads)
+    [pixels] = await decoder.pixels([sent], SPEC)
+    expected = read(sent.encoded, SPEC)
+    assert where == [here]
+    assert (pixels == expected).all()
+    alone = decoder.decode_now([sent], SPEC)
+    assert (alone is not None) == here
+    if alone is not None:
+        assert (alone[0] == expected).all()
+        assert decoder.decode_now([sent] * 2, SPEC) is None
+    decoder.close()
+
+
+async def test_a_few_small_images_are_decoded_at_once(decoder: Decoder) -> None:
+    uploads = [upload(seed) for seed in range(event_loop.IMAGES_IN_A_ROW)]
+    found = decoder.decode_now(uploads, SPEC)
+    assert found is not None
+    for each, pixels in zip(uploads, found, strict=True):
+        assert (pixels == SPEC.array(decode(each.encoded))).all()
+    assert decoder.decode_now([*uploads, upload(9)], SPEC) is None
+    assert decoder.decode_now([uploads[0], upload(9, format="BMP")], SPEC) is None

@@ -1,0 +1,40 @@
+"""What the parts of the service load: the core needs no web framework, the batcher no torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+WEB = {"fastapi", "starlette", "uvicorn", "httptools"}
+
+
+def modules_of(module: str) -> set[str]:
+    """What a fresh process has loaded after importing the module."""
+    program = f"import sys, {module}; print(*sys.modules)"
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(result.stdout.split())
+
+
+def loaded_by(module: str) -> set[str]:
+    """The same, as top-level packages."""
+    return {name.partition(".")[0] for name in modules_of(module)}
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["service.inference.batcher", "service.deadlines", "service.errors", "service.api_key"],
+)
+def test_the_core_loads_neither_a_web_framework_nor_torch(module: str) -> None:
+    modules = modules_of(module)
+    assert not modules & {*WEB, "torch"}
+    shared = {name for name in modules if name.partition(".")[0] == "models"}
+    # errors, and the runtimes that settings list, one of which keeps files
+    assert shared <= {"models", "models.errors", "models.files", "models.registry"}
+
+
+@pytest.mark.slow
+def test_a_prediction_loads_no_web_framework() -> None:
+    loaded = loaded_by("service.prediction")
+    assert "torch" in loaded
+    assert not loaded & WEB

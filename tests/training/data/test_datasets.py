@@ -1,0 +1,439 @@
+"""Data sets: folders of pictures, or files that torchvision knows, as pixels and targets."""
+
+import hashlib
+import pickle
+import shutil
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models.preprocessing import InputSpec
+from models.torchvision_import import torchvision
+from tests.networks import LABELS, SPEC, encode, picture
+from tests.training.pictures import colors, numbered, numbers, write_colors
+from training.data import datasets, drawing, folders
+from training.data.datasets import DatasetError, ImageSet
+from training.data.folders import Split
+from training.data.sets import xo
+
+GREY = InputSpec(channels=1, height=28, width=28)
+SPLITS: tuple[Split, Split] = ("train", "test")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The folder of the data set `colors`."""
+    write_colors(tmp_path / "colors", pictures=4)
+    return tmp_path
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def equal(one: ImageSet, other: ImageSet) -> bool:
+    return (
+        torch.equal(one.images, other.images)
+        and torch.equal(one.targets, other.targets)
+        and one.labels == other.labels
+    )
+
+
+class TestImageFolder:
+    @pytest.mark.parametrize(("split", "seed"), [("train", 0), ("test", 1)])
+    def test_pictures_targets_and_labels(self, root: Path, split: Split, seed: int) -> None:
+        images = datasets.load("colors", split, root, SPEC)
+        assert images.images.dtype == torch.uint8
+        assert images.targets.dtype == torch.int64
+        assert len(images) == 12
+        assert equal(images, colors(4, seed))
+
+    def test_a_folder_by_its_path(self, root: Path, tmp_path: Path) -> None:
+        by_path = datasets.load(str(root / "colors"), "train", tmp_path / "elsewhere", SPEC)
+        assert equal(by_path, datasets.load("colors", "train", root, SPEC))
+
+    def test_a_folder_by_its_path_from_here(
+        self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(root)
+        assert len(datasets.load("colors", "train", tmp_path / "elsewhere", SPEC)) == 12
+
+    def test_pictures_are_scaled_to_the_input(self, root: Path) -> None:
+        images = datasets.load("colors", "train", root, InputSpec(channels=1, height=5, width=6))
+        assert images.images.shape == (12, 1, 5, 6)
+
+    def test_pictures_in_folders_of_a_class(self, root: Path) -> None:
+        deep = root / "colors" / "train" / "red" / "more" / "still more"
+        deep.mkdir(parents=True)
+        picture(0).save(deep / "9.bmp")
+        images = datasets.load("colors", "train", root, SPEC)
+        assert torch.bincount(images.targets).tolist() == [4, 4, 5]
+
+    def test_pictures_come_in_the_order_of_their_paths(self, tmp_path: Path) -> None:
+        folder = tmp_path / "d" / "train"
+        for level, name in ((30, "a/c.png"), (10, "a/a.jpg"), (20, "a/b.PNG"), (40, "b/a.png")):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(
+                encode(Image.new("RGB", (8, 8), (level,) * 3), "PNG" if level > 10 else "JPEG")
+            )
+        (tmp_path / "d" / "test" / "a").mkdir(parents=True)
+        assert numbers(datasets.load("d", "train", tmp_path, SPEC)) == [10, 20, 30, 40]
+
+    def test_other_files_are_ignored(self, root: Path) -> None:
+        red = root / "colors" / "train" / "red"
+        hidden = red / ".ipynb_checkpoints"
+        hidden.mkdir()
+        picture(0).save(hidden / "0-checkpoint.png")
+        (red / "._0.png").write_bytes(b"written by macOS")
+        (red / "notes.txt").write_text("no picture")
+        (red / "folder.png").mkdir()
+        (root / "colors" / "train" / "README.md").write_text("no class")
+        (root / "colors" / "train" / ".cache").mkdir()
+        assert equal(datasets.load("colors", "train", root, SPEC), colors(4))
+
+    @pytest.mark.parametrize("labels", [["green"], ["blue", "red"]], ids=" ".join)
+    def test_broken_pictures_are_named_and_left_out(self, root: Path, labels: list[str]) -> None:
+        broken = [root / "colors" / "train" / label / "0.png" for label in labels]
+        for path in broken:
+            path.write_bytes(path.read_bytes()[:60])
+        images = datasets.load("colors", "train", root, SPEC)
+        assert [line.partition(": ")[0] for line in images.broken] == [str(p) for p in broken]
+        assert all("corrupt or truncated" in line for line in images.broken)
+        whole = [i for i in range(12) if not (i % 4 == 0 and LABELS[i // 4] in labels)]
+        assert torch.equal(images.images, colors(4).images[whole])
+        assert torch.equal(images.targets, colors(4).targets[whole])
+
+    def test_no_classes(self, tmp_path: Path) -> None:
+        (tmp_path / "flat" / "train").mkdir(parents=True)
+        picture(0).save(tmp_path / "flat" / "train" / "0.png")
+        with pytest.raises(DatasetError, match=r"no data set 'flat': .* no folders with pictures"):
+            datasets.load("flat", "train", tmp_path, SPEC)
+
+    @pytest.mark.parametrize("split", ["train", "test"])
+    def test_no_pictures(self, tmp_path: Path, split: Split) -> None:
+        for label in LABELS:
+            (tmp_path / "empty" / "train" / label).mkdir(parents=True)
+        problem = rf"empty has no pictures \({split}\) of blue, green, red: add some"
+        with pytest.raises(DatasetError, match=problem):
+            datasets.load("empty", split, tmp_path, SPEC)
+
+    def test_a_class_that_can_not_be_learned(self, root: Path) -> None:
+        (root / "colors" / "train" / "cyan").mkdir()
+        problem = r"colors has no pictures \(train\) of cyan: add some, or remove the folder"
+        with pytest.raises(DatasetError, match=problem):
+            datasets.load("colors", "train", root, SPEC)
+
+    def test_a_single_class(self, tmp_path: Path) -> None:
+        write_colors(tmp_path / "pets" / "pets")
+        problem = r"pets has one class, pets, and .* needs two: .*; give .*pets/pets if the classes"
+        with pytest.raises(DatasetError, match=problem):
+            datasets.load("pets", "train", tmp_path, SPEC)
+
+    def test_torchvisions_folder_where_capitals_are_small_letters(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+
+        def any_letters(folder: Path) -> bool:
+            return any(f.name.lower() == folder.name for f in folder.parent.iterdir())
+
+        monkeypatch.setattr(folders, "is_data_set", any_letters)
+        assert datasets.folder_of("mnist", tmp_path) is None
+        (tmp_path / "MNIST").rename(tmp_path / "mnist")
+        assert datasets.folder_of("mnist", tmp_path) == tmp_path / "mnist"
+
+    def test_a_class_whose_pictures_are_all_broken(self, root: Path) -> None:
+        for path in (root / "colors" / "train" / "red").iterdir():
+            path.write_bytes(b"no picture")
+        with pytest.raises(DatasetError, match=r"of red; 4 files could not be read"):
+            datasets.load("colors", "train", root, SPEC)
+
+    def test_a_class_without_pictures_to_test_keeps_its_label(self, root: Path) -> None:
+        (root / "colors" / "test" / "cyan").mkdir()
+        images = datasets.load("colors", "test", root, SPEC)
+        assert images.labels == ("blue", "cyan", "green", "red")
+        assert torch.bincount(images.targets).tolist() == [4, 0, 4, 4]
+
+    def test_a_large_folder_of_any_name(self, tmp_path: Path) -> None:
+        folder = tmp_path / "[/bold]" / "train" / "[red]"
+        folder.mkdir(parents=True)
+        (tmp_path / "[/bold]" / "test" / "[red]").mkdir(parents=True)
+        content = encode(picture(0, (1, 1)))
+        for number in range(1000):  # enough for a progress bar, which names the folder
+            (folder / f"{number}.png").write_bytes(content)
+        folder.with_name("[blue]").mkdir()
+        (folder.with_name("[blue]") / "0.png").write_bytes(content)
+        images = datasets.load(
+            "[/bold]", "train", tmp_path, InputSpec(channels=1, height=1, width=1)
+        )
+        assert (len(images), images.labels) == (1001, ("[blue]", "[red]"))
+
+
+class TestOneLevel:
+    """A folder of classes, without train and test."""
+
+    @pytest.fixture
+    def flat(self, tmp_path: Path) -> Path:
+        """Ten pictures of each class, each filled with its number."""
+        for number in range(30):
+            path = tmp_path / "flat" / "abc"[number % 3] / f"{number:02}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (number,) * 3).save(path)
+        return tmp_path
+
+    def test_a_fifth_of_each_class_is_for_testing(self, flat: Path) -> None:
+        train, test = (datasets.load("flat", split, flat, SPEC) for split in SPLITS)
+        assert torch.bincount(train.targets).tolist() == [8, 8, 8]
+        assert torch.bincount(test.targets).tolist() == [2, 2, 2]
+        assert sorted(numbers(train) + numbers(test)) == list(range(30))
+        for part in (train, test):
+            assert part.targets.tolist() == [number % 3 for number in numbers(part)]
+            assert part.labels == ("a", "b", "c")
+
+    def test_the_seed_decides(self, flat: Path) -> None:
+        parts = [numbers(datasets.load("flat", "test", flat, SPEC, seed)) for seed in (1, 1, 2)]
+        assert parts[0] == parts[1] != parts[2]
+
+
+class TestJoined:
+    def test_pictures_of_all_come_one_set_after_the_other(self, root: Path) -> None:
+        write_colors(root / "more", pictures=2)
+        images = datasets.load("colors + more", "train", root, SPEC)
+        assert torch.equal(images.images, torch.cat([colors(4).images, colors(2).images]))
+        assert torch.equal(images.targets, torch.cat([colors(4).targets, colors(2).targets]))
+        assert images.labels == LABELS
+
+    def test_labels_are_those_of_the_first(self, root: Path) -> None:
+        write_colors(root / "more", pictures=2)
+        shutil.rmtree(root / "more" / "train" / "green")
+        images = datasets.load("colors + more", "train", root, SPEC)
+        assert torch.bincount(images.targets).tolist() == [6, 4, 6]
+        with pytest.raises(DatasetError, match="has the labels green"):
+            datasets.load("more + colors", "train", root, SPEC)
+
+    def test_broken_files_of_all_are_named(self, root: Path) -> None:
+        write_colors(root / "more", pictures=2)
+        broken = [root / name / "train" / "red" / "1.png" for name in ("colors", "more")]
+        for path in broken:
+            path.write_bytes(b"no picture")
+        lines = datasets.load("colors + more", "train", root, SPEC).broken
+        assert [line.partition(": ")[0] for line in lines] == [str(path) for path in broken]
+
+    def test_a_plus_in_a_name_joins_nothing(self, root: Path) -> None:
+        (root / "colors").rename(root / "c++")
+        assert datasets.parts("c++") == ["c++"]
+        assert equal(datasets.load("c++", "train", root, SPEC), colors(4))
+
+    @pytest.mark.parametrize("name", ["colors + ", " + colors", ""])
+    def test_a_name_that_is_missing(self, root: Path, name: str) -> None:
+        with pytest.raises(DatasetError, match="no data set ''"):
+            datasets.load(name, "train", root, SPEC)
+
+
+class TestDrawn:
+    """Crosses and circles are drawn where nobody has them."""
+
+    @pytest.mark.parametrize(("name", "kind"), [("xo", "original"), ("xo-by-hand", "by-hand")])
+    def test_they_are_drawn(
+        self, name: str, kind: xo.Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(xo.TRAIN, kind, (6, 1))
+        monkeypatch.setitem(xo.TEST, kind, (4, 2))
+        spec = InputSpec(channels=1, height=116, width=116)
+        train, test = (datasets.load(name, split, tmp_path, spec) for split in SPLITS)
+        for images, count, seed in ((train, 6, 1), (test, 4, 2)):
+            pictures, targets = drawing.draw(kind, count, seed)
+            assert torch.equal(images.images, torch.stack([spec.pixels(p) for p in pictures]))
+            assert images.targets.tolist() == targets
+            assert images.labels == ("circles", "crosses")
+
+    def test_there_are_as_many_as_in_the_original(self) -> None:
+        assert xo.TRAIN["original"][0] == 1700
+        assert xo.TEST["original"][0] == 300
+
+    def test_training_and_test_pictures_are_others(self) -> None:
+        for kind, (_, seed) in xo.TRAIN.items():
+            assert xo.TEST[kind][1] != seed
+
+    def test_a_folder_of_the_name_goes_first(self, tmp_path: Path) -> None:
+        write_colors(tmp_path / "xo", pictures=2)
+        assert equal(datasets.load("xo", "train", tmp_path, SPEC), colors(2))
+
+
+class TestLoad:
+    def test_no_such_data_set(self, tmp_path: Path) -> None:
+        with pytest.raises(DatasetError, match=r"no data set 'colours'.*--data-root") as caught:
+            datasets.load("colours", "train", tmp_path, SPEC)
+        assert str(tmp_path / "colours") in str(caught.value)
+        assert "birds-vs-planes, fashion-mnist, mnist, xo, xo-by-hand" in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["fashion-mnist", "mnist", "birds-vs-planes"])
+    def test_a_download_that_fails_tells_where_to_put_the_files(
+        self, name: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "root").write_text("a file, in which nothing can be saved")
+        with pytest.raises(DatasetError, match=f"{name} is not under .*--data-root"):
+            datasets.load(name, "train", tmp_path / "root", GREY)
+
+    @pytest.mark.parametrize(
+        ("name", "folder"), [("fashion-mnist", "FashionMNIST"), ("mnist", "MNIST")]
+    )
+    @pytest.mark.parametrize(("split", "prefix"), [("train", "train"), ("test", "t10k")])
+    def test_files_of_mnists_kind(
+        self, name: str, folder: str, split: Split, prefix: str, tmp_path: Path
+    ) -> None:
+        raw = tmp_path / folder / "raw"
+        raw.mkdir(parents=True)
+        pixels = np.random.default_rng(0).integers(0, 256, (3, 28, 28), np.uint8)
+        for each in ("train", "t10k"):  # torchvision asks for all four
+            (raw / f"{each}-images-idx3-ubyte").write_bytes(
+                struct.pack(">4I", 0x0803, 3, 28, 28)
+                + (pixels if each == prefix else 0 * pixels).tobytes()
+            )
+            (raw / f"{each}-labels-idx1-ubyte").write_bytes(
+                struct.pack(">2I", 0x0801, 3) + (bytes([7, 2, 1]) if each == prefix else bytes(3))
+            )
+        images = datasets.load(name, split, tmp_path, GREY)
+        assert (images.images[:, 0].numpy() == pixels).all()
+        assert images.targets.tolist() == [7, 2, 1]
+        assert len(images.labels) == 10
+
+    @pytest.mark.parametrize("split", ["train", "test"])
+    def test_birds_vs_planes_is_cut_from_cifar10(
+        self, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / "cifar-10-batches-py"
+        folder.mkdir()
+        cifar10 = torchvision("datasets").CIFAR10
+        pixels = np.random.default_rng(0).integers(0, 256, (6, 3, 32, 32), np.uint8)
+        names = ["airplane", "automobile", "bird", "cat"]
+
+        def write(name: str, content: dict[str, object]) -> str:
+            """The file's MD5, by which torchvision knows it."""
+            (folder / name).write_bytes(pickle.dumps(content))
+            return hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest()
+
+        batches = [
+            [name, write(name, {"data": data.reshape(6, -1), "labels": [2, 1, 0, 3, 0, 2]})]
+            for name, data in (("data_batch_1", pixels), ("test_batch", 255 - pixels))
+        ]
+        meta = {
+            "filename": "meta",
+            "key": "label_names",
+            "md5": write("meta", {"label_names": names}),
+        }
+        monkeypatch.setattr(cifar10, "train_list", batches[:1])
+        monkeypatch.setattr(cifar10, "test_list", batches[1:])
+        monkeypatch.setattr(cifar10, "meta", meta)
+        images = datasets.load(
+            "birds-vs-planes", split, tmp_path, InputSpec(channels=3, height=32, width=32)
+        )
+        assert images.labels == ("airplane", "bird")
+        assert images.targets.tolist() == [0, 0, 1, 1]  # as in an image folder
+        expected = pixels if split == "train" else 255 - pixels
+        assert (images.images.numpy() == expected[[2, 4, 0, 5]]).all()
+
+    @pytest.mark.data
+    @pytest.mark.parametrize(("split", "count"), [("train", 5000), ("test", 1000)])
+    def test_birds_vs_planes(self, data_root: Path, split: Split, count: int) -> None:
+        spec = InputSpec(channels=3, height=32, width=32)
+        images = datasets.load("birds-vs-planes", split, data_root, spec)
+        assert images.images.shape == (2 * count, 3, 32, 32)
+        assert images.labels == ("airplane", "bird")
+        assert torch.bincount(images.targets).tolist() == [count, count]
+
+    @pytest.mark.data
+    @pytest.mark.parametrize(("split", "count"), [("train", 60_000), ("test", 10_000)])
+    def test_fashion_mnist(self, data_root: Path, split: Split, count: int) -> None:
+        images = datasets.load("fashion-mnist", split, data_root, GREY)
+        assert images.images.shape == (count, 1, 28, 28)
+        assert images.labels == (
+            *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+            *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+        )
+        assert torch.bincount(images.targets).tolist() == [count // 10] * 10
+
+    @pytest.mark.data
+    def test_fashion_mnist_has_the_pixels_of_its_file(self, data_root: Path) -> None:
+        raw = data_root / "FashionMNIST" / "raw"
+        pixels = np.fromfile(raw / "t10k-images-idx3-ubyte", np.uint8, offset=16)
+        labels = np.fromfile(raw / "t10k-labels-idx1-ubyte", np.uint8, offset=8)
+        images = datasets.load("fashion-mnist", "test", data_root, GREY)
+        assert (images.images[:, 0].numpy() == pixels.reshape(-1, 28, 28)).all()
+        assert (images.targets.numpy() == labels).all()
+
+    @pytest.mark.data
+    @pytest.mark.parametrize(("split", "count"), [("train", 60_000), ("test", 10_000)])
+    def test_mnist(self, data_root: Path, split: Split, count: int) -> None:
+        images = datasets.load("mnist", split, data_root, GREY)
+        assert images.images.shape == (count, 1, 28, 28)
+        assert images.labels == tuple("0123456789")
+        first = [5, 0, 4, 1, 9] if split == "train" else [7, 2, 1, 0, 4]
+        assert images.targets[:5].tolist() == first
+
+
+class TestHoldOut:
+    def test_both_parts_together_are_the_whole(self) -> None:
+        rest, held_out = numbered(40, classes=4).hold_out(0.25, seeded(0))
+        assert sorted(numbers(rest) + numbers(held_out)) == list(range(40))
+
+    def test_every_class_gives_the_same_fraction(self) -> None:
+        images = numbered(60, classes=3)
+        uneven = images.subset((numbered(60, classes=3).targets != 2).nonzero().flatten()[:30])
+        for whole in (images, uneven):
+            rest, held_out = whole.hold_out(0.2, seeded(0))
+            counts = torch.bincount(whole.targets, minlength=3)
+            assert torch.equal(torch.bincount(held_out.targets, minlength=3), counts // 5)
+            assert torch.equal(torch.bincount(rest.targets, minlength=3), counts - counts // 5)
+
+    def test_targets_stay_with_their_pictures(self) -> None:
+        for part in numbered(40, classes=4).hold_out(0.25, seeded(0)):
+            assert part.targets.tolist() == [number % 4 for number in numbers(part)]
+            assert part.labels == ("a", "b", "c", "d")
+
+    def test_the_seed_decides(self) -> None:
+        parts = [numbered(40).hold_out(0.25, seeded(seed))[1] for seed in (1, 1, 2)]
+        assert numbers(parts[0]) == numbers(parts[1]) != numbers(parts[2])
+
+    def test_broken_files_are_still_told(self) -> None:
+        images = replace(numbered(4), broken=("a.png: corrupt",))
+        assert [part.broken for part in images.hold_out(0.5, seeded(0))] == [images.broken] * 2
+
+    def test_no_fraction_holds_out_nothing(self) -> None:
+        rest, held_out = numbered(10).hold_out(0, seeded(0))
+        assert (numbers(rest), len(held_out)) == (list(range(10)), 0)
+
+
+class TestRelabel:
+    def test_targets_follow_the_order_of_the_labels(self) -> None:
+        images = numbered(6, classes=3).relabel(("c", "b", "x", "a"))
+        assert images.labels == ("c", "b", "x", "a")
+        assert images.targets.tolist() == [3, 1, 0, 3, 1, 0]
+        assert numbers(images) == list(range(6))
+
+    def test_the_same_labels_change_nothing(self) -> None:
+        images = numbered(6, classes=3)
+        assert equal(images.relabel(images.labels), images)
+
+    def test_unknown_labels_are_refused(self) -> None:
+        with pytest.raises(DatasetError, match=r"has the labels b, c, .* it has a, d"):
+            numbered(6, classes=3).relabel(("a", "d"))
+
+
+def test_a_mirrored_set_has_left_for_right() -> None:
+    images = colors(2)
+    assert torch.equal(images.mirrored().images[..., 0], images.images[..., -1])
+    assert equal(images.mirrored().mirrored(), images)
+
+
+@pytest.mark.gpu
+def test_a_set_moves_to_a_device() -> None:
+    moved = numbered(4).to(torch.device("cuda"))
+    assert moved.images.is_cuda
+    assert moved.targets.is_cuda

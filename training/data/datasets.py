@@ -1,0 +1,174 @@
+"""Data sets in memory: files → uint8 pixels (N, C, H, W), targets (N,) and labels.
+
+A data set is an image folder (`training/data/folders.py`) by its path or its name under the
+root, or one that is registered (`training/data/registry.py`): downloaded to the root unless it is
+there, or drawn. Several joined by " + " are one. Every picture goes through `InputSpec.pixels`, as
+it does in the service.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.markup import escape
+from rich.progress import track
+from torch import Tensor
+
+from models.errors import FanlightError
+from models.preprocessing import ImageError, InputSpec, read
+from models.registry import proposal
+from training.data import folders
+from training.data.folders import Split
+from training.data.registry import DATASETS
+
+JOIN = " + "
+
+
+class DatasetError(FanlightError):
+    """The data set is not there, or not usable; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """`images` uint8 (N, C, H, W), `targets` int64 (N,) in the order of `labels`.
+
+    `broken` tells the files that could not be read, and why.
+    """
+
+    images: Tensor
+    targets: Tensor
+    labels: tuple[str, ...]
+    broken: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def to(self, device: torch.device) -> Self:
+        return replace(self, images=self.images.to(device), targets=self.targets.to(device))
+
+    def mirrored(self) -> Self:
+        """The same pictures, left for right."""
+        return replace(self, images=self.images.flip(-1))
+
+    def subset(self, indices: Tensor) -> Self:
+        return replace(self, images=self.images[indices], targets=self.targets[indices])
+
+    def hold_out(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self]:
+        """Split into (rest, held out) at random, with the same fraction of every class."""
+        held_out = torch.zeros(len(self), dtype=torch.bool)
+        for target in range(len(self.labels)):
+            members = (self.targets == target).nonzero().flatten()
+            order = torch.randperm(len(members), generator=generator)
+            held_out[members[order[: round(len(members) * fraction)]]] = True
+        return self.subset((~held_out).nonzero().flatten()), self.subset(
+            held_out.nonzero().flatten()
+        )
+
+    def relabel(self, labels: tuple[str, ...]) -> Self:
+        """The same images, with targets that index the given labels.
+
+        Raises `DatasetError` if the data set has a label that is not among them.
+        """
+        if unknown := sorted(set(self.labels) - set(labels)):
+            raise DatasetError(
+                f"the data set has the labels {', '.join(unknown)}, "
+                f"which the model doesn't: it has {', '.join(labels)}"
+            )
+        order = torch.tensor([labels.index(label) for label in self.labels])
+        return replace(self, targets=order[self.targets], labels=labels)
+
+
+def load(name: str, split: Split, root: Path, spec: InputSpec, seed: int = 0) -> ImageSet:
+    """Read one split of a data set, scaled to the network's input.
+
+    `seed` decides the split of folders that have none. Raises `DatasetError` if the data set is
+    neither there nor can be downloaded, or has a class without pictures.
+    """
+    sets = [_load(part, split, root, spec, seed) for part in parts(name)]
+    if len(sets) == 1:
+        return sets[0]
+    labels = sets[0].labels
+    sets = [each.relabel(labels) for each in sets]
+    return ImageSet(
+        torch.cat([each.images for each in sets]),
+        torch.cat([each.targets for each in sets]),
+        labels,
+        tuple(line for each in sets for line in each.broken),
+    )
+
+
+def parts(name: str) -> list[str]:
+    """The names of the data sets that are joined in one name."""
+    return [part.strip() for part in name.split(JOIN)]
+
+
+def folder_of(name: str, root: Path) -> Path | None:
+    """The image folder of that name, under the root or as a path; None if there is none."""
+    for folder in (root / name, Path(name)) if name else ():
+        if folders.is_data_set(folder):
+            # where a disk takes capitals for small letters, torchvision's MNIST is no mnist
+            if name in DATASETS and folder.name not in {f.name for f in folder.parent.iterdir()}:
+                continue
+            return folder
+    return None
+
+
+def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> ImageSet:
+    folder = folder_of(name, root)
+    if folder is not None:
+        return _image_folder(folder, split, spec, seed)
+    if name not in DATASETS:
+        for there in (root / name, Path(name)) if name else ():
+            if there.is_dir():
+                raise DatasetError(
+                    f"no data set {name!r}: {there} has no folders with pictures in it; make one "
+                    f"for each class there, or in {there}/train"
+                )
+        names = DATASETS.names()
+        raise DatasetError(
+            f"no data set {name!r}: {proposal(name, names)}there is no folder {root / name} with "
+            f"one folder a class in it or in its train, and by name there are {', '.join(names)}; "
+            "see --data-root"
+        )
+    try:
+        return DATASETS.get(name).load(split == "train", root, spec)
+    except (OSError, RuntimeError) as error:
+        raise DatasetError(
+            f"{name} is not under {root} and could not be downloaded ({error}); "
+            "give the folder that holds it as --data-root"
+        ) from error
+
+
+def _image_folder(folder: Path, split: Split, spec: InputSpec, seed: int) -> ImageSet:
+    listed = folders.files(folder, split, seed)
+    if split == "train" and len(listed.labels) < 2:
+        raise DatasetError(
+            f"{folder} has one class, {listed.labels[0]}, and a classifier needs two: each class "
+            f"is a folder of its own; give {folder / listed.labels[0]} if the classes are in there"
+        )
+    images, targets, broken = [], [], []
+    pairs = list(zip(listed.paths, listed.targets, strict=True))
+    description = f"reading {escape(str(folder))} ({split})"
+    for path, target in track(pairs, description, transient=True, disable=len(pairs) < 1000):
+        try:
+            images.append(read(path.read_bytes(), spec))
+            targets.append(target)
+        except ImageError as error:
+            broken.append(f"{path}: {error}")
+    empty = sorted(set(listed.labels) - {listed.labels[target] for target in targets})
+    if not images or (empty and split == "train"):
+        unread = f"; {len(broken)} files could not be read" if broken else ""
+        raise DatasetError(
+            f"{folder} has no pictures ({split}) of {', '.join(empty)}{unread}: add some, or "
+            "remove the folder"
+        )
+    pixels = torch.from_numpy(np.array(images))
+    return ImageSet(pixels, torch.tensor(targets), listed.labels, tuple(broken))
+
+
+def scaled(pictures: Any, spec: InputSpec) -> Tensor:
+    """uint8 arrays (N, H, W) or (N, H, W, C) as pictures of the network's input."""
+    return torch.stack([spec.pixels(Image.fromarray(picture)) for picture in pictures])

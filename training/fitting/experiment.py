@@ -1,0 +1,196 @@
+"""One training from its recipe to its figures: data sets → loop → run folder.
+
+`fit` publishes what comes out; `study` compares it.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.checkpoint import label_problem
+from models.errors import damaged
+from models.preprocessing import InputSpec
+from training import plots
+from training.data import datasets
+from training.data.datasets import DatasetError, ImageSet
+from training.fitting import evaluation, loop
+from training.fitting.evaluation import Evaluation
+from training.fitting.loop import Epoch, Fitted, Hooks, StateError, TrainingError
+from training.fitting.run_folder import STATE, TO_START_ANEW, WEIGHTS, Run
+from training.profiling import memory
+from training.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Both splits of the recipe's data set, as its network takes them."""
+
+    train: ImageSet
+    test: ImageSet
+    spec: InputSpec
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.train.labels
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`metrics` are figures by name, NaN where training diverged; `seconds` is the time of the
+    training alone; `peak_memory` is in bytes, above what the process held before, or None where
+    the system doesn't tell."""
+
+    fitted: Fitted
+    test: Evaluation
+    metrics: dict[str, float]
+    seconds: float
+    peak_memory: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of a run folder's result.json; null for values that are not finite."""
+        network, last = self.fitted.network, self.fitted.history[-1]
+        return {
+            "metrics": {n: v if math.isfinite(v) else None for n, v in self.metrics.items()},
+            "epochs": last.number,
+            "selected_epoch": self.fitted.selected.number,
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "seconds": round(self.seconds, 1),
+            "peak_memory": self.peak_memory,
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+        }
+
+
+def load(recipe: Recipe, root: Path) -> Pictures:
+    """Raises `DatasetError`, also for classes that no classifier can have.
+
+    Raises `ArchitectureError` for an unknown architecture.
+    """
+    spec = recipe.input
+    train, test = (
+        datasets.load(recipe.dataset, split, root, spec, recipe.seed) for split in ("train", "test")
+    )
+    if (problem := label_problem(train.labels)) is not None:
+        raise DatasetError(f"{recipe.dataset}: {problem}")
+    return Pictures(train, test.relabel(train.labels), spec)
+
+
+def run(
+    recipe: Recipe,
+    pictures: Pictures,
+    root: Path,
+    device: torch.device,
+    folder: Run,
+    on_batch: Callable[[int], None] = lambda count: None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Outcome:
+    """Train, or go on where the run folder's state says, and measure; the folder holds it all.
+
+    `result.json` is left to the caller, who knows when all is done. Raises `TrainingError` if the
+    state is of other pictures, and `DamagedFileError` if it is none.
+    """
+    shape = {"labels": list(pictures.labels), "pictures": len(pictures.train)}
+    state = folder.state() or {"training": None, "seconds": 0.0, **shape}
+    no_state = damaged(folder.folder / STATE, f"is not the state of a training: {TO_START_ANEW}")
+    if not {"training", "seconds", *shape} <= state.keys():
+        raise no_state
+    if not isinstance(state["labels"], list) or not isinstance(state["pictures"], int):
+        raise no_state
+    if {name: state[name] for name in shape} != shape:
+        raise TrainingError(
+            f"{folder.folder} was trained on other pictures than are there now, "
+            f"{state['pictures']} of {', '.join(map(str, state['labels']))}: start anew, without "
+            "--resume"
+        )
+    try:
+        history = loop.history_of(state["training"])
+        seconds = float(state["seconds"])
+        if not 0 <= seconds < math.inf:
+            raise no_state
+        started = time.monotonic() - seconds
+    except (StateError, TypeError, ValueError) as error:
+        raise no_state from error
+    if history:
+        folder.write_history(history)
+    for epoch in history:
+        on_epoch(epoch)
+
+    def keep_state(training: dict[str, Any]) -> None:
+        seconds = time.monotonic() - started
+        folder.write_tensors(STATE, {"training": training, "seconds": seconds, **shape})
+
+    def note(epoch: Epoch) -> None:
+        history.append(epoch)
+        folder.write_history(history)
+        on_epoch(epoch)
+
+    with memory.peak(device) as peak:
+        hooks = Hooks(on_batch, note, keep_state)
+        spec, train = pictures.spec, pictures.train
+        try:
+            fitted = loop.fit(recipe, train, spec, device, hooks, state["training"])
+        except StateError as error:
+            raise no_state from error
+    seconds = time.monotonic() - started
+    logits, test, metrics = _measure(recipe, fitted, pictures, root, device)
+    title = f"{recipe.name}, seed {recipe.seed}"
+    folder.write_tensors(WEIGHTS, {n: v.cpu() for n, v in fitted.network.state_dict().items()})
+    folder.write("curves.png", plots.curves(fitted.history, title, fitted.selected))
+    folder.write("confusion.png", plots.confusion(test, f"{title}: test set"))
+    folder.write("mistakes.png", _mistakes(logits, pictures))
+    return Outcome(fitted, test, metrics, seconds, peak.bytes)
+
+
+def _measure(
+    recipe: Recipe, fitted: Fitted, pictures: Pictures, root: Path, device: torch.device
+) -> tuple[Tensor, Evaluation, dict[str, float]]:
+    """The selected weights' logits on the test set, and their figures on all sets.
+
+    Those of the training set leave out the pictures that were held out of it.
+    """
+    network, spec = fitted.network, pictures.spec
+    on_device = pictures.test.to(device)
+    logits = loop.predict(network, on_device, spec).cpu()  # (N, num_classes)
+    test = evaluation.score(logits, pictures.test.targets, pictures.labels)
+    metrics = {"test_accuracy": test.accuracy, "test_loss": test.loss}
+    if recipe.flip:
+        mirrored = loop.predict(network, on_device.mirrored(), spec).cpu()
+        both = evaluation.score(logits + mirrored, pictures.test.targets, pictures.labels)
+        metrics["test_accuracy_with_flip"] = both.accuracy
+    parts = datasets.parts(recipe.dataset)
+    for part in parts if len(parts) > 1 else []:
+        images = datasets.load(part, "test", root, spec, recipe.seed).relabel(pictures.labels)
+        found = loop.evaluate(network, images.to(device), spec)
+        metrics[f"test_accuracy_{Path(part).name}"] = found.accuracy
+    trained = loop.evaluate(network, fitted.trained_on, spec)
+    metrics |= {"train_accuracy": trained.accuracy, "train_loss": trained.loss}
+    if validation := fitted.selected.validation:
+        metrics |= {
+            "validation_accuracy": validation.accuracy,
+            "validation_loss": validation.loss,
+        }
+    return logits, test, metrics
+
+
+def _mistakes(logits: Tensor, pictures: Pictures) -> bytes:
+    """A picture of the wrong predictions on the test set of which the network was surest."""
+    labels, targets = pictures.labels, pictures.test.targets
+    scores, predicted = logits.softmax(1).max(1)
+    wrong = (predicted != targets).nonzero().flatten()
+    surest = wrong[scores[wrong].argsort(descending=True)][:SHOWN_MISTAKES]
+    return plots.mistakes(
+        pictures.test.images[surest],
+        [labels[i] for i in targets[surest].tolist()],
+        [labels[i] for i in predicted[surest].tolist()],
+        scores[surest].tolist(),
+        f"{len(wrong):,} of {len(targets):,} test pictures are taken for another class",
+    )
+
+
+SHOWN_MISTAKES = 25

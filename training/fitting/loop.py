@@ -1,0 +1,325 @@
+"""The training loop: data set and recipe → the weights of the best epoch.
+
+All pictures lie on the device as uint8; a batch is gathered by indices, made float32, normalised
+and augmented there. Losses are summed on the device, so that no step waits to read one.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from models import checkpoint, features
+from models.architectures import registry
+from models.errors import FanlightError, OptionError
+from models.preprocessing import InputSpec
+from training.data import augmentation
+from training.data.datasets import ImageSet
+from training.fitting import initialisation, optimization, pretrained
+from training.fitting.evaluation import Metrics, Tally
+from training.recipes.recipe import Recipe
+
+EVALUATION_BATCH = 500
+WHITENING_PICTURES = 5000  # whose patches decide the filters of the initialisation whitening
+
+
+class TrainingError(FanlightError):
+    """A training gave no usable weights, or can't be resumed."""
+
+
+class StateError(TrainingError):
+    """The state to resume from is not a state of this training."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the history; `number` counts from 1.
+
+    `train` is the mean over the epoch's steps, while the weights change and dropout drops. Its loss
+    is the cross-entropy alone, without smoothing, class weights or penalty. `learning_rate` is that
+    of the epoch's first step.
+    """
+
+    number: int
+    train: Metrics
+    validation: Metrics | None
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The network with the weights of the selected epoch, in evaluation mode.
+
+    `trained_on` are the pictures that were not held out.
+    """
+
+    network: nn.Module
+    history: list[Epoch]
+    selected: Epoch
+    trained_on: ImageSet
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Callbacks during training.
+
+    `on_batch` gets the number of images of each step, `on_epoch` each finished epoch, `on_state`
+    the state from which `fit` can resume after that epoch.
+    """
+
+    on_batch: Callable[[int], None] = lambda count: None
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None
+    on_state: Callable[[dict[str, Any]], None] | None = None
+
+
+def fit(
+    recipe: Recipe,
+    train: ImageSet,
+    spec: InputSpec,
+    device: torch.device,
+    hooks: Hooks = Hooks(),
+    state: dict[str, Any] | None = None,
+) -> Fitted:
+    """Train the recipe's network and select an epoch by the pictures held out of `train`.
+
+    The selected epoch has the highest validation accuracy, and of equals the lowest loss. Once a
+    loss isn't finite the weights aren't either, and the training ends. With a `state` of an earlier
+    call by the same recipe, it goes on behind that epoch, to the same result.
+    torch's global generator is seeded inside and restored afterwards. Raises `OptionError` if no
+    picture is left to train on, `CheckpointError` if
+    the network doesn't take the pictures, and `StateError` for a `state` of something else.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(recipe.seed)
+        generator = torch.Generator().manual_seed(recipe.seed)
+        train, validation = train.hold_out(recipe.validation_fraction, generator)
+        if not len(train):
+            raise OptionError("every picture is held out: lower validation_fraction")
+        train, validation = train.to(device), validation.to(device)
+        training = Training(recipe, train, spec, device, generator)
+        if state is not None:
+            training.load_state_dict(state)
+        for number in range(len(training.history) + 1, recipe.epochs_to_run + 1):
+            if training.diverged:
+                break
+            rate = training.optimizer.param_groups[0]["lr"]
+            trained = train_one_epoch(training, train, spec, hooks.on_batch)
+            network = training.kept_network()
+            checked = evaluate(network, validation, spec) if len(validation) else None
+            training.finish(Epoch(number, trained, checked, rate))
+            if hooks.on_state is not None:
+                hooks.on_state(training.state_dict())
+            hooks.on_epoch(training.history[-1])
+    return training.fitted(train)
+
+
+class Training:
+    """All that changes from step to step: weights, optimizer, schedule, generators, history."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: ImageSet,
+        spec: InputSpec,
+        device: torch.device,
+        generator: torch.Generator,
+    ) -> None:
+        self.recipe, self.generator, self._device = recipe, generator, device
+        self.network = build_network(recipe, len(train.labels), device)
+        checkpoint.trial(self.network.eval(), spec, len(train.labels))  # before hours are spent
+        if recipe.initialisation == "whitening" and recipe.pretrained is None:
+            some = train.images[:: math.ceil(len(train) / WHITENING_PICTURES)]  # of every class
+            initialisation.whiten(self.network, spec.normalize(some))
+        self.loss = optimization.loss_function(recipe, train)
+        self.optimizer = optimization.build_optimizer(recipe, self.network)
+        steps = recipe.epochs_to_run * len(batches(torch.arange(len(train)), recipe.batch_size))
+        self.schedule = optimization.Schedule(recipe, self.optimizer, steps)
+        self.average = None
+        if recipe.averaging:
+            update = get_ema_multi_avg_fn(recipe.averaging)
+            self.average = AveragedModel(self.network, multi_avg_fn=update, use_buffers=True)
+        self.history: list[Epoch] = []
+        self._selected: Epoch | None = None
+        self._weights: dict[str, Tensor] = {}
+
+    @property
+    def diverged(self) -> bool:
+        return bool(self.history) and not math.isfinite(self.history[-1].train.loss)
+
+    def kept_network(self) -> nn.Module:
+        """The network whose weights count: the moving average's if there is one."""
+        return self.network if self.average is None else self.average.module
+
+    def finish(self, epoch: Epoch) -> None:
+        """Note the epoch, and keep its weights if none was better before."""
+        self.schedule.after_epoch(epoch.validation.loss if epoch.validation else None)
+        self.history.append(epoch)
+        last = self.recipe.selection == "last"
+        if self._selected is None or last or _rank(epoch) >= _rank(self._selected):
+            self._selected = epoch
+            self._weights = copy.deepcopy(self.kept_network().state_dict())
+
+    def fitted(self, trained_on: ImageSet) -> Fitted:
+        assert self._selected is not None  # noqa: S101 (a recipe has at least one epoch)
+        network = self.kept_network()
+        network.load_state_dict(self._weights)
+        return Fitted(network.eval(), self.history, self._selected, trained_on)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and strings only, so that `weights_only=True` reads it back."""
+        assert self._selected is not None  # noqa: S101 (asked for after an epoch)
+        cuda = self._device.type == "cuda"
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else {},
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "generator": self.generator.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(self._device) if cuda else None,
+            "history": [asdict(epoch) for epoch in self.history],
+            "selected": self._selected.number,
+            "weights": self._weights,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on after that epoch; raises `StateError` for what `state_dict` didn't make."""
+        try:
+            self._load_state_dict(state)
+        except torch.OutOfMemoryError:
+            raise
+        except _NO_STATE as error:
+            raise StateError(f"the state doesn't fit the training: {error}") from error
+
+    def _load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.generator.set_state(state["generator"].cpu())
+        torch.set_rng_state(state["torch"].cpu())
+        if state["cuda"] is not None:
+            torch.cuda.set_rng_state(state["cuda"].cpu(), self._device)
+        self.history = [epoch_from(row) for row in state["history"]]
+        self._selected = self.history[state["selected"] - 1]
+        self._weights = state["weights"]
+
+
+def build_network(recipe: Recipe, num_classes: int, device: torch.device) -> nn.Module:
+    """The recipe's network on the device, initialised from torch's global generator.
+
+    It is laid out channels_last, in which convolutions are quicker, also on a CPU.
+    """
+    architecture = registry.architecture(recipe.architecture)
+    network = architecture.build(num_classes, **recipe.arguments)
+    if recipe.initialisation == "xavier":
+        initialisation.xavier(network)
+    if recipe.pretrained is not None:
+        pretrained.start_from(network, recipe.architecture, recipe.pretrained)
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def train_one_epoch(
+    training: Training,
+    train: ImageSet,
+    spec: InputSpec,
+    on_batch: Callable[[int], None] = lambda count: None,
+) -> Metrics:
+    """One pass over all pictures in random order."""
+    recipe, network, optimizer = training.recipe, training.network, training.optimizer
+    device = train.targets.device
+    tally = Tally(device)
+    order = torch.randperm(len(train), generator=training.generator).to(device)
+    network.train()
+    for indices in batches(order, recipe.batch_size):
+        batch = _augmented(spec.normalize(train.images[indices]), recipe, training.generator)
+        targets = train.targets[indices]
+        with torch.autocast(device.type, torch.bfloat16, recipe.precision == "bfloat16"):
+            outputs = network(batch.contiguous(memory_format=torch.channels_last))
+        logits = features.first(outputs).float()  # behind it, answers of auxiliary heads
+        loss = training.loss(logits, targets)
+        penalty = optimization.penalty(recipe, network)
+        optimizer.zero_grad()
+        (loss if penalty is None else loss + penalty).backward()
+        optimizer.step()
+        training.schedule.after_step()
+        if training.average is not None:
+            training.average.update_parameters(network)
+        tally.add(logits, targets)
+        on_batch(len(indices))
+    return tally.metrics()
+
+
+def batches(order: Tensor, size: int) -> list[Tensor]:
+    """Split the indices into batches of `size`; the last may be smaller.
+
+    A last batch of one is merged into the one before: batch normalisation needs two images.
+    """
+    split = list(order.split(size))
+    if size > 1 and len(split) > 1 and len(split[-1]) == 1:
+        split[-2:] = [torch.cat(split[-2:])]
+    return split
+
+
+def evaluate(network: nn.Module, images: ImageSet, spec: InputSpec) -> Metrics:
+    """Loss and accuracy over all pictures, NaN where the logits aren't finite.
+
+    Leaves the network in evaluation mode.
+    """
+    tally = Tally(images.targets.device)
+    tally.add(predict(network, images, spec), images.targets)
+    return tally.metrics()
+
+
+@torch.inference_mode()
+def predict(network: nn.Module, images: ImageSet, spec: InputSpec) -> Tensor:
+    """Logits (N, num_classes) of all pictures, in their order and on their device."""
+    network.eval()
+    return torch.cat(
+        [network(spec.normalize(batch)).float() for batch in images.images.split(EVALUATION_BATCH)]
+    )
+
+
+# whatever torch's optimizers, generators and networks raise for what is not their own state
+_NO_STATE = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+def _rank(epoch: Epoch) -> tuple[float, float]:
+    if epoch.validation is None:
+        return 0.0, 0.0  # all equal: the last is taken
+    if not math.isfinite(epoch.validation.loss):
+        return -1.0, 0.0
+    return epoch.validation.accuracy, -epoch.validation.loss
+
+
+def _augmented(batch: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    if recipe.flip:
+        batch = augmentation.flip(batch, generator)
+    if recipe.crop_padding:
+        batch = augmentation.crop(batch, recipe.crop_padding, generator)
+    return batch
+
+
+def history_of(state: dict[str, Any] | None) -> list[Epoch]:
+    """The epochs of a state, none of None; raises `StateError` for what is no state."""
+    try:
+        return [epoch_from(row) for row in state["history"]] if state is not None else []
+    except _NO_STATE as error:
+        raise StateError("the state has no history") from error
+
+
+def epoch_from(row: Mapping[str, Any]) -> Epoch:
+    """The epoch that `dataclasses.asdict` made the row of."""
+    validation = row["validation"]
+    return Epoch(
+        number=row["number"],
+        train=Metrics(**row["train"]),
+        validation=Metrics(**validation) if validation else None,
+        learning_rate=row["learning_rate"],
+    )

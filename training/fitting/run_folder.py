@@ -1,0 +1,286 @@
+"""The run folder of a training: its recipe, its history, its results.
+
+recipe.json   written first
+history.csv   a row an epoch, whole after each
+state.pt      what a broken-off training needs to go on after its last epoch; gone when it has ended
+weights.pt    the selected weights
+curves.png    loss and accuracy of both sets
+confusion.png of the test set
+mistakes.png  the wrong predictions with the highest confidence
+result.json   written last: the selected epoch, the figures, what was published
+.lock         held by the process that trains in the folder
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import torch
+from filelock import FileLock, Timeout
+from pydantic import AfterValidator, BaseModel, ValidationError
+
+from models import files
+from models.errors import FanlightError, damaged
+from training.fitting.evaluation import Metrics
+from training.fitting.loop import Epoch
+from training.recipes.recipe import Recipe
+
+RECIPE, RESULT, STATE, WEIGHTS = "recipe.json", "result.json", "state.pt", "weights.pt"
+HISTORY, LOCK = "history.csv", ".lock"
+
+
+def _has_accuracies(metrics: dict[str, float | None]) -> dict[str, float | None]:
+    if missing := {"train_accuracy", "test_accuracy"} - metrics.keys():
+        raise ValueError(f"lack {', '.join(sorted(missing))}")
+    return metrics
+
+
+Figures = Annotated[dict[str, float | None], AfterValidator(_has_accuracies)]
+"""Figures by name, among them both accuracies; None where a figure is not finite."""
+
+
+class TrainedOn(BaseModel):
+    """Where, by what and when a network was trained, as in its card."""
+
+    device: str
+    torch: str
+    commit: str
+    finished: str
+
+
+class Published(BaseModel):
+    """What is read of the card in a result."""
+
+    training: TrainedOn
+
+
+class Finished(BaseModel):
+    """What is read of `result.json`; `card` is None where nothing was published."""
+
+    metrics: Figures
+    selected_epoch: int
+    parameters: int
+    seconds: float
+    peak_memory: int | None
+    threads: int
+    card: Published | None = None
+
+
+TO_START_ANEW = "remove it, and the training starts anew"
+
+
+class RunError(FanlightError):
+    """A run folder lacks what is asked of it."""
+
+
+class RunHeldError(RunError):
+    """Another process trains in that folder."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder of one training's files, each of which appears whole."""
+
+    folder: Path
+
+    @classmethod
+    def start(cls, root: Path, recipe: Recipe) -> Self:
+        """A new folder `<root>/<name>/<UTC time>-seed<seed>` that holds the recipe."""
+        stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-seed{recipe.seed}"
+        for attempt in ["", *(f"-{n}" for n in range(2, 1000))]:
+            folder = root / recipe.name / f"{stamp}{attempt}"
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            return cls.at(folder, recipe)
+        raise RunHeldError(f"{root / recipe.name / stamp} is taken: try again in a second")
+
+    @classmethod
+    def at(cls, folder: Path, recipe: Recipe) -> Self:
+        """The run in this folder, which is created if missing.
+
+        The state and the result of another recipe are deleted.
+        """
+        run = cls(folder)
+        if run.recipe() != as_json(recipe):
+            for name in (STATE, RESULT):
+                (folder / name).unlink(missing_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            run.write_json(RECIPE, as_json(recipe))
+        return run
+
+    @classmethod
+    def unfinished(cls, root: Path, recipe: Recipe) -> Self | None:
+        """The latest folder of that very recipe whose training was broken off.
+
+        One that another process still trains is passed over.
+        """
+        folders = sorted((root / recipe.name).glob("*"), reverse=True)
+        wanted = as_json(recipe)
+        for run in (cls(folder) for folder in folders if folder.is_dir()):
+            if run.recipe() == wanted and run.result() is None and not run.is_held():
+                return run
+        return None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training in this folder; the system lets go of a dead one's.
+
+        Raises `RunHeldError` while another one does.
+        """
+        try:
+            with FileLock(self.folder / LOCK, blocking=False):
+                yield
+        except Timeout as error:
+            raise RunHeldError(
+                f"{self.folder} is being trained by another process: wait for its end"
+            ) from error
+
+    def is_held(self) -> bool:
+        try:
+            with self.held():
+                return False
+        except RunHeldError:
+            return True
+
+    def recipe(self) -> dict[str, Any] | None:
+        """The recipe in recipe.json, or None without such a file; raises `DamagedFileError`."""
+        recipe = self._read_json(RECIPE)
+        if recipe is not None and (missing := {"name", "dataset", "architecture"} - recipe.keys()):
+            raise damaged(
+                self.folder / RECIPE, f"is no recipe: it lacks {', '.join(sorted(missing))}"
+            )
+        if recipe is not None and recipe.get("pretrained") == "":  # as earlier versions wrote None
+            recipe["pretrained"] = None
+        return recipe
+
+    def result(self) -> dict[str, Any] | None:
+        """What the training gave, or None before its end."""
+        return self._read_json(RESULT)
+
+    def finished(self) -> Finished | None:
+        """The figures of the result, or None before its end; raises `DamagedFileError`."""
+        content = self.result()
+        if content is None:
+            return None
+        try:
+            return Finished.model_validate(content)
+        except ValidationError as error:
+            raise damaged(self.folder / RESULT, f"is damaged: {problem(error)}") from error
+
+    def state(self) -> dict[str, Any] | None:
+        """What `loop.fit` goes on from, or None before the first epoch's end."""
+        path = self.folder / STATE
+        if not path.exists():
+            return None
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except OSError:
+            raise
+        except Exception as error:  # torch raises whatever its unpickler or zip reader meets
+            raise damaged(path, f"can't be read: {TO_START_ANEW}") from error
+        if not isinstance(state, dict):
+            raise damaged(path, f"is not the state of a training: {TO_START_ANEW}")
+        return state
+
+    def write_tensors(self, name: str, content: Any) -> None:
+        with files.writing(self.folder / name) as file:
+            torch.save(content, file)
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write the result; nothing is left to go on from."""
+        self.write_json(RESULT, result)
+        (self.folder / STATE).unlink(missing_ok=True)
+
+    def _read_json(self, name: str) -> dict[str, Any] | None:
+        try:
+            return files.read_object(self.folder / name)
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        files.write(self.folder / name, content)
+
+    def write_json(self, name: str, content: Any) -> None:
+        files.write_json(self.folder / name, content)
+
+    def write_history(self, history: Sequence[Epoch]) -> None:
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        for epoch in history:
+            validation = epoch.validation
+            writer.writerow(
+                [epoch.number, epoch.train.loss, epoch.train.accuracy]
+                + ([validation.loss, validation.accuracy] if validation else ["", ""])
+                + [epoch.learning_rate if epoch.learning_rate is not None else ""]
+            )
+        self.write(HISTORY, table.getvalue().encode())
+
+    def history(self) -> list[Epoch]:
+        """The epochs of `history.csv`.
+
+        Raises `OSError` if there is none, and `DamagedFileError` with the line for what is no row
+        of figures.
+        """
+        path = self.folder / HISTORY
+        content = path.read_bytes()
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            raise damaged(path, "is not UTF-8", line=line) from error
+        if not text.endswith("\n"):
+            raise damaged(path, "is cut off", line=text.count("\n") + 1)
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        try:
+            if missing := {*_COLUMNS[:-1]} - {*(rows.fieldnames or ())}:
+                raise damaged(
+                    path, f"is not a history of epochs: it lacks {', '.join(sorted(missing))}"
+                )
+            epochs = []
+            for row in rows:
+                epochs.append(_epoch(row))
+                if epochs[-1].number != len(epochs):
+                    raise ValueError(f"epoch {row['epoch']} in the place of {len(epochs)}")
+            return epochs
+        except KeyError as error:
+            raise damaged(path, f"has no {error.args[0]}", line=rows.line_num) from error
+        except csv.Error as error:  # of the line that was to be read next
+            raise damaged(path, f"is no epoch ({error})", line=rows.line_num + 1) from error
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise damaged(path, f"is no epoch ({error})", line=rows.line_num) from error
+
+
+def as_json(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as it stands in a file: lists for tuples."""
+    content: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    return content
+
+
+def problem(error: ValidationError) -> str:
+    """The first thing that is wrong, and where."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+
+
+def _epoch(row: Mapping[str, str]) -> Epoch:
+    figures = {name: float(value) for name, value in row.items() if value}
+    validation = None
+    if "validation_loss" in figures:
+        validation = Metrics(figures["validation_loss"], figures["validation_accuracy"])
+    train = Metrics(figures["train_loss"], figures["train_accuracy"])
+    return Epoch(int(row["epoch"]), train, validation, figures.get("learning_rate"))
+
+
+_COLUMNS = (
+    *("epoch", "train_loss", "train_accuracy"),
+    *("validation_loss", "validation_accuracy", "learning_rate"),
+)
