@@ -1,11 +1,13 @@
 """Fixtures for all tests."""
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 import torch
 
 from tests.networks import publish_tiny
@@ -33,6 +35,19 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     for name in [name for name in os.environ if name.startswith("FANLIGHT_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("FANLIGHT_GRAPH_CACHE", str(tmp_path / "graphs"))
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_at_the_start() -> Iterator[None]:
+    """An application that a test has made in this process configures the log for that test alone."""
+    events = structlog.get_config()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.configure(**events)
+    logging.captureWarnings(False)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 TESTS = Path(__file__).parent
