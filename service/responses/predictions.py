@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from pydantic import Field
@@ -16,6 +16,8 @@ BATCH_SIZE = "X-Batch-Size"  # of the largest batch that an image of the request
 _OF_BATCH = attrgetter("batch_size")
 _BATCH_SIZE = BATCH_SIZE.lower().encode()
 RawHeaders = list[tuple[bytes, bytes]]
+EncodedAnswer = tuple[int, RawHeaders, bytes]
+"""Status, headers (their names in lower case) and body of an answer, as they are sent."""
 
 
 class LabelScore(Schema):
@@ -37,14 +39,6 @@ class Predictions(Schema):
     predictions: list[Prediction] = Field(description="one for each image, in the order sent")
 
 
-class EncodedAnswer(NamedTuple):
-    """An answer as it is sent; header names are in lower case."""
-
-    status: int
-    headers: RawHeaders
-    body: bytes
-
-
 def encode(predicted: Predicted, parameters: PredictParameters) -> EncodedAnswer:
     """The answer 200 in JSON, as `Predictions`."""
     card, answers = predicted
@@ -59,7 +53,7 @@ def encode(predicted: Predicted, parameters: PredictParameters) -> EncodedAnswer
         (b"content-length", b"%d" % len(body)),
         (_BATCH_SIZE, b"%d" % max(map(_OF_BATCH, answers))),
     ]
-    return EncodedAnswer(200, headers, body)
+    return 200, headers, body
 
 
 def prediction(card: Card, probabilities: Sequence[float], top_k: int) -> dict[str, Any]:

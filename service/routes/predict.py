@@ -26,9 +26,8 @@ async def predict(
 ) -> Response:
     """Classify one image or many; the predictions come in the order of the images."""
     door = AsgiDoor(state.receiver, request.scope, request.receive)
-    headers = request.scope["headers"]
-    predicted = await state.predictor.predict(headers, model, asked.version, door)
-    answer = predictions.encode(predicted, asked)
-    response = Response(answer.body)
-    response.raw_headers = answer.headers
+    predicted = await state.predictor.predict(request.scope["headers"], model, asked.version, door)
+    status, headers, body = predictions.encode(predicted, asked)
+    response = Response(body, status)
+    response.raw_headers = headers
     return response

@@ -128,6 +128,21 @@ class PendingAnswer:
 
     response_started = False  # of an answer that comes in parts
     message_event = asyncio.Event()  # nobody waits for it
+
+    __slots__ = (
+        "_body",
+        "_connection",
+        "_deadline",
+        "_decoding",
+        "_parameters",
+        "_predicting",
+        "_scope",
+        "_state",
+        "disconnected",
+        "keep_alive",
+        "record",
+        "response_complete",
+    )
     record: Record
 
     def __init__(
@@ -224,14 +239,14 @@ class PendingAnswer:
         self.response_complete = True
         try:
             if isinstance(outcome, Exception):
-                answer = self._problem(outcome)
+                status, headers, body = self._problem(outcome)
             else:
-                answer = predictions.encode(outcome, self._parameters)
+                status, headers, body = predictions.encode(outcome, self._parameters)
         except Exception:
             self.record.failed()
-            answer = _raw(problems.unexpected(self._scope))
-        own = self.record.answered(answer.status)
-        self._connection.answer(self, answer.status, (*answer.headers, *own), answer.body)
+            status, headers, body = _raw(problems.unexpected(self._scope))
+        own = self.record.answered(status)
+        self._connection.answer(self, status, (*headers, *own), body)
         self.record.log()
         # the connection keeps this object until it asks for more, or closes
         del self._connection, self._predicting, self._body
@@ -244,4 +259,4 @@ class PendingAnswer:
 
 
 def _raw(response: Response) -> EncodedAnswer:
-    return EncodedAnswer(response.status_code, response.raw_headers, bytes(response.body))
+    return response.status_code, response.raw_headers, bytes(response.body)

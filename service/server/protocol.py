@@ -54,11 +54,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _fast_path: FastPath | None = None
     _whole: list[bytes] | None = None  # the body of a request that may be answered directly
     _pending: PendingAnswer | None = None  # the last one that was
+    _direct: asyncio.Transport  # which sends an answer that is all there
 
     def connection_made(self, transport: Any) -> None:
         self._fast_path = getattr(self.app, "fast_path", None)
         if self._fast_path is not None:
             self._fast_path.is_offered_requests = True
+        self._direct = transport
         super().connection_made(cast(asyncio.Transport, _CoalescingTransport(transport, self)))
 
     def data_received(self, data: bytes) -> None:
@@ -155,9 +157,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._refusal = self._fault()
-        if self._refusal is not None:
-            raise _RefusedError
+        version = self._version = self.parser.get_http_version()
+        if version != "1.1" or self._hosts != 1 or self._codings:
+            self._check_head(version)
         if self.parser.should_upgrade():  # it is read again, see `_parse`
             return
         if self._offering is not None:
@@ -167,16 +169,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         else:
             self._begin_cycle()
 
-    def _fault(self) -> str | None:
-        """What a head leaves open, and others may read otherwise (RFC 9112); None if nothing."""
-        version = self._version = self.parser.get_http_version()
+    def _check_head(self, version: str) -> None:
+        """End the parsing if the head leaves open what others may read otherwise (RFC 9112)."""
         if version not in ("1.1", "1.0"):
-            return _VERSION
+            self._refuse(_VERSION)
         if self._hosts != 1 and (version == "1.1" or self._hosts):
-            return _HOST
+            self._refuse(_HOST)
         if self._codings and self._codings != [b"chunked"]:
-            return _CODING
-        return None
+            self._refuse(_CODING)
 
     def _begin_cycle(self) -> None:
         super().on_headers_complete()
@@ -204,8 +204,6 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._unparsed = 0
-        if self.parser.should_upgrade():
-            return
         whole = self._whole
         if whole is not None and self._fast_path is not None:
             body = whole[0] if len(whole) == 1 else b"".join(whole)
@@ -232,17 +230,18 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def answer(
         self, pending: PendingAnswer, status: int, headers: Iterable[Header], body: bytes
     ) -> None:
-        """Send an answer that is all there."""
-        if not self.transport.is_closing():
+        """Send an answer that is all there; the head of no other waits to be sent."""
+        transport = self._direct
+        if not transport.is_closing():
             parts = [STATUS_LINE[status]]
             for name, value in (*self.server_state.default_headers, *headers):
                 parts += name, b": ", value, b"\r\n"
             if not pending.keep_alive:
                 parts.append(b"connection: close\r\n")
             parts += b"\r\n", body
-            self.transport.write(b"".join(parts))
+            transport.write(b"".join(parts))
             if not pending.keep_alive:
-                self.transport.close()
+                transport.close()
         self.on_response_complete()
 
     def _refuse(self, reason: str) -> NoReturn:

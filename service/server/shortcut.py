@@ -48,6 +48,6 @@ class Shortcut:
         except ServiceError as error:
             await problems.response(error, scope)(scope, receive, send)
             return
-        answer = predictions.encode(predicted, asked_for)
-        await send({"type": "http.response.start", "status": 200, "headers": answer.headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        status, headers, body = predictions.encode(predicted, asked_for)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
