@@ -39,7 +39,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 @pytest.fixture(autouse=True)
 def _logs_as_at_the_start() -> Iterator[None]:
-    """An application that a test has made in this process configures the log for that test alone."""
+    """An application made by a test, in this process, configures the log for that test alone."""
     events = structlog.get_config()
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level

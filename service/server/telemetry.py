@@ -42,7 +42,7 @@ class Record:
     __slots__ = ("_log", "_metrics", "_scope", "_started", "request_id", "status", "way")
 
     def __init__(self, scope: Scope, started: float, metrics: Metrics, log: Any) -> None:
-        self.request_id = _given_id(scope["headers"]) or random.randbytes(16).hex()
+        self.request_id = _given_id(scope["headers"]) or f"{random.getrandbits(128):032x}"
         scope.setdefault("state", {})["request_id"] = self.request_id
         self.status = 0  # until there is an answer
         self.way = "application"  # or "fast_path": which of them answers
