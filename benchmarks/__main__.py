@@ -5,6 +5,7 @@ import sys
 
 NAMES = {
     "serve": "the service beside its limit, a bare echo and a tutorial's server",
+    "overload": "answers and delays where more is asked than can be answered",
     "scaling": "what decoding JPEGs at a part of their size changes",
     "training": "an epoch, Fanlight's way against the usual way",
     "features": "what feature maps cost beside predictions",

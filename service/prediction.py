@@ -11,9 +11,10 @@ from typing import Protocol, Self
 from models.checkpoint import Card
 from models.preprocessing import InputSpec, Pixels
 from service import api_key
+from service.errors import QueueFullError
 from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
-from service.inference.batcher import Queued
+from service.inference.batcher import Batcher, Queued
 from service.inference.engine import PredictionResult
 from service.repository.repository import Repository
 from service.settings import Settings
@@ -25,6 +26,13 @@ class Door(Protocol):
     Leaving its `with` block ends its deadline. Where the work was cancelled because the deadline
     had passed or the client had left, leaving raises that reason.
     """
+
+    client: str
+    """Whose request it is, for fairness: the address it came from."""
+
+    def waited(self) -> float:
+        """Seconds that the request has waited in its socket, 0 where nobody knows."""
+        ...
 
     def __enter__(self) -> Self: ...
 
@@ -47,6 +55,7 @@ class Door(Protocol):
         ...
 
 
+SHORT_WAIT_SECONDS = 0.02  # a queue that takes no longer needs no look before images are decoded
 Predicted = tuple[Card, Sequence[PredictionResult]]
 """The card of the version, and the results for the images of a request in the order sent."""
 
@@ -69,19 +78,41 @@ class Predictor:
         """Predict the images of one request; without a version, with the highest that is ready.
 
         All images are decoded before any is queued, so that a bad one fails no other request.
-        Raises a `ServiceError`. Whatever ends this early (an error, a cancellation) takes the
-        request's images out of the queue.
+        A request that would wait too long is refused before its body is received. Raises a
+        `ServiceError`. Whatever ends this early (an error, a cancellation) takes the request's
+        images out of the queue.
         """
         api_key.check(headers, self.settings)
         serving = self.repository.get(model, version)
-        card = serving.checkpoint.card
+        card, batcher = serving.checkpoint.card, serving.batcher
+        if batcher.waiting * batcher.seconds_per_item > SHORT_WAIT_SECONDS:
+            self._check_wait(batcher, door)
         with serving.lease, door:
             images = await door.receive()
-            serving.batcher.check_room(len(images))
+            batcher.check_room(len(images), door.client)
             pixels = await door.decode(self.decoder, images, card.input)
-            queued = serving.batcher.enqueue(pixels)
+            queued = batcher.enqueue(pixels, door.client)
             try:
                 return card, await door.wait(queued)
             except BaseException:
-                serving.batcher.withdraw(queued)
+                batcher.withdraw(queued)
                 raise
+
+    def _check_wait(self, batcher: Batcher[Pixels, PredictionResult], door: Door) -> None:
+        """Raise `QueueFullError` if the queue is full, or if its answer would come too late.
+
+        It comes too late if the queue takes longer than `max_queue_wait`, or if the request has
+        waited in its socket for longer than a full queue takes: then others are fresher.
+        (Nichols and Jacobson, "Controlling queue delay", 2012, on time in place of length.)
+        """
+        batcher.check_room(1, door.client)
+        wait = batcher.waiting * batcher.seconds_per_item
+        if wait > self.settings.max_queue_wait:
+            raise QueueFullError(
+                f"the images in the queue of this model take {wait:.1f} s, more than "
+                f"{self.settings.max_queue_wait:g} s (setting max_queue_wait); try again later"
+            )
+        if door.waited() > self.settings.max_queue_size * batcher.seconds_per_item:
+            raise QueueFullError(
+                "the server was too busy to read this request in time; try again in a second"
+            )

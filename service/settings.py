@@ -113,6 +113,12 @@ class Settings(BaseSettings):
     max_queue_size: Count = Field(
         1024, ge=1, description="images that may wait for one network, before 429"
     )
+    max_queue_wait: Seconds = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        description="time that the images in the queue of a network may take, before 429",
+    )
     request_timeout: Seconds = Field(
         30.0, gt=0, le=3600, description="time to receive a request, and again to answer it"
     )
@@ -196,6 +202,7 @@ GROUPS = {
         "max_batch_size",
         "max_batch_delay",
         "max_queue_size",
+        "max_queue_wait",
         "max_explain_queue_size",
         "request_timeout",
     ),

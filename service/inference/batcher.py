@@ -1,7 +1,9 @@
 """Batches across clients: items of many requests → one call → the results of each request.
 
-Large requests are split, small ones are merged. Scheduling is fair: each waiting request gets an
-equal share of the next batch, so a single item doesn't wait behind the hundreds of another request.
+Large requests are split, small ones are merged. Scheduling is fair: each waiting client gets an
+equal share of the next batch, and each of its requests an equal part of that, so a single item
+doesn't wait behind the hundreds of another client or request. A full queue takes a request of a
+client that has little in it, and drops the newest requests of the client that has most.
 There is no timer by default: an idle runner takes all queued items immediately, and while it is
 busy the next batch fills.
 """
@@ -10,6 +12,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from itertools import islice
+from operator import attrgetter
 from typing import Generic, NamedTuple, Self, TypeVar, cast
 
 import structlog
@@ -17,6 +21,10 @@ import structlog
 from service.errors import QueueFullError, ServiceError, UnavailableError
 
 log = structlog.get_logger()
+
+MAX_COMPARED_CLIENTS = 64  # in search of the one with the most items: a full queue must be cheap
+PACE_WEIGHT = 0.1  # of the newest batch in the average of seconds per item
+_waiting = attrgetter("waiting")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,15 +37,26 @@ class BatchFailedError(ServiceError):
 class Queued(Generic[Item, Result]):
     """The items of one request and the results so far; `future` resolves to all results."""
 
-    __slots__ = ("arrived", "future", "items", "missing", "results", "taken")
+    __slots__ = ("arrived", "client", "future", "items", "missing", "results", "taken")
 
-    def __init__(self, items: Sequence[Item], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, items: Sequence[Item], client: str, loop: asyncio.AbstractEventLoop) -> None:
         self.items = items
+        self.client = client
         self.future: asyncio.Future[list[Result]] = loop.create_future()
         self.arrived = loop.time()  # seconds
         self.taken = 0  # items that went into batches
         self.missing = len(items)  # results
         self.results = cast(list[Result], [None] * len(items))
+
+
+class _Line(Generic[Item, Result]):
+    """The requests of one client in the queue."""
+
+    __slots__ = ("requests", "waiting")
+
+    def __init__(self) -> None:
+        self.requests: deque[Queued[Item, Result]] = deque()
+        self.waiting = 0  # items
 
 
 class _Slice(NamedTuple, Generic[Item, Result]):
@@ -67,11 +86,12 @@ class Batcher(Generic[Item, Result]):
         max_batch_delay: float = 0.0,
     ) -> None:
         self.run = run
+        self.seconds_per_item = 0.0  # how fast the queue moves, averaged over the last batches
         self._max_batch_size = max_batch_size
         self._max_queue_size = max_queue_size
         self._max_batch_delay = max_batch_delay
-        self._queue: deque[Queued[Item, Result]] = deque()
-        self._waiting = 0  # items in the queue
+        self._lines: dict[str, _Line[Item, Result]] = {}  # of the clients that wait
+        self.waiting = 0  # items in the queue, without those of the batch that runs now
         self._changed = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -86,13 +106,13 @@ class Batcher(Generic[Item, Result]):
         if self._task is not None:
             await asyncio.wait([self._task])
 
-    async def submit(self, items: Sequence[Item]) -> list[Result]:
+    async def submit(self, items: Sequence[Item], client: str = "") -> list[Result]:
         """The results for the items, in their order.
 
         Raises as `enqueue` does, and `BatchFailedError` if the run fails. If the caller is
         cancelled, its items leave the queue and nobody else's are touched.
         """
-        request = self.enqueue(items)
+        request = self.enqueue(items, client)
         if not items:
             return []
         try:
@@ -101,35 +121,34 @@ class Batcher(Generic[Item, Result]):
             self.withdraw(request)
             raise
 
-    def enqueue(self, items: Sequence[Item]) -> Queued[Item, Result]:
+    def enqueue(self, items: Sequence[Item], client: str = "") -> Queued[Item, Result]:
         """Like `submit`, but returns without waiting.
 
         The caller awaits `future` of the returned entry. It must call `withdraw` if it stops
         waiting or if the future failed. Raises `QueueFullError` if the items don't all fit into the
-        queue, `UnavailableError` while closing.
+        queue, `UnavailableError` while closing. The future fails with `QueueFullError` if the
+        request has to make room for one of a client with fewer items in the queue.
         """
         if self._closing or self._task is None or self._task.done():
             raise UnavailableError("this model doesn't run, or not any more; ask another server")
-        self.check_room(len(items))
-        request: Queued[Item, Result] = Queued(items, asyncio.get_running_loop())
+        count = len(items)
+        if self.waiting + count > self._max_queue_size:
+            self._make_room(count, client)
+        request: Queued[Item, Result] = Queued(items, client, asyncio.get_running_loop())
         if items:
-            self._queue.append(request)
-            self._waiting += len(items)
+            line = self._lines.get(client)
+            if line is None:
+                line = self._lines[client] = _Line()
+            line.requests.append(request)
+            line.waiting += count
+            self.waiting += count
             self._changed.set()
         return request
 
-    @property
-    def waiting(self) -> int:
-        """Items in the queue; those of the batch that runs now are not."""
-        return self._waiting
-
-    def check_room(self, count: int) -> None:
-        """Raise `QueueFullError` if so many more items don't fit into the queue."""
-        if self._waiting + count > self._max_queue_size:
-            raise QueueFullError(
-                f"{self._waiting} images wait already and {count} more would pass the "
-                f"limit of {self._max_queue_size} (setting max_queue_size); try again in a second"
-            )
+    def check_room(self, count: int, client: str = "") -> None:
+        """Raise `QueueFullError` if so many more items of the client don't fit into the queue."""
+        if self.waiting + count > self._max_queue_size:
+            self._droppable(count, client)
 
     def withdraw(self, request: Queued[Item, Result]) -> None:
         """Remove the remaining items of a request from the queue; its results are discarded."""
@@ -137,42 +156,116 @@ class Batcher(Generic[Item, Result]):
         if not future.cancel() and not future.cancelled():
             future.exception()  # else asyncio would log it as never retrieved
         if request.taken < len(request.items):
-            self._queue.remove(request)
-            self._waiting -= len(request.items) - request.taken
+            self._remove(request)
+
+    def _remove(self, request: Queued[Item, Result]) -> None:
+        line, left = self._lines[request.client], len(request.items) - request.taken
+        line.requests.remove(request)
+        request.taken = len(request.items)
+        line.waiting -= left
+        self.waiting -= left
+        if not line.requests:
+            del self._lines[request.client]
+
+    def _make_room(self, count: int, client: str) -> None:
+        """Drop requests so that so many items of the client fit; raises `QueueFullError`."""
+        for request in self._droppable(count, client):
+            dropped = self._full(len(request.items))
+            self._remove(request)
+            request.future.set_exception(dropped)
+
+    def _droppable(self, count: int, client: str) -> list[Queued[Item, Result]]:
+        """The requests whose removal makes room for `count` items of the client.
+
+        They are the newest ones of the client with the most items in the queue, where that keeps
+        more than this client would have. Raises `QueueFullError` if there are not enough.
+        (Drop from the longest queue: Suter et al., "Buffer management schemes for supporting TCP
+        in gigabit routers with per-flow queueing", 1999.)
+        """
+        lines = self._lines
+        if len(lines) == 1 and client in lines:
+            raise self._full(count)
+        own = lines[client].waiting if client in lines else 0
+        longest = max(islice(lines.values(), MAX_COMPARED_CLIENTS), key=_waiting, default=None)
+        missing, kept = self.waiting + count - self._max_queue_size, 0
+        dropped = []
+        if longest is not None:
+            kept = longest.waiting
+            for request in reversed(longest.requests):
+                if missing <= 0 or kept < own + count:
+                    break
+                if not request.taken and not request.future.done():
+                    dropped.append(request)
+                    kept -= len(request.items)
+                    missing -= len(request.items)
+        if missing > 0 or kept < own + count:
+            raise self._full(count)
+        return dropped
+
+    def _full(self, count: int) -> QueueFullError:
+        return QueueFullError(
+            f"{self.waiting} images wait already and {count} more would pass the "
+            f"limit of {self._max_queue_size} (setting max_queue_size); try again in a second"
+        )
 
     async def _serve(self) -> None:
+        now = asyncio.get_running_loop().time
         while await self._filled():
-            await self._answer(self._next_batch())
+            started, waiting = now(), self.waiting
+            batch = self._next_batch()
+            taken = waiting - self.waiting
+            await self._answer(batch)
             await asyncio.sleep(0)  # a run that never waits must not keep the loop
+            if taken:
+                each = (now() - started) / taken
+                self.seconds_per_item += PACE_WEIGHT * (each - self.seconds_per_item)
 
     def _next_batch(self) -> list[_Slice[Item, Result]]:
-        """The items of the next call: an equal share of each waiting request."""
-        batch = []
+        """The items of the next call: an equal share of each client that waits."""
+        batch: list[_Slice[Item, Result]] = []
         room = self._max_batch_size
-        while room and self._queue:
-            share = max(1, room // len(self._queue))
-            for _ in range(min(room, len(self._queue))):
-                request = self._queue.popleft()
+        while room and self._lines:
+            share = max(1, room // len(self._lines))
+            for client in list(islice(self._lines, room)):
+                line = self._lines.pop(client)
+                taken = self._take(line.requests, min(room, share), batch)
+                room -= taken
+                line.waiting -= taken
+                if line.requests:
+                    self._lines[client] = line  # behind the others
+        self.waiting -= self._max_batch_size - room
+        return batch
+
+    @staticmethod
+    def _take(
+        requests: deque[Queued[Item, Result]], room: int, batch: list[_Slice[Item, Result]]
+    ) -> int:
+        """Move up to `room` items into the batch, an equal share of each request; their number."""
+        left_of_room = room
+        while left_of_room and requests:
+            share = max(1, left_of_room // len(requests))
+            for _ in range(min(left_of_room, len(requests))):
+                request = requests.popleft()
                 start, left = request.taken, len(request.items) - request.taken
                 request.taken = start + min(share, left)
                 batch.append(_Slice(request, start, request.taken))
-                room -= request.taken - start
+                left_of_room -= request.taken - start
                 if request.taken < len(request.items):
-                    self._queue.append(request)
-        self._waiting -= self._max_batch_size - room
-        return batch
+                    requests.append(request)
+        return room - left_of_room
 
     async def _filled(self) -> bool:
         """Wait until there is something to run; False when closing and all is done."""
-        while not self._queue:
+        while not self._lines:
             if self._closing:
                 return False
             await self._change()
         if self._max_batch_delay:
             with suppress(TimeoutError):
-                oldest = min(request.arrived for request in self._queue)
+                lines = self._lines.values()
+                oldest = min(request.arrived for line in lines for request in line.requests)
                 async with asyncio.timeout_at(oldest + self._max_batch_delay):
-                    while self._waiting < self._max_batch_size and not self._closing:
+                    while self.waiting < self._max_batch_size and not self._closing:
                         await self._change()
         return True
 

@@ -23,7 +23,7 @@ from starlette.types import Scope
 
 from models.preprocessing import InputSpec, Pixels
 from service.deadlines import Deadline
-from service.errors import ServiceError, TooLargeError
+from service.errors import QueueFullError, ServiceError, TooLargeError
 from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
 from service.inference.batcher import Queued
@@ -34,6 +34,7 @@ from service.requests import parameters
 from service.requests.parameters import PredictParameters
 from service.responses import predictions, problems
 from service.responses.predictions import EncodedAnswer
+from service.server.backpressure import Backpressure
 from service.server.shortcut import model_of
 from service.server.telemetry import Header, Record, Telemetry
 from service.state import AppState
@@ -45,6 +46,22 @@ MAX_URL_BYTES = 256  # longer ones are not kept in the cache of parsed URLs
 
 class Connection(Protocol):
     """Where requests come from and answers go."""
+
+    address: str
+    """Of the client, without its port."""
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds until the connection is read again if its request is refused now."""
+        ...
+
+    def waited(self) -> float:
+        """Seconds that what was read last has waited in the socket."""
+        ...
+
+    def pause(self) -> None:
+        """Read nothing for a while: a request was refused."""
+        ...
 
     def answer(
         self, pending: "PendingAnswer", status: int, headers: Iterable[Header], body: bytes
@@ -62,6 +79,7 @@ class FastPath:
 
     def __init__(self, state: AppState, telemetry: Telemetry) -> None:
         self._state, self._telemetry = state, telemetry
+        self.backpressure = Backpressure()
         self._logged: set[type[Exception]] = set()
 
     @staticmethod
@@ -76,8 +94,9 @@ class FastPath:
 
         `url` is one that `is_for` accepts, `body` is whole. `scope` has the headers; it gets
         method, path and operation once the request is taken.
-        After a `ServiceError` the application answers, with the same error. After an unexpected
-        error too, but that is logged with its traceback, once for each type, and counted.
+        A full queue is answered here, in a fraction of the time. After another `ServiceError` the
+        application answers, with the same error. After an unexpected error too, but that is logged
+        with its traceback, once for each type, and counted.
         """
         started = time.perf_counter()
         parsed = _parsed(url)
@@ -87,8 +106,11 @@ class FastPath:
         path, model, asked_for = parsed
         pending = PendingAnswer(connection, scope, body, asked_for, state)
         predicting = state.predictor.predict(scope["headers"], model, asked_for.version, pending)
+        refusal = None
         try:
             pending.start(predicting)
+        except QueueFullError as error:
+            refusal = error
         except (ServiceError, _UnusualError):
             return None
         except Exception as error:
@@ -97,6 +119,8 @@ class FastPath:
         scope.update(method="POST", path=path, operation="predict")
         pending.record = self._telemetry.record(scope, started)
         pending.record.way = "fast_path"
+        if refusal is not None:
+            pending.refuse(refusal)
         return pending
 
     def _failed(self, error: Exception) -> None:
@@ -138,6 +162,7 @@ class PendingAnswer:
         "_predicting",
         "_scope",
         "_state",
+        "client",
         "disconnected",
         "keep_alive",
         "record",
@@ -157,6 +182,7 @@ class PendingAnswer:
         self.disconnected = False
         self.keep_alive = True
         self._decoding = False
+        self.client = connection.address
         self._connection, self._scope, self._body = connection, scope, body
         self._parameters, self._state = parameters, state
         self._deadline = Deadline(
@@ -176,6 +202,18 @@ class PendingAnswer:
             if not self._decoding:
                 raise
             asyncio.get_running_loop().call_soon(self._answer, error)
+
+    def refuse(self, error: QueueFullError) -> None:
+        """Answer at once, and read nothing more from the connection for a while.
+
+        It has no log line of its own: `Backpressure` counts refusals.
+        """
+        connection = self._connection
+        self._finish(*problems.encode(error, self._scope, connection.retry_after))
+        connection.pause()
+
+    def waited(self) -> float:
+        return self._connection.waited()
 
     def leave(self) -> None:
         """The client has left."""
@@ -236,7 +274,9 @@ class PendingAnswer:
             self._answer(error)
 
     def _answer(self, outcome: Predicted | Exception) -> None:
-        self.response_complete = True
+        if isinstance(outcome, QueueFullError):
+            self.refuse(outcome)
+            return
         try:
             if isinstance(outcome, Exception):
                 status, headers, body = self._problem(outcome)
@@ -245,9 +285,13 @@ class PendingAnswer:
         except Exception:
             self.record.failed()
             status, headers, body = _raw(problems.unexpected(self._scope))
+        self._finish(status, headers, body)
+        self.record.log()
+
+    def _finish(self, status: int, headers: Iterable[Header], body: bytes) -> None:
+        self.response_complete = True
         own = self.record.answered(status)
         self._connection.answer(self, status, (*headers, *own), body)
-        self.record.log()
         # the connection keeps this object until it asks for more, or closes
         del self._connection, self._predicting, self._body
 

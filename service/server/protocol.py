@@ -15,6 +15,7 @@ from typing import Any, NoReturn, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from service.server import backpressure
 from service.server.fast_path import FastPath, PendingAnswer
 from service.server.telemetry import Header
 
@@ -54,6 +55,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _fast_path: FastPath | None = None
     _whole: list[bytes] | None = None  # the body of a request that may be answered directly
     _pending: PendingAnswer | None = None  # the last one that was
+    _socket: Any = None  # of the connection, once it was asked for
     _direct: asyncio.Transport  # which sends an answer that is all there
 
     def connection_made(self, transport: Any) -> None:
@@ -62,6 +64,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._fast_path.is_offered_requests = True
         self._direct = transport
         super().connection_made(cast(asyncio.Transport, _CoalescingTransport(transport, self)))
+        self.address = self.client[0] if self.client else ""
 
     def data_received(self, data: bytes) -> None:
         if self._ended:
@@ -243,6 +246,25 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             if not pending.keep_alive:
                 transport.close()
         self.on_response_complete()
+
+    def waited(self) -> float:
+        """Seconds that what was read last has waited in the socket; 0 unless requests are refused
+        at the time, for asking the socket costs a microsecond."""
+        if self._fast_path is None or not self._fast_path.backpressure.is_active:
+            return 0.0
+        if self._socket is None:
+            self._socket = self._direct.get_extra_info("socket")
+        return backpressure.waited(self._socket)
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds until this connection is read again if its request is refused now."""
+        return self._fast_path.backpressure.retry_after if self._fast_path is not None else 1
+
+    def pause(self) -> None:
+        """Read nothing for a while: a request was refused."""
+        if self._fast_path is not None and not self.transport.is_closing():
+            self._fast_path.backpressure.refused(self.flow)
 
     def _refuse(self, reason: str) -> NoReturn:
         """End the parsing."""

@@ -23,6 +23,7 @@ METHODS = {  # name → its parameters, and what for
 }
 ATTRIBUTES = {  # of the protocol: name → what for
     "app": "to find the fast path",
+    "client": "its address and port, None for a socket of the file system",
     "cycle": "the newest request; the fast path puts its own there",
     "expect_100_continue": "such a request is left to uvicorn",
     "flow": "to know whether the client takes answers",
@@ -37,7 +38,11 @@ ATTRIBUTES = {  # of the protocol: name → what for
     "transport": "to write answers",
     "url": "of the request whose head is being read",
 }
-OF_FLOW = {"resume_reading": "after an answer", "write_paused": "whether the client takes answers"}
+OF_FLOW = {
+    "pause_reading": "after a request was refused",
+    "resume_reading": "after an answer, and some time after a refusal",
+    "write_paused": "whether the client takes answers",
+}
 OF_SERVER_STATE = {
     "default_headers": "of every answer",
     "total_requests": "counted where uvicorn counts it",

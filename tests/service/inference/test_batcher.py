@@ -280,6 +280,86 @@ async def test_requests_share_a_batch_alike() -> None:
     assert squares.batches[:3] == [[0], [20, 20, 1, 2, 21, 21], [22, 23, 24, 22, 23, 24]]
 
 
+async def test_clients_share_a_batch_alike_however_many_requests_they_have() -> None:
+    squares = Squares()
+    squares.free.clear()
+    async with squares_batcher(squares, max_batch_size=6, max_queue_size=100) as batcher:
+        tasks = [asyncio.create_task(batcher.submit([0]))]
+        await settle()
+        for number in range(20, 28):
+            tasks.append(asyncio.create_task(batcher.submit([number], "many")))
+        tasks.append(asyncio.create_task(batcher.submit(range(40, 45), "large")))
+        tasks.append(asyncio.create_task(batcher.submit([1], "one")))
+        await settle()
+        squares.free.set()
+        await asyncio.gather(*tasks)
+    assert squares.batches[:3] == [[0], [20, 21, 40, 41, 1, 22], [42, 43, 44, 23, 24, 25]]
+
+
+async def test_a_full_queue_drops_the_newest_of_the_client_with_most() -> None:
+    squares = Squares()
+    squares.free.clear()
+    async with squares_batcher(squares, max_queue_size=6) as batcher:
+        running = asyncio.create_task(batcher.submit([0]))
+        await settle()
+        many = [asyncio.create_task(batcher.submit([n, n], "many")) for n in (1, 2, 3)]
+        await settle()
+        few = asyncio.create_task(batcher.submit([7], "few"))
+        await settle()
+        with pytest.raises(QueueFullError):
+            await many[2]
+        assert batcher.waiting == 5
+        also_few = asyncio.create_task(batcher.submit([8], "few"))  # there was room left
+        await settle()
+        for client in ("few", "many"):  # either would have more than the other keeps
+            with pytest.raises(QueueFullError, match="6 images wait already"):
+                batcher.check_room(1, client)
+            with pytest.raises(QueueFullError):
+                await batcher.submit([9], client)
+        batcher.check_room(1, "new")
+        assert batcher.waiting == 6
+        squares.free.set()
+        assert [await each for each in (running, *many[:2], few, also_few)] == [
+            [0],
+            [1, 1],
+            [4, 4],
+            [49],
+            [64],
+        ]
+
+
+async def test_a_request_that_runs_already_is_not_dropped() -> None:
+    squares = Squares()
+    squares.free.clear()
+    async with squares_batcher(squares, max_batch_size=2, max_queue_size=6) as batcher:
+        large = asyncio.create_task(batcher.submit(range(8)[:6], "many"))
+        await squares.started.wait()
+        more = asyncio.create_task(batcher.submit([6, 7], "many"))
+        await settle()
+        few = asyncio.create_task(batcher.submit([8], "few"))
+        await settle()
+        with pytest.raises(QueueFullError):
+            await more
+        with pytest.raises(QueueFullError):
+            await batcher.submit(range(4), "new")
+        squares.free.set()
+        assert await large == [n * n for n in range(6)]
+        assert await few == [64]
+
+
+async def test_the_pace_is_that_of_the_last_batches(anyio_backend: str) -> None:
+    squares = Squares()
+    async with squares_batcher(squares) as batcher:
+        loop = asyncio.get_running_loop()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "time", iter(range(0, 10**6, 8)).__next__)  # a batch takes 8 s
+            for _ in range(100):
+                queued = [batcher.enqueue([n]) for n in range(4)]
+                await asyncio.gather(*(each.future for each in queued))
+        await settle()
+        assert batcher.seconds_per_item > 1.9
+
+
 async def test_a_single_item_waits_for_one_batch_only() -> None:
     squares = Squares()
     async with squares_batcher(squares, max_batch_size=4, max_queue_size=1000) as batcher:

@@ -124,11 +124,64 @@ async def test_a_full_queue_is_told(serving: Serving) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(client.app.state.decoder, "decode_now", lambda *_: 1 / 0)  # is not asked
             with capture_logs() as lines:
-                assert (await client.post()).status == 429
-            assert [line["event"] for line in lines] == ["request"]
+                refused = await client.post()
+                assert (refused.status, refused.told["title"]) == (429, "Queue full")
+                assert refused.headers["retry-after"] == "1"
+                await until_async(lambda: lines)
+            assert [(line["event"], line["refused"]) for line in lines] == [("overloaded", 1)]
+            assert (await client.post()).status == 429  # the connection is read again
         held.let_go.set()
         for other in others:
             assert (await other.answer()).status == 200
+
+
+async def test_a_queue_that_takes_too_long_is_full(serving: Serving) -> None:
+    """On both ways, and before the body is received."""
+    async with serving(max_queue_wait=2) as client:
+        held = client.hold()
+        others = [await client.another() for _ in range(3)]
+        others[0].writer.write(post())
+        await until_async(held.started.is_set)
+        others[1].writer.write(post())
+        await until_async(lambda: client.batcher.waiting)
+        client.batcher.seconds_per_item = 2.5
+        refused = await client.post()
+        assert (refused.status, client.taken[-1]) == (429, True)
+        assert "take 2.5 s, more than 2 s (setting max_queue_wait)" in refused.told["detail"]
+        large = post(b"x" * 2**20)
+        others[2].writer.write(large[: len(large) // 2])
+        assert (await others[2].answer()).told["detail"] == refused.told["detail"]
+        client.batcher.seconds_per_item = 1.5
+        last = await client.another()
+        last.writer.write(post())
+        await until_async(lambda: client.batcher.waiting == 2)
+        held.let_go.set()
+        for other in (*others[:2], last):
+            assert (await other.answer()).status == 200
+
+
+async def test_a_request_that_was_read_late_is_refused_while_others_wait(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(max_queue_size=4, max_images=1) as client:
+        held = client.hold()
+        others = [await client.another() for _ in range(3)]
+        others[0].writer.write(post())
+        await until_async(held.started.is_set)
+        for other in others[1:]:
+            other.writer.write(post())
+        await until_async(lambda: client.batcher.waiting == 2)
+        client.batcher.seconds_per_item = 10
+        assert (await client.post()).status == 429  # from now on the sockets are asked
+        monkeypatch.setattr("service.server.protocol.backpressure.waited", lambda _socket: 0.5)
+        client.batcher.seconds_per_item = 0.1  # a full queue takes 0.4 s
+        late = await client.post()
+        assert late.status == 429
+        assert "too busy to read this request in time" in late.told["detail"]
+        held.let_go.set()
+        for other in others:
+            assert (await other.answer()).status == 200
+        assert (await client.post()).status == 200  # nobody waits
 
 
 async def test_a_network_that_fails_is_told(serving: Serving) -> None:

@@ -1,0 +1,106 @@
+"""Under overload, refusals must not take the time of answers.
+
+A refusal costs about as much of the time as half an answer, and many clients ask again at once. So
+a connection whose request was refused isn't read for a while: what it sends waits in its socket,
+where it costs nothing. These connections are read again one after the other, at a rate at which
+refusals take about `REFUSAL_SHARE` of the time, and faster once no more are refused.
+`Retry-After` says how long that takes: a client that waits as long finds its connection read.
+"""
+
+import asyncio
+import math
+import socket
+import struct
+from collections import deque
+from typing import Any, Protocol
+
+import structlog
+
+log = structlog.get_logger()
+
+REFUSAL_SECONDS = 100e-6  # to read, parse and refuse a request, and to read the connection again
+REFUSAL_SHARE = 0.03  # of the time, that refusals may take
+ROUND_SECONDS = 0.01  # between two turns of paused connections
+RESUMED_IN_A_ROUND = round(REFUSAL_SHARE * ROUND_SECONDS / REFUSAL_SECONDS)
+MAX_RESUMED_IN_A_ROUND = 64  # more would keep the event loop for long
+ACTIVE_SECONDS = 2.0  # after the last refusal; longer than LOG_SECONDS, for the last line
+LOG_SECONDS = 1.0  # between two lines that count refusals
+_LAST_DATA_RECEIVED = struct.Struct("=52xI")  # milliseconds; struct tcp_info of linux/tcp.h
+
+
+class Flow(Protocol):
+    """What a connection is read through; uvicorn's `FlowControl`."""
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Backpressure:
+    """Pauses connections, and counts refusals for the log."""
+
+    def __init__(self) -> None:
+        self._paused: deque[Flow] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._resumed = RESUMED_IN_A_ROUND  # connections in the last round
+        self._refused_in_round = 0
+        self._refused = 0  # since the last line of the log
+        self._logged = self._last = -math.inf  # line and refusal; seconds on the loop's clock
+
+    @property
+    def is_active(self) -> bool:
+        """True while requests are refused, and a moment longer."""
+        return self._timer is not None
+
+    @property
+    def paused(self) -> int:
+        """Connections that are not read at the moment."""
+        return len(self._paused)
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds until a connection that is paused now is read again, rounded up."""
+        return math.ceil(len(self._paused) * ROUND_SECONDS / RESUMED_IN_A_ROUND) or 1
+
+    def refused(self, flow: Flow) -> None:
+        """A request of this connection was refused."""
+        flow.pause_reading()
+        self._paused.append(flow)
+        self._refused += 1
+        self._refused_in_round += 1
+        if self._timer is None:
+            self._wait()
+
+    def _wait(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(ROUND_SECONDS, self._next_round)
+
+    def _next_round(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._refused_in_round:
+            self._resumed, self._last = RESUMED_IN_A_ROUND, now
+        else:
+            self._resumed = min(2 * self._resumed, MAX_RESUMED_IN_A_ROUND)
+        self._refused_in_round = 0
+        for _ in range(min(self._resumed, len(self._paused))):
+            self._paused.popleft().resume_reading()
+        self._log(now)
+        self._timer = None
+        if self._paused or now < self._last + ACTIVE_SECONDS:
+            self._wait()
+
+    def _log(self, now: float) -> None:
+        if self._refused and now >= self._logged + LOG_SECONDS:
+            log.warning("overloaded", refused=self._refused, connections=len(self._paused))
+            self._refused, self._logged = 0, now
+
+
+def waited(connection: Any) -> float:
+    """Seconds since the last bytes have arrived at this socket, 0 where the system doesn't tell.
+
+    Linux tells it of TCP sockets.
+    """
+    try:
+        told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECEIVED.size)
+        return float(_LAST_DATA_RECEIVED.unpack(told)[0]) / 1000
+    except (AttributeError, OSError, struct.error):
+        return 0.0
