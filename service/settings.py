@@ -145,7 +145,8 @@ class Settings(BaseSettings):
         description="ask for it as 'Authorization: Bearer KEY'; better set as a variable",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="info has a line for each request"
+        "info",
+        description="info has a line for each request; refusals under overload share one a second",
     )
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="auto is text on a terminal and json elsewhere"
