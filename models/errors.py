@@ -27,6 +27,14 @@ class InstallationError(FanlightError):
     """Two installed packages do not fit each other."""
 
 
+class ImageError(FanlightError):
+    """The bytes are not a complete image of an allowed format, or cost too much to decode."""
+
+
+class TooManyPixelsError(ImageError):
+    """The image's header declares too many pixels; nothing was decoded."""
+
+
 def message(error: BaseException) -> str | None:
     """What a command prints of an error, or None if the error is a bug."""
     if isinstance(error, FanlightError):

@@ -5,15 +5,20 @@ one of the `extensions`. Pillow opens all of them. The bytes decide the format, 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from models import image_limits
+from models.containers import bmp, gif, jpeg, png, webp
+from models.containers.essence import Claim, Essence
 from models.registry import Parameters, Registry
 
 
-def _no_limit(_encoded: bytes) -> str | None:
+def _no_claim(_encoded: bytes) -> Claim | None:
     return None
+
+
+def _as_it_is(encoded: bytes) -> Essence:
+    return Essence(encoded, None)
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,9 @@ class ImageFormat:
 
     `pillow` is Pillow's name of the format, which opens it. `beginning` matches the first bytes of
     every file. The first of `media_types` is the registered one, the others are names in use.
-    `refusal` tells why an encoded image must not be decoded, or None; `limits` are its limits in
-    words.
+    `claim` reads size and work from the header, or gives None. `essence` gives the file without
+    what no pixel depends on, and raises `ImageError` for one that is damaged or would cost far more
+    than its size; `limits` are its limits in words.
     """
 
     name: str
@@ -33,7 +39,8 @@ class ImageFormat:
     extensions: tuple[str, ...]
     media_types: tuple[str, ...]
     limits: tuple[str, ...] = ()
-    refusal: Callable[[bytes], str | None] = _no_limit
+    claim: Callable[[bytes], Claim | None] = _no_claim
+    essence: Callable[[bytes], Essence] = _as_it_is
     served: bool = True
     parameters: Parameters = field(default_factory=dict)
 
@@ -79,6 +86,12 @@ def sniff(encoded: bytes) -> ImageFormat | None:
     return next((each for each in _SERVED.values() if each.beginning.match(encoded)), None)
 
 
+def sniff_any(encoded: bytes, pillow: Collection[str]) -> ImageFormat | None:
+    """The format that the bytes begin like, among those with these names of Pillow."""
+    named = (each for each in FORMATS if each.pillow in pillow)
+    return next((each for each in named if each.beginning.match(encoded)), None)
+
+
 def table() -> str:
     """The formats as a Markdown table."""
     return FORMATS.table(
@@ -100,6 +113,9 @@ PNG = register(
         beginning=re.compile(rb"\x89PNG\r\n\x1a\n"),
         extensions=(".png", ".apng"),
         media_types=("image/png",),
+        limits=(f"{png.MAX_CHUNKS:,} chunks", "right checksums"),
+        claim=png.claim,
+        essence=png.essence,
     )
 )
 JPEG = register(
@@ -111,14 +127,15 @@ JPEG = register(
         extensions=(".jpg", ".jpeg", ".jpe", ".jfif"),
         media_types=("image/jpeg", "image/jpg"),
         limits=(
-            f"{image_limits.MAX_SEGMENTS:,} segments before the first scan",
-            f"{image_limits.MAX_EXIF:,} bytes of EXIF",
-            f"{image_limits.MAX_SCANS} scans",
+            f"{jpeg.MAX_SEGMENTS:,} segments before the first scan",
+            f"{jpeg.MAX_SCANS} scans",
+            f"{jpeg.MAX_SCANNED:,} pixels in all scans together",
         ),
-        refusal=image_limits.jpeg_refusal,
+        claim=jpeg.claim,
+        essence=jpeg.essence,
     )
 )
-register(
+WEBP = register(
     ImageFormat(
         name="webp",
         description="WebP, lossy and lossless; the first frame of an animation.",
@@ -126,6 +143,9 @@ register(
         beginning=re.compile(rb"RIFF....WEBP", re.DOTALL),
         extensions=(".webp",),
         media_types=("image/webp",),
+        limits=(f"{webp.MAX_CHUNKS:,} chunks", f"{webp.MAX_RATIO:,} pixels a byte"),
+        claim=webp.claim,
+        essence=webp.essence,
     )
 )
 register(
@@ -137,7 +157,8 @@ register(
         extensions=(".bmp",),
         media_types=("image/bmp", "image/x-ms-bmp"),
         limits=("no run-length encoding",),
-        refusal=image_limits.bmp_refusal,
+        claim=bmp.claim,
+        essence=bmp.essence,
     )
 )
 register(
@@ -148,8 +169,13 @@ register(
         beginning=re.compile(rb"GIF8[79]a"),
         extensions=(".gif",),
         media_types=("image/gif",),
-        limits=(f"{image_limits.MAX_GIF_EXTENSIONS:,} bytes before the first frame",),
-        refusal=image_limits.gif_refusal,
+        limits=(
+            f"{gif.MAX_EXTENSIONS:,} blocks and {gif.MAX_EXTENSION_BYTES:,} bytes before the first "
+            "frame",
+            f"{gif.MAX_SCREEN_RATIO:,} pixels a byte",
+        ),
+        claim=gif.claim,
+        essence=gif.essence,
     )
 )
 register(

@@ -27,7 +27,7 @@ from service.server.shortcut import Shortcut
 from service.settings import Settings
 from service.state import AppState
 
-MAX_DECODERS = 4  # each may need half a gigabyte for an image of as many pixels as are allowed
+MAX_DECODERS = 4  # twice as many processes; each may need ten bytes for each pixel of an image
 HELD_REQUESTS = 4  # of the largest size, whose activations are held at once
 MAX_WAITING = 256  # requests for activations
 DESCRIPTION = """Classify images with small networks.
@@ -74,12 +74,13 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Repository(settings, state.metrics) as repository:
-            threads = min(MAX_DECODERS, cpu.per_worker(settings.workers))
+            decoders = min(MAX_DECODERS, cpu.per_worker(settings.workers))
             with (
-                closing(Decoder(settings, threads)) as decoder,
+                closing(Decoder(settings, decoders)) as decoder,
                 closing(ExplanationWorker(settings.max_explain_queue_size)) as worker,
                 closing(state.metrics),
             ):
+                decoder.start()
                 state.repository, state.decoder = repository, decoder
                 state.predictor = Predictor(settings, repository, decoder)
                 state.inspector = Inspector(settings, repository, decoder, worker, budget)

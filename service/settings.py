@@ -130,6 +130,9 @@ class Settings(BaseSettings):
     max_image_pixels: Count = Field(
         25_000_000, ge=1, le=178_000_000, description="width times height of an image"
     )
+    max_decode_time: Seconds = Field(
+        0.25, ge=0.02, le=60, description="processor time to decode one image"
+    )
     max_feature_values: Count = Field(
         2**24,
         ge=1024,
@@ -212,6 +215,7 @@ GROUPS = {
         "max_body_bytes",
         "max_held_bytes",
         "max_image_pixels",
+        "max_decode_time",
         "max_feature_values",
         "max_explained_images",
     ),

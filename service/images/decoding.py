@@ -2,29 +2,37 @@
 
 Headers are checked first, and all images are decoded before any is queued, so an invalid image
 can't fail others in its batch. Small plain PNGs are decoded on the event loop, since that takes
-less time than a thread switch. Others go to a thread pool; on a single core, small JPEGs are
-decoded on the event loop too.
+less time than a switch to another process. Others go to processes (`service.images.decoders`): an
+image that crashes its decoder, or takes too long, ends that process and gets an error. On a single
+core, small JPEGs are decoded on the event loop too.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from functools import partial
+from typing import TypeVar, cast
 
-from PIL import Image, ImageOps
+import numpy as np
+from PIL import Image
 
-from models import image_limits, preprocessing
+from models import decoding
+from models.containers import jpeg
 from models.image_formats import JPEG, PNG, ImageFormat, served, sniff, taken
 from models.preprocessing import ImageError, InputSpec, Pixels, TooManyPixelsError
+from service import units
 from service.errors import (
     ImageFault,
     InvalidInputError,
     QueueFullError,
     ServiceError,
     TooLargeError,
+    UnavailableError,
     UnsupportedTypeError,
 )
+from service.images.decoder_process import BROKEN, NO_MEMORY, SHOWN, TOO_MANY, Job
+from service.images.decoders import TOO_LONG, EndedError, Lane, Template
 from service.images.encoded import EncodedImage
 from service.process.event_loop import (
     FORM_BYTES,
@@ -36,9 +44,16 @@ from service.process.event_loop import (
 )
 from service.settings import Settings
 
-Taken = TypeVar("Taken")
-Decode = Callable[[bytes, tuple[str, ...], int], Taken]  # of encoded, formats and max_pixels
-_ORIGINAL = 512  # pixels of the longer side that is kept of an image as it was sent
+Result = TypeVar("Result", Pixels, "DecodedImage")
+LIGHT_WORK = 6_000_000  # pixels that decoding passes over, of an image that waits for light ones
+LIGHT_BYTES = 2**21  # of such an image
+MEMORY_PER_PIXEL = (
+    9  # bytes, of the image and of the network's input; two copies of a picture are 8
+)
+MEMORY_PER_BYTE = 4  # bytes for each of the encoded image: copies
+MEMORY = 24 * 2**20  # bytes, whatever the image
+NICENESS, NICENESS_OF_HEAVY = 0, 5  # of the processes that decode light images, and others
+_MARGIN = 0.01  # seconds; the kernel looks at a process's time every few milliseconds
 _UNDECLARED = ("", "application/octet-stream")  # what clients send that don't know the type
 _PERHAPS_PNG = (PNG.media_type, *_UNDECLARED)
 
@@ -57,24 +72,33 @@ class DecodedImage:
 
 
 class Decoder:
-    """Decodes uploads under the limits of the settings, the larger ones on threads of its own.
+    """Decodes uploads under the limits of the settings, all but small ones in other processes.
 
-    At most `max_queue_size` images may wait. Requests take turns, however large one is: it has at
-    most as many images before the threads as there are threads.
+    There are `processes` for images whose header promises little work, and as many for others. At
+    most `max_queue_size` images may wait. Requests take turns, however large one is: it has at most
+    as many images before the processes as there are of one kind.
     """
 
-    def __init__(self, settings: Settings, threads: int) -> None:
+    def __init__(self, settings: Settings, processes: int) -> None:
         self._settings = settings
-        self._threads = threads
+        self._processes = processes
         self._quick_pixels = min(QUICK_JPEG_PIXELS, settings.max_image_pixels)
         # of a body that is perhaps decoded at once
-        self.quick_bytes = SMALL_BODY_BYTES if threads > 1 else QUICK_JPEG_BYTES + FORM_BYTES
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self.quick_bytes = SMALL_BODY_BYTES if processes > 1 else QUICK_JPEG_BYTES + FORM_BYTES
+        self._template = Template()
+        self._light = Lane(self._template, processes, NICENESS)
+        self._heavy = Lane(self._template, processes, NICENESS_OF_HEAVY)
         self.waiting = 0  # images that wait to be decoded, or are being decoded
 
+    def start(self) -> None:
+        """Begin to start a process, so that the first image need not wait for that."""
+        self._template.start()
+
     def close(self) -> None:
-        """Forget what waits, and let the threads finish what they do."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        """End the processes, and what they do."""
+        self._light.close()
+        self._heavy.close()
+        self._template.close()
 
     async def pixels(self, uploads: Sequence[EncodedImage], spec: InputSpec) -> list[Pixels]:
         """The images as the network gets them, uint8 (C, H, W), in the order sent.
@@ -88,7 +112,7 @@ class Decoder:
             found.append(self._small(upload, spec))
         others = [index for index, array in enumerate(found) if array is None]
         if others:
-            decoded = await self._decode(uploads, others, _pixels_for(spec))
+            decoded = await self._decode(uploads, others, partial(self._pixels, spec))
             for index in others:
                 found[index] = decoded[index]
         return cast(list[Pixels], found)
@@ -111,18 +135,28 @@ class Decoder:
         return found
 
     def _quick(self, upload: EncodedImage, spec: InputSpec) -> Pixels:
-        most = self._settings.max_image_pixels
         try:
-            return _decoded(upload, _pixels_for(spec), most, checked=True)
+            return self._read(upload, spec)
         except ServiceError as error:
             raise _joined({0: error}, [upload]) from error
 
+    def _read(self, upload: EncodedImage, spec: InputSpec) -> Pixels:
+        """The same, with the error of this image alone."""
+        try:
+            formats = (_format(upload.encoded, upload.media_type).pillow,)
+            most = self._settings.max_image_pixels
+            return decoding.read(upload.encoded, spec, formats=formats, max_pixels=most)
+        except TooManyPixelsError as error:
+            raise _too_many(str(error)) from error
+        except ImageError as error:
+            raise InvalidInputError(str(error)) from error
+
     def _small(self, upload: EncodedImage, spec: InputSpec) -> Pixels | None:
-        """The pixels of a small plain picture, in less time than a thread takes to wake up."""
+        """The pixels of a small plain picture, in less time than a switch to a process takes."""
         if upload.media_type not in _PERHAPS_PNG:
             return None
         most = self._settings.max_image_pixels
-        return preprocessing.read_small(upload.encoded, spec, max_pixels=most)
+        return decoding.read_small(upload.encoded, spec, max_pixels=most)
 
     def _is_quick_jpeg(self, upload: EncodedImage) -> bool:
         """True for a JPEG to decode on the event loop: on a single core, and small.
@@ -130,9 +164,9 @@ class Decoder:
         The bytes before its first scan cost Pillow up to half a millisecond per kilobyte.
         """
         encoded = upload.encoded
-        if self._threads > 1 or len(encoded) > QUICK_JPEG_BYTES or sniff(encoded) is not JPEG:
+        if self._processes > 1 or len(encoded) > QUICK_JPEG_BYTES or sniff(encoded) is not JPEG:
             return False
-        frame = image_limits.only_frame(encoded)
+        frame = jpeg.only_frame(encoded)
         return (
             frame is not None
             and frame.width * frame.height <= self._quick_pixels
@@ -144,30 +178,18 @@ class Decoder:
         self, uploads: Sequence[EncodedImage], spec: InputSpec
     ) -> list[DecodedImage]:
         """The same, with the images as they were sent."""
-
-        def decode(encoded: bytes, formats: tuple[str, ...], max_pixels: int) -> DecodedImage:
-            limits: dict[str, Any] = {"formats": formats, "max_pixels": max_pixels}
-            image = preprocessing.decode(encoded, at_least=_ORIGINAL, **limits)
-            if formats == (
-                JPEG.pillow,
-            ):  # of which the network may get one decoded at another size
-                pixels = preprocessing.read(encoded, spec, **limits)
-            else:
-                pixels = spec.array(image)
-            left, top, right, bottom = spec.box(image.size)
-            box = left / image.width, top / image.height, right / image.width, bottom / image.height
-            if max(image.size) > _ORIGINAL:
-                shown = (_ORIGINAL, _ORIGINAL)
-                image = ImageOps.contain(image, shown, Image.Resampling.BILINEAR)
-            return DecodedImage(pixels, image, box)
-
-        decoded = await self._decode(uploads, range(len(uploads)), decode)
+        decoded = await self._decode(
+            uploads, range(len(uploads)), partial(self._with_original, spec)
+        )
         return list(decoded.values())
 
     async def _decode(
-        self, uploads: Sequence[EncodedImage], places: Sequence[int], decode: Decode[Taken]
-    ) -> dict[int, Taken]:
-        """The results of `decode` for the uploads at these indices, on the threads."""
+        self,
+        uploads: Sequence[EncodedImage],
+        places: Sequence[int],
+        decode: Callable[[EncodedImage], Awaitable[Result]],
+    ) -> dict[int, Result]:
+        """The results of `decode` for the uploads at these indices."""
         settings = self._settings
         if self.waiting + len(places) > settings.max_queue_size:
             raise QueueFullError(
@@ -175,60 +197,117 @@ class Decoder:
                 f"the limit of {settings.max_queue_size} (setting max_queue_size); "
                 "try again in a second"
             )
-        most = settings.max_image_pixels
-        loop, turns = asyncio.get_running_loop(), asyncio.Semaphore(self._threads)
+        turns = asyncio.Semaphore(self._processes)
 
-        async def taken(place: int) -> Taken | Exception:
+        async def outcome(place: int) -> Result | Exception:
             try:
-                return await decoded(uploads[place])
+                async with turns:
+                    return await decode(uploads[place])
             except Exception as error:
                 return error
-
-        async def decoded(upload: EncodedImage) -> Taken:
-            async with turns:
-                if self._is_quick_jpeg(upload):
-                    await asyncio.sleep(0)
-                    return _decoded(upload, decode, most, checked=True)
-                return await loop.run_in_executor(self._executor, _decoded, upload, decode, most)
 
         self.waiting += len(places)
         try:
             if len(places) == 1:  # which needs no task of its own
-                outcomes = [await taken(places[0])]
+                outcomes = [await outcome(places[0])]
             else:
-                outcomes = await asyncio.gather(*map(taken, places))
+                outcomes = await asyncio.gather(*map(outcome, places))
         finally:
             self.waiting -= len(places)
         found = dict(zip(places, outcomes, strict=True))
         faults = {i: fault for i, fault in found.items() if isinstance(fault, Exception)}
         if faults:
             raise _joined(faults, uploads)
-        return cast(dict[int, Taken], found)
+        return cast(dict[int, Result], found)
 
+    async def _pixels(self, spec: InputSpec, upload: EncodedImage) -> Pixels:
+        if self._is_quick_jpeg(upload):
+            await asyncio.sleep(0)
+            return self._read(upload, spec)
+        content = await self._ask(upload, spec, with_original=False)
+        return _unpacked(content, spec)
 
-def _pixels_for(spec: InputSpec) -> Decode[Pixels]:
-    def decode(encoded: bytes, formats: tuple[str, ...], max_pixels: int) -> Pixels:
-        return preprocessing.read(encoded, spec, formats=formats, max_pixels=max_pixels)
+    async def _with_original(self, spec: InputSpec, upload: EncodedImage) -> DecodedImage:
+        content = await self._ask(upload, spec, with_original=True)
+        size = spec.channels * spec.height * spec.width
+        pixels = _unpacked(content, spec)
+        *box, width, height = SHOWN.unpack_from(content, size)
+        shown = content[size + SHOWN.size :]
+        mode = "L" if len(shown) == width * height else "RGB"
+        original = Image.frombytes(mode, (width, height), shown)
+        return DecodedImage(pixels, original, cast(decoding.Box, tuple(box)))
 
-    return decode
-
-
-def _decoded(
-    upload: EncodedImage, decode: Decode[Taken], max_pixels: int, *, checked: bool = False
-) -> Taken:
-    """Decode one upload, and take what is wanted; raises the `ServiceError` that it deserves.
-
-    One that was found quick has been `checked` already.
-    """
-    try:
+    async def _ask(self, upload: EncodedImage, spec: InputSpec, *, with_original: bool) -> bytes:
+        """What a process answers. Raises the `ServiceError` that the image deserves."""
         actual = _format(upload.encoded, upload.media_type)
-        if not checked and (reason := actual.refusal(upload.encoded)):
-            raise InvalidInputError(reason)
-        return decode(upload.encoded, (actual.pillow,), max_pixels)
-    except TooManyPixelsError as error:
-        raise TooLargeError(f"{error} (setting max_image_pixels)") from error
-    except ImageError as error:
-        raise InvalidInputError(str(error)) from error
+        claim = actual.claim(upload.encoded)
+        most, seconds = self._settings.max_image_pixels, self._settings.max_decode_time
+        pixels = most if claim is None else min(claim.pixels, most)
+        scaled = spec.height * spec.width
+        memory = (
+            MEMORY + MEMORY_PER_PIXEL * (pixels + scaled) + MEMORY_PER_BYTE * len(upload.encoded)
+        )
+        is_light = (
+            claim is not None and claim.work <= LIGHT_WORK and len(upload.encoded) <= LIGHT_BYTES
+        )
+        lane = self._light if is_light else self._heavy
+        job = Job(
+            with_original,
+            (actual.pillow,),
+            most,
+            (spec.channels, spec.height, spec.width, spec.resize),
+            max(seconds - _MARGIN, seconds / 2),
+            memory,
+        )
+        try:
+            kind, content = await lane.run(job, upload.encoded)
+        except EndedError as error:
+            raise _of_end(error, seconds) from error
+        if kind == TOO_MANY:
+            raise _too_many(content.decode())
+        if kind == BROKEN:
+            raise InvalidInputError(content.decode())
+        if kind == NO_MEMORY:
+            raise InvalidInputError(
+                f"needs more than {MEMORY_PER_PIXEL} bytes of memory a pixel to decode; "
+                "send it smaller, or as a JPEG"
+            )
+        return content
+
+
+def _unpacked(content: bytes, spec: InputSpec) -> Pixels:
+    size = spec.channels * spec.height * spec.width
+    lines = np.frombuffer(content, np.uint8, size).reshape(spec.height, spec.width, spec.channels)
+    return lines.transpose(2, 0, 1)
+
+
+def _too_many(reason: str) -> TooLargeError:
+    return TooLargeError(f"{reason} (setting max_image_pixels)")
+
+
+def _of_end(end: EndedError, seconds: float) -> ServiceError:
+    """Why an image has no pixels, by how the process ended that decoded it.
+
+    Time and crashes are the image's own fault, and come again. What the system did may not.
+    """
+    if end.code == TOO_LONG:
+        return InvalidInputError(
+            f"takes more than {units.show_seconds(seconds)} of processor time to decode (setting "
+            "max_decode_time); send it smaller, or as a baseline JPEG"
+        )
+    if end.late:
+        return UnavailableError(
+            "decoding took too long, since the machine is busy; try again in a second"
+        )
+    if end.code is None or end.code == -signal.SIGKILL:
+        return UnavailableError(
+            "the system ended the process that decoded the image, perhaps for want of memory; "
+            "try again in a second"
+        )
+    how = f"signal {-end.code}" if end.code < 0 else f"exit code {end.code}"
+    return InvalidInputError(
+        f"corrupt: its decoder crashed ({how}); save it anew, in another format"
+    )
 
 
 def _format(encoded: bytes, declared: str) -> ImageFormat:

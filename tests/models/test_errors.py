@@ -13,7 +13,12 @@ from models.errors import DamagedFileError, FanlightError, OptionError, damaged,
 from service.errors import ImageFault, NotFoundError
 
 PACKAGES = ["models", "training", "service"]
-INTERNAL = {"_RefusedError", "_UnusualError", "AbandonedError"}  # are caught where they are raised
+INTERNAL = {  # are caught where they are raised
+    "AbandonedError",
+    "EndedError",
+    "_RefusedError",
+    "_UnusualError",
+}
 
 
 def modules() -> list[ModuleType]:

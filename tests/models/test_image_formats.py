@@ -30,7 +30,12 @@ def test_its_files_begin_as_it_says(format: ImageFormat) -> None:
 
 @EACH
 def test_usual_files_pass_its_limits(format: ImageFormat) -> None:
-    assert format.refusal(encode(picture(1), format.pillow)) is None
+    encoded = encode(picture(1), format.pillow)
+    essence = format.essence(encoded)
+    assert essence.orientation == 1
+    assert essence.claim == format.claim(encoded)
+    if essence.claim is not None:
+        assert (essence.claim.width, essence.claim.height) == picture(1).size
 
 
 @EACH

@@ -1,15 +1,16 @@
 """Decoding: requests take turns, however large one of them is."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from models import preprocessing
+from models import decoding
 from models.preprocessing import decode
+from service.images.decoder_process import Job
+from service.images.decoders import Process
 from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
 from service.process import event_loop
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def decoder() -> AsyncIterator[Decoder]:
-    decoder = Decoder(Settings(), threads=2)
+    decoder = Decoder(Settings(), processes=2)
     yield decoder
     decoder.close()
 
@@ -32,7 +33,7 @@ def upload(seed: int, format: str = "PNG") -> EncodedImage:
 
 
 async def test_images_come_back_in_their_order(decoder: Decoder) -> None:
-    formats = ["PNG", "BMP", "PNG", "WEBP"] * 5  # decoded at once, and by threads
+    formats = ["PNG", "BMP", "PNG", "WEBP"] * 5  # decoded at once, and by processes
     uploads = [upload(seed, format=format) for seed, format in enumerate(formats)]
     pixels = await decoder.pixels(uploads, SPEC)
     for each, sent in zip(pixels, uploads, strict=True):
@@ -45,19 +46,19 @@ async def test_a_request_of_many_images_does_not_starve_one_of_one(
     """The single image waits for those that are being decoded, not for all hundred."""
     begun: list[bytes] = []
     decoded: list[bytes] = []
-    let_go = threading.Event()
-    read = preprocessing.read
+    let_go = asyncio.Event()
+    run = Process.run
 
-    def recorded(encoded: bytes, *others: Any, **named: Any) -> Any:
+    async def recorded(process: Process, job: Job, encoded: bytes) -> tuple[int, bytes]:
         begun.append(encoded)
-        assert let_go.wait(30)
+        await let_go.wait()
         decoded.append(encoded)
-        return read(encoded, *others, **named)
+        return await run(process, job, encoded)
 
-    monkeypatch.setattr(preprocessing, "read", recorded)
+    monkeypatch.setattr(Process, "run", recorded)
     one, other = upload(0, format="BMP"), upload(1, format="BMP")
     many = asyncio.create_task(decoder.pixels([other] * 100, SPEC))
-    await until_async(lambda: len(begun) == 2)  # both threads are busy
+    await until_async(lambda: len(begun) == 2)  # both processes are busy
     single = asyncio.create_task(decoder.pixels([one], SPEC))
     await until_async(lambda: decoder.waiting == 101)
     let_go.set()
@@ -74,7 +75,7 @@ EXIF[0x010E] = "x" * 9000  # Pillow reads it in Python, which may take long
 
 
 @pytest.mark.parametrize(
-    ("threads", "image", "options", "here"),
+    ("processes", "image", "options", "here"),
     [
         (1, SMALL, {}, True),
         (1, SMALL.convert("L"), {}, True),
@@ -85,29 +86,28 @@ EXIF[0x010E] = "x" * 9000  # Pillow reads it in Python, which may take long
         (1, SMALL.convert("CMYK"), {}, False),
         (1, SMALL, {"exif": EXIF}, False),
     ],
-    ids=["usual", "grey", "two threads", "scans", "pixels", "bytes", "components", "metadata"],
+    ids=["usual", "grey", "two processes", "scans", "pixels", "bytes", "components", "metadata"],
 )
-async def test_usual_jpegs_are_decoded_at_once_where_a_thread_would_only_take_turns(
-    threads: int,
+async def test_usual_jpegs_are_decoded_at_once_where_a_process_would_only_take_turns(
+    processes: int,
     image: Image.Image,
     options: dict[str, Any],
     here: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    where: list[bool] = []
-    read = preprocessing.read
+    read_here: list[bytes] = []
+    read = decoding.read
 
-    def recorded(*arguments: Any, **named: Any) -> Any:
-        pixels = read(*arguments, **named)
-        where.append(threading.current_thread() is threading.main_thread())
-        return pixels
+    def recorded(encoded: bytes, *arguments: Any, **named: Any) -> Any:
+        read_here.append(encoded)
+        return read(encoded, *arguments, **named)
 
-    monkeypatch.setattr(preprocessing, "read", recorded)
+    monkeypatch.setattr(decoding, "read", recorded)
     sent = EncodedImage(encode(image, "JPEG", **options), "image/jpeg", "")
-    decoder = Decoder(Settings(), threads)
+    decoder = Decoder(Settings(), processes)
     [pixels] = await decoder.pixels([sent], SPEC)
     expected = read(sent.encoded, SPEC)
-    assert where == [here]
+    assert read_here == [sent.encoded] * here
     assert (pixels == expected).all()
     alone = decoder.decode_now([sent], SPEC)
     assert (alone is not None) == here

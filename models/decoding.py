@@ -1,0 +1,241 @@
+"""Encoded images → pixels of a network's input, without torch.
+
+    read(bytes, frame) → uint8 array (C, H, W): `scaled` of
+      decode(bytes)      → a PIL image, upright, `L` or `RGB`, eight bits a channel: Pillow's, of
+        format.essence     → the file without its metadata (`models.containers`)
+
+Training and service call the same functions (through `models.preprocessing`). The service calls
+them in processes that need neither torch nor pydantic, and start in a fraction of the time.
+"""
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from models import png, webp
+from models.containers.essence import Claim, Essence
+from models.errors import ImageError, TooManyPixelsError
+from models.image_formats import FORMATS as KNOWN
+from models.image_formats import JPEG, WEBP, ImageFormat, sniff_any
+
+Pixels = NDArray[np.uint8]
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+# Pillow's names; it knows more, some of which start other programs
+FORMATS = tuple(each.pillow for each in KNOWN)
+MAX_PIXELS = 2 * 89_478_485  # where no limit is given: Pillow's own
+LONGEST_SIDE = 65_535  # pixels; that of JPEG and GIF
+_REDUCING_GAP = 2  # times the input's size that a JPEG's decoder leaves for the filter to scale
+_TURNS = {  # EXIF orientation → what undoes it
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+BAND = 2**20  # pixels that are converted at once: what lies between needs more memory than either
+
+
+class Framing(Protocol):
+    """What of a `models.preprocessing.InputSpec` decides its pixels."""
+
+    @property
+    def channels(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def resize(self) -> Literal["crop", "stretch"]: ...
+
+
+class Frame(NamedTuple):
+    """The same as plain values, which another process can be sent."""
+
+    channels: int
+    height: int
+    width: int
+    resize: Literal["crop", "stretch"]
+
+
+def scaled(image: Image.Image, to: Framing) -> Pixels:
+    """The picture as the network sees it, before normalisation: uint8 (C, H, W)."""
+    mode = "L" if to.channels == 1 else "RGB"
+    if image.mode != mode:
+        image = image.convert(mode)
+    size = (to.width, to.height)
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BILINEAR, box=box(image.size, to))
+    array = np.array(image, dtype=np.uint8)  # (H, W) or (H, W, C)
+    return array.reshape(to.height, to.width, to.channels).transpose(2, 0, 1)
+
+
+def box(size: tuple[int, int], to: Framing) -> Box:
+    """The part of a picture of that width and height that the network gets, in its pixels."""
+    if to.resize == "stretch":
+        return 0, 0, *size
+    return _centred(size, (to.width, to.height))
+
+
+def read(
+    encoded: bytes,
+    to: Framing,
+    *,
+    formats: tuple[str, ...] = FORMATS,
+    max_pixels: int | None = None,
+) -> Pixels:
+    """Decode and scale an encoded image to the network's input: uint8 (C, H, W).
+
+    Like `scaled(decode(…))`, but faster: libspng decodes small plain PNGs, and JPEGs far
+    larger than the input are decoded at 1/2, 1/4 or 1/8 of their size before the filter scales
+    them. Raises the errors of `decode`.
+    """
+    if "PNG" in formats:
+        small = read_small(encoded, to, max_pixels=max_pixels)
+        if small is not None:
+            return small
+    side = _REDUCING_GAP * max(to.height, to.width)  # turned or not
+    return scaled(decode(encoded, formats=formats, max_pixels=max_pixels, at_least=side), to)
+
+
+def read_small(encoded: bytes, to: Framing, *, max_pixels: int | None = None) -> Pixels | None:
+    """The same for a small plain PNG, in some microseconds; None for others."""
+    array = png.pixels(encoded, max_pixels)
+    if array is None:
+        return None
+    if array.shape == (to.height, to.width) and to.channels == 1:
+        return array[None]
+    if array.shape == (to.height, to.width, to.channels):
+        return array.transpose(2, 0, 1)
+    return scaled(Image.fromarray(array), to)
+
+
+def decode(
+    encoded: bytes,
+    *,
+    formats: tuple[str, ...] = FORMATS,
+    max_pixels: int | None = None,
+    at_least: int | None = None,
+) -> Image.Image:
+    """Decode the first frame of an encoded image, upright, in mode `L` or `RGB`.
+
+    Transparent images are composited on white. 16-bit values are divided, not clipped. Palette,
+    1-bit and CMYK images become grey or RGB. Metadata is not decoded, except for the orientation.
+
+    `formats` are Pillow's names of the formats to try; `max_pixels` is the largest width times
+    height. The size is read from the header before anything is decoded. A JPEG may come out at a
+    half, a quarter or an eighth of its size, with both sides `at_least` that long. Raises
+    `TooManyPixelsError`, or `ImageError` for what is not a whole picture, or costs far more than
+    its size.
+    """
+    try:
+        format = sniff_any(encoded, formats)
+        if format is None:
+            raise ImageError("not a picture of a known format, or its header is broken")
+        _check_size(format.claim(encoded), max_pixels)
+        essence = format.essence(encoded)
+        _check_size(essence.claim, max_pixels)
+        image = _open(essence, format, max_pixels, at_least)
+        turn = _TURNS.get(essence.orientation)
+        if turn is not None:
+            image = image.transpose(turn)
+        return _eight_bits(image)
+    except (ImageError, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        allowed = f"; the limit is {max_pixels:,} in all" if max_pixels is not None else ""
+        raise TooManyPixelsError(f"far too many pixels{allowed}") from error
+    except UnidentifiedImageError as error:
+        raise ImageError("not a picture of a known format, or its header is broken") from error
+    except Exception as error:  # Pillow's plugins raise a dozen types for broken files
+        raise ImageError(f"corrupt or truncated: {error}") from error
+
+
+def _open(
+    essence: Essence, format: ImageFormat, max_pixels: int | None, at_least: int | None
+) -> Image.Image:
+    """The first frame as it is stored."""
+    encoded, claim, _ = essence
+    if format is WEBP and claim is not None:
+        picture = webp.picture(encoded, (claim.width, claim.height))
+        if picture is not None:
+            return picture
+    image = Image.open(BytesIO(encoded), formats=(format.pillow,))
+    _check_size(Claim(*image.size, 0), max_pixels)
+    if format is JPEG:
+        image.decodermaxblock = len(encoded)  # all is decoded in one call, without copies
+    if at_least is not None:
+        image.draft(None, (at_least, at_least))  # of JPEGs only
+    image.load()
+    return image
+
+
+def _check_size(claim: Claim | None, max_pixels: int | None) -> None:
+    if claim is None:
+        return
+    width, height, _ = claim
+    most = MAX_PIXELS if max_pixels is None else max_pixels
+    if width * height > max(most, MAX_PIXELS):
+        raise TooManyPixelsError(f"far too many pixels; the limit is {most:,} in all")
+    if width * height > most:
+        raise TooManyPixelsError(f"{width} × {height} pixels; the limit is {most:,} in all")
+    if max(width, height) > LONGEST_SIDE:
+        raise ImageError(f"{width} × {height} pixels; a side may have {LONGEST_SIDE:,}")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Any of Pillow's modes to `L` or `RGB`."""
+    if image.mode == "F":
+        raise ImageError("floating-point pixels have no stated range")
+    if image.mode.startswith("I"):
+        return _in_bands(image, "L", _divided)
+    if image.has_transparency_data:
+        return _in_bands(image, "RGB", _on_white)
+    if image.mode == "1":
+        return image.convert("L")
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _divided(image: Image.Image) -> Image.Image:
+    """Of 16 bits a channel, which convert() would clip to white."""
+    levels = np.asarray(image).astype(np.int32)
+    np.clip(levels, 0, 65535, out=levels)
+    levels += 128
+    levels //= 257
+    return Image.fromarray(levels.astype(np.uint8))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    ground = Image.new("RGB", image.size, "white")
+    layer = image if image.mode == "RGBA" else image.convert("RGBA")
+    ground.paste(layer, mask=layer.getchannel("A"))
+    return ground
+
+
+def _in_bands(
+    image: Image.Image, mode: str, convert: Callable[[Image.Image], Image.Image]
+) -> Image.Image:
+    """Convert a picture some lines at a time, so that no second whole one lies between."""
+    width, height = image.size
+    lines = max(1, BAND // width)
+    if lines >= height:
+        return convert(image)
+    done = Image.new(mode, image.size)
+    for top in range(0, height, lines):
+        bottom = min(height, top + lines)
+        done.paste(convert(image.crop((0, top, width, bottom))), (0, top))
+    return done
+
+
+def _centred(size: tuple[int, int], proportions: tuple[int, int]) -> Box:
+    """The largest centred box of the given proportions."""
+    width, height = size
+    across = min(width, height * proportions[0] / proportions[1])
+    down = min(height, width * proportions[1] / proportions[0])
+    left, top = (width - across) / 2, (height - down) / 2
+    return left, top, left + across, top + down
