@@ -153,7 +153,7 @@ def decode(
     except UnidentifiedImageError as error:
         raise ImageError("not a picture of a known format, or its header is broken") from error
     except Exception as error:  # Pillow's plugins raise a dozen types for broken files
-        raise ImageError(f"corrupt or truncated: {error}") from error
+        raise ImageError("corrupt or truncated") from error
 
 
 def _open(

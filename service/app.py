@@ -13,15 +13,16 @@ from service import environment, logs
 from service.images.decoding import Decoder
 from service.inference.admission import MemoryBudget
 from service.inference.explanation import ExplanationWorker
-from service.inspection import Inspector
+from service.inspection import Inspector, Places
 from service.metrics import Metrics
 from service.prediction import Predictor
-from service.process import cpu, garbage
+from service.process import cpu, garbage, open_files
 from service.repository.repository import Repository
 from service.requests.reception import Receiver
 from service.responses import openapi, problems
 from service.routes import pages, routers
 from service.server import protocol, telemetry
+from service.server.connections import ConnectionLimits
 from service.server.fast_path import FastPath
 from service.server.shortcut import Shortcut
 from service.settings import Settings
@@ -41,6 +42,7 @@ MISSING_ELSEWHERE = (  # under a server with another HTTP protocol than ours
     "the fast path for predictions",
     f"the bound of {protocol.MAX_HEAD:,} bytes on the head of a request",
     f"the bound of {protocol.MAX_PIPELINED} requests that wait on a connection",
+    "the limits of connections: their number, their time, and answers that are not taken",
     "the refusal of heads that a proxy may read otherwise",
 )
 log = structlog.get_logger()
@@ -55,6 +57,7 @@ class Application(FastAPI):
         self._front = telemetry.Telemetry(Shortcut(super().__call__, state), state.metrics)
         self._knows_server = False
         self.fast_path = FastPath(state, self._front)  # which the protocol asks first
+        self.connection_limits = _connection_limits(state)  # which the protocol keeps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._knows_server and scope["type"] == "http":
@@ -78,12 +81,13 @@ def create_app(settings: Settings) -> FastAPI:
             with (
                 closing(Decoder(settings, decoders)) as decoder,
                 closing(ExplanationWorker(settings.max_explain_queue_size)) as worker,
+                Places.opened(settings, threads) as places,
                 closing(state.metrics),
             ):
                 decoder.start()
                 state.repository, state.decoder = repository, decoder
                 state.predictor = Predictor(settings, repository, decoder)
-                state.inspector = Inspector(settings, repository, decoder, worker, budget)
+                state.inspector = Inspector(settings, repository, decoder, worker, budget, places)
                 if settings.workers > 1:
                     # one port: a worker that still loads would answer 503 beside one that is ready
                     await repository.loaded()
@@ -95,6 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=_version(),
         description=DESCRIPTION,
         lifespan=lifespan,
+        redirect_slashes=False,  # to an address that the client's Host names
         docs_url=None,
         redoc_url=None,
     )
@@ -113,6 +118,26 @@ def from_environment() -> FastAPI:
     logs.configure(settings.log_level, settings.log_format)
     environment.report(Settings.model_fields)
     return create_app(settings)
+
+
+def _connection_limits(state: AppState) -> ConnectionLimits:
+    settings = state.settings
+    most = open_files.max_connections(settings.max_connections)
+    if settings.max_connections and most < settings.max_connections:
+        log.warning(
+            "max_connections lowered",
+            to=most,
+            reason="the limit of open files is too low",
+            advice="raise it, with ulimit -n or LimitNOFILE",
+        )
+    return ConnectionLimits(
+        most,
+        settings.head_timeout,
+        settings.idle_timeout,
+        settings.send_timeout,
+        settings.max_unsent_bytes,
+        state.metrics.connection_ended,
+    )
 
 
 def _version() -> str:

@@ -6,11 +6,10 @@ Each method answers one endpoint. What would be too large for an answer is refus
 is decoded.
 """
 
-import asyncio
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass, fields
 from functools import partial
 
 import numpy as np
@@ -28,6 +27,7 @@ from service.inference import explanation
 from service.inference.admission import MemoryBudget
 from service.inference.engine import FeatureRequest
 from service.inference.explanation import ExplanationWorker
+from service.inference.pool import Pool
 from service.repository.repository import Repository
 from service.requests.parameters import (
     ExplainParameters,
@@ -39,8 +39,33 @@ from service.responses import explanations, features, inputs, kernels
 from service.settings import Settings
 
 MAX_JSON_VALUES = 2**20  # in one answer; npz has as many as the setting allows
+MAX_ENCODED = 256  # requests whose activations or heat maps are computed and encoded
 Images = AbstractAsyncContextManager[Sequence[EncodedImage]]
 """The images of a request: entering receives them, its deadline runs until the block is left."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Who encodes which answers. What one kind of request fills keeps no other kind waiting."""
+
+    kernels: Pool
+    inputs: Pool
+    maps: Pool  # activations and heat maps
+
+    @classmethod
+    @contextmanager
+    def opened(cls, settings: Settings, threads: int) -> Iterator["Places"]:
+        """Pools for these settings, which end with the block; `threads` encode maps."""
+        most, setting = settings.max_inspect_queue_size, "max_inspect_queue_size"
+        with ExitStack() as pools:
+            places = cls(
+                Pool("kernels", 1, most, setting),
+                Pool("input", 1, most, setting),
+                Pool("features and explain", threads, MAX_ENCODED),
+            )
+            for field in fields(cls):
+                pools.enter_context(closing(getattr(places, field.name)))
+            yield places
 
 
 @dataclass(frozen=True)
@@ -52,6 +77,7 @@ class Inspector:
     decoder: Decoder
     worker: ExplanationWorker
     budget: MemoryBudget
+    places: Places
 
     async def features(self, model: str, asked: FeaturesParameters, images: Images) -> Response:
         """Activations of layers, with the predictions of the same forward pass."""
@@ -69,11 +95,12 @@ class Inspector:
                         "json and npz take many"
                     )
                 self._check_values(count, each, asked)
-                pictures = await self.decoder.pixels(encoded, card.input)
-                async with self.budget.hold(each * count):
-                    requests = [FeatureRequest(picture, names) for picture in pictures]
-                    seen = await serving.features.submit(requests)
-                    return await asyncio.to_thread(features.encode, seen, card, asked)
+                with self.places.maps.place():
+                    pictures = await self.decoder.pixels(encoded, card.input)
+                    async with self.budget.hold(each * count):
+                        requests = [FeatureRequest(picture, names) for picture in pictures]
+                        seen = await serving.features.submit(requests)
+                        return await self.places.maps.run(features.encode, seen, card, asked)
 
     async def kernels(self, model: str, name: str, asked: KernelsParameters) -> Response:
         """The weights of a layer."""
@@ -85,7 +112,9 @@ class Inspector:
                 f"{weight.size:,} values; JSON has at most {MAX_JSON_VALUES:,}: "
                 "ask for format=npz, or for one channel"
             )
-        return await asyncio.to_thread(kernels.encode, weight, bias, layer, checkpoint.card, asked)
+        pool = self.places.kernels
+        with pool.place():
+            return await pool.run(kernels.encode, weight, bias, layer, checkpoint.card, asked)
 
     async def explain(self, model: str, asked: ExplainParameters, images: Images) -> Response:
         """How much each pixel speaks for a class."""
@@ -103,23 +132,24 @@ class Inspector:
                 raise InvalidInputError(
                     f"format=png draws one image, not {len(encoded)}; json and npz take many"
                 )
-            decoded = await self.decoder.decode_with_original(encoded, card.input)
-            found = [
-                await self.worker.run(
-                    partial(
-                        explanation.explain,
-                        serving.explain_network,
-                        card.input,
-                        image.pixels,
-                        checkpoint.device,
-                        question,
+            with self.places.maps.place():
+                decoded = await self.decoder.decode_with_original(encoded, card.input)
+                found = [
+                    await self.worker.run(
+                        partial(
+                            explanation.explain,
+                            serving.explain_network,
+                            card.input,
+                            image.pixels,
+                            checkpoint.device,
+                            question,
+                        )
                     )
+                    for image in decoded
+                ]
+                return await self.places.maps.run(
+                    explanations.encode, decoded, found, question, card, asked
                 )
-                for image in decoded
-            ]
-            return await asyncio.to_thread(
-                explanations.encode, decoded, found, question, card, asked
-            )
 
     async def input(self, model: str, asked: InputParameters, images: Images) -> Response:
         """The images as the network gets them."""
@@ -127,8 +157,9 @@ class Inspector:
         async with images as encoded:
             if asked.format == "png" and len(encoded) != 1:
                 raise InvalidInputError(f"format=png takes one image, not {len(encoded)}")
-            decoded = await self.decoder.decode_with_original(encoded, card.input)
-            return await asyncio.to_thread(inputs.encode, decoded, card, asked)
+            with self.places.inputs.place():
+                decoded = await self.decoder.decode_with_original(encoded, card.input)
+                return await self.places.inputs.run(inputs.encode, decoded, card, asked)
 
     def _check_values(self, images: int, each: int, asked: FeaturesParameters) -> None:
         """Raises `TooLargeError` for more activations than an answer may hold."""

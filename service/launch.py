@@ -11,9 +11,6 @@ from service import environment, logs, metrics
 from service.process import garbage
 from service.settings import Settings
 
-KEEP_ALIVE = 75  # seconds that an idle connection stays open: longer than clients and proxies keep
-# one for their next request, which would otherwise meet a connection that is just being closed
-
 
 def refusal(settings: Settings) -> str | None:
     """Why the service can't start with these settings; None if it can."""
@@ -95,7 +92,6 @@ def _run(settings: Settings) -> None:
         http="service.server.protocol:LimitedHttpProtocol",
         ws="none",
         proxy_headers=False,  # nothing here asks who the client is
-        timeout_keep_alive=KEEP_ALIVE,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(2 * settings.request_timeout) + 5,

@@ -85,6 +85,13 @@ class Metrics:
             ["error"],
             registry=registry,
         )
+        self._ended = Counter(
+            "fanlight_connections_ended",
+            "Connections that the service ended or refused, by reason; unfinished_head, "
+            "untaken_answer and refused mean limits, see the settings of connections",
+            ["reason"],
+            registry=registry,
+        )
         self._request = cache(requests.labels)
         self._ways = {way: ways.labels(way) for way in ("fast_path", "application")}
         self._uncounted = dict.fromkeys(self._ways, 0)  # requests since the last forward pass
@@ -104,6 +111,10 @@ class Metrics:
     def fast_path_failed(self, error: str) -> None:
         """An unexpected error of this type ended the fast path for a request."""
         self._failures.labels(error).inc()
+
+    def connection_ended(self, reason: str) -> None:
+        """The service ended or refused a connection, for one of `connections.Wait`'s reasons."""
+        self._ended.labels(reason).inc()
 
     def ran(self, model: str, version: int, images: int, seconds: float) -> None:
         """A forward pass of a batch."""

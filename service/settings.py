@@ -139,6 +139,39 @@ class Settings(BaseSettings):
         le=2**28,
         description="activations in the answer to one request, four bytes each",
     )
+    max_connections: Count | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="connections of a process, before 503; default: 4,096, or what the limit of "
+        "open files leaves",
+    )
+    head_timeout: Seconds = Field(
+        10.0, gt=0, le=3600, description="time to receive the head of a request, before 408"
+    )
+    idle_timeout: Seconds = Field(
+        75.0,
+        gt=0,
+        le=86_400,
+        description="time that a connection may stay open without a request; longer than clients "
+        "and proxies keep theirs",
+    )
+    send_timeout: Seconds = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="time that a client may leave an answer untaken, before the connection is "
+        "broken off; longer while it takes 16 KiB a second",
+    )
+    max_unsent_bytes: Bytes = Field(
+        256 * 2**20,
+        ge=2**20,
+        description="size of all answers that their clients have not taken yet; above it the "
+        "slowest connection is broken off",
+    )
+    max_inspect_queue_size: Count = Field(
+        32, ge=1, description="requests for kernels, and for input, that may wait, before 429"
+    )
     max_explained_images: Count = Field(16, ge=1, le=1024, description="images to explain at once")
     max_explain_queue_size: Count = Field(
         64, ge=1, description="explanations that may wait, before 429"
@@ -208,7 +241,15 @@ GROUPS = {
         "max_queue_size",
         "max_queue_wait",
         "max_explain_queue_size",
+        "max_inspect_queue_size",
         "request_timeout",
+    ),
+    "Connections": (
+        "max_connections",
+        "head_timeout",
+        "idle_timeout",
+        "send_timeout",
+        "max_unsent_bytes",
     ),
     "Limits of a request": (
         "max_images",

@@ -30,3 +30,8 @@ async def until_async(condition: Callable[[], Found], seconds: float = 30) -> Fo
 def spend(seconds: float) -> None:
     """Let time pass where it is what is tested: a slow network, a client that is idle."""
     time.sleep(seconds)
+
+
+async def spend_async(seconds: float) -> None:
+    """The same, while the event loop goes on."""
+    await asyncio.sleep(seconds)

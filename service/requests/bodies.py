@@ -6,7 +6,13 @@ A body is parsed while it arrives, under limits of bytes and of images.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from multipart import (
+    MultipartError,
+    MultipartSegment,
+    ParserLimitReached,
+    PushMultipartParser,
+    parse_options_header,
+)
 
 from models.image_formats import media_type, served, taken
 from service.errors import (
@@ -150,8 +156,16 @@ class _Form:
                     self._begun, self._encoded = event, b""
                 else:
                     self._encoded = _joined(self._encoded, event)
-        except MultipartError as error:
-            raise _malformed(str(error)) from error
+        except ParserLimitReached as error:
+            raise _malformed(
+                f"part {len(self._parts)} has too many headers, or too long ones; "
+                "Content-Disposition and Content-Type are enough"
+            ) from error
+        except MultipartError as error:  # its text is the parser's, and may quote an exception
+            raise _malformed(
+                f"part {len(self._parts)} is not well-formed; a part is a line --boundary, header "
+                "lines in UTF-8 with Content-Disposition: form-data, an empty line and the content"
+            ) from error
 
     def images(self) -> list[EncodedImage]:
         try:

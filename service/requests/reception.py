@@ -29,15 +29,62 @@ class Receiver:
         seconds = self._settings.request_timeout
         return Reception(dict(scope["headers"]), self.limits, receive, seconds, self.timer)
 
+    def attend(self, receive: Receive) -> "Attendance":
+        """The work on a request without a body, for the duration of a `with` block."""
+        return Attendance(receive, self._settings.request_timeout, self.timer)
 
-class Reception:
-    """Context manager: `images` receives the body, leaving the block gives its memory back.
 
-    Entering raises a `ServiceError` for headers that announce a body that is not acceptable.
+class Attendance:
+    """Context manager: the work on a request, while its client waits and its deadline runs.
 
     The task inside the block is cancelled when the deadline passes or the client leaves; leaving
     the block then raises the reason in place of the cancellation.
+    """
 
+    def __init__(self, receive: Receive, seconds: float, timer: DeadlineTimer) -> None:
+        self._receive = receive
+        self._deadline = Deadline(seconds, timer, self._cancel, self._watch)
+        self._reason: ServiceError | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        self._begin(received=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: object, /
+    ) -> None:
+        self._deadline.end()
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._reason is not None:
+            only_ours = self._task.uncancel() <= self._cancelling
+            if only_ours and isinstance(error, asyncio.CancelledError):
+                raise self._reason from error
+
+    def _begin(self, *, received: bool) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 (a coroutine that is awaited has a task)
+        self._task, self._cancelling = task, task.cancelling()
+        self._deadline.begin(received=received)
+
+    def _cancel(self, reason: ServiceError) -> None:
+        self._reason = reason
+        self._task.cancel()
+
+    def _watch(self) -> None:
+        self._watching = asyncio.create_task(self._await_disconnection())
+
+    async def _await_disconnection(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._deadline.client_left()
+
+
+class Reception(Attendance):
+    """Context manager: `images` receives the body, leaving the block gives its memory back.
+
+    Entering raises a `ServiceError` for headers that announce a body that is not acceptable.
     As an async context manager, entering receives the images.
     """
 
@@ -49,31 +96,20 @@ class Reception:
         seconds: float,
         timer: DeadlineTimer,
     ) -> None:
-        self._headers, self._limits, self._receive = headers, limits, receive
-        self._deadline = Deadline(seconds, timer, self._cancel, self._watch)
+        super().__init__(receive, seconds, timer)
+        self._headers, self._limits = headers, limits
         self._size = 0  # bytes
-        self._reason: ServiceError | None = None
-        self._watching: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
         self._body = self._limits.body(self._headers)
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 (a coroutine that is awaited has a task)
-        self._task, self._cancelling = task, task.cancelling()
-        self._deadline.begin()
+        self._begin(received=False)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: object, /
     ) -> None:
         self._limits.held -= self._size
-        self._deadline.end()
-        if self._watching is not None:
-            self._watching.cancel()
-        if self._reason is not None:
-            only_ours = self._task.uncancel() <= self._cancelling
-            if only_ours and isinstance(error, asyncio.CancelledError):
-                raise self._reason from error
+        super().__exit__(kind, error, where)
 
     async def __aenter__(self) -> list[EncodedImage]:
         self.__enter__()
@@ -105,15 +141,3 @@ class Reception:
         found = self._body.images()
         self._deadline.received()
         return found
-
-    def _cancel(self, reason: ServiceError) -> None:
-        self._reason = reason
-        self._task.cancel()
-
-    def _watch(self) -> None:
-        self._watching = asyncio.create_task(self._await_disconnection())
-
-    async def _await_disconnection(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._deadline.client_left()

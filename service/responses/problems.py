@@ -115,8 +115,9 @@ async def _unexpected(request: Request, _error: Exception) -> JSONResponse:
 
 async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
+    slash = "; addresses have no slash at the end" if request.scope["path"].endswith("/") else ""
     details = {
-        404: f"there is nothing at {request.scope['path']}; /docs lists what there is",
+        404: f"there is nothing at {request.scope['path']}{slash}; /docs lists what there is",
         405: f"{request.method} is not possible here; possible: "
         + (error.headers or {}).get("Allow", "see /docs"),
     }

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from service.requests.parameters import KernelsParameters
 from service.responses import openapi
@@ -17,9 +17,10 @@ router = APIRouter(prefix="/v1/models", tags=["look inside"], dependencies=[Depe
     operation_id="kernels",
     summary="Weights of a layer",
     response_class=Response,
-    responses=openapi.answers(Kernels) | openapi.problems(401, 404, 413, 422, 503),
+    responses=openapi.answers(Kernels) | openapi.problems(401, 404, 413, 422, 429, 503, 504),
 )
 async def kernels(
+    request: Request,
     model: str,
     layer: Annotated[str, Path(description="a convolution or a linear layer, by its name")],
     asked: Annotated[KernelsParameters, Query()],
@@ -31,4 +32,5 @@ async def kernels(
     As JSON, as arrays for `numpy.load`, or as a picture: of three input channels in colour, else in
     grey, a row per output and a column per input channel.
     """
-    return await state.inspector.kernels(model, layer, asked)
+    with state.receiver.attend(request.receive):
+        return await state.inspector.kernels(model, layer, asked)

@@ -151,6 +151,7 @@ class PendingAnswer:
     """
 
     response_started = False  # of an answer that comes in parts
+    more_body = False
     message_event = asyncio.Event()  # nobody waits for it
 
     __slots__ = (

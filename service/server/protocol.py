@@ -4,24 +4,29 @@ httptools takes heads of any length, and any number of requests before the first
 takes an offer to upgrade for accepted: it skips the body and reads it as the next request. Here the
 offer is ignored and the body is read (RFC 9110, 7.8).
 uvicorn writes the head of an answer and its body as a packet each, and sets a timer for each answer
-whose connection stays open; here an answer is one packet, and a connection has one timer.
+whose connection stays open; here an answer is one packet, and a server has one timer, which also
+ends connections whose clients send or take nothing (see `connections`).
+A request that is answered before its body has arrived ends the connection, unless the body is
+small: the client is told so, and gets a moment to read the answer.
 What arrives whole is first offered to the fast path, which answers usual predictions in less time.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NoReturn, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.server import backpressure
+from service.server.connections import MAX_REFUSED, ConnectionLimits, Connections, Patience, Wait
 from service.server.fast_path import FastPath, PendingAnswer
 from service.server.telemetry import Header
 
 MAX_HEAD = 2**16  # bytes of a request's line and headers, trailers included
 _PER_HEADER = 32  # bytes that a header counts besides its own, as in HTTP/2 (RFC 9113, 6.5.2)
 MAX_PIPELINED = 32  # requests of a connection that wait while one is answered
+MAX_UNWANTED = 2**18  # bytes of a body that are read after its request is answered
 
 
 class _RefusedError(Exception):
@@ -34,11 +39,21 @@ _INVALID = "Invalid HTTP request received."
 _VERSION = "The request line must end in HTTP/1.1 or HTTP/1.0."
 _HOST = "A request of HTTP/1.1 must have the header Host once."
 _CODING = "The only Transfer-Encoding that this server takes is chunked, once."
+_TOO_SLOW = (
+    "The line and the headers of a request must arrive within {:g} s (setting head_timeout)."
+)
+_FULL = (
+    "The server has {:,} connections, and takes no more (setting max_connections); "
+    "try again in a second."
+)
 _CONNECT = "This server is no proxy: it does not take CONNECT."
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """Answers 400 and hangs up where a head is too long, or too many requests wait."""
+    """Answers 400 and hangs up where a head is too long, or too many requests wait.
+
+    To `connections.Connections` it is a `Connection`.
+    """
 
     _head = 0  # bytes of the request's head that are parsed
     _refusal: str | None = None  # why the parsing was ended
@@ -52,6 +67,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _offering: list[tuple[bytes, bytes]] | None = None  # all headers of a head that is read again
     _unparsed = 0  # bytes since something was: of a line that doesn't end, say
     _idle_since: float | None = None  # seconds on the loop's clock, while nothing is asked
+    _leaving = False  # nothing more is sent, and the client is to close
+    _unwanted = 0  # bytes that arrived and are not parsed any more
+    _server: Connections  # which ends this connection when it waits too long
+    patience: Patience
     _fast_path: FastPath | None = None
     _whole: list[bytes] | None = None  # the body of a request that may be answered directly
     _pending: PendingAnswer | None = None  # the last one that was
@@ -65,9 +84,27 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._direct = transport
         super().connection_made(cast(asyncio.Transport, _CoalescingTransport(transport, self)))
         self.address = self.client[0] if self.client else ""
+        self._idle_since = self.loop.time()
+        self._server = self._connections()
+        self.patience = Patience(self._server.limits)
+        if not self._server.enter(self):
+            self._turn_away()
+
+    def _connections(self) -> Connections:
+        """Those of the server, the same object for each of them."""
+        server = vars(self.server_state)
+        if "limited_connections" not in server:
+            limits = getattr(self.app, "connection_limits", None)
+            limits = limits or ConnectionLimits(idle_timeout=self.timeout_keep_alive)
+            every = cast(Collection[LimitedHttpProtocol], self.connections)
+            server["limited_connections"] = Connections(every, limits, self.loop)
+        return cast(Connections, server["limited_connections"])
 
     def data_received(self, data: bytes) -> None:
         if self._ended:
+            self._unwanted += len(data)
+            if self._unwanted > MAX_UNWANTED:
+                self.flow.pause_reading()
             return
         self._unset_keepalive_if_required()
         self._unparsed += len(data)
@@ -119,10 +156,34 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             if faulty.response_started:
                 self.transport.close()
             else:
-                self.send_400_response(reason)
+                self._say(400, reason)
             return
         if self._current is None or self._current.response_complete:
-            self.send_400_response(reason)
+            self._say(400, reason)
+
+    def _say(self, status: int, text: str, *headers: bytes) -> None:
+        """Send an answer that belongs to no request, and close."""
+        date = [name + b": " + value for name, value in self.server_state.default_headers]
+        lines = (
+            STATUS_LINE[status].rstrip(),
+            *date,
+            *headers,
+            b"content-type: text/plain; charset=utf-8",
+            b"content-length: %d" % len(text),
+            b"connection: close",
+        )
+        self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + text.encode())
+        self._ended = True
+        self.transport.close()
+
+    def _turn_away(self) -> None:
+        """There are too many connections: say so, unless there is no time for that either."""
+        self._ended = True
+        if len(self._server.refused) > MAX_REFUSED:
+            self._direct.abort()
+        else:
+            limit = self._server.limits.max_connections
+            self._say(503, _FULL.format(limit), b"retry-after: 1")
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._current = cycle
@@ -275,69 +336,123 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """As uvicorn's, without a new timer for each answer."""
         self.transport.flush()  # type: ignore[attr-defined]
         self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
+        if not (self.transport.is_closing() or self.flow.write_paused):
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """To the next request."""
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
-            return
-        if self._ended:
-            self.send_400_response(self._refusal or _INVALID)
-            return
-        self._idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._close_when_idle(self.timeout_keep_alive)
+        elif not self._ended:
+            self._idle_since = self.loop.time()
+        elif not self._leaving:
+            self._say(400, self._refusal or _INVALID)
 
-    def _close_when_idle(self, seconds: float) -> None:
-        """Look again in so many seconds."""
-        self.timeout_keep_alive_task = self.loop.call_later(
-            seconds, self.timeout_keep_alive_handler
-        )
+    def pause_writing(self) -> None:
+        """The client leaves much of its answer untaken: it gets no other before it has taken it."""
+        super().pause_writing()
+        self.flow.pause_reading()
+        self._server.takes_slowly(self)
 
-    def timeout_keep_alive_handler(self) -> None:
-        self.timeout_keep_alive_task = None
-        if self._idle_since is None:  # the answer that is awaited will set a timer
-            return
-        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if left <= 0:
-            super().timeout_keep_alive_handler()
-        else:
-            self._close_when_idle(left)
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._server.takes_again(self)
+        if not self.transport.is_closing() and not self._is_at_work():
+            self._go_on()
 
     def _unset_keepalive_if_required(self) -> None:
         self._idle_since = None
 
+    def say_goodbye(self) -> None:
+        """Close, but not before the client has had the time to read what was sent.
+
+        Bytes that arrive at a closed connection make the client's system forget the answer
+        (RFC 9112, 9.6).
+        """
+        transport = self._direct
+        more = self._ended or self._in_body_of is not None or self.flow.read_paused
+        if not more or transport.is_closing() or not transport.can_write_eof():
+            transport.close()
+        elif not self._leaving:
+            self._ended = self._leaving = True
+            self.transport.ended = True  # type: ignore[attr-defined]
+            self.pipeline.clear()
+            self._forget_requests()
+            transport.write_eof()
+            self.flow.resume_reading()
+
+    def waits_for(self) -> tuple[Wait, object]:
+        if self._direct.get_write_buffer_size():
+            return Wait.TAKING, self._current
+        if self._leaving:
+            return Wait.GOODBYE, None
+        if self._direct.is_closing() or self._is_at_work():
+            return Wait.NOTHING, None
+        if self._in_body_of is not None:
+            return Wait.REST, self._in_body_of
+        if self._idle_since is not None:
+            return Wait.REQUEST, self._idle_since
+        return Wait.HEAD, self.headers
+
+    def unsent(self) -> int:
+        return self._direct.get_write_buffer_size()
+
+    def sent(self) -> int:
+        return self.transport.written  # type: ignore[attr-defined, no-any-return]
+
+    def hang_up(self, wait: Wait) -> None:
+        if wait is Wait.HEAD:
+            self._say(408, _TOO_SLOW.format(self._server.limits.head_timeout))
+        elif wait is Wait.REQUEST:
+            self._direct.close()
+        else:
+            self._direct.abort()
+
+    def _is_at_work(self) -> bool:
+        return self._current is not None and not self._current.response_complete
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._server.left(self)
+        self._forget_requests()
+
+    def _forget_requests(self) -> None:
+        """Nobody takes the answers that are still to come."""
         if self._current is not None and not self._current.response_complete:
             self._current.disconnected = True  # uvicorn tells only the newest of those that wait
             self._current.message_event.set()
         if self._pending is not None and not self._pending.response_complete:
             self._pending.leave()
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
 
 
 class _CoalescingTransport:
     """A transport that sends the head of an answer together with what follows.
 
-    ASGI lets a server keep the head until the body begins.
+    ASGI lets a server keep the head until the body begins. A head that is sent before the body of
+    its request has arrived says that the connection closes, unless that body is small.
     """
 
-    def __init__(self, transport: asyncio.Transport, protocol: HttpToolsProtocol) -> None:
+    def __init__(self, transport: asyncio.Transport, protocol: LimitedHttpProtocol) -> None:
         self._transport, self._protocol = transport, protocol
+        self.written = 0  # bytes
+        self.ended = False  # nothing more is sent
         self._answering: object = None  # the cycle whose head was written last
         self._head = b""  # that was not sent yet
 
     def write(self, data: bytes) -> None:
-        if self._transport.is_closing():  # uvicorn tells only the last of the cycles that wait
+        if self.ended or self._transport.is_closing():  # uvicorn tells only the newest cycle
             return
         cycle = self._protocol.cycle
         if cycle is not self._answering and cycle.response_started:
+            if cycle.more_body and cycle.keep_alive and not _is_soon_read(self._protocol):
+                cycle.keep_alive = False
+                data = data[:-2] + b"connection: close\r\n\r\n"
             self._answering, self._head = cycle, data
             return
         if self._head:
             data, self._head = self._head + data, b""
+        self.written += len(data)
         self._transport.write(data)
 
     def flush(self) -> None:
@@ -347,10 +462,21 @@ class _CoalescingTransport:
 
     def close(self) -> None:
         self.flush()
-        self._transport.close()
+        self._protocol.say_goodbye()
 
     def is_closing(self) -> bool:  # for each request, quicker than the others
         return self._transport.is_closing()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+
+def _is_soon_read(protocol: LimitedHttpProtocol) -> bool:
+    """Whether the rest of the body that is being read is small, and sure to come.
+
+    A client that waits for `100 Continue` may leave it out, and send its next request instead.
+    """
+    length = dict(protocol.headers).get(b"content-length", b"")
+    digits = length.lstrip(b"0") or length[:1]
+    is_small = digits.isdigit() and len(digits) < 20 and int(digits) <= MAX_UNWANTED
+    return is_small and not protocol.expect_100_continue

@@ -7,7 +7,7 @@ changed. Each stands here with its use.
 
 METHODS = {  # name → its parameters, and what for
     "_start_asgi_task": (("cycle", "app"), "extended: to know which request is being answered"),
-    "_unset_keepalive_if_required": ((), "replaced: a connection has one timer"),
+    "_unset_keepalive_if_required": ((), "replaced: a server has one timer"),
     "connection_lost": (("exc",), "extended: to stop what nobody waits for"),
     "connection_made": (("transport",), "extended: to join the packets of an answer"),
     "data_received": (("data",), "replaced: to refuse, and to read a head again"),
@@ -18,12 +18,13 @@ METHODS = {  # name → its parameters, and what for
     "on_message_complete": ((), "extended: to take a request by the fast path"),
     "on_response_complete": ((), "replaced: it sets no timer for each answer"),
     "on_url": (("url",), "extended: to bound heads"),
-    "send_400_response": (("msg",), "called: to refuse"),
-    "timeout_keep_alive_handler": ((), "extended: a connection has one timer"),
+    "pause_writing": ((), "extended: to begin nothing for a client that takes nothing"),
+    "resume_writing": ((), "extended: to go on"),
 }
 ATTRIBUTES = {  # of the protocol: name → what for
     "app": "to find the fast path",
     "client": "its address and port, None for a socket of the file system",
+    "connections": "all of the server, to bound them",
     "cycle": "the newest request; the fast path puts its own there",
     "expect_100_continue": "such a request is left to uvicorn",
     "flow": "to know whether the client takes answers",
@@ -33,13 +34,13 @@ ATTRIBUTES = {  # of the protocol: name → what for
     "pipeline": "the requests that wait for their turn",
     "scope": "of the request whose head is being read",
     "server_state": "the headers of every answer, and the count of requests",
-    "timeout_keep_alive": "seconds",
-    "timeout_keep_alive_task": "the timer of the connection",
+    "timeout_keep_alive": "seconds, where the application has no limits of its own",
     "transport": "to write answers",
     "url": "of the request whose head is being read",
 }
 OF_FLOW = {
-    "pause_reading": "after a request was refused",
+    "pause_reading": "where the client takes no answers, sends what nobody wants, or is refused",
+    "read_paused": "whether there may be more than was read",
     "resume_reading": "after an answer, and some time after a refusal",
     "write_paused": "whether the client takes answers",
 }
@@ -51,6 +52,7 @@ OF_CYCLE = {  # of a request; `fast_path.PendingAnswer` has them too
     "disconnected": "set where the client has left",
     "keep_alive": "whether the connection stays",
     "message_event": "set where the client has left",
+    "more_body": "whether its body has still to come",
     "response_complete": "whether the connection is free",
     "response_started": "whether an error can still be answered",
 }

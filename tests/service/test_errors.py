@@ -1,6 +1,7 @@
 """Every status of the API: what was wrong, what is allowed, which setting changes it."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,6 +63,68 @@ def test_400_for_a_body_that_is_not_what_it_says(
 ) -> None:
     answer = client.post(PREDICT, content=body, headers={"Content-Type": type})
     assert "multipart/form-data" in problem(answer, 400)["detail"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b'Content-Disposition: form-data; name="images"; filename="\xff\xfe"',
+        b'Content-Disposition: form-data; name="images"\r\nContent-Length: -5',
+        b'Content-Disposition: form-data; name="images"\r\nContent-Length: ' + b"9" * 3000,
+        b'Content-Disposition: form-data; name="images"\r\nX\x00: 1',
+        b'Content-Disposition: form-data; name="images"\r\n' + b"X: 1\r\n" * 50,
+        b'Content-Disposition: form-data; name="images"; filename="' + b"a" * 10_000,
+        b"Content-Disposition: attachment",
+        b"no header",
+        b"",
+    ],
+)
+def test_400_says_nothing_of_python(client: TestClient, headers: bytes) -> None:
+    body = b"--x\r\n" + headers + b"\r\n\r\nab\r\n--x--\r\n"
+    answer = client.post(PREDICT, content=body, headers={"Content-Type": MULTIPART})
+    detail = problem(answer, 400)["detail"]
+    assert "part 0 " in detail
+    assert not re.search(r"Error|Exception|\(\'|b\'|0x|<", detail)
+
+
+@pytest.mark.parametrize(
+    ("image", "type"),
+    [
+        (b"\xff\xd8\xff\xe0" + b"a" * 40, "image/jpeg"),
+        (b"RIFF\x10\0\0\0WEBPVP8 abcdefghijk", "image/webp"),
+        (GOOD[:40], "image/png"),
+        (b"GIF89a" + b"\1" * 30, "image/gif"),
+        (b"BM" + b"\1" * 60, "image/bmp"),
+    ],
+)
+def test_422_says_nothing_of_a_decoder(client: TestClient, image: bytes, type: str) -> None:
+    answer = client.post(PREDICT, content=image, headers={"Content-Type": type})
+    if answer.status_code != 415:
+        [fault] = problem(answer, 422)["errors"]
+        assert fault["reason"] in (
+            "corrupt or truncated",
+            "not a picture of a known format, or its header is broken",
+        )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/docs/", "/static", "/static/", "/docs/swagger-ui", "/health/live/", "/metrics/"),
+        *("/v1/models/", "/v1/models/colors/", "/openapi.json/"),
+    ],
+)
+def test_no_answer_sends_a_client_where_its_host_says(client: TestClient, path: str) -> None:
+    for method in ("GET", "HEAD", "POST"):
+        headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
+        answer = client.request(method, path, headers=headers, follow_redirects=False)
+        assert answer.status_code in (404, 405)
+        assert "evil" not in answer.text + str(answer.headers)
+
+
+def test_404_of_an_address_with_a_slash_says_so(client: TestClient) -> None:
+    detail = problem(client.get("/v1/models/"), 404)["detail"]
+    assert "no slash at the end" in detail
 
 
 @pytest.mark.parametrize("charset", ["undefined", "idna", "unicode_escape", "utf-7", "\xff" * 9])

@@ -93,8 +93,20 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = True
+
     def is_closing(self) -> bool:
         return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def pause_reading(self) -> None: ...
 
@@ -116,11 +128,8 @@ async def ours(pieces: list[bytes]) -> Outcome:
         refused = "closed"
     # an answer for each request that was understood, and none besides
     assert wire.sent.count(b"HTTP/1.1 404 ") == len(app.requests)
-    if not wire.closed:
-        protocol.connection_lost(None)
-        await settle()
-    if protocol.timeout_keep_alive_task:
-        protocol.timeout_keep_alive_task.cancel()
+    protocol.connection_lost(None)
+    await settle()
     return Outcome(app.requests, refused)
 
 

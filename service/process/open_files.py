@@ -1,0 +1,34 @@
+"""How many connections a process may have: each is an open file, and other files need room too."""
+
+from contextlib import suppress
+from pathlib import Path
+
+USUAL_CONNECTIONS = 4096  # of which each may hold 64 KiB of a head
+RESERVED_FILES = 128  # for models, pages, processes that are started, and connections too many
+_LEAST = 8  # connections, however few files may be open
+
+
+def max_connections(asked: int | None = None) -> int:
+    """As many as are asked for, else as usual; fewer where the limit of open files is too low."""
+    wanted = asked or USUAL_CONNECTIONS
+    limit = _limit()
+    if limit is None:
+        return wanted
+    reserved = min(RESERVED_FILES, limit // 3)
+    return min(wanted, max(_LEAST, limit - _open_files() - reserved))
+
+
+def _limit() -> int | None:
+    """Of open files; None where the system has none."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def _open_files() -> int:
+    with suppress(OSError):  # where there is no such folder
+        return sum(1 for _ in Path("/dev/fd").iterdir())
+    return 0
