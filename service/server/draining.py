@@ -42,7 +42,7 @@ class DrainingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, grace: float) -> None:
         super().__init__(config)
         self.server_state: DrainingState = DrainingState()
-        self._grace = grace
+        self.grace = grace  # seconds
         self._ends_at = float("inf")  # on the loop's clock, once it drains
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signalled = asyncio.Event()
@@ -51,7 +51,7 @@ class DrainingServer(uvicorn.Server):
         if self.should_exit:
             os._exit(128 + sig)
         if is_from_terminal(sig):
-            self._grace = 0
+            self.grace = 0
         self.should_exit = True
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self.drain)
@@ -106,14 +106,18 @@ class DrainingServer(uvicorn.Server):
         assert self._loop is not None  # noqa: S101
         self.server_state.draining = True
         self._signalled.set()
-        self._ends_at = self._loop.time() + self._grace
+        self._ends_at = self._loop.time() + self.grace
         application: Any = self.config.loaded_app
         if told := getattr(application, "drain", None):
             told()
         for connection in list(self.server_state.connections):
             connection.drain()  # type: ignore[union-attr]
-        if self.started and self._grace:
-            log.info("draining", seconds=self._grace)
+        if self.started and self.grace:
+            log.info("draining", seconds=self.grace)
+
+    def grace_is_over(self) -> None:
+        """End as soon as what was accepted is answered."""
+        self.should_exit, self._ends_at = True, 0.0
 
     async def on_tick(self, counter: int) -> bool:
         assert self._loop is not None  # noqa: S101

@@ -1,9 +1,9 @@
 """Worker processes that answer on the same sockets: each is started, watched and replaced.
 
 The sockets are bound here and shared. Any worker that is free accepts what waits in their backlog,
-so a worker that dies takes only the connections with it that it had accepted. With a socket for each
-worker (SO_REUSEPORT) the kernel would deal new connections out to all of them, also to one that
-hangs, and would reset those that wait for one that dies.
+so a worker that dies takes only the connections with it that it had accepted. With a socket for
+each worker (SO_REUSEPORT) the kernel would deal new connections out to all of them, also to one
+that hangs, and would reset those that wait for one that dies.
 
     starting → ready → retired → ended
         └───────┴─────────────────↗ killed, failed: replaced

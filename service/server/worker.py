@@ -4,7 +4,7 @@
 
 The heartbeat comes from the worker's event loop: it ends where the process is stopped, and where
 the loop never gets its turn. Signals that a terminal or a service manager sends to all processes
-change nothing in a worker, since the supervisor gets them too, and knows what each worker has to do.
+change nothing in a worker: the supervisor gets them too, and knows what each worker has to do.
 """
 
 import asyncio
@@ -91,7 +91,7 @@ class WorkerServer(DrainingServer):
         if Order.RETIRE in orders:
             self.refuse_connections()
         if Order.FINISH in orders or not orders:
-            self.should_exit = True
+            self.grace_is_over()
 
 
 def tell(channel: socket.socket, notice: bytes) -> None:
