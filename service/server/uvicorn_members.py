@@ -1,4 +1,4 @@
-"""What `service.server.protocol` uses of uvicorn without a promise that it stays.
+"""What `service.server` uses of uvicorn without a promise that it stays.
 
 uvicorn documents none of these members of its `HttpToolsProtocol`. pyproject.toml bounds uvicorn to
 the versions whose members were tested; tests/service/server/test_uvicorn_members.py says which one
