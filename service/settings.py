@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     )
     workers: int = Field(1, ge=1, le=256, description="processes, each with its own networks")
     shutdown_grace: Seconds = Field(
-        8.0,
+        12.0,
         ge=0,
         le=3600,
         description="time in which an ending service still takes requests, while /health/ready "

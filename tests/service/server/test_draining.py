@@ -208,7 +208,8 @@ async def test_a_signal_while_it_loads_ends_it(
     monkeypatch.setattr("service.repository.loading.Loader.load", never)
     app = create_app(Settings(repository=repository, device="cpu"))
     [listener] = listening.bind("127.0.0.1", 0)
-    server = DrainingServer(uvicorn.Config(app, http=WatchedProtocol, log_config=None), GRACE)
+    config = uvicorn.Config(app, http=WatchedProtocol, log_config=None, proxy_headers=False)
+    server = DrainingServer(config, GRACE)
     running = asyncio.create_task(server.serve([listener]))
     await loading.wait()
     with pytest.raises(ConnectionRefusedError):
