@@ -49,7 +49,8 @@ def test_the_container_can_write_nothing_but_temporary_files() -> None:
 def test_the_container_is_given_the_time_to_end() -> None:
     settings = Settings()
     longest = settings.shutdown_grace + 2 * settings.request_timeout
-    assert parse_seconds(COMPOSE["stop_grace_period"]) >= longest + 10
+    given = float(str(parse_seconds(COMPOSE["stop_grace_period"])))
+    assert given >= longest + 10
 
 
 def test_the_published_port_is_of_this_machine_only() -> None:

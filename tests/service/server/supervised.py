@@ -32,8 +32,9 @@ class Protocol(HttpToolsProtocol):
     """Ours needs seconds to be imported."""
 
     def drain(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.keep_alive = False
+        cycle: Any = self.cycle  # None at first
+        if cycle is not None and not cycle.response_complete:
+            cycle.keep_alive = False
 
 
 async def app(folder: Path, scope: Any, receive: Any, send: Any) -> None:
