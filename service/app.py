@@ -1,6 +1,7 @@
 """The composition root: settings → the application, with all that it opens and closes."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, closing
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -59,6 +60,10 @@ class Application(FastAPI):
         self.fast_path = FastPath(state, self._front)  # which the protocol asks first
         self.connection_limits = _connection_limits(state)  # which the protocol keeps
 
+    def drain(self) -> None:
+        """The server calls this when it will end: it still answers, or has not begun to."""
+        self.state.draining.set()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._knows_server and scope["type"] == "http":
             self._knows_server = True
@@ -88,9 +93,8 @@ def create_app(settings: Settings) -> FastAPI:
                 state.repository, state.decoder = repository, decoder
                 state.predictor = Predictor(settings, repository, decoder)
                 state.inspector = Inspector(settings, repository, decoder, worker, budget, places)
-                if settings.workers > 1:
-                    # one port: a worker that still loads would answer 503 beside one that is ready
-                    await repository.loaded()
+                # then the server listens, unless it was told to end meanwhile
+                await _first(repository.loaded(), state.draining.wait())
                 yield
 
     app = Application(
@@ -109,6 +113,16 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     pages.mount_assets(app)
     return app
+
+
+async def _first(*events: Coroutine[Any, Any, object]) -> None:
+    """Wait for the first of them."""
+    tasks = [asyncio.create_task(each) for each in events]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def from_environment() -> FastAPI:

@@ -1,15 +1,24 @@
 """Settings → a running server: one process, or several that watch the same repository."""
 
-import errno
+import multiprocessing
 import os
 import socket
+from functools import partial
+from multiprocessing.process import BaseProcess
 
+import structlog
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp
 
 from service import environment, logs, metrics
 from service.process import garbage
+from service.server import listening, worker
+from service.server.draining import DrainingServer
+from service.server.supervisor import Supervisor, Times
 from service.settings import Settings
+
+log = structlog.get_logger()
 
 
 def refusal(settings: Settings) -> str | None:
@@ -21,22 +30,31 @@ def refusal(settings: Settings) -> str | None:
         )
     if reason := _device_problem(settings.device):
         return f"{reason} (setting device)"
-    if reason := _bind_problem(settings.host, settings.port):
-        return f"{reason} (settings host and port)"
+    try:
+        listening.close(listening.bind(settings.host, settings.port))
+    except listening.ListenError as error:
+        return f"{error} (settings host and port)"
     return None
 
 
 def serve(settings: Settings) -> None:
-    """Runs until the server is stopped."""
+    """Runs until a signal ends the server; what was accepted is answered by then.
+
+    Raises `ListenError` or `WorkersError` where that is not possible.
+    """
     logs.configure(settings.log_level, settings.log_format)
     environment.report(Settings.model_fields)
     os.environ.update(settings.environment())  # for the workers, which are processes of their own
-    if settings.workers == 1:
-        garbage.pause()  # before uvicorn imports the HTTP protocol
-        _run(settings)
-    else:
-        with metrics.shared():
-            _run(settings)
+    listeners = listening.bind(settings.host, settings.port)
+    try:
+        if settings.workers == 1:
+            garbage.pause()  # before uvicorn imports the HTTP protocol
+            DrainingServer(_config(settings), settings.shutdown_grace).run(listeners)
+        else:
+            with metrics.shared():
+                _supervisor(settings, listeners).run()
+    finally:
+        listening.close(listeners)
 
 
 def application() -> ASGIApp:
@@ -63,36 +81,49 @@ def _device_problem(name: str) -> str | None:
     return None
 
 
-def _bind_problem(host: str, port: int) -> str | None:
-    """Why the service can't listen on the address and port, or None."""
-    if not host.strip():
-        return "host is empty; 127.0.0.1 listens on this machine only, 0.0.0.0 on all addresses"
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _supervisor(settings: Settings, listeners: list[socket.socket]) -> Supervisor:
+    log.info("workers will listen", urls=listening.urls(listeners), workers=settings.workers)
+    times = Times(
+        grace=settings.shutdown_grace,
+        answers=_answering(settings) + 5,
+        silence=settings.worker_timeout,
+    )
+    create = partial(_process, listeners)
+    return Supervisor(create, settings.workers, listeners, times, ended=mark_process_dead)
+
+
+def _process(listeners: list[socket.socket], channel: socket.socket) -> BaseProcess:
+    """Of its own, not a fork: torch and its threads don't survive one."""
+    context = multiprocessing.get_context("spawn")
+    return context.Process(target=_work, args=(channel, listeners))
+
+
+def _work(channel: socket.socket, listeners: list[socket.socket]) -> None:
+    """A worker process, whose settings stand in the environment."""
     try:
-        with socket.socket(family) as tried:
-            if os.name == "posix":  # elsewhere it would take what is in use
-                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind((host, port))
-    except OSError as error:
-        busy = "; choose another port, or 0 for any" if error.errno == errno.EADDRINUSE else ""
-        return f"can't listen on {host}:{port}: {error.strerror or error}{busy}"
-    except (TypeError, ValueError) as error:  # what is no host name for Python
-        return f"{host!r} is no address: {error}"
-    return None
+        settings = Settings()
+        logs.configure(settings.log_level, settings.log_format)
+        worker.WorkerServer(_config(settings), channel).run(listeners)
+    except BaseException as error:
+        worker.tell(channel, worker.reason_of(error))
+        raise
 
 
-def _run(settings: Settings) -> None:
-    uvicorn.run(
+def _answering(settings: Settings) -> int:
+    """Seconds that an accepted request may take: to arrive, and to be answered."""
+    return int(2 * settings.request_timeout) + 5
+
+
+def _config(settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
         "service.launch:application",
         factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
+        lifespan="on",
         log_config=None,
         http="service.server.protocol:LimitedHttpProtocol",
         ws="none",
         proxy_headers=False,  # nothing here asks who the client is
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(2 * settings.request_timeout) + 5,
+        timeout_graceful_shutdown=_answering(settings),
     )

@@ -99,6 +99,19 @@ class Settings(BaseSettings):
         "emptied at any time; default: fanlight in the user's cache",
     )
     workers: int = Field(1, ge=1, le=256, description="processes, each with its own networks")
+    shutdown_grace: Seconds = Field(
+        12.0,
+        ge=0,
+        le=3600,
+        description="time in which an ending service still takes requests, while /health/ready "
+        "answers 503; Ctrl-C has none",
+    )
+    worker_timeout: Seconds = Field(
+        10.0,
+        ge=2,
+        le=3600,
+        description="time without a sign of life after which one of several workers is replaced",
+    )
     threads: int | None = Field(
         None,
         ge=1,
@@ -232,7 +245,8 @@ class Settings(BaseSettings):
 
 
 GROUPS = {
-    "Where it listens": ("host", "port", "api_key", "workers"),
+    "Where it listens": ("host", "port", "api_key"),
+    "Processes": ("workers", "worker_timeout", "shutdown_grace"),
     "Models": ("repository", "watch_interval"),
     "How predictions are computed": ("device", "runtime", "precision", "threads", "graph_cache"),
     "Batches, queues and time": (

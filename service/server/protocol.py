@@ -18,7 +18,7 @@ from typing import Any, NoReturn, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from service.server import backpressure
+from service.server import backpressure, listening
 from service.server.connections import MAX_REFUSED, ConnectionLimits, Connections, Patience, Wait
 from service.server.fast_path import FastPath, PendingAnswer
 from service.server.telemetry import Header
@@ -76,6 +76,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _pending: PendingAnswer | None = None  # the last one that was
     _socket: Any = None  # of the connection, once it was asked for
     _direct: asyncio.Transport  # which sends an answer that is all there
+    _draining = False  # the server will end: the next answer closes the connection
+    _last: Any = None  # the cycle that was told to close it
 
     def connection_made(self, transport: Any) -> None:
         self._fast_path = getattr(self.app, "fast_path", None)
@@ -89,6 +91,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.patience = Patience(self._server.limits)
         if not self._server.enter(self):
             self._turn_away()
+        if getattr(self.server_state, "draining", False):
+            self.drain()
 
     def _connections(self) -> Connections:
         """Those of the server, the same object for each of them."""
@@ -99,6 +103,30 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             every = cast(Collection[LimitedHttpProtocol], self.connections)
             server["limited_connections"] = Connections(every, limits, self.loop)
         return cast(Connections, server["limited_connections"])
+
+    def drain(self) -> None:
+        """From now on an answer behind which no request waits closes the connection, and says so.
+
+        A connection without a request stays open: its client may be sending one.
+        """
+        self._draining = True
+        self._close_after_newest()
+
+    def _close_after_newest(self) -> None:
+        last, self._last = self._last, None
+        if last is not None and not last.response_started:
+            last.keep_alive = True  # another request has come behind it
+        newest = self.cycle
+        if newest is not None and newest.keep_alive and not newest.response_started:
+            newest.keep_alive, self._last = False, newest
+
+    def shutdown(self) -> None:
+        """As uvicorn's, but for requests whose head is being read or can be read."""
+        self.drain()
+        is_free = self.cycle is None or self.cycle.response_complete
+        file = self.transport.get_extra_info("socket").fileno()
+        if is_free and not self._in_head and not listening.has_input(file):
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self._ended:
@@ -245,6 +273,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _begin_cycle(self) -> None:
         super().on_headers_complete()
         self._in_body_of = self.cycle
+        if self._draining:
+            self._close_after_newest()
 
     def _is_usual(self) -> bool:
         """Whether predictions are asked for by HTTP/1.1, on a connection that is free, and whose
@@ -300,11 +330,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             parts = [STATUS_LINE[status]]
             for name, value in (*self.server_state.default_headers, *headers):
                 parts += name, b": ", value, b"\r\n"
-            if not pending.keep_alive:
+            closes = not pending.keep_alive or (self._draining and not self.pipeline)
+            if closes:
                 parts.append(b"connection: close\r\n")
             parts += b"\r\n", body
             transport.write(b"".join(parts))
-            if not pending.keep_alive:
+            if closes:
                 transport.close()
         self.on_response_complete()
 

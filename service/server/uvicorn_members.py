@@ -1,4 +1,4 @@
-"""What `service.server.protocol` uses of uvicorn without a promise that it stays.
+"""What `service.server` uses of uvicorn without a promise that it stays.
 
 uvicorn documents none of these members of its `HttpToolsProtocol`. pyproject.toml bounds uvicorn to
 the versions whose members were tested; tests/service/server/test_uvicorn_members.py says which one
@@ -20,6 +20,7 @@ METHODS = {  # name → its parameters, and what for
     "on_url": (("url",), "extended: to bound heads"),
     "pause_writing": ((), "extended: to begin nothing for a client that takes nothing"),
     "resume_writing": ((), "extended: to go on"),
+    "shutdown": ((), "replaced: to close no connection on which a request is coming"),
 }
 ATTRIBUTES = {  # of the protocol: name → what for
     "app": "to find the fast path",
@@ -56,4 +57,20 @@ OF_CYCLE = {  # of a request; `fast_path.PendingAnswer` has them too
     "response_complete": "whether the connection is free",
     "response_started": "whether an error can still be answered",
 }
+SERVER_METHODS = {  # of its `Server`, as above
+    "capture_signals": ((), "extended: to end at SIGHUP too"),
+    "handle_exit": (("sig", "frame"), "replaced: to drain"),
+    "on_tick": (("counter",), "extended: to go on for the grace period"),
+    "shutdown": (("sockets",), "extended: to accept what has connected"),
+    "startup": (("sockets",), "extended: to end while it loads"),
+}
+OF_SERVER = {  # attributes
+    "config": "its application",
+    "lifespan": "to close what it opened, where it ends while it loads",
+    "server_state": "replaced: it tells connections that the server drains",
+    "servers": "to stop listening",
+    "started": "whether it listens",
+    "should_exit": "set by the first signal",
+}
+OF_CONNECTIONS = {"connections": "to tell them that the server drains"}
 """Besides these the constant `STATUS_LINE`: status → the first line of an answer."""

@@ -20,6 +20,10 @@ class Server:
     url: str
     log: Path
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
     def stop(self) -> int:
         """Ask it to end as a container runtime does, and return its exit status."""
         self.process.send_signal(signal.SIGTERM)
@@ -34,9 +38,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(log: Path, *arguments: str, cwd: Path | None = None) -> Iterator[Server]:
+def running(
+    log: Path, *arguments: str, cwd: Path | None = None, port: int | None = None
+) -> Iterator[Server]:
     """`python -m service` with these flags, once it is ready."""
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "service", "--port", str(port), *arguments]
     with log.open("wb") as output, subprocess.Popen(command, stderr=output, cwd=cwd) as process:
         server = Server(process, f"http://127.0.0.1:{port}", log)

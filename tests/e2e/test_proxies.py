@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.e2e.servers import Server, running
+from tests.e2e.servers import Server, free_port, running
 from tests.networks import DATA
 from tests.waiting import until
 
@@ -167,18 +167,15 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def port(server: Server, kind: str, tmp_path: Path) -> Iterator[int]:
     """That of a proxy before our server."""
-    with proxying(kind, int(server.url.rpartition(":")[2]), tmp_path) as port:
+    with proxying(PROXIES[kind], tmp_path, upstream=server.port) as port:
         yield port
 
 
 @contextmanager
-def proxying(kind: str, upstream: int, folder: Path) -> Iterator[int]:
+def proxying(proxy: Proxy, folder: Path, **upstreams: int) -> Iterator[int]:
     """The port of a proxy that runs in this folder, once it listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    command, configuration = PROXIES[kind]
-    (folder / "proxy.conf").write_text(configuration.format(port=port, upstream=upstream))
+    port, (command, configuration) = free_port(), proxy
+    (folder / "proxy.conf").write_text(configuration.format(port=port, **upstreams))
     log, homes = folder / "proxy.log", ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
     environment = {**os.environ, **dict.fromkeys(homes, str(folder))}
     with (
@@ -391,7 +388,8 @@ async def test_the_proxies_share_connections_and_pass_offers_on(kind: str, tmp_p
         return {offer for offered in connections for offer in offered[:-1]}
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as upstream:
-        with proxying(kind, upstream.sockets[0].getsockname()[1], tmp_path) as port:
+        upstream_port = upstream.sockets[0].getsockname()[1]
+        with proxying(PROXIES[kind], tmp_path, upstream=upstream_port) as port:
             for offer in 50 * ["", *OFFERS.values()]:
                 with closing(Client(port)) as client:
                     answer = await client.ask(head(CLASSIFY, "x", len(image), offer) + image)

@@ -126,7 +126,7 @@ def test_an_error_that_the_user_can_mend_while_it_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(uvicorn, "run", raising(error))
+    monkeypatch.setattr(uvicorn.Server, "run", raising(error))
     monkeypatch.setattr(os, "environ", dict(os.environ))
     assert main(["--repository", str(tmp_path), "--port", "0"]) == 2
     assert capsys.readouterr().err == f"error: {told}\n"
@@ -136,7 +136,7 @@ def test_an_error_that_the_user_can_mend_while_it_runs(
 def test_a_bug_keeps_its_traceback(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uvicorn, "run", raising(error))
+    monkeypatch.setattr(uvicorn.Server, "run", raising(error))
     monkeypatch.setattr(os, "environ", dict(os.environ))
     with pytest.raises(type(error)) as raised:
         main(["--repository", str(tmp_path), "--port", "0"])

@@ -10,12 +10,12 @@ import uvicorn
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
+from uvicorn.server import Server, ServerState
 
 from service.server import protocol, uvicorn_members
 from service.server.fast_path import PendingAnswer
 
-ADVICE = "adapt service/server/protocol.py and uvicorn_members.py, or bound uvicorn below it"
+ADVICE = "adapt service/server and its uvicorn_members.py, or bound uvicorn below it"
 
 
 def told(what: str) -> str:
@@ -30,18 +30,23 @@ def attributes(kind: type) -> set[str]:
 
 
 def test_the_methods_have_the_parameters_that_we_pass() -> None:
-    for name, (parameters, use) in uvicorn_members.METHODS.items():
-        method = getattr(HttpToolsProtocol, name, None)
-        assert method is not None, told(f"has no HttpToolsProtocol.{name} ({use})")
-        found = tuple(inspect.signature(method).parameters)[1:]
-        assert found == parameters, told(f"calls HttpToolsProtocol.{name} with {found} ({use})")
+    for kind, methods in {
+        HttpToolsProtocol: uvicorn_members.METHODS,
+        Server: uvicorn_members.SERVER_METHODS,
+    }.items():
+        for name, (parameters, use) in methods.items():
+            method = getattr(kind, name, None)
+            assert method is not None, told(f"has no {kind.__name__}.{name} ({use})")
+            found = tuple(inspect.signature(method).parameters)[1:]
+            assert found == parameters, told(f"calls {kind.__name__}.{name} with {found} ({use})")
 
 
 def test_the_attributes_are_there() -> None:
     for kind, names in {
         HttpToolsProtocol: uvicorn_members.ATTRIBUTES,
         FlowControl: uvicorn_members.OF_FLOW,
-        ServerState: uvicorn_members.OF_SERVER_STATE,
+        ServerState: {**uvicorn_members.OF_SERVER_STATE, **uvicorn_members.OF_CONNECTIONS},
+        Server: uvicorn_members.OF_SERVER,
         RequestResponseCycle: uvicorn_members.OF_CYCLE,
     }.items():
         for name, use in names.items():

@@ -1,0 +1,155 @@
+"""uvicorn's server, which ends without losing a request.
+
+    signal → `drain` → grace period → no new connections → answers that are owed → exit code 0
+
+From the signal on `/health/ready` answers 503, and every answer closes its connection and says so.
+The server goes on accepting for the grace period: so long a load balancer may need to notice.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import structlog
+import uvicorn
+from uvicorn.server import ServerState
+
+from service.server import listening
+
+log = structlog.get_logger()
+
+
+class DrainingState(ServerState):
+    """What the connections of a server share; `draining` once it will end."""
+
+    draining = False
+
+
+class DrainingServer(uvicorn.Server):
+    """Drains at the first signal; the second one ends the process.
+
+    SIGHUP ends it too; several processes have a supervisor, which replaces them. Ctrl-C at a
+    terminal has no grace period, since nobody waits there for a load balancer.
+    """
+
+    def __init__(self, config: uvicorn.Config, grace: float) -> None:
+        super().__init__(config)
+        self.server_state: DrainingState = DrainingState()
+        self.grace = grace  # seconds
+        self._ends_at = float("inf")  # on the loop's clock, once it drains
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._signalled = asyncio.Event()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            os._exit(128 + sig)
+        if is_from_terminal(sig):
+            self.grace = 0
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.drain)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            if threading.current_thread() is not threading.main_thread() or (
+                signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # as nohup sets it
+            ):
+                yield
+                return
+            before = signal.signal(signal.SIGHUP, self.handle_exit)
+            try:
+                yield
+            finally:
+                signal.signal(signal.SIGHUP, before)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Load, then listen; a signal meanwhile ends it, as nobody was accepted."""
+        self._loop = asyncio.get_running_loop()
+        starting = asyncio.create_task(super().startup(sockets))
+        signalled = asyncio.create_task(self._signalled.wait())
+        if self.should_exit:
+            self._signalled.set()
+        await asyncio.wait({starting, signalled}, return_when=asyncio.FIRST_COMPLETED)
+        signalled.cancel()
+        if starting.done():
+            try:
+                await starting
+            except OSError as error:  # another program listens on what was bound before
+                host, port = sockets[0].getsockname()[:2] if sockets else (self.config.host, 0)
+                raise listening.ListenError(listening.refusal(host, port, error)) from error
+            self.listens(sockets or [])
+            return
+        starting.cancel()
+        await asyncio.wait({starting})
+        await self.lifespan.shutdown()
+        log.info("ended before it was ready")
+
+    def listens(self, sockets: list[socket.socket]) -> None:
+        """Called once it does."""
+        log.info("listening", urls=listening.urls(sockets))
+
+    def drain(self) -> None:
+        """Close every connection with its next answer, and say that the server will end.
+
+        Calling it again changes nothing.
+        """
+        if self.server_state.draining:
+            return
+        assert self._loop is not None  # noqa: S101
+        self.server_state.draining = True
+        self._signalled.set()
+        self._ends_at = self._loop.time() + self.grace
+        application: Any = self.config.loaded_app
+        if told := getattr(application, "drain", None):
+            told()
+        for connection in list(self.server_state.connections):
+            connection.drain()  # type: ignore[union-attr]
+        if self.started and self.grace:
+            log.info("draining", seconds=self.grace)
+
+    def grace_is_over(self) -> None:
+        """End as soon as what was accepted is answered."""
+        self.should_exit, self._ends_at = True, 0.0
+
+    async def on_tick(self, counter: int) -> bool:
+        assert self._loop is not None  # noqa: S101
+        return await super().on_tick(counter) and self._loop.time() >= self._ends_at
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.drain()
+        await self.stop_listening(sockets or [])
+        await super().shutdown(sockets)
+
+    async def stop_listening(self, sockets: list[socket.socket]) -> None:
+        """Accept what has connected, then close the listeners."""
+        for each in sockets:
+            listening.hold_back(each)
+        await asyncio.sleep(listening.LAST_HANDSHAKES)
+        # no event tells of a backlog that is empty
+        while any(listening.has_input(each.fileno()) for each in sockets):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await self.close_listeners()
+
+    async def close_listeners(self) -> None:
+        """Accept nothing more; return when who connected last had the time to send a request."""
+        self.refuse_connections()
+        await asyncio.sleep(listening.LAST_HANDSHAKES)
+
+    def refuse_connections(self) -> None:
+        """Close the listeners of this process; others that share the sockets go on."""
+        for server in self.servers:
+            server.close()
+
+
+def is_from_terminal(sig: int) -> bool:
+    """True if somebody at a terminal pressed Ctrl-C, or closed it."""
+    interactive = sys.stdin is not None and sys.stdin.isatty()
+    return sig in (signal.SIGINT, signal.SIGHUP) and interactive
