@@ -16,7 +16,7 @@ from service.inference.explanation import ExplanationWorker
 from service.inspection import Inspector
 from service.metrics import Metrics
 from service.prediction import Predictor
-from service.process import cpu, garbage
+from service.process import cpu, garbage, memory
 from service.repository.repository import Repository
 from service.requests.reception import Receiver
 from service.responses import openapi, problems
@@ -73,7 +73,10 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Repository(settings, state.metrics) as repository:
+        async with (
+            Repository(settings, state.metrics) as repository,
+            memory.Trimming(lambda: not len(state.receiver.timer)),
+        ):
             threads = min(MAX_DECODERS, cpu.per_worker(settings.workers))
             with (
                 closing(Decoder(settings, threads)) as decoder,

@@ -151,14 +151,14 @@ class _Form:
                 else:
                     self._encoded = _joined(self._encoded, event)
         except MultipartError as error:
-            raise _malformed(str(error)) from error
+            raise _malformed(str(error)) from _without_frames(error)
 
     def images(self) -> list[EncodedImage]:
         try:
             if self._parser is not None:
                 self._parser.close()
         except MultipartError as error:
-            raise _malformed("it ends before its last boundary") from error
+            raise _malformed("it ends before its last boundary") from _without_frames(error)
         others = sorted({part.name for part in self._parts if part.name != PART})
         if others or not self._parts:
             found = f"it has {', '.join(map(repr, others))}" if others else "it has none"
@@ -192,6 +192,11 @@ def _joined(encoded: bytes | bytearray, chunk: bytes | bytearray) -> bytes | byt
         encoded = bytearray(encoded)
     encoded += chunk
     return encoded
+
+
+def _without_frames(error: MultipartError) -> MultipartError:
+    """The error, which the parser keeps: with its frames it would keep the parser and the body."""
+    return error.with_traceback(None)
 
 
 def _malformed(reason: str) -> MalformedBodyError:

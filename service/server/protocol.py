@@ -13,7 +13,11 @@ from collections.abc import Iterable
 from typing import Any, NoReturn, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from service.server import backpressure
 from service.server.fast_path import FastPath, PendingAnswer
@@ -309,6 +313,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        for cycle in (self.cycle, self._current, *(each for each, _ in self.pipeline)):
+            if isinstance(cycle, RequestResponseCycle):
+                cycle.body = bytearray()  # nobody reads it; the collector comes seldom
         if self._current is not None and not self._current.response_complete:
             self._current.disconnected = True  # uvicorn tells only the newest of those that wait
             self._current.message_event.set()
