@@ -7,9 +7,10 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import environment, logs
+from service.access.gate import Gate
 from service.images.decoding import Decoder
 from service.inference.admission import MemoryBudget
 from service.inference.explanation import ExplanationWorker
@@ -23,6 +24,7 @@ from service.responses import openapi, problems
 from service.routes import pages, routers
 from service.server import protocol, telemetry
 from service.server.fast_path import FastPath
+from service.server.metrics_port import MetricsPort
 from service.server.shortcut import Shortcut
 from service.settings import Settings
 from service.state import AppState
@@ -52,7 +54,10 @@ class Application(FastAPI):
     def __init__(self, state: AppState, **settings: Any) -> None:
         super().__init__(**settings)
         self.state = state  # type: ignore[assignment] # in place of one without types
-        self._front = telemetry.Telemetry(Shortcut(super().__call__, state), state.metrics)
+        inside: ASGIApp = Shortcut(super().__call__, state)
+        if state.settings.metrics_port is not None:
+            inside = MetricsPort(inside, state.settings.metrics_port)
+        self._front = telemetry.Telemetry(inside, state.metrics)
         self._knows_server = False
         self.fast_path = FastPath(state, self._front)  # which the protocol asks first
 
@@ -69,7 +74,7 @@ class Application(FastAPI):
 def create_app(settings: Settings) -> FastAPI:
     """The service for these settings; models load once it starts."""
     budget = MemoryBudget(HELD_REQUESTS * settings.max_feature_values, MAX_WAITING)
-    state = AppState(settings, Receiver(settings), Metrics())
+    state = AppState(settings, Receiver(settings), Metrics(), Gate(settings))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -82,9 +87,12 @@ def create_app(settings: Settings) -> FastAPI:
                 closing(Decoder(settings, threads)) as decoder,
                 closing(ExplanationWorker(settings.max_explain_queue_size)) as worker,
                 closing(state.metrics),
+                state.gate,
             ):
                 state.repository, state.decoder = repository, decoder
-                state.predictor = Predictor(settings, repository, decoder)
+                state.predictor = Predictor(
+                    settings, repository, decoder, None if state.gate.is_open else state.gate
+                )
                 state.inspector = Inspector(settings, repository, decoder, worker, budget)
                 if settings.workers > 1:
                     # one port: a worker that still loads would answer 503 beside one that is ready
@@ -100,7 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.openapi = lambda: openapi.document(app, settings.api_key is not None)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(app, settings)  # type: ignore[method-assign]
     problems.install(app)
     for router in routers():
         app.include_router(router)

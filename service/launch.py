@@ -3,11 +3,20 @@
 import errno
 import os
 import socket
+import ssl
+import sys
+from contextlib import suppress
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
+from models.errors import FanlightError
+from models.errors import message as error_message
 from service import environment, logs, metrics
+from service.access import api_keys, tls
 from service.process import garbage
 from service.settings import Settings
 
@@ -26,7 +35,9 @@ def refusal(settings: Settings) -> str | None:
         return f"{reason} (setting device)"
     if reason := _bind_problem(settings.host, settings.port):
         return f"{reason} (settings host and port)"
-    return None
+    if settings.metrics_port and (reason := _bind_problem(settings.host, settings.metrics_port)):
+        return f"{reason} (settings host and metrics_port)"
+    return _file_problem(settings)
 
 
 def serve(settings: Settings) -> None:
@@ -50,6 +61,17 @@ def application() -> ASGIApp:
     return from_environment()
 
 
+def tls_context(*_: object) -> ssl.SSLContext:
+    """The context of this process' listener, before its application; it follows the files."""
+    settings = Settings()
+    logs.configure(settings.log_level, settings.log_format)
+    assert settings.tls_certificate is not None  # noqa: S101 (only then uvicorn calls this)
+    assert settings.tls_key is not None  # noqa: S101
+    context, files = tls.following(settings.tls_certificate, settings.tls_key)
+    files.start()
+    return context
+
+
 def _device_problem(name: str) -> str | None:
     """Why the device can't be used, or None.
 
@@ -63,6 +85,21 @@ def _device_problem(name: str) -> str | None:
         devices.resolve(name)
     except devices.DeviceError as error:
         return str(error)
+    return None
+
+
+def _file_problem(settings: Settings) -> str | None:
+    """Why a file of keys or certificates can't be used, or None."""
+    try:
+        if settings.api_key_file is not None:
+            api_keys.read(settings.api_key_file)
+    except (FanlightError, OSError) as error:
+        return f"{error_message(error) or error} (setting api_key_file)"
+    try:
+        if settings.tls_certificate is not None and settings.tls_key is not None:
+            tls.context(settings.tls_certificate, settings.tls_key)
+    except (FanlightError, OSError) as error:
+        return f"{error_message(error) or error} (settings tls_certificate and tls_key)"
     return None
 
 
@@ -85,18 +122,37 @@ def _bind_problem(host: str, port: int) -> str | None:
 
 
 def _run(settings: Settings) -> None:
-    uvicorn.run(
-        "service.launch:application",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        log_config=None,
-        http="service.server.protocol:LimitedHttpProtocol",
-        ws="none",
-        proxy_headers=False,  # nothing here asks who the client is
-        timeout_keep_alive=KEEP_ALIVE,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(2 * settings.request_timeout) + 5,
-    )
+    options: dict[str, Any] = {
+        "factory": True,
+        "host": settings.host,
+        "port": settings.port,
+        "workers": settings.workers,
+        "log_config": None,
+        "http": "service.server.protocol:LimitedHttpProtocol",
+        "ws": "none",
+        "proxy_headers": False,  # nothing here believes what a request says of its client
+        "timeout_keep_alive": KEEP_ALIVE,
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": int(2 * settings.request_timeout) + 5,
+        "ssl_context_factory": tls_context if settings.tls_certificate else None,
+    }
+    if settings.metrics_port is None:
+        uvicorn.run("service.launch:application", **options)
+    else:
+        _run_on_two_ports(settings.metrics_port, options)
+
+
+def _run_on_two_ports(metrics_port: int, options: dict[str, Any]) -> None:
+    """As `uvicorn.run`, which takes one port, and with the same limits on both."""
+    config = uvicorn.Config("service.launch:application", **options)
+    own = uvicorn.Config("service.launch:application", **{**options, "port": metrics_port})
+    listeners = [config.bind_socket(), own.bind_socket()]
+    if config.workers > 1:
+        Multiprocess(config, sockets=listeners).run()
+        return
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=listeners)
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)

@@ -67,7 +67,6 @@ class Reception:
         self, kind: type[BaseException] | None, error: BaseException | None, where: object, /
     ) -> None:
         self._limits.held -= self._size
-
         self._deadline.end()
         if self._watching is not None:
             self._watching.cancel()

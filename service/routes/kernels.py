@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/models", tags=["look inside"], dependencies=[Depe
     operation_id="kernels",
     summary="Weights of a layer",
     response_class=Response,
-    responses=openapi.answers(Kernels) | openapi.problems(401, 404, 413, 422, 503),
+    responses=openapi.answers(Kernels) | openapi.problems(401, 404, 413, 422, 429, 503),
 )
 async def kernels(
     model: str,

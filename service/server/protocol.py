@@ -21,11 +21,16 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from service.server import backpressure
 from service.server.fast_path import FastPath, PendingAnswer
-from service.server.telemetry import Header
+from service.server.security_headers import LINES, Header
 
 MAX_HEAD = 2**16  # bytes of a request's line and headers, trailers included
 _PER_HEADER = 32  # bytes that a header counts besides its own, as in HTTP/2 (RFC 9113, 6.5.2)
 MAX_PIPELINED = 32  # requests of a connection that wait while one is answered
+
+
+_BEGINNING = {  # of an answer: what is the same for all with its status
+    status: line + LINES for status, line in STATUS_LINE.items()
+}
 
 
 class _RefusedError(Exception):
@@ -63,9 +68,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _direct: asyncio.Transport  # which sends an answer that is all there
 
     def connection_made(self, transport: Any) -> None:
-        self._fast_path = getattr(self.app, "fast_path", None)
-        if self._fast_path is not None:
-            self._fast_path.is_offered_requests = True
+        fast_path: FastPath | None = getattr(self.app, "fast_path", None)
+        if fast_path is not None:
+            fast_path.is_offered_requests = True
+            if fast_path.is_on(transport.get_extra_info("sockname")):
+                self._fast_path = fast_path
         self._direct = transport
         super().connection_made(cast(asyncio.Transport, _CoalescingTransport(transport, self)))
         self.address = self.client[0] if self.client else ""
@@ -240,7 +247,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Send an answer that is all there; the head of no other waits to be sent."""
         transport = self._direct
         if not transport.is_closing():
-            parts = [STATUS_LINE[status]]
+            parts = [_BEGINNING[status]]
             for name, value in (*self.server_state.default_headers, *headers):
                 parts += name, b": ", value, b"\r\n"
             if not pending.keep_alive:
@@ -269,6 +276,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Read nothing for a while: a request was refused."""
         if self._fast_path is not None and not self.transport.is_closing():
             self._fast_path.backpressure.refused(self.flow)
+
+    def send_400_response(self, msg: str) -> None:
+        """As uvicorn's, with the headers of every answer."""
+        own = [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(msg)),
+            (b"connection", b"close"),
+        ]
+        parts = [_BEGINNING[400]]
+        for name, value in (*self.server_state.default_headers, *own):
+            parts += name, b": ", value, b"\r\n"
+        self.transport.write(b"".join((*parts, b"\r\n", msg.encode("ascii"))))
+        self.transport.close()
 
     def _refuse(self, reason: str) -> NoReturn:
         """End the parsing."""

@@ -18,7 +18,7 @@ METHODS = {  # name → its parameters, and what for
     "on_message_complete": ((), "extended: to take a request by the fast path"),
     "on_response_complete": ((), "replaced: it sets no timer for each answer"),
     "on_url": (("url",), "extended: to bound heads"),
-    "send_400_response": (("msg",), "called: to refuse"),
+    "send_400_response": (("msg",), "replaced: to refuse with the headers of every answer"),
     "timeout_keep_alive_handler": ((), "extended: a connection has one timer"),
 }
 ATTRIBUTES = {  # of the protocol: name → what for
