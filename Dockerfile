@@ -28,5 +28,5 @@ ENV PATH=/opt/fanlight/bin:$PATH \
 USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as u; port = os.environ.get('FANLIGHT_PORT', ''); u.urlopen(f'http://127.0.0.1:{port if port.isdigit() else 8000}/health/ready')"]
+    CMD ["python", "-m", "service.healthcheck"]
 CMD ["fanlight", "serve"]

@@ -37,6 +37,10 @@ serve *arguments:
 e2e *arguments:
     pytest tests/e2e {{ arguments }}
 
+# Ask PyPI's advisory service for known weaknesses of the tested versions; needs the internet
+audit:
+    pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
+
 # What needs neither torch nor the other dependencies: CI runs it first
 [private]
 lint:

@@ -34,6 +34,7 @@ _TRAIN, _LOOK, _SERVE = "Train", "Measure and look inside", "Serve"
 _IMAGE = "tests/data/digits/7.png"
 COMMANDS = {
     "serve": Entry("Serve models over HTTP.", _SERVE, "service"),
+    "key": Entry("Make an API key for the service.", _SERVE, "service"),
     "fit": Entry(
         "Train on a folder of pictures, or by a recipe, and publish a model.",
         _TRAIN,

@@ -22,6 +22,8 @@ EXAMPLES = (
     Example("fanlight serve", "the models that Fanlight ships, at http://127.0.0.1:8000"),
     Example("fanlight serve --repository checkpoints --port 9000"),
     Example("fanlight serve --max-body-bytes '64 MiB' --request-timeout '10 s'"),
+    Example("fanlight serve --api-key-file keys.txt --rate-limit 50", "keys by 'fanlight key'"),
+    Example("fanlight serve --tls-certificate chain.pem --tls-key key.pem", "HTTPS"),
     Example("FANLIGHT_API_KEY=secret fanlight serve --host 0.0.0.0 --workers 4"),
 )
 _WORDS = {
@@ -29,6 +31,9 @@ _WORDS = {
     "repository": "FOLDER",
     "graph_cache": "FOLDER",
     "api_key": "KEY",
+    "api_key_file": "FILE",
+    "tls_certificate": "FILE",
+    "tls_key": "FILE",
     "device": "DEVICE",
 }
 

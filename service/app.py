@@ -8,16 +8,17 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import environment, logs
+from service.access.gate import Gate
 from service.images.decoding import Decoder
 from service.inference.admission import MemoryBudget
 from service.inference.explanation import ExplanationWorker
 from service.inspection import Inspector, Places
 from service.metrics import Metrics
 from service.prediction import Predictor
-from service.process import cpu, garbage, open_files
+from service.process import cpu, garbage, memory, open_files
 from service.repository.repository import Repository
 from service.requests.reception import Receiver
 from service.responses import openapi, problems
@@ -25,6 +26,7 @@ from service.routes import pages, routers
 from service.server import protocol, telemetry
 from service.server.connections import ConnectionLimits
 from service.server.fast_path import FastPath
+from service.server.metrics_port import MetricsPort
 from service.server.shortcut import Shortcut
 from service.settings import Settings
 from service.state import AppState
@@ -55,7 +57,10 @@ class Application(FastAPI):
     def __init__(self, state: AppState, **settings: Any) -> None:
         super().__init__(**settings)
         self.state = state  # type: ignore[assignment] # in place of one without types
-        self._front = telemetry.Telemetry(Shortcut(super().__call__, state), state.metrics)
+        inside: ASGIApp = Shortcut(super().__call__, state)
+        if state.settings.metrics_port is not None:
+            inside = MetricsPort(inside, state.settings.metrics_port)
+        self._front = telemetry.Telemetry(inside, state.metrics)
         self._knows_server = False
         self.fast_path = FastPath(state, self._front)  # which the protocol asks first
         self.connection_limits = _connection_limits(state)  # which the protocol keeps
@@ -77,21 +82,27 @@ class Application(FastAPI):
 def create_app(settings: Settings) -> FastAPI:
     """The service for these settings; models load once it starts."""
     budget = MemoryBudget(HELD_REQUESTS * settings.max_feature_values, MAX_WAITING)
-    state = AppState(settings, Receiver(settings), Metrics())
+    state = AppState(settings, Receiver(settings), Metrics(), Gate(settings))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Repository(settings, state.metrics) as repository:
+        async with (
+            Repository(settings, state.metrics) as repository,
+            memory.Trimming(lambda: not len(state.receiver.timer)),
+        ):
             decoders = min(MAX_DECODERS, cpu.per_worker(settings.workers))
             with (
                 closing(Decoder(settings, decoders)) as decoder,
                 closing(ExplanationWorker(settings.max_explain_queue_size)) as worker,
-                Places.opened(settings, threads) as places,
+                Places.opened(settings, decoders) as places,
                 closing(state.metrics),
+                state.gate,
             ):
                 decoder.start()
                 state.repository, state.decoder = repository, decoder
-                state.predictor = Predictor(settings, repository, decoder)
+                state.predictor = Predictor(
+                    settings, repository, decoder, None if state.gate.is_open else state.gate
+                )
                 state.inspector = Inspector(settings, repository, decoder, worker, budget, places)
                 # then the server listens, unless it was told to end meanwhile
                 await _first(repository.loaded(), state.draining.wait())
@@ -107,7 +118,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.openapi = lambda: openapi.document(app, settings.api_key is not None)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(app, settings)  # type: ignore[method-assign]
     problems.install(app)
     for router in routers():
         app.include_router(router)

@@ -74,8 +74,11 @@ class Deadline:
         self._stop(ClientLeftError("the client closed the connection"))
 
     def end(self) -> None:
-        """The request is over; calling it again changes nothing."""
-        self._give_up = None
+        """The request is over; calling it again changes nothing.
+
+        What it calls is let go, since that holds the request, which holds this deadline.
+        """
+        self._give_up = self._watch = None
         self._timer.remove(self)
 
     def check(self, now: float) -> float:

@@ -67,8 +67,9 @@ def report(settings: Iterable[str]) -> None:
         return
     os.environ[REPORTED] = "1"
     log = structlog.get_logger()
-    if os.environ.get(f"{PREFIX}API_KEY") == "":
-        log.warning("empty_variable", name=f"{PREFIX}API_KEY", effect="requests need no key")
+    for name in (f"{PREFIX}API_KEY", f"{PREFIX}API_KEY_FILE"):
+        if os.environ.get(name) == "":
+            log.warning("empty_variable", name=name, effect="it asks for no key")
     if links := service_links(os.environ):
         log.info("service_links_ignored", variables=links, set_by="Kubernetes or Docker")
     strange = unknown(os.environ, settings)

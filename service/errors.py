@@ -3,8 +3,10 @@
 Exceptions only. `service.responses.problems` turns them into answers.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from models.errors import FanlightError
@@ -29,7 +31,7 @@ class ServiceError(FanlightError):
 
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
-    headers: ClassVar[Mapping[str, str]] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, detail: str, images: Sequence[ImageFault] = ()) -> None:
         super().__init__(detail)
@@ -43,7 +45,7 @@ class MalformedBodyError(ServiceError):
 
 class UnauthorizedError(ServiceError):
     status, title = 401, "API key missing or wrong"
-    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 
 class NotFoundError(ServiceError):
@@ -52,7 +54,7 @@ class NotFoundError(ServiceError):
 
 class SlowBodyError(ServiceError):
     status, title = 408, "Body not received in time"
-    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+    headers = MappingProxyType({"Connection": "close"})
 
 
 class TooLargeError(ServiceError):
@@ -70,6 +72,16 @@ class InvalidInputError(ServiceError):
 class QueueFullError(ServiceError):
     status, title = 429, "Queue full"
     headers = RETRY_SOON
+
+
+class RateLimitError(ServiceError):
+    """The client asks too often; `retry_after` is in seconds."""
+
+    status, title = 429, "Too many requests"
+
+    def __init__(self, detail: str, retry_after: float) -> None:
+        super().__init__(detail)
+        self.headers = {"Retry-After": str(math.ceil(retry_after))}
 
 
 class ClientLeftError(ServiceError):

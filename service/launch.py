@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import socket
+import ssl
 from functools import partial
 from multiprocessing.process import BaseProcess
 
@@ -11,7 +12,10 @@ import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp
 
+from models.errors import FanlightError
+from models.errors import message as error_message
 from service import environment, logs, metrics
+from service.access import api_keys, tls
 from service.process import garbage
 from service.server import listening, worker
 from service.server.draining import DrainingServer
@@ -31,10 +35,10 @@ def refusal(settings: Settings) -> str | None:
     if reason := _device_problem(settings.device):
         return f"{reason} (setting device)"
     try:
-        listening.close(listening.bind(settings.host, settings.port))
+        listening.close(_listeners(settings))
     except listening.ListenError as error:
-        return f"{error} (settings host and port)"
-    return None
+        return f"{error} (settings host, port and metrics_port)"
+    return _file_problem(settings)
 
 
 def serve(settings: Settings) -> None:
@@ -45,7 +49,7 @@ def serve(settings: Settings) -> None:
     logs.configure(settings.log_level, settings.log_format)
     environment.report(Settings.model_fields)
     os.environ.update(settings.environment())  # for the workers, which are processes of their own
-    listeners = listening.bind(settings.host, settings.port)
+    listeners = _listeners(settings)
     try:
         if settings.workers == 1:
             garbage.pause()  # before uvicorn imports the HTTP protocol
@@ -65,6 +69,17 @@ def application() -> ASGIApp:
     return from_environment()
 
 
+def tls_context(*_: object) -> ssl.SSLContext:
+    """The context of this process' listener, before its application; it follows the files."""
+    settings = Settings()
+    logs.configure(settings.log_level, settings.log_format)
+    assert settings.tls_certificate is not None  # noqa: S101 (only then uvicorn calls this)
+    assert settings.tls_key is not None  # noqa: S101
+    context, files = tls.following(settings.tls_certificate, settings.tls_key)
+    files.start()
+    return context
+
+
 def _device_problem(name: str) -> str | None:
     """Why the device can't be used, or None.
 
@@ -81,8 +96,21 @@ def _device_problem(name: str) -> str | None:
     return None
 
 
+def _listeners(settings: Settings) -> list[socket.socket]:
+    """The bound sockets of the service, and of its metrics if they have a port of their own."""
+    found = listening.bind(settings.host, settings.port)
+    if settings.metrics_port is not None:
+        try:
+            found += listening.bind(settings.host, settings.metrics_port)
+        except listening.ListenError:
+            listening.close(found)
+            raise
+    return found
+
+
 def _supervisor(settings: Settings, listeners: list[socket.socket]) -> Supervisor:
-    log.info("workers will listen", urls=listening.urls(listeners), workers=settings.workers)
+    urls = listening.urls(listeners, _scheme(settings))
+    log.info("workers will listen", urls=urls, workers=settings.workers)
     times = Times(
         grace=settings.shutdown_grace,
         answers=_answering(settings) + 5,
@@ -96,6 +124,25 @@ def _process(listeners: list[socket.socket], channel: socket.socket) -> BaseProc
     """Of its own, not a fork: torch and its threads don't survive one."""
     context = multiprocessing.get_context("spawn")
     return context.Process(target=_work, args=(channel, listeners))
+
+
+def _scheme(settings: Settings) -> str:
+    return "https" if settings.tls_certificate else "http"
+
+
+def _file_problem(settings: Settings) -> str | None:
+    """Why a file of keys or certificates can't be used, or None."""
+    try:
+        if settings.api_key_file is not None:
+            api_keys.read(settings.api_key_file)
+    except (FanlightError, OSError) as error:
+        return f"{error_message(error) or error} (setting api_key_file)"
+    try:
+        if settings.tls_certificate is not None and settings.tls_key is not None:
+            tls.context(settings.tls_certificate, settings.tls_key)
+    except (FanlightError, OSError) as error:
+        return f"{error_message(error) or error} (settings tls_certificate and tls_key)"
+    return None
 
 
 def _work(channel: socket.socket, listeners: list[socket.socket]) -> None:
@@ -122,8 +169,9 @@ def _config(settings: Settings) -> uvicorn.Config:
         log_config=None,
         http="service.server.protocol:LimitedHttpProtocol",
         ws="none",
-        proxy_headers=False,  # nothing here asks who the client is
+        proxy_headers=False,  # nothing here believes what a request says of its client
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_answering(settings),
+        ssl_context_factory=tls_context if settings.tls_certificate else None,
     )

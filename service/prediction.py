@@ -4,13 +4,13 @@ Every door (the fast path, the FastAPI route, …) calls `Predictor.predict`. A 
 how images arrive, and in how it waits for threads and for the batcher; see `Door`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from models.checkpoint import Card
 from models.preprocessing import InputSpec, Pixels
-from service import api_key
+from service.access.gate import Gate
 from service.errors import QueueFullError
 from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
@@ -67,22 +67,25 @@ class Predictor:
     settings: Settings
     repository: Repository
     decoder: Decoder
+    gate: Gate | None  # None where every request may pass
 
     async def predict(
         self,
-        headers: Iterable[tuple[bytes, bytes]],
+        scope: MutableMapping[str, Any],
         model: str,
         version: int | None,
         door: Door,
     ) -> Predicted:
         """Predict the images of one request; without a version, with the highest that is ready.
 
+        `scope` is that of ASGI: the gate reads its headers and the client's address.
         All images are decoded before any is queued, so that a bad one fails no other request.
         A request that would wait too long is refused before its body is received. Raises a
         `ServiceError`. Whatever ends this early (an error, a cancellation) takes the request's
         images out of the queue.
         """
-        api_key.check(headers, self.settings)
+        if self.gate is not None:
+            self.gate.check(scope)
         serving = self.repository.get(model, version)
         card, batcher = serving.checkpoint.card, serving.batcher
         if batcher.waiting * batcher.seconds_per_item > SHORT_WAIT_SECONDS:

@@ -79,6 +79,20 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
+    tls_certificate: Path | None = Field(
+        None,
+        description="PEM file of the certificate and its chain, for HTTPS; read again when it "
+        "changes",
+    )
+    tls_key: Path | None = Field(
+        None, description="PEM file of the certificate's private key, without a password"
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="port where /metrics is answered, and nothing else; default: the same port",
+    )
     repository: Path = Field(
         SHIPPED, description="folder of <model>/<version>/; default: the checkpoints of Fanlight"
     )
@@ -193,6 +207,29 @@ class Settings(BaseSettings):
         None,
         description="ask for it as 'Authorization: Bearer KEY'; better set as a variable",
     )
+    api_key_file: Path | None = Field(
+        None,
+        description="file of the API keys that may ask, each with a name, as 'fanlight key' makes "
+        "them; read again when it changes",
+    )
+    rate_limit: float | None = Field(
+        None,
+        gt=0,
+        le=1_000_000,
+        allow_inf_nan=False,
+        description="requests a second with an API key, or from an address where none is asked "
+        "for, before 429; each worker counts for itself; default: no limit",
+    )
+    rate_burst: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="requests that may come together before rate_limit is noticed; default: "
+        "those of one second",
+    )
+    metrics_access: Literal["open", "key"] = Field(
+        "open", description="whether /metrics asks for an API key, as the rest does"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info",
         description="info has a line for each request; refusals under overload share one a second",
@@ -223,6 +260,29 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        """Settings that mean nothing alone have what they need."""
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            given, missing = ("tls_certificate", "tls_key")
+            if self.tls_certificate is None:
+                given, missing = missing, given
+            raise ValueError(f"{given} needs {missing} too: HTTPS takes a certificate and its key")
+        if self.metrics_port is not None and self.metrics_port == self.port:
+            raise ValueError(
+                f"metrics_port must not be port ({self.port}); leave it out to have /metrics there"
+            )
+        if self.metrics_access == "key" and not self.asks_for_key:
+            raise ValueError("metrics_access 'key' needs api_key or api_key_file")
+        if self.rate_burst is not None and self.rate_limit is None:
+            raise ValueError("rate_burst needs rate_limit: without it nothing is limited")
+        return self
+
+    @property
+    def asks_for_key(self) -> bool:
+        """True if what is under /v1 needs an API key."""
+        return self.api_key is not None or self.api_key_file is not None
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -245,7 +305,8 @@ class Settings(BaseSettings):
 
 
 GROUPS = {
-    "Where it listens": ("host", "port", "api_key"),
+    "Where it listens": ("host", "port", "tls_certificate", "tls_key", "metrics_port"),
+    "Who may ask": ("api_key", "api_key_file", "rate_limit", "rate_burst", "metrics_access"),
     "Processes": ("workers", "worker_timeout", "shutdown_grace"),
     "Models": ("repository", "watch_interval"),
     "How predictions are computed": ("device", "runtime", "precision", "threads", "graph_cache"),

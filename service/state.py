@@ -1,4 +1,4 @@
-"""What requests need of the application that answers them, and the API key they bring."""
+"""What requests need of the application that answers them, and the gate they pass."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from service import api_key
+from service.access.gate import Gate
 from service.images.decoding import Decoder
 from service.inspection import Inspector
 from service.metrics import Metrics
@@ -23,6 +23,7 @@ class AppState:
     settings: Settings
     receiver: Receiver
     metrics: Metrics
+    gate: Gate
     draining: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     """Set once the server will end, although it still answers."""
     repository: Repository = field(init=False)
@@ -47,5 +48,12 @@ Images = Annotated[Reception, Depends(_images)]
 
 
 async def authorize(request: Request, state: State) -> None:
-    """Raises `UnauthorizedError` unless the request carries the API key, where one is set."""
-    api_key.check(request.scope["headers"], state.settings)
+    """Raises a `ServiceError` unless the request carries an API key that is known, where one is
+    asked for, or if it is one too many."""
+    state.gate.check(request.scope)
+
+
+async def authorize_metrics(request: Request, state: State) -> None:
+    """As `authorize`, if the settings ask for a key for figures too."""
+    if state.settings.metrics_access == "key":
+        state.gate.check(request.scope)

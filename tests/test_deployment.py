@@ -44,6 +44,9 @@ def test_the_container_can_write_nothing_but_temporary_files() -> None:
     assert all(volume["read_only"] for volume in COMPOSE["volumes"])
     assert [path.partition(":")[0] for path in COMPOSE["tmpfs"]] == ["/tmp"]
     assert COMPOSE["cap_drop"] == ["ALL"]
+    assert "cap_add" not in COMPOSE
+    assert "privileged" not in COMPOSE
+    assert COMPOSE["security_opt"] == ["no-new-privileges:true"]
 
 
 def test_the_container_is_given_the_time_to_end() -> None:

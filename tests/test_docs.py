@@ -14,7 +14,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 JUSTFILE = (ROOT / "justfile").read_text()
 PACKAGES = ["models", "training", "service", "fanlight", "benchmarks"]
 INDEX = (ROOT / "docs" / "decisions" / "README.md").read_text()
-COMMANDS = ["check", "test", "fast", "fix", "serve", "e2e"]
+COMMANDS = ["check", "test", "fast", "fix", "serve", "e2e", "audit"]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[a-z]*.md"))
 PAGES = [
     "CONTRIBUTING.md",
@@ -115,6 +115,20 @@ def test_security_states_the_limits_as_they_are() -> None:
     stated = {name: int(number.replace(",", "")) * units[unit] for name, number, unit in told}
     assert len(stated) >= 6
     assert stated == {name: Settings.model_fields[name].default for name in stated}
+
+
+def test_security_names_tests_for_each_promise() -> None:
+    page = (ROOT / "SECURITY.md").read_text()
+    table = page.partition("## The tests of each promise")[2].partition("\n## ")[0]
+    rows = [row.split(" | ") for row in table.splitlines() if row.startswith("| ")][1:]
+    assert len(rows) >= 10
+    for promise, tests in rows:
+        found = [_NAME.fullmatch(span) for span in _SPAN.findall(tests)]
+        assert found, promise
+        for match in found:
+            assert match is not None, promise
+            assert match["name"].rpartition(".")[2].lower().startswith("test"), promise
+            assert match["name"] in names(ROOT / match["file"]), match[0]
 
 
 @pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)

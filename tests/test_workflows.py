@@ -66,6 +66,15 @@ def test_a_scheduled_job_tries_the_newest_uvicorn() -> None:
     assert "tests/service/server" in commands
 
 
+def test_a_scheduled_job_audits_the_packages() -> None:
+    workflow = content(GITHUB / "workflows" / "audit.yml")
+    assert workflow[TRIGGERS]["schedule"]
+    assert "just audit" in " ".join(step.get("run", "") for step in steps(workflow))
+    recipe = (ROOT / "justfile").read_text().partition("\naudit:\n")[2].split("\n")[0]
+    assert "--requirement constraints.txt" in recipe
+    assert "--strict" in recipe  # a package that nobody could look up is no good news
+
+
 def test_dependabot_looks_at_actions_packages_and_images() -> None:
     updates = content(GITHUB / "dependabot.yml")["updates"]
     assert {each["package-ecosystem"] for each in updates} == {

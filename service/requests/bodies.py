@@ -160,19 +160,19 @@ class _Form:
             raise _malformed(
                 f"part {len(self._parts)} has too many headers, or too long ones; "
                 "Content-Disposition and Content-Type are enough"
-            ) from error
+            ) from _without_frames(error)
         except MultipartError as error:  # its text is the parser's, and may quote an exception
             raise _malformed(
                 f"part {len(self._parts)} is not well-formed; a part is a line --boundary, header "
                 "lines in UTF-8 with Content-Disposition: form-data, an empty line and the content"
-            ) from error
+            ) from _without_frames(error)
 
     def images(self) -> list[EncodedImage]:
         try:
             if self._parser is not None:
                 self._parser.close()
         except MultipartError as error:
-            raise _malformed("it ends before its last boundary") from error
+            raise _malformed("it ends before its last boundary") from _without_frames(error)
         others = sorted({part.name for part in self._parts if part.name != PART})
         if others or not self._parts:
             found = f"it has {', '.join(map(repr, others))}" if others else "it has none"
@@ -206,6 +206,11 @@ def _joined(encoded: bytes | bytearray, chunk: bytes | bytearray) -> bytes | byt
         encoded = bytearray(encoded)
     encoded += chunk
     return encoded
+
+
+def _without_frames(error: MultipartError) -> MultipartError:
+    """The error, which the parser keeps: with its frames it would keep the parser and the body."""
+    return error.with_traceback(None)
 
 
 def _malformed(reason: str) -> MalformedBodyError:

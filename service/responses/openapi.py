@@ -17,6 +17,7 @@ from service.requests.bodies import PART
 from service.responses.arrays import NPZ, TOLD
 from service.responses.problems import MEDIA_TYPE
 from service.responses.schemas import Problem
+from service.settings import Settings
 
 OF_IMAGES = (400, 401, 404, 408, 413, 415, 422, 429, 503, 504)  # statuses of errors
 Responses = dict[int | str, dict[str, Any]]  # as FastAPI's decorators take them
@@ -61,8 +62,8 @@ def problems(*statuses: int) -> Responses:
     }
 
 
-def document(app: FastAPI, secured: bool) -> dict[str, Any]:
-    """The app's OpenAPI document; `secured` says that an API key is asked for."""
+def document(app: FastAPI, settings: Settings) -> dict[str, Any]:
+    """The app's OpenAPI document; it tells where the settings ask for an API key."""
     if app.openapi_schema is None:
         schema = get_openapi(
             title=app.title,
@@ -76,10 +77,11 @@ def document(app: FastAPI, secured: bool) -> dict[str, Any]:
         own = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= own.pop("$defs", {})
         schemas |= {"Problem": own, "Images": _IMAGES_SCHEMA}
-        if secured:
+        if settings.asks_for_key:
             components["securitySchemes"] = {"api_key": {"type": "http", "scheme": "bearer"}}
+            also = ["/metrics"] if settings.metrics_access == "key" else []
             for path, operations in schema["paths"].items():
-                if path.startswith("/v1/"):
+                if path.startswith("/v1/") or path in also:
                     for operation in operations.values():
                         operation["security"] = [{"api_key": []}]
         app.openapi_schema = schema

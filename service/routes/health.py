@@ -2,14 +2,14 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.errors import UnavailableError
 from service.requests.parameters import NoParameters
 from service.responses import openapi
 from service.responses.schemas import Schema
-from service.state import State
+from service.state import State, authorize_metrics
 
 router = APIRouter(tags=["health"])
 
@@ -52,9 +52,10 @@ async def ready(_: Annotated[NoParameters, Query()], state: State) -> Health:
     operation_id="metrics",
     summary="Figures for Prometheus",
     response_class=Response,
+    dependencies=[Depends(authorize_metrics)],
     responses={
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
-        **openapi.problems(422),
+        **openapi.problems(401, 404, 422, 429, 503),
     },
 )
 async def metrics(_: Annotated[NoParameters, Query()], state: State) -> Response:

@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(a
     operation_id="list_models",
     summary="List the models",
     response_model_exclude_none=True,
-    responses=openapi.problems(401, 422),
+    responses=openapi.problems(401, 422, 429, 503),
 )
 async def list_models(_: Annotated[NoParameters, Query()], state: State) -> ModelList:
     """The models, their versions and states."""
@@ -35,7 +35,7 @@ async def list_models(_: Annotated[NoParameters, Query()], state: State) -> Mode
     operation_id="get_model",
     summary="Describe a model",
     response_model_exclude_none=True,
-    responses=openapi.problems(401, 404, 422, 503),
+    responses=openapi.problems(401, 404, 422, 429, 503),
 )
 async def get_model(
     model: str, asked: Annotated[ModelParameters, Query()], state: State

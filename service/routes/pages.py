@@ -25,7 +25,6 @@ class Assets(StaticFiles):
     def file_response(self, path: Any, stat: os.stat_result, *others: Any) -> Response:
         response = super().file_response(path, stat, *others)
         response.headers["Cache-Control"] = CACHED
-        response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
 
@@ -48,8 +47,8 @@ async def docs() -> FileResponse:
 def _page(name: str, policy: str) -> FileResponse:
     headers = {
         "Content-Security-Policy": policy,
-        "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
         "Cache-Control": CACHED,
     }
     return FileResponse(STATIC / name, headers=headers)

@@ -94,7 +94,8 @@ class DrainingServer(uvicorn.Server):
 
     def listens(self, sockets: list[socket.socket]) -> None:
         """Called once it does."""
-        log.info("listening", urls=listening.urls(sockets))
+        scheme = "https" if self.config.is_ssl else "http"
+        log.info("listening", urls=listening.urls(sockets, scheme))
 
     def drain(self) -> None:
         """Close every connection with its next answer, and say that the server will end.

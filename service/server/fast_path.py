@@ -35,8 +35,9 @@ from service.requests.parameters import PredictParameters
 from service.responses import predictions, problems
 from service.responses.predictions import EncodedAnswer
 from service.server.backpressure import Backpressure
+from service.server.security_headers import Header
 from service.server.shortcut import model_of
-from service.server.telemetry import Header, Record, Telemetry
+from service.server.telemetry import Record, Telemetry
 from service.state import AppState
 
 log = structlog.get_logger()
@@ -82,6 +83,12 @@ class FastPath:
         self.backpressure = Backpressure()
         self._logged: set[type[Exception]] = set()
 
+    def is_on(self, address: object) -> bool:
+        """True if predictions may be asked for at this address of the server: not (host, port) with
+        the port of /metrics."""
+        port = self._state.settings.metrics_port
+        return port is None or not isinstance(address, tuple) or address[1] != port
+
     @staticmethod
     def is_for(url: bytes) -> bool:
         """True if a POST to this URL asks for a prediction, in plain ASCII and without escapes."""
@@ -105,7 +112,7 @@ class FastPath:
             return None
         path, model, asked_for = parsed
         pending = PendingAnswer(connection, scope, body, asked_for, state)
-        predicting = state.predictor.predict(scope["headers"], model, asked_for.version, pending)
+        predicting = state.predictor.predict(scope, model, asked_for.version, pending)
         refusal = None
         try:
             pending.start(predicting)

@@ -72,10 +72,11 @@ def refusal(host: str, port: int, error: OSError) -> str:
     return f"can't listen on {host}:{port}: {error.strerror or error}{busy}"
 
 
-def urls(sockets: Iterable[socket.socket]) -> list[str]:
+def urls(sockets: Iterable[socket.socket], scheme: str) -> list[str]:
     """The addresses as a browser takes them."""
     names = [each.getsockname() for each in sockets]
-    return [f"http://[{n[0]}]:{n[1]}" if ":" in n[0] else f"http://{n[0]}:{n[1]}" for n in names]
+    hosts = [f"[{name[0]}]" if ":" in name[0] else name[0] for name in names]
+    return [f"{scheme}://{host}:{name[1]}" for host, name in zip(hosts, names, strict=True)]
 
 
 def close(sockets: Iterable[socket.socket]) -> None:

@@ -16,17 +16,26 @@ from collections.abc import Collection, Iterable
 from typing import Any, NoReturn, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from service.server import backpressure, listening
 from service.server.connections import MAX_REFUSED, ConnectionLimits, Connections, Patience, Wait
 from service.server.fast_path import FastPath, PendingAnswer
-from service.server.telemetry import Header
+from service.server.security_headers import LINES, Header
 
 MAX_HEAD = 2**16  # bytes of a request's line and headers, trailers included
 _PER_HEADER = 32  # bytes that a header counts besides its own, as in HTTP/2 (RFC 9113, 6.5.2)
 MAX_PIPELINED = 32  # requests of a connection that wait while one is answered
 MAX_UNWANTED = 2**18  # bytes of a body that are read after its request is answered
+
+
+_BEGINNING = {  # of an answer: what is the same for all with its status
+    status: line + LINES for status, line in STATUS_LINE.items()
+}
 
 
 class _RefusedError(Exception):
@@ -80,9 +89,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _last: Any = None  # the cycle that was told to close it
 
     def connection_made(self, transport: Any) -> None:
-        self._fast_path = getattr(self.app, "fast_path", None)
-        if self._fast_path is not None:
-            self._fast_path.is_offered_requests = True
+        fast_path: FastPath | None = getattr(self.app, "fast_path", None)
+        if fast_path is not None:
+            fast_path.is_offered_requests = True
+            if fast_path.is_on(transport.get_extra_info("sockname")):
+                self._fast_path = fast_path
         self._direct = transport
         super().connection_made(cast(asyncio.Transport, _CoalescingTransport(transport, self)))
         self.address = self.client[0] if self.client else ""
@@ -193,14 +204,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Send an answer that belongs to no request, and close."""
         date = [name + b": " + value for name, value in self.server_state.default_headers]
         lines = (
-            STATUS_LINE[status].rstrip(),
             *date,
             *headers,
             b"content-type: text/plain; charset=utf-8",
             b"content-length: %d" % len(text),
             b"connection: close",
         )
-        self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + text.encode())
+        head = _BEGINNING[status] + b"\r\n".join(lines)
+        self.transport.write(head + b"\r\n\r\n" + text.encode())
         self._ended = True
         self.transport.close()
 
@@ -327,7 +338,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Send an answer that is all there; the head of no other waits to be sent."""
         transport = self._direct
         if not transport.is_closing():
-            parts = [STATUS_LINE[status]]
+            parts = [_BEGINNING[status]]
             for name, value in (*self.server_state.default_headers, *headers):
                 parts += name, b": ", value, b"\r\n"
             closes = not pending.keep_alive or (self._draining and not self.pipeline)
@@ -445,6 +456,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        for cycle in (self.cycle, self._current, *(each for each, _ in self.pipeline)):
+            if isinstance(cycle, RequestResponseCycle):
+                cycle.body = bytearray()  # nobody reads it; the collector comes seldom
         self._server.left(self)
         self._forget_requests()
 

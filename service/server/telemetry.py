@@ -11,10 +11,12 @@ from urllib.parse import quote
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.access.gate import CALLER
 from service.metrics import Metrics
 from service.responses import problems
+from service.server import security_headers
+from service.server.security_headers import Header
 
-Header = tuple[bytes, bytes]
 _HEADER = b"x-request-id"
 _ACCEPTABLE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -36,7 +38,7 @@ class Record:
     """The telemetry of one request, from its head on: its id, metrics, a log line.
 
     The id is the client's X-Request-ID if that is a plain word, otherwise a new one. The path and
-    the id are the only things from a client that reach the log.
+    the id are the only things from a client that reach the log. The line names its API key.
     """
 
     __slots__ = ("_log", "_metrics", "_scope", "_started", "request_id", "status", "way")
@@ -68,18 +70,24 @@ class Record:
     def log(self) -> None:
         """The line, once the request is over."""
         if self._log.is_enabled_for(logging.INFO):
+            scope = self._scope
+            caller = scope.get(CALLER)
             self._log.info(
                 "request",
-                method=self._scope["method"],
-                path=quote(self._scope["path"]),
+                method=scope["method"],
+                path=quote(scope["path"]),
                 status=self.status,
                 ms=round((time.perf_counter() - self._started) * 1000, 2),
                 request_id=self.request_id,
+                **({"api_key": caller} if caller else {}),
             )
 
 
 class Telemetry:
-    """ASGI middleware: a record of each request, and an answer where nobody caught an error."""
+    """ASGI middleware: a record of each request, and an answer where nobody caught an error.
+
+    Each answer gets the `security_headers` that it lacks.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
@@ -97,7 +105,9 @@ class Telemetry:
 
         def named(message: Message) -> Awaitable[None]:  # no coroutine around that of `send`
             if message["type"] == "http.response.start":
-                message["headers"] += record.answered(message["status"])
+                headers = message["headers"]
+                headers += security_headers.missing(headers)
+                headers += record.answered(message["status"])
             return send(message)
 
         try:

@@ -49,7 +49,8 @@ OF_SERVER_STATE = {
     "default_headers": "of every answer",
     "total_requests": "counted where uvicorn counts it",
 }
-OF_CYCLE = {  # of a request; `fast_path.PendingAnswer` has them too
+OF_CYCLE = {  # of a request; `fast_path.PendingAnswer` has all but the body
+    "body": "emptied where the client has left",
     "disconnected": "set where the client has left",
     "keep_alive": "whether the connection stays",
     "message_event": "set where the client has left",

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,15 +40,19 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    log: Path, *arguments: str, cwd: Path | None = None, port: int | None = None
+    log: Path,
+    *arguments: str,
+    cwd: Path | None = None,
+    port: int | None = None,
+    trust: ssl.SSLContext | None = None,
 ) -> Iterator[Server]:
-    """`python -m service` with these flags, once it is ready."""
+    """`python -m service` with these flags, once it is ready; HTTPS where `trust` is given."""
     port = port or free_port()
     command = [sys.executable, "-m", "service", "--port", str(port), *arguments]
     with log.open("wb") as output, subprocess.Popen(command, stderr=output, cwd=cwd) as process:
-        server = Server(process, f"http://127.0.0.1:{port}", log)
+        server = Server(process, f"{'https' if trust else 'http'}://127.0.0.1:{port}", log)
         try:
-            wait_until_ready(server)
+            wait_until_ready(server, trust)
             yield server
         finally:
             if process.poll() is None:
@@ -55,13 +60,14 @@ def running(
                 process.wait(timeout=60)
 
 
-def wait_until_ready(server: Server) -> None:
+def wait_until_ready(server: Server, trust: ssl.SSLContext | None = None) -> None:
     """Fails with the log if the server ends before, or isn't ready in two minutes."""
 
     def is_ready() -> bool:
         assert server.process.poll() is None, server.log.read_text()
         with suppress(httpx.TransportError):
-            return httpx.get(f"{server.url}/health/ready").status_code == 200
+            answer = httpx.get(f"{server.url}/health/ready", verify=trust or True)
+            return answer.status_code == 200
         return False
 
     until(is_ready, seconds=120)

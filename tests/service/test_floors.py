@@ -23,7 +23,7 @@ def loaded_by(module: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["service.inference.batcher", "service.deadlines", "service.errors", "service.api_key"],
+    ["service.inference.batcher", "service.deadlines", "service.errors", "service.access.gate"],
 )
 def test_the_core_loads_neither_a_web_framework_nor_torch(module: str) -> None:
     modules = modules_of(module)

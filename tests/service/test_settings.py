@@ -73,6 +73,19 @@ def test_help_tells_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
         (["--watch-interval", "nan"], "watch_interval: "),
         (["--repository", "nowhere"], "fanlight fit"),
         (["--device", "abacus"], "(setting device)"),
+        (["--tls-certificate", "chain.pem"], "tls_certificate needs tls_key too"),
+        (["--tls-key", "key.pem"], "tls_key needs tls_certificate too"),
+        (
+            ["--tls-certificate", "no.pem", "--tls-key", "no.key"],
+            "no.pem: No such file or directory (settings tls_certificate and tls_key)",
+        ),
+        (["--api-key-file", "no"], "no: No such file or directory (setting api_key_file)"),
+        (["--api-key-file", ""], "(setting api_key_file)"),
+        (["--metrics-access", "key"], "needs api_key or api_key_file"),
+        (["--port", "9000", "--metrics-port", "9000"], "metrics_port must not be port (9000)"),
+        (["--rate-burst", "3"], "rate_burst needs rate_limit"),
+        (["--rate-limit", "0"], "rate_limit: "),
+        (["--rate-limit", "nan"], "rate_limit: "),
     ],
 )
 def test_what_can_not_be_started_is_told_in_a_line(

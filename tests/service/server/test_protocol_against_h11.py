@@ -53,6 +53,10 @@ class Echo:
 
     class Declining:
         @staticmethod
+        def is_on(_address: object) -> bool:
+            return True
+
+        @staticmethod
         def take(*_: object) -> None:
             return None
 

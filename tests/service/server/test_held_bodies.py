@@ -1,0 +1,89 @@
+"""Bodies are let go with their request: none waits for the garbage collector."""
+
+import gc
+from typing import Any
+
+import pytest
+
+from tests.networks import encode, picture
+from tests.service.connections import FORM, PREDICT, UVLOOP, Serving, WatchedProtocol, form, post
+from tests.waiting import until_async
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", [UVLOOP]),
+    pytest.mark.slow,
+]
+LARGE = encode(picture(0, (200, 200)))  # 120 kB, not for the fast path
+FOREIGN = PREDICT.replace("colors", "nothing")
+FEATURES = PREDICT.replace("predict", "features")
+MUCH = 10_000  # bytes
+
+
+def large_parts(objects: list[Any]) -> list[str]:
+    """What of these holds much, and the types of what it is."""
+    return [
+        type(each).__name__
+        for each in objects
+        for part in gc.get_referents(each)
+        if isinstance(part, bytes | bytearray) and len(part) > MUCH
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        pytest.param(post(LARGE), 200, id="image"),
+        pytest.param(post(form(LARGE), type=FORM), 200, id="form"),
+        pytest.param(post(LARGE[:-50]), 422, id="broken image"),
+        pytest.param(post(form(LARGE)[:-50], type=FORM), 400, id="broken form"),
+        pytest.param(post(b"nothing" * MUCH, type=FORM), 400, id="no form"),
+        pytest.param(post(LARGE, type="text/plain"), 415, id="not an image"),
+        pytest.param(post(LARGE, path=FOREIGN), 404, id="no model"),
+        pytest.param(post(LARGE, path=f"{FEATURES}?layer=conv"), 200, id="features"),
+        pytest.param(post(LARGE, path=FEATURES), 422, id="no layer"),
+        pytest.param(post(LARGE, path="/v1/models"), 405, id="another method"),
+    ],
+)
+async def test_no_body_is_left_to_the_collector(
+    serving: Serving, request_bytes: bytes, status: int
+) -> None:
+    async with serving() as client:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                other = await client.another()
+                other.writer.write(request_bytes)
+                assert (await other.answer()).status == status
+                await other.leave()
+            await until_async(lambda: len(WatchedProtocol.connected) == 1)
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            assert large_parts(gc.garbage) == []
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+
+
+async def test_nor_that_of_a_client_that_leaves_before_its_answer(serving: Serving) -> None:
+    async with serving() as client:
+        gc.collect()
+        gc.disable()
+        try:
+            for pieces in ((post(LARGE)[:-50],), (post(LARGE), post(LARGE), post(LARGE)[:-50])):
+                leaver = await client.another()
+                for piece in pieces:
+                    await leaver.send(piece)
+                await leaver.leave(abruptly=True)
+            await until_async(lambda: len(WatchedProtocol.connected) == 1)
+            await until_async(lambda: client.app.state.receiver.limits.held == 0)
+            assert (await client.post()).status == 200
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            assert large_parts(gc.garbage) == []
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
