@@ -44,6 +44,8 @@ def bind(host: str, port: int) -> list[socket.socket]:
         raise ListenError(
             "host is empty; 127.0.0.1 listens on this machine only, 0.0.0.0 on all addresses"
         )
+    if host == "*":  # which the system's library may take for 0.0.0.0
+        raise ListenError("'*' is no address; 0.0.0.0 listens on all addresses")
     sockets: list[socket.socket] = []
     missing: OSError | None = None
     try:

@@ -1,12 +1,16 @@
 """Nothing is lost while instances restart, workers are replaced and versions are swapped.
 
-The variable RESTARTS says how often; by default once each.
+The variable RESTARTS says how often, by default once each; KILLS how many workers are killed, one
+every five seconds, or once both are ready again, by default 3.
 """
 
 import asyncio
+import json
 import os
 import shutil
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -21,6 +25,8 @@ from tests.e2e.test_proxies import Proxy, proxying
 from tests.waiting import until_async
 
 RESTARTS = int(os.environ.get("RESTARTS", "1"))
+KILLS = int(os.environ.get("KILLS", "3"))
+SECONDS_BETWEEN_KILLS = 5.0
 NGINX = """
 pid nginx.pid;
 error_log stderr;
@@ -164,6 +170,56 @@ async def test_workers_are_replaced_one_after_the_other(
             report(f"SIGHUP behind {kind}", load)
         assert server.stop() == 0
     assert not load.lost
+
+
+def is_over(deadline: float) -> bool:
+    return time.monotonic() > deadline
+
+
+def connections_of(pid: int, port: int) -> int:
+    """How many connections to the port a process has accepted."""
+    inodes = set()
+    for file in Path("/proc", str(pid), "fd").iterdir():
+        inodes.add(str(file.readlink()).removeprefix("socket:[").removesuffix("]"))
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    here, established = f":{port:04X}", "01"
+    return sum(row[1].endswith(here) and row[3] == established and row[9] in inodes for row in rows)
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(sys.platform != "linux", reason="counts connections in /proc")
+@pytest.mark.timeout(300 + 10 * KILLS)
+async def test_a_killed_worker_loses_only_what_it_had_accepted(
+    repository: Path, tmp_path: Path
+) -> None:
+    flags = ("--repository", str(repository), "--workers", "2", "--log-format", "json")
+    with running(tmp_path / "log", *flags) as server:
+
+        def ready() -> list[int]:
+            lines = [line for line in server.log.read_text().splitlines() if "worker" in line]
+            events = [json.loads(line) for line in lines]
+            gone = {e["pid"] for e in events if e["event"] in ("worker died", "worker ended")}
+            return [
+                e["pid"] for e in events if e["event"] == "worker ready" and e["pid"] not in gone
+            ]
+
+        def both_ready() -> bool:
+            return len(ready()) == 2
+
+        await until_async(both_ready, 120)
+        held = 0
+        async with SteadyLoad(server.port) as load:
+            for _ in range(KILLS):
+                await until_async(both_ready, 120)  # without any, requests wait in the backlog
+                begun, pid = time.monotonic(), ready()[0]
+                os.kill(pid, signal.SIGSTOP)  # so that it accepts no more until it is counted
+                held += connections_of(pid, server.port)
+                os.kill(pid, signal.SIGKILL)
+                await until_async(partial(is_over, begun + SECONDS_BETWEEN_KILLS))
+        report(f"{KILLS} kills, {held} connections held", load)
+        assert server.stop() == 0
+    assert set(load.lost) <= {"closed"}
+    assert load.lost["closed"] <= held
 
 
 @pytest.mark.anyio
