@@ -31,8 +31,6 @@ MAX_HEAD = 2**16  # bytes of a request's line and headers, trailers included
 _PER_HEADER = 32  # bytes that a header counts besides its own, as in HTTP/2 (RFC 9113, 6.5.2)
 MAX_PIPELINED = 32  # requests of a connection that wait while one is answered
 MAX_UNWANTED = 2**18  # bytes of a body that are read after its request is answered
-
-
 _BEGINNING = {  # of an answer: what is the same for all with its status
     status: line + LINES for status, line in STATUS_LINE.items()
 }
@@ -84,6 +82,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _whole: list[bytes] | None = None  # the body of a request that may be answered directly
     _pending: PendingAnswer | None = None  # the last one that was
     _socket: Any = None  # of the connection, once it was asked for
+    address: str  # of the client, empty if it has none
     _direct: asyncio.Transport  # which sends an answer that is all there
     _draining = False  # the server will end: the next answer closes the connection
     _last: Any = None  # the cycle that was told to close it
