@@ -78,6 +78,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _unwanted = 0  # bytes that arrived and are not parsed any more
     _server: Connections  # which ends this connection when it waits too long
     patience: Patience
+    address = ""  # of the client, without its port
     _fast_path: FastPath | None = None
     _whole: list[bytes] | None = None  # the body of a request that may be answered directly
     _pending: PendingAnswer | None = None  # the last one that was
