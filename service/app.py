@@ -31,7 +31,7 @@ from service.server.shortcut import Shortcut
 from service.settings import Settings
 from service.state import AppState
 
-MAX_DECODERS = 4  # twice as many processes; each may need ten bytes for each pixel of an image
+MAX_DECODERS = 4  # twice as many processes, each of which may need ten bytes a pixel of an image
 HELD_REQUESTS = 4  # of the largest size, whose activations are held at once
 MAX_WAITING = 256  # requests for activations
 DESCRIPTION = """Classify images with small networks.
@@ -90,11 +90,11 @@ def create_app(settings: Settings) -> FastAPI:
             Repository(settings, state.metrics) as repository,
             memory.Trimming(lambda: not len(state.receiver.timer)),
         ):
-            decoders = min(MAX_DECODERS, cpu.per_worker(settings.workers))
+            threads = min(MAX_DECODERS, cpu.per_worker(settings.workers))
             with (
-                closing(Decoder(settings, decoders)) as decoder,
+                closing(Decoder(settings, threads)) as decoder,
                 closing(ExplanationWorker(settings.max_explain_queue_size)) as worker,
-                Places.opened(settings, decoders) as places,
+                Places.opened(settings, threads) as places,
                 closing(state.metrics),
                 state.gate,
             ):
