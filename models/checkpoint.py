@@ -9,15 +9,20 @@ A version appears whole or not at all, and is never changed afterwards.
 """
 
 import hashlib
+import os
 import re
 import shutil
-import stat
+import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
+import numpy as np
 import torch
 from pydantic import (
     BaseModel,
@@ -31,18 +36,28 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor, nn
 
-from models import features, files
+from models import features, files, weights_file
+from models.allowance import Allowance, TooLargeNetworkError
 from models.architectures import registry
 from models.errors import FanlightError, InstallationError
 from models.features import Layer
-from models.preprocessing import InputSpec
+from models.preprocessing import InputSpec, Pixels
 from models.registry import proposal
 
 CARD = "card.json"
 WEIGHTS = "weights.pt"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte of a name that is not UTF-8
+MAX_LABELS = 100_000
+MAX_LABEL_LENGTH = 1_000  # characters
+MAX_ENTRIES = 100_000  # files and folders in a folder of the repository
+_NUMBER = re.compile("[1-9][0-9]{0,17}")
 _LARGEST_CARD = 4 * 2**20  # bytes
+_MOST_VALUES = 250_000  # in a card
+_SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte of a name that is not UTF-8
+_UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # Unicode's categories of controls, formats, separators of lines
+_SEEN_FORMATS = frozenset(
+    "\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2"
+)
 
 
 class CheckpointError(FanlightError):
@@ -95,13 +110,33 @@ class Card(_Part):
 
 
 @dataclass(frozen=True)
+class FileStamp:
+    """A file as it was read: its SHA-256, and the status that is compared first."""
+
+    sha256: str
+    device: int
+    inode: int
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, file: BufferedReader, sha256: str) -> "FileStamp":
+        status = os.fstat(file.fileno())
+        return cls(sha256, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@dataclass(frozen=True)
 class Checkpoint:
-    """A network in evaluation mode on its device, with the card that describes it."""
+    """A network in evaluation mode on its device, with the card that describes it.
+
+    `stamps` are the files that it was read from, by name.
+    """
 
     card: Card
     network: nn.Module
     layers: tuple[Layer, ...]
     device: torch.device
+    stamps: Mapping[str, FileStamp] = field(default_factory=dict)
 
 
 def publish(
@@ -169,6 +204,8 @@ def check_labels(labels: Sequence[str]) -> None:
 
 def label_problem(labels: Sequence[str]) -> str | None:
     """Why these can't be the labels of a classifier, and what to do; None if they can."""
+    if len(labels) > MAX_LABELS:
+        return f"there are {len(labels):,} labels; at most {MAX_LABELS:,} are possible"
     if len(labels) < 2:
         return (
             f"a classifier needs two labels or more, not {len(labels)}: with one, each image gets "
@@ -180,7 +217,30 @@ def label_problem(labels: Sequence[str]) -> str | None:
         return f"labels must differ from each other: {repeated[0]!r} is there twice; rename one"
     if broken := [label for label in labels if _SURROGATE.search(label)]:
         return f"the label {broken[0]!r} is not UTF-8: rename it"
+    for label in labels:
+        if (unseen := _unseen(label)) is not None:
+            return (
+                f"the label {label!a} has the character U+{ord(unseen):04X}, which is not "
+                "printed, or changes how others are: rename it"
+            )
+        if len(label) > MAX_LABEL_LENGTH:
+            return (
+                f"the label {label[:40]!r}… has {len(label):,} characters; at most "
+                f"{MAX_LABEL_LENGTH:,} are possible: rename it"
+            )
     return None
+
+
+def _unseen(text: str) -> str | None:
+    """The first character that controls a terminal, a line or the direction of text, if any.
+
+    Joiners (U+200C, U+200D), which some scripts and emoji need, are not among them, nor are the
+    signs that Arabic and Syriac write around numbers.
+    """
+    if text.isascii() and text.isprintable():
+        return None
+    found = (char for char in text if unicodedata.category(char) in _UNSEEN)
+    return next((char for char in found if char not in _SEEN_FORMATS), None)
 
 
 def _release(draft: Path, card: Card) -> Card:
@@ -204,25 +264,56 @@ def _release(draft: Path, card: Card) -> Card:
         return card
 
 
-def load(folder: Path, device: torch.device) -> Checkpoint:
+def load(folder: Path, device: torch.device, max_bytes: int | None = None) -> Checkpoint:
     """Rebuild the network of a version's folder, in evaluation mode on the device.
 
     Raises `CheckpointError` if anything doesn't fit: the card, the folder's name, the SHA-256 of
-    the weights, the names or shapes in the state_dict, or the number of labels.
+    the weights, the names or shapes in the state_dict, or the number of labels; and for weights of
+    more than `max_bytes`. What the files claim is checked before memory is allocated for it.
     """
-    card = read_card(folder)
-    try:
-        with (folder / WEIGHTS).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != card.weights_sha256:
-                raise CheckpointError(f"{WEIGHTS} does not have the SHA-256 that {CARD} states")
-            file.seek(0)
-            state_dict = read_state_dict(file, device)
-    except OSError as error:
-        raise CheckpointError(f"{WEIGHTS} can't be read: {error.strerror}") from error
+    card, card_stamp = _read_card(folder)
+    with _opened(folder, WEIGHTS) as file:
+        stamp = FileStamp.of(file, card.weights_sha256)
+        size = stamp.size
+        if max_bytes is not None and size > max_bytes:
+            raise CheckpointError(
+                f"{WEIGHTS} has {size:,} bytes; at most {max_bytes:,} are loaded "
+                "(setting max_checkpoint_bytes)"
+            )
+        if hashlib.file_digest(file, "sha256").hexdigest() != card.weights_sha256:
+            raise CheckpointError(f"{WEIGHTS} does not have the SHA-256 that {CARD} states")
+        state_dict = read_state_dict(file, device)
     network = build(card.architecture, card.arguments, len(card.labels), state_dict)
     network.to(device).eval()
     layers = trial(network, card.input, len(card.labels))
-    return Checkpoint(card, network, layers, device)
+    return Checkpoint(card, network, layers, device, {CARD: card_stamp, WEIGHTS: stamp})
+
+
+def changes(
+    folder: Path, stamps: Mapping[str, FileStamp]
+) -> tuple[str | None, Mapping[str, FileStamp]]:
+    """Why the files of a version are not those with these stamps, or None; and their new stamps.
+
+    A file is read only if its status has changed. Raises `OSError` if a file can't be read.
+    """
+    current = dict(stamps)
+    for name, before in stamps.items():
+        try:
+            with files.open_beneath(
+                folder.parent.parent, folder.parent.name, folder.name, name
+            ) as file:
+                now = FileStamp.of(file, before.sha256)
+                if now != before:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                    if digest != before.sha256:
+                        return f"{name} is not the one that was loaded", current
+                    current[name] = replace(now, sha256=digest)
+        except FileNotFoundError:
+            folder.stat()  # if it is gone as a whole, that says nothing about the file
+            return f"{name} was removed", current
+        except files.UnsafeFileError as error:
+            return str(error), current
+    return None, current
 
 
 def load_named(
@@ -238,17 +329,19 @@ def load_named(
 
 def read_card(folder: Path) -> Card:
     """The card of a version's folder, without its weights; raises `CheckpointError`."""
-    path = folder / CARD
+    return _read_card(folder)[0]
+
+
+def _read_card(folder: Path) -> tuple[Card, FileStamp]:
+    with _opened(folder, CARD) as file:
+        content = file.read(_LARGEST_CARD + 1)
+        stamp = FileStamp.of(file, hashlib.sha256(content).hexdigest())
+    if len(content) > _LARGEST_CARD:
+        raise CheckpointError(f"{CARD} is larger than {_LARGEST_CARD:,} bytes")
+    if sum(map(content.count, (b",", b"[", b"{"))) > _MOST_VALUES:  # a hundred bytes for each
+        raise CheckpointError(f"{CARD} has more than {_MOST_VALUES:,} values")
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be read for ever
-            raise CheckpointError(f"{CARD} is not a file")
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_CARD + 1)
-        if len(content) > _LARGEST_CARD:
-            raise CheckpointError(f"{CARD} is larger than {_LARGEST_CARD:,} bytes")
         card = Card.model_validate_json(content)
-    except OSError as error:
-        raise CheckpointError(f"{CARD} can't be read: {error.strerror}") from error
     except ValidationError as error:
         raise CheckpointError(f"{CARD}: {_problem(error)}") from error
     if (card.name, str(card.version)) != (folder.parent.name, folder.name):
@@ -256,22 +349,50 @@ def read_card(folder: Path) -> Card:
             f"{CARD} is of {card.name}/{card.version}, but lies in the folder "
             f"{folder.parent.name}/{folder.name}"
         )
-    return card
+    return card, stamp
+
+
+@contextmanager
+def _opened(folder: Path, name: str) -> Iterator[BufferedReader]:
+    """A file of a version's folder; raises `CheckpointError` if it can't be read or is unsafe."""
+    try:
+        with files.open_beneath(
+            folder.parent.parent, folder.parent.name, folder.name, name
+        ) as file:
+            yield file
+    except OSError as error:
+        raise CheckpointError(f"{name} can't be read: {error.strerror}") from error
+    except files.UnsafeFileError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def read_state_dict(source: Path | BinaryIO, device: torch.device) -> dict[str, Tensor]:
     """A pure state_dict: names to tensors, nothing else; raises `CheckpointError`.
 
-    Nothing that the file contains is executed (`weights_only=True`).
+    Nothing that the file contains is executed (`weights_only=True`), and it takes about as much
+    memory as the file is large.
     """
-    place = f"{source}: " if isinstance(source, Path) else ""
+    if isinstance(source, Path):
+        try:
+            with source.open("rb") as file:
+                return _read_state_dict(file, device, f"{source}: ")
+        except OSError as error:
+            raise CheckpointError(
+                f"{source}: the weights can't be read: {error.strerror}"
+            ) from error
+    return _read_state_dict(source, device, "")
+
+
+def _read_state_dict(file: BinaryIO, device: torch.device, place: str) -> dict[str, Tensor]:
     try:
-        state_dict = torch.load(source, map_location=device, weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{place}the weights can't be read: {error.strerror}") from error
+        weights_file.check(file, file.seek(0, os.SEEK_END))
+        state_dict = torch.load(file, map_location=device, weights_only=True)
+    except OSError:
+        raise
     except Exception as error:  # torch raises whatever its unpickler or zip reader meets
         # torch's own message begins by advising to load the file without weights_only
-        reason = str(error.__context__ or error).partition(". ")[0] or type(error).__name__
+        said = error if isinstance(error, FanlightError) else error.__context__ or error
+        reason = str(said).partition(". ")[0][:500] or type(error).__name__
         raise CheckpointError(
             f"{place}the weights are not a file that torch.load(…, weights_only=True) takes; "
             f"save them with torch.save(network.state_dict(), …) ({reason})"
@@ -293,8 +414,11 @@ def build(
 ) -> nn.Module:
     """The architecture with those weights, strictly; raises `CheckpointError`."""
     try:
-        network = registry.architecture(architecture).build(num_classes, **arguments)
+        with Allowance(state_dict):
+            network = registry.architecture(architecture).build(num_classes, **arguments)
         network.load_state_dict(state_dict, strict=True)
+    except TooLargeNetworkError as error:
+        raise CheckpointError(f"architecture {architecture!r}: {error}") from error
     except (registry.ArchitectureError, InstallationError, RuntimeError) as error:
         reason = " ".join(str(error).split())  # torch lists keys in lines of their own
         raise CheckpointError(reason[:2000]) from error
@@ -303,18 +427,29 @@ def build(
 
 def names(repository: Path) -> list[str]:
     """The models of a repository, sorted."""
-    if not repository.is_dir():
-        return []
-    return sorted(p.name for p in repository.iterdir() if p.is_dir() and NAME.fullmatch(p.name))
+    return sorted(_folders(repository, NAME))
 
 
 def versions(model: Path) -> list[int]:
     """The published versions in a model's folder, rising; drafts are not among them."""
-    if not model.is_dir():
+    return sorted(map(int, _folders(model, _NUMBER)))
+
+
+def _folders(folder: Path, pattern: re.Pattern[str]) -> list[str]:
+    """The names of the folders in a folder that match; raises `CheckpointError` for too many.
+
+    What the listing itself tells is not asked of the file system again: a folder may hang.
+    """
+    if not folder.is_dir():
         return []
-    return sorted(
-        int(p.name) for p in model.iterdir() if re.fullmatch("[1-9][0-9]*", p.name) and p.is_dir()
-    )
+    with os.scandir(folder) as entries:
+        found = list(islice(entries, MAX_ENTRIES + 1))
+    if len(found) > MAX_ENTRIES:
+        raise CheckpointError(
+            f"{folder} has more than {MAX_ENTRIES:,} entries; move those away that are not to be "
+            "served"
+        )
+    return [each.name for each in found if pattern.fullmatch(each.name) and each.is_dir()]
 
 
 def find(repository: Path, name: str, version: int | None = None) -> Path:
@@ -340,37 +475,50 @@ def find(repository: Path, name: str, version: int | None = None) -> Path:
 
 
 def trial(network: nn.Module, input: InputSpec, num_classes: int) -> tuple[Layer, ...]:
-    """Run one black image through the network, in evaluation mode; return the layers it used.
+    """Run each of `probes` through the network, in evaluation mode; return the layers it used.
 
     Raises `CheckpointError` if the network doesn't return one finite logit per class.
     """
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    batch = input.normalize(torch.zeros(1, *input.shape, dtype=torch.uint8, device=device))
-    try:
-        with torch.inference_mode():
-            logits = network(batch)
-        layers = features.layers(network, batch)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:
-        raise CheckpointError(
-            f"the network does not take an input of shape {input.shape}: {error}"
-        ) from error
-    if logits.shape != (1, num_classes):
-        raise CheckpointError(
-            f"the network answers with shape {tuple(logits.shape)} where {num_classes} labels "
-            f"need (1, {num_classes})"
-        )
-    if not logits.isfinite().all():
-        raise CheckpointError(
-            "the network answers a black picture with what is not a finite number"
-        )
+    layers: Sequence[Layer] = ()
+    for name, pixels in probes(input):
+        batch = input.normalize(torch.from_numpy(pixels)[None].to(device))
+        try:
+            with torch.inference_mode():
+                logits = network(batch)
+            layers = layers or features.layers(network, batch)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            raise CheckpointError(
+                f"the network does not take an input of shape {input.shape}: {error}"
+            ) from error
+        if logits.shape != (1, num_classes):
+            raise CheckpointError(
+                f"the network answers with shape {tuple(logits.shape)} where {num_classes} labels "
+                f"need (1, {num_classes})"
+            )
+        if not logits.isfinite().all():
+            raise CheckpointError(
+                f"the network answers {name} with what is not a finite number; train it again, "
+                "with a lower learning rate, say"
+            )
     return tuple(layers)
+
+
+def probes(input: InputSpec) -> Iterator[tuple[str, Pixels]]:
+    """Images that every network must answer: flat ones and noise, uint8 (C, H, W), by name."""
+    noise = np.random.default_rng(0)
+    for name, level in (("a black image", 0), ("a white image", 255), ("a grey image", 128)):
+        yield name, np.full(input.shape, level, np.uint8)
+    yield "noise", noise.integers(0, 256, input.shape, np.uint8)
+    yield "noise of black and white", noise.integers(0, 2, input.shape, np.uint8) * 255
 
 
 def _problem(error: ValidationError) -> str:
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+    place = ".".join(map(str, first["loc"]))[:200]  # names of the file, which may be anything
+    return f"{ascii(place)[1:-1] or 'the file'}: {first['msg']}"
 
 
 def _sha256(path: Path) -> str:

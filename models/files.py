@@ -12,13 +12,72 @@ import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from models.errors import damaged
+from models.errors import FanlightError, damaged
 
 DRAFT = ".draft-"
 """What the names of drafts begin with; 32 hexadecimal digits follow. A killed writer leaves one."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a symbolic link",
+}
+
+
+class UnsafeFileError(FanlightError):
+    """A name does not stand for a regular file or folder of the place where it was looked for."""
+
+
+def open_beneath(root: Path, *names: str) -> BufferedReader:
+    """Open the regular file `root/names…` for reading; it is never waited for.
+
+    Symbolic links are followed as long as they end below `root`, which may be a link itself. Pipes,
+    devices, sockets and folders are refused without being opened. Nobody can put another kind of
+    file in the place meanwhile. Raises `OSError`, or `UnsafeFileError` with the kind of the file.
+    """
+    path = root.joinpath(*names)
+    top, real = Path(os.path.realpath(root)), Path(os.path.realpath(path))
+    name = names[-1]
+    if not real.is_relative_to(top):
+        raise UnsafeFileError(
+            f"{name} is a link to {str(real)!r}, outside of the repository; "
+            "put the file itself there"
+        )
+    parts = real.relative_to(top).parts
+    folder = os.open(top, _FOLDER)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        _check_regular(
+            os.stat(parts[-1], dir_fd=folder, follow_symlinks=False) if parts else os.fstat(folder),
+            name,
+        )
+        descriptor = os.open(parts[-1], _FILE, dir_fd=folder)
+    finally:
+        os.close(folder)
+    try:
+        _check_regular(os.fstat(descriptor), name)  # it may be another since
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check_regular(status: os.stat_result, name: str) -> None:
+    """Raises `UnsafeFileError` unless it is a regular file."""
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise UnsafeFileError(f"{name} is not a file, but {kind}; put a regular file there")
 
 
 def read_object(path: Path) -> dict[str, Any]:

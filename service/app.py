@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, closing
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -48,7 +47,7 @@ MISSING_ELSEWHERE = (  # under a server with another HTTP protocol than ours
     "the limits of connections: their number, their time, and answers that are not taken",
     "the refusal of heads that a proxy may read otherwise",
 )
-log = structlog.get_logger()
+log = logs.Log()
 
 
 class Application(FastAPI):

@@ -69,6 +69,15 @@ class InvalidInputError(ServiceError):
     status, title = 422, "Invalid input"
 
 
+class UnanswerableError(ServiceError):
+    """The images are fine, but the network gives no finite numbers for some of them.
+
+    Not 503: asking again does not help, and proxies would take the server out of rotation.
+    """
+
+    status, title = 422, "No finite answer"
+
+
 class QueueFullError(ServiceError):
     status, title = 429, "Queue full"
     headers = RETRY_SOON

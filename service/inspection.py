@@ -25,9 +25,11 @@ from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
 from service.inference import explanation
 from service.inference.admission import MemoryBudget
-from service.inference.engine import FeatureRequest
+from service.inference.batcher import BatchFailedError
+from service.inference.engine import FeatureRequest, NotFiniteError
 from service.inference.explanation import ExplanationWorker
 from service.inference.pool import Pool
+from service.prediction import refusal, unanswerable
 from service.repository.repository import Repository
 from service.requests.parameters import (
     ExplainParameters,
@@ -99,7 +101,10 @@ class Inspector:
                     pictures = await self.decoder.pixels(encoded, card.input)
                     async with self.budget.hold(each * count):
                         requests = [FeatureRequest(picture, names) for picture in pictures]
-                        seen = await serving.features.submit(requests)
+                        try:
+                            seen = await serving.features.submit(requests)
+                        except BatchFailedError as error:
+                            raise refusal(error, card, encoded) from error
                         return await self.places.maps.run(features.encode, seen, card, asked)
 
     async def kernels(self, model: str, name: str, asked: KernelsParameters) -> Response:
@@ -134,19 +139,21 @@ class Inspector:
                 )
             with self.places.maps.place():
                 decoded = await self.decoder.decode_with_original(encoded, card.input)
-                found = [
-                    await self.worker.run(
-                        partial(
-                            explanation.explain,
-                            serving.explain_network,
-                            card.input,
-                            image.pixels,
-                            checkpoint.device,
-                            question,
-                        )
+                found = []
+                for index, image in enumerate(decoded):
+                    work = partial(
+                        explanation.explain,
+                        serving.explain_network,
+                        card.input,
+                        image.pixels,
+                        checkpoint.device,
+                        question,
                     )
-                    for image in decoded
-                ]
+                    try:
+                        found.append(await self.worker.run(work))
+                    except NotFiniteError as error:
+                        serving.marks.not_finite(1)
+                        raise unanswerable(card, {index: encoded[index].filename}) from error
                 return await self.places.maps.run(
                     explanations.encode, decoded, found, question, card, asked
                 )

@@ -13,6 +13,8 @@ from tempfile import TemporaryDirectory
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from service.log_writer import LOST
+
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -92,6 +94,32 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self._failed = Gauge(
+            "fanlight_model_failed",
+            "1 for a version that could not be loaded",
+            version,
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._changed = Gauge(
+            "fanlight_model_changed",
+            "1 for a version whose files have changed since they were loaded",
+            version,
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._not_finite = Counter(
+            "fanlight_not_finite_images",
+            "Images that were refused because the network gives no finite number for them",
+            version,
+            registry=registry,
+        )
+        self._lost = Counter(
+            "fanlight_log_lines_lost",
+            "Lines of the log that could not be written, or not quickly enough",
+            registry=registry,
+        )
+        self._lost_before = LOST.total
         self._request = cache(requests.labels)
         self._ways = {way: ways.labels(way) for way in ("fast_path", "application")}
         self._uncounted = dict.fromkeys(self._ways, 0)  # requests since the last forward pass
@@ -126,15 +154,35 @@ class Metrics:
         self._ready.labels(model, version, runtime).set(1)
         self._fallback.labels(model, version).set(fallback)
 
-    def removed(self, model: str, version: int, runtime: str) -> None:
+    def failed(self, model: str, version: int) -> None:
+        """A version could not be loaded."""
+        self._failed.labels(model, version).set(1)
+
+    def changed(self, model: str, version: int, is_changed: bool) -> None:
+        """Whether the files of a version differ from what was loaded."""
+        self._changed.labels(model, version).set(is_changed)
+
+    def not_finite(self, model: str, version: int, images: int) -> None:
+        """Images that got no finite answer."""
+        self._not_finite.labels(model, version).inc(images)
+
+    def removed(self, model: str, version: int, runtime: str | None) -> None:
+        """A version is gone; `runtime` gave its predictions, None if it was not loaded."""
+        if runtime is None:
+            self._failed.labels(model, version).set(0)
+            return
         self._ready.labels(model, version, runtime).set(0)
         self._fallback.labels(model, version).set(0)
+        self._changed.labels(model, version).set(0)
 
     def _count_ways(self) -> None:
         for way, requests in self._uncounted.items():
             if requests:
                 self._ways[way].inc(requests)
                 self._uncounted[way] = 0
+        if lost := LOST.total - self._lost_before:
+            self._lost.inc(lost)
+            self._lost_before += lost
 
     def exposition(self) -> bytes:
         """In Prometheus' text format."""

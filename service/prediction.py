@@ -4,18 +4,18 @@ Every door (the fast path, the FastAPI route, …) calls `Predictor.predict`. A 
 how images arrive, and in how it waits for threads and for the batcher; see `Door`.
 """
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from models.checkpoint import Card
 from models.preprocessing import InputSpec, Pixels
 from service.access.gate import Gate
-from service.errors import QueueFullError
+from service.errors import ImageFault, QueueFullError, ServiceError, UnanswerableError
 from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
-from service.inference.batcher import Batcher, Queued
-from service.inference.engine import PredictionResult
+from service.inference.batcher import Batcher, BatchFailedError, Queued
+from service.inference.engine import NOT_FINITE, NotFiniteError, PredictionResult
 from service.repository.repository import Repository
 from service.settings import Settings
 
@@ -97,6 +97,9 @@ class Predictor:
             queued = batcher.enqueue(pixels, door.client)
             try:
                 return card, await door.wait(queued)
+            except BatchFailedError as error:
+                batcher.withdraw(queued)
+                raise refusal(error, card, images) from error
             except BaseException:
                 batcher.withdraw(queued)
                 raise
@@ -119,3 +122,24 @@ class Predictor:
             raise QueueFullError(
                 "the server was too busy to read this request in time; try again in a second"
             )
+
+
+def refusal(error: BatchFailedError, card: Card, images: Sequence[EncodedImage]) -> ServiceError:
+    """What the client gets for a batch that failed: which images have no finite answer.
+
+    It is the error itself, a 500, if anything else went wrong.
+    """
+    if not all(isinstance(each, NotFiniteError) for each in error.failed.values()):
+        return error
+    return unanswerable(card, {index: images[index].filename for index in error.failed})
+
+
+def unanswerable(card: Card, filenames: Mapping[int, str]) -> UnanswerableError:
+    """The error for images, by their place in the request, that have no finite answer."""
+    faults = [ImageFault(index, name, NOT_FINITE) for index, name in filenames.items()]
+    return UnanswerableError(
+        f"{card.name}/{card.version} gives no finite number for image "
+        f"{', '.join(map(str, filenames))} of the request, counted from 0, and nothing was "
+        "predicted; leave these images out, or ask another version",
+        faults,
+    )

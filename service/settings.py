@@ -96,6 +96,12 @@ class Settings(BaseSettings):
     repository: Path = Field(
         SHIPPED, description="folder of <model>/<version>/; default: the checkpoints of Fanlight"
     )
+    max_checkpoint_bytes: Bytes = Field(
+        2**30, ge=1024, description="size of the weights of a version; larger ones are not loaded"
+    )
+    max_versions: Count = Field(
+        1000, ge=1, description="versions that are served, of each model the highest first"
+    )
     watch_interval: Seconds = Field(
         2.0,
         ge=0,
@@ -308,7 +314,7 @@ GROUPS = {
     "Where it listens": ("host", "port", "tls_certificate", "tls_key", "metrics_port"),
     "Who may ask": ("api_key", "api_key_file", "rate_limit", "rate_burst", "metrics_access"),
     "Processes": ("workers", "worker_timeout", "shutdown_grace"),
-    "Models": ("repository", "watch_interval"),
+    "Models": ("repository", "watch_interval", "max_checkpoint_bytes", "max_versions"),
     "How predictions are computed": ("device", "runtime", "precision", "threads", "graph_cache"),
     "Batches, queues and time": (
         "max_batch_size",

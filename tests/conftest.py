@@ -10,6 +10,7 @@ import pytest
 import structlog
 import torch
 
+from service import logs
 from tests.networks import publish_tiny
 
 
@@ -44,6 +45,7 @@ def _logs_as_at_the_start() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
+    logs.end()
     structlog.configure(**events)
     logging.captureWarnings(False)
     root.handlers[:] = handlers

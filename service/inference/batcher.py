@@ -10,17 +10,16 @@ busy the next batch fills.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from operator import attrgetter
 from typing import Generic, NamedTuple, Self, TypeVar, cast
 
-import structlog
-
+from service import logs
 from service.errors import QueueFullError, ServiceError, UnavailableError
 
-log = structlog.get_logger()
+log = logs.Log()
 
 MAX_COMPARED_CLIENTS = 64  # in search of the one with the most items: a full queue must be cheap
 PACE_WEIGHT = 0.1  # of the newest batch in the average of seconds per item
@@ -31,7 +30,14 @@ Result = TypeVar("Result")
 
 
 class BatchFailedError(ServiceError):
-    """The call that held the request's items raised; its cause is in the log."""
+    """The call that held the request's items raised; its cause is in the log.
+
+    `failed` are the items of that call without a result: index in the request → why.
+    """
+
+    def __init__(self, detail: str, failed: Mapping[int, BaseException]) -> None:
+        super().__init__(detail)
+        self.failed = failed
 
 
 class Queued(Generic[Item, Result]):
@@ -300,9 +306,16 @@ class Batcher(Generic[Item, Result]):
             position += stop - start
             if request.future.done():
                 continue
-            if failed := [result for result in own if isinstance(result, BaseException)]:
-                error = BatchFailedError("the network failed on this request; see the server's log")
-                error.__cause__ = failed[0]
+            if any(isinstance(result, BaseException) for result in own):
+                failed = {
+                    index: result
+                    for index, result in enumerate(own, start)
+                    if isinstance(result, BaseException)
+                }
+                error = BatchFailedError(
+                    "the network failed on this request; see the server's log", failed
+                )
+                error.__cause__ = next(iter(failed.values()))
                 request.future.set_exception(error)
                 continue
             request.results[start:stop] = cast(Sequence[Result], own)

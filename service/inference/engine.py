@@ -7,11 +7,13 @@ Predictions use the runtime chosen for the network; activations always use eager
 
 import asyncio
 import math
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models import checkpoint as checkpoints
 from models import features
-from models.checkpoint import Checkpoint
+from models.checkpoint import Checkpoint, CheckpointError
 from models.preprocessing import Pixels
 from service.inference.runtimes.cuda_graphs import sizes
 from service.inference.runtimes.eager import Torch
@@ -36,7 +39,13 @@ MIN_FULL_BATCH = 32  # images in a batch that shares them well
 WORTHWHILE_RATIO = 0.9  # of time an image: what makes a batch of twice the size worth its memory
 TIMED_RUNS = 4  # of a batch, to learn its time
 LONG_RUN_SECONDS = 0.05  # after a run that long no other is timed
+MAX_BATCH_VALUES = 2**28  # that a layer takes and gives for a batch: a gibibyte as float32
+NOT_FINITE = "the network gives no finite number for this image"
 MAX_VALUES = 2**24  # of activations that one forward pass keeps, four bytes each
+
+
+class NotFiniteError(ArithmeticError):
+    """In place of the result for an image whose logits are not finite numbers."""
 
 
 class PredictionResult(NamedTuple):
@@ -68,7 +77,8 @@ class Engine:
     `eager` is the network in torch, by default in float32; it also computes predictions if there is
     no `runtime`. Batches of an independent runtime run on the event loop if they take less time
     than a thread switch. `alone` means a single CPU core: then larger batches run on the loop too.
-    `observe(images, seconds)` is called after each forward pass for predictions.
+    `observe(images, seconds)` is called after each forward pass for predictions, and
+    `observe_not_finite(images)` for images that got no finite answer; both on the event loop.
     """
 
     def __init__(
@@ -81,14 +91,17 @@ class Engine:
         runtime: Runtime | None = None,
         alone: bool = False,
         observe: Callable[[int, float], None] = lambda _images, _seconds: None,
+        observe_not_finite: Callable[[int], None] = lambda _images: None,
     ) -> None:
         self._checkpoint = checkpoint
         self._torch = eager or Torch(checkpoint, "float32")
         self._runtime = runtime or self._torch
         self._alone = alone
-        self.batch_size = max_batch_size  # pictures that are best run together
+        room = max(1, MAX_BATCH_VALUES // _largest_step(checkpoint))
+        self.batch_size = min(max_batch_size, room)  # pictures that are best run together
         self._at_once = 0  # pictures in the largest batch that runs on the loop
-        self._observe = observe
+        self._observe, self._observe_not_finite = observe, observe_not_finite
+        self._not_finite, self._lock = 0, threading.Lock()  # images that are not reported yet
         self._executor = ThreadPoolExecutor(
             max_workers=1,
             thread_name_prefix=f"{checkpoint.card.name}-{checkpoint.card.version}",
@@ -97,11 +110,14 @@ class Engine:
         )
 
     async def warm(self) -> None:
-        """Run black images, so that the first request doesn't pay for allocation and tuning.
+        """Run flat images and noise: the first request must not pay for allocation and tuning.
 
         For an independent runtime, measures the forward pass at several batch sizes. Sets the
         largest batch size that runs on the event loop. Lowers `batch_size` to the size beyond which
         the time per image hardly improves; if `alone`, possibly to the size that runs on the loop.
+
+        Raises `CheckpointError` if the runtime does not answer flat images and noise with finite
+        numbers.
         """
         loop = asyncio.get_running_loop()
         if not self._runtime.independent:
@@ -127,21 +143,33 @@ class Engine:
             self.batch_size = quick
 
     def _time(self, size: int) -> float:
-        """Seconds of a forward pass at this batch size: the fastest of several."""
-        pictures = [np.zeros(self._checkpoint.card.input.shape, np.uint8)] * size
+        """Seconds of a forward pass at this batch size: the fastest of several.
+
+        Raises `CheckpointError` if an image has no finite answer, as the runtime computes it.
+        """
+        probes = list(checkpoints.probes(self._checkpoint.card.input))
         seconds = []
-        for _ in range(TIMED_RUNS):
-            started = time.perf_counter()
-            self._predict(pictures)
-            seconds.append(time.perf_counter() - started)
-            if seconds[-1] > LONG_RUN_SECONDS:
-                break
+        for start in range(0, len(probes), size):  # all of them, a batch at a time
+            some = list(islice(cycle(probes), start, start + size))
+            for _ in range(TIMED_RUNS):
+                started = time.perf_counter()
+                answers = self._predict([pixels for _name, pixels in some])
+                seconds.append(time.perf_counter() - started)
+                if seconds[-1] > LONG_RUN_SECONDS:
+                    break
+            for (name, _pixels), answer in zip(some, answers, strict=True):
+                if isinstance(answer, Exception):
+                    raise CheckpointError(
+                        f"the network answers {name} with what is not a finite number, as "
+                        f"{self._runtime.name} computes it; try another precision or runtime "
+                        "(settings precision and runtime), or train it again"
+                    )
         return min(seconds)
 
     async def run(self, pictures: Sequence[Pixels]) -> list[PredictionResult | Exception]:
         """The prediction for each uint8 image (C, H, W), in order.
 
-        It is an `ArithmeticError` if the logits are not finite, for example in half precision.
+        It is a `NotFiniteError` if the logits are not finite, for example in half precision.
         """
         started = time.perf_counter()
         if self._runs_here(pictures):
@@ -149,6 +177,8 @@ class Engine:
         else:
             loop = asyncio.get_running_loop()
             answers = await loop.run_in_executor(self._executor, self._predict, pictures)
+        if self._not_finite:
+            self._report_not_finite()
         self._observe(len(pictures), time.perf_counter() - started)
         return answers
 
@@ -172,6 +202,8 @@ class Engine:
                 answers, maps = await loop.run_in_executor(
                     self._executor, self._capture, pictures, layers
                 )
+                if self._not_finite:
+                    self._report_not_finite()
                 for row, (index, answer) in enumerate(zip(part, answers, strict=True)):
                     own = {name: batch[row] for name, batch in maps.items()}
                     results[index] = (
@@ -192,7 +224,7 @@ class Engine:
         return len(pictures) <= self._at_once
 
     def _predict(self, pictures: Sequence[Pixels]) -> list[PredictionResult | Exception]:
-        return _answers(self._runtime(np.array(pictures)))
+        return self._answers(self._runtime(np.array(pictures)))
 
     @torch.inference_mode()
     def _capture(
@@ -200,18 +232,33 @@ class Engine:
     ) -> tuple[list[PredictionResult | Exception], dict[str, Tensor]]:
         network = self._checkpoint.network
         with features.capture(network, layers, self._checkpoint.layers) as activations:
-            answers = _answers(self._torch(np.array(pictures)))
+            answers = self._answers(self._torch(np.array(pictures)))
         return answers, {name: activations[name].float().cpu() for name in layers}
 
+    def _answers(self, probabilities: NDArray[np.float32]) -> list[PredictionResult | Exception]:
+        """By row of (N, num_classes)."""
+        rows, size = probabilities.tolist(), len(probabilities)
+        if np.isfinite(probabilities).all():
+            return [PredictionResult(row, size) for row in rows]
+        answers: list[PredictionResult | Exception] = [
+            PredictionResult(row, size)
+            if all(map(math.isfinite, row))
+            else NotFiniteError(NOT_FINITE)
+            for row in rows
+        ]
+        with self._lock:
+            self._not_finite += sum(isinstance(each, Exception) for each in answers)
+        return answers
 
-def _answers(probabilities: NDArray[np.float32]) -> list[PredictionResult | Exception]:
-    """By row of (N, num_classes)."""
-    rows, size = probabilities.tolist(), len(probabilities)
-    if np.isfinite(probabilities).all():
-        return [PredictionResult(row, size) for row in rows]
-    return [
-        PredictionResult(row, size)
-        if all(map(math.isfinite, row))
-        else ArithmeticError("not finite")
-        for row in rows
+    def _report_not_finite(self) -> None:
+        with self._lock:
+            images, self._not_finite = self._not_finite, 0
+        self._observe_not_finite(images)
+
+
+def _largest_step(checkpoint: Checkpoint) -> int:
+    """The most values that a layer takes and gives for one image."""
+    steps = [
+        math.prod(each.input_shape) + math.prod(each.output_shape) for each in checkpoint.layers
     ]
+    return max([math.prod(checkpoint.card.input.shape), *steps])

@@ -23,6 +23,7 @@ from models import features
 from models.checkpoint import Checkpoint
 from models.preprocessing import InputSpec, Pixels
 from service.errors import InvalidInputError, QueueFullError
+from service.inference.engine import NOT_FINITE, NotFiniteError
 from service.inference.explain_methods.method import (
     BASELINE_LEVELS,
     METHODS,
@@ -161,7 +162,8 @@ def explain(
 ) -> Explanation:
     """Explain the network's answer for a uint8 image (C, H, W).
 
-    `check` is called before each forward pass, and may raise `AbandonedError`.
+    `check` is called before each forward pass, and may raise `AbandonedError`. Raises
+    `NotFiniteError` if the network's answer is not finite.
     """
     image = torch.tensor(pixels)
     batch = spec.normalize(image.to(device).unsqueeze(0))  # (1, C, H, W)
@@ -178,7 +180,7 @@ def explain(
     with torch.inference_mode():
         probabilities = forward(batch).softmax(1)[0]
     if not probabilities.isfinite().all():
-        raise ArithmeticError("the network's answer is not finite")
+        raise NotFiniteError(NOT_FINITE)
     target = int(probabilities.argmax()) if question.target is None else question.target
     subject = Subject(network, forward, batch.requires_grad_(), target, baseline)
     values, delta = question.method.attribute(subject, question.parameters)

@@ -6,22 +6,24 @@ loads goes on loading. The content of a version is not looked at again, since a 
 never changed.
 """
 
+import heapq
 import os
-from collections.abc import Set
+from collections import Counter
+from collections.abc import Callable, Set
 from pathlib import Path
 
-import structlog
-
 from models import checkpoint
+from models.checkpoint import CheckpointError
+from service import logs
 
-log = structlog.get_logger()
+log = logs.Log()
 
 
 class Folder:
     """A repository folder, which need not be there."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, max_versions: int = 1000) -> None:
+        self._path, self._max_versions = path, max_versions
         self._identity: os.stat_result | None = None  # as it was when it was last read
         self._troubles: set[str] = set()
 
@@ -39,7 +41,7 @@ class Folder:
         troubles: set[str] = set()
         try:
             wanted = self._read(held, troubles)
-        except OSError as error:
+        except (OSError, CheckpointError) as error:
             wanted = set(held)
             troubles.add(str(error))
         for reason in sorted(troubles - self._troubles):
@@ -55,7 +57,7 @@ class Folder:
         for name in checkpoint.names(self._path):
             try:
                 found.update((name, number) for number in checkpoint.versions(self._path / name))
-            except OSError as error:  # of this model; the others are still seen
+            except (OSError, CheckpointError) as error:  # of this model; the others are still seen
                 troubles.add(str(error))
         wanted = found | {version for version in held - found if not self._gone(*version)}
         if not os.path.samestat(identity, self._path.stat()):
@@ -64,6 +66,12 @@ class Folder:
         if replaced and held and not found:  # a mount point without its disk
             raise OSError("an empty folder has taken its place")
         self._identity = identity
+        if len(wanted) > self._max_versions:
+            troubles.add(
+                f"there are {len(wanted):,} versions; at most {self._max_versions:,} are served "
+                "(setting max_versions), of each model the highest first"
+            )
+            wanted = set(heapq.nsmallest(self._max_versions, wanted, key=_priority(wanted, held)))
         return wanted
 
     def _gone(self, name: str, number: int) -> bool:
@@ -74,3 +82,16 @@ class Folder:
         except OSError:  # it may be there
             return False
         return False
+
+
+def _priority(
+    wanted: Set[tuple[str, int]], held: Set[tuple[str, int]]
+) -> Callable[[tuple[str, int]], tuple[bool, int, str]]:
+    """Which versions go first: the highest of each model that is held, then the highest of all."""
+    best = dict(sorted(held & wanted))  # name → highest number
+    place: dict[tuple[str, int], int] = {}
+    count: Counter[str] = Counter()
+    for name, number in sorted(wanted, reverse=True):
+        place[name, number] = count[name]
+        count[name] += 1
+    return lambda each: (best.get(each[0]) != each[1], place[each], each[0])

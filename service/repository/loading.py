@@ -18,7 +18,9 @@ from service.inference.runtimes.choice import Chosen
 from service.inference.runtimes.onnx_cache import Graphs
 from service.metrics import Metrics
 from service.process import cpu
+from service.repository import background
 from service.repository.leases import Lease, Leases
+from service.repository.marks import Marks
 from service.settings import Settings
 
 
@@ -36,6 +38,7 @@ class ServingModel:
     explain_network: nn.Module = field(repr=False)
     chosen: Chosen
     lease: Lease = field(repr=False)
+    marks: Marks = field(repr=False)
 
 
 class Loader:
@@ -52,15 +55,27 @@ class Loader:
         asked = settings.graph_cache
         self._graphs = Graphs(asked or onnx_cache.usual_folder(), asked=asked is not None)
 
-    async def load(self, name: str, number: int) -> ServingModel:
-        """The version in the folder `<repository>/<name>/<number>`.
+    async def load(self, name: str, number: int) -> Checkpoint:
+        """Read and verify the version in the folder `<repository>/<name>/<number>`.
 
         Raises `CheckpointError` for a folder that is not a valid checkpoint, and whatever torch
-        raises where there is not enough memory.
+        raises where there is not enough memory. Files may hang for ever.
         """
         settings = self._settings
         folder = settings.repository / name / str(number)
-        verified = await asyncio.to_thread(checkpoint.load, folder, self.device)
+        return await background.start(
+            checkpoint.load, folder, self.device, settings.max_checkpoint_bytes
+        )
+
+    async def prepare(self, verified: Checkpoint) -> ServingModel:
+        """Choose the runtime of a version that was read, and warm it.
+
+        Raises `CheckpointError` for a network without finite answers, and whatever torch raises
+        where there is not enough memory.
+        """
+        settings = self._settings
+        name, number = verified.card.name, verified.card.version
+        marks = Marks(name, number, verified.stamps, self._metrics)
         chosen = await asyncio.to_thread(
             choice.choose,
             verified,
@@ -79,6 +94,7 @@ class Loader:
                 runtime=chosen.runtime,
                 alone=self._processors == 1,
                 observe=partial(self._metrics.ran, name, number),
+                observe_not_finite=marks.not_finite,
             )
             resources.push_async_callback(asyncio.to_thread, engine.close)
             await engine.warm()
@@ -97,4 +113,4 @@ class Loader:
             await resources.enter_async_context(features)
             twin = explanation.twin(verified.network)
             lease = self._leases.own(resources.pop_all())
-        return ServingModel(verified, batcher, features, twin, chosen, lease)
+        return ServingModel(verified, batcher, features, twin, chosen, lease, marks)

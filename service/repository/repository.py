@@ -2,27 +2,38 @@
 
 A task beside the server follows the folder: it lets go of the versions that were removed and loads
 the new ones, one after the other. Each version is `loading`, `ready` or `failed`; one that fails
-stops no other, and is not tried again while its folder is there.
+stops no other, and is not tried again while its folder is there. One whose files are slow or hang
+is read beside the others.
 """
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Literal, Self
 
-import structlog
 import torch
 
+from models.checkpoint import Checkpoint
 from models.errors import FanlightError
 from models.registry import proposal
+from service import logs
 from service.errors import NotFoundError, UnavailableError
 from service.metrics import Metrics
 from service.process import garbage
+from service.repository import background
+from service.repository.changes import ChangeWatch
 from service.repository.folder import Folder
 from service.repository.leases import Leases
 from service.repository.loading import Loader, ServingModel
 from service.settings import Settings
 
-log = structlog.get_logger()
+log = logs.Log()
+ASIDE_SECONDS = 2.0  # for reading a version, before the next one is begun beside it
+PATIENCE_SECONDS = 30.0  # for reading a version, before a look at the folder ends without it
+LOOK_SECONDS = 10.0  # for listing the folder
+EXIT_SECONDS = 2.0  # that the end of the service waits for what is being read
+MAX_READING = 16  # versions that are read beside each other; those that hang are never done
+MAX_REASON = 2000  # characters
 
 
 @dataclass
@@ -46,11 +57,14 @@ class Repository:
         self._settings, self._metrics = settings, metrics
         self._leases = Leases()
         self._loader = Loader(settings, metrics, self._leases)
-        self._folder = Folder(settings.repository)
+        self._folder = Folder(settings.repository, settings.max_versions)
         self._versions: dict[str, dict[int, Version]] = {}
         self._answering: dict[tuple[str, int | None], ServingModel] = {}  # as far as somebody asked
         self._awaited: set[str] = set()
         self._reasons: list[str] | None = None
+        self._reading: dict[tuple[str, int], _Reading] = {}
+        self._looking: asyncio.Future[set[tuple[str, int]]] | None = None
+        self._changes = ChangeWatch(settings.repository)
         self._settled = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
 
@@ -64,6 +78,10 @@ class Repository:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
+        if unfinished := [each.future for each in self._reading.values()]:
+            await asyncio.wait(unfinished, timeout=EXIT_SECONDS)
+            for each in unfinished:
+                each.cancel()
         await self._leases.close_all()
 
     async def loaded(self) -> None:
@@ -122,6 +140,8 @@ class Repository:
         don't count, whether they load or fail: publishing must not take servers that answer out of
         rotation. A service where no model answers is not ready.
         """
+        if self._looking is not None and not self._versions:
+            return [f"the folder {self._settings.repository} does not answer"]
         if not self._versions and not self._awaited:
             return ["the repository holds no models; train one with fanlight fit"]
         chosen = [self.version(name, None) for name in self.names()]
@@ -133,11 +153,25 @@ class Repository:
         return [f"{name}: {reason}" for name, reason in sorted(reasons.items())]
 
     async def update(self) -> None:
-        """Follow the folder once; one call at a time. Returns when all that is new is loaded."""
+        """Follow the folder once; one call at a time.
+
+        Returns when all that is new is loaded, except for versions that take longer than
+        `PATIENCE_SECONDS` to read: those are for later calls.
+        """
         changed = await self._look()
-        while await self._load_next():
-            changed = True
+        while True:
+            if await self._load_next():
+                changed = True
+            elif (left := self._patience()) > 0:
+                futures = [each.future for each in self._reading.values()]
+                await asyncio.wait(
+                    futures, timeout=min(left, ASIDE_SECONDS), return_when=asyncio.FIRST_COMPLETED
+                )
+            else:
+                break
             await self._look()
+        if self._folder.readable and self._looking is None:
+            await self._changes.look([each.loaded.marks for each in self._all() if each.loaded])
         if changed:
             garbage.freeze()
         reasons = self.not_ready()
@@ -158,17 +192,22 @@ class Repository:
                     log.exception("not updated")
                 told = repr(error)
             self._settled.set()
-            if not self._settings.watch_interval:
+            if self._settings.watch_interval:
+                await asyncio.sleep(self._settings.watch_interval)
+            elif self._reading:  # what was slow at the start is not forgotten
+                futures = [each.future for each in self._reading.values()]
+                await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+            else:
                 return
-            await asyncio.sleep(self._settings.watch_interval)
 
     async def _look(self) -> bool:
         """Enter the versions that are wanted and not there yet, and strike out the others.
 
         Returns whether there were others.
         """
-        held = {(each.name, each.number) for each in self._all() if each.state != "failed"}
-        wanted = await asyncio.to_thread(self._folder.wanted, held)
+        wanted = await self._wanted()
+        if wanted is None:
+            return False
         removed = {(each.name, each.number) for each in self._all()} - wanted
         for name, number in removed:
             self._strike_out(name, number)
@@ -181,40 +220,103 @@ class Repository:
         await self._leases.close_unused()  # before anything is loaded that needs the room
         return bool(removed)
 
+    async def _wanted(self) -> set[tuple[str, int]] | None:
+        """What the folder wants to be served; None while it hangs."""
+        if self._looking is None:
+            held = {(each.name, each.number) for each in self._all() if each.state != "failed"}
+            self._looking = background.start(self._folder.wanted, held)
+            await asyncio.wait([self._looking], timeout=LOOK_SECONDS)
+            if not self._looking.done():
+                log.warning("folder does not answer", repository=str(self._settings.repository))
+        if not self._looking.done():
+            return None
+        done, self._looking = self._looking, None
+        return done.result()
+
     def _strike_out(self, name: str, number: int) -> None:
         version = self._versions[name].pop(number)
         self._answering.clear()
+        if reading := self._reading.pop((name, number), None):
+            reading.future.cancel()
+        runtime = None
         if version.loaded:
             version.loaded.lease.retired = True
-            self._metrics.removed(name, number, version.loaded.chosen.runtime.name)
+            runtime = version.loaded.chosen.runtime.name
+        self._metrics.removed(name, number, runtime)
         log.info("removed", model=name, version=number)
 
     def _all(self) -> list[Version]:
         return [version for known in self._versions.values() for version in known.values()]
 
     async def _load_next(self) -> bool:
-        """Load a version that is new, of its model the highest; False if there is none."""
-        loading = [version for version in self._all() if version.state == "loading"]
+        """Load a version that is new, of its model the highest; False if none can be loaded now."""
+        loading = [each for each in self._all() if each.state == "loading" and self._is_next(each)]
         if loading:
             await self._try_to_load(min(loading, key=lambda each: (each.name, -each.number)))
         return bool(loading)
 
+    def _is_next(self, version: Version) -> bool:
+        """Whether it was read, or may be now."""
+        reading = self._reading.get((version.name, version.number))
+        return len(self._reading) < MAX_READING if reading is None else reading.future.done()
+
+    def _patience(self) -> float:
+        """Seconds that a look at the folder waits for what is still being read."""
+        now = time.monotonic()
+        return max(
+            (each.started + PATIENCE_SECONDS - now for each in self._reading.values()), default=0
+        )
+
     async def _try_to_load(self, version: Version) -> None:
-        named = {"model": version.name, "version": version.number}
+        key = version.name, version.number
+        reading = self._reading.get(key)
+        if reading is None:
+            reading = self._reading[key] = _Reading(
+                asyncio.create_task(self._loader.load(*key)), time.monotonic()
+            )
+            await asyncio.wait([reading.future], timeout=ASIDE_SECONDS)
+        if not reading.future.done():
+            version.reason = "its files are slow to read; other versions are loaded meanwhile"
+            log.warning("slow to load", model=version.name, version=version.number)
+            return
+        del self._reading[key]
         try:
-            version.loaded = await self._loader.load(version.name, version.number)
-            version.state = "ready"
-            self._answering.clear()
-            self._awaited.discard(version.name)
-            chosen = version.loaded.chosen
-            told = {"device": str(self._loader.device), "runtime": chosen.runtime.name}
-            log.info("loaded", **named, **told)
-            fell_back = chosen.fallback is not None
-            self._metrics.loaded(version.name, version.number, chosen.runtime.name, fell_back)
-            if chosen.fallback:
-                log.warning("runtime not taken", **named, reason=chosen.fallback)
+            loaded = await self._loader.prepare(reading.future.result())
         except Exception as error:
-            known = isinstance(error, FanlightError | torch.OutOfMemoryError)
-            version.state = "failed"
-            version.reason = str(error) if known else "internal error; see the log"
-            log.error("not loaded", **named, reason=str(error), exc_info=not known)
+            self._has_failed(version, error)
+        else:
+            self._is_ready(version, loaded)
+
+    def _is_ready(self, version: Version, loaded: ServingModel) -> None:
+        chosen = loaded.chosen
+        version.loaded, version.state, version.reason = loaded, "ready", None
+        self._answering.clear()
+        self._awaited.discard(version.name)
+        fell_back = chosen.fallback is not None
+        self._metrics.loaded(version.name, version.number, chosen.runtime.name, fell_back)
+        named = {"model": version.name, "version": version.number}
+        log.info("loaded", **named, device=str(self._loader.device), runtime=chosen.runtime.name)
+        if chosen.fallback:
+            log.warning("runtime not taken", **named, reason=chosen.fallback)
+
+    def _has_failed(self, version: Version, error: Exception) -> None:
+        known = isinstance(error, FanlightError | torch.OutOfMemoryError)
+        reason = str(error)[:MAX_REASON]
+        version.state = "failed"
+        version.reason = reason if known else "internal error; see the log"
+        self._metrics.failed(version.name, version.number)
+        log.error(
+            "not loaded",
+            model=version.name,
+            version=version.number,
+            reason=reason,
+            exc_info=None if known else error,
+        )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A version whose files are being read since then (`time.monotonic`)."""
+
+    future: asyncio.Task[Checkpoint]
+    started: float

@@ -19,12 +19,17 @@ from service.responses.schemas import Schema
 class VersionState(Schema):
     version: int
     state: Literal["loading", "ready", "failed"]
-    reason: str | SkipJsonSchema[None] = Field(None, description="why it failed")
+    reason: str | SkipJsonSchema[None] = Field(
+        None, description="why it failed, or why it takes long to load"
+    )
     runtime: str | SkipJsonSchema[None] = Field(
         None, description=f"what gives its predictions: {', '.join(RUNTIMES.names())}"
     )
     fallback: str | SkipJsonSchema[None] = Field(
         None, description="why that is not the runtime that was wanted"
+    )
+    warnings: list[str] | SkipJsonSchema[None] = Field(
+        None, description="what is wrong with it although it answers"
     )
 
 
@@ -103,6 +108,7 @@ def states(versions: Iterable[Version]) -> list[VersionState]:
             reason=each.reason,
             runtime=each.loaded.chosen.runtime.name if each.loaded else None,
             fallback=each.loaded.chosen.fallback if each.loaded else None,
+            warnings=(each.loaded.marks.warnings or None) if each.loaded else None,
         )
         for each in versions
     ]

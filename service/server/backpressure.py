@@ -14,9 +14,9 @@ import struct
 from collections import deque
 from typing import Any, Protocol
 
-import structlog
+from service import logs
 
-log = structlog.get_logger()
+log = logs.Log()
 
 REFUSAL_SECONDS = 100e-6  # to read, parse and refuse a request, and to read the connection again
 REFUSAL_SHARE = 0.03  # of the time, that refusals may take

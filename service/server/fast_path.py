@@ -17,11 +17,11 @@ from functools import lru_cache
 from types import coroutine
 from typing import Protocol, Self
 
-import structlog
 from starlette.responses import Response
 from starlette.types import Scope
 
 from models.preprocessing import InputSpec, Pixels
+from service import logs
 from service.deadlines import Deadline
 from service.errors import QueueFullError, ServiceError, TooLargeError
 from service.images.decoding import Decoder
@@ -40,7 +40,7 @@ from service.server.shortcut import model_of
 from service.server.telemetry import Record, Telemetry
 from service.state import AppState
 
-log = structlog.get_logger()
+log = logs.Log()
 
 MAX_URL_BYTES = 256  # longer ones are not kept in the cache of parsed URLs
 

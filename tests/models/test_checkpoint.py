@@ -215,6 +215,7 @@ class TestPublish:
             ({"labels": ("blue", "green", "green")}, "labels must differ"),
             ({"labels": ("blue", "green", "")}, "label 2 is empty: name it"),
             ({"labels": ("blue", "green", "\udcff")}, "is not UTF-8: rename it"),
+            ({"labels": ("blue", "green", "r\u202eed")}, r"U\+202E.* rename it"),
             ({"labels": ("blue",)}, "needs two labels or more, not 1"),
             ({"input": InputSpec(channels=1, height=8, width=8)}, "does not take an input"),
             ({"architecture": "gigantic"}, "no architecture 'gigantic'"),
@@ -405,6 +406,7 @@ class TestLoad:
             ({"labels": ["blue"]}, "labels: .*two labels or more, not 1"),
             ({"labels": ["blue", "", "red"]}, "labels: .*label 1 is empty: name it"),
             ({"labels": ["blue", " ", "red"]}, "labels: .*label 1 is empty: name it"),
+            ({"labels": ["blue", "a\nb", "red"]}, r"labels: .*'a\\nb' has the character U\+000A"),
             ({"labels": None}, "labels: Field required"),
             ({"format": 2}, "format: "),
             ({"version": 0}, "version: "),
@@ -444,8 +446,137 @@ class TestLoad:
     def test_a_card_that_is_a_pipe_is_not_waited_for(self, folder: Path) -> None:
         (folder / "card.json").unlink()
         os.mkfifo(folder / "card.json")
-        with pytest.raises(CheckpointError, match=r"card\.json is not a file"):
+        with pytest.raises(CheckpointError, match=r"card\.json is not a file, but a named pipe"):
             checkpoint.load(folder, CPU)
+
+    @pytest.mark.parametrize("name", ["card.json", "weights.pt"])
+    def test_what_is_no_file_of_the_repository(self, folder: Path, name: str) -> None:
+        path = folder / name
+        path.rename(folder.parents[1].with_name("elsewhere"))
+        path.symlink_to(folder.parents[1].with_name("elsewhere"))
+        with pytest.raises(CheckpointError, match=f"{name} is a link to .* outside of the reposi"):
+            checkpoint.load(folder, CPU)
+        path.unlink()
+        path.mkdir()
+        with pytest.raises(CheckpointError, match=f"{name} is not a file, but a folder"):
+            checkpoint.load(folder, CPU)
+
+    def test_a_folder_that_is_a_link_out_of_the_repository(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "other" / "colors"
+        other.mkdir(parents=True)
+        (other / "1").symlink_to(folder)
+        with pytest.raises(CheckpointError, match=r"card\.json is a link to .* outside"):
+            checkpoint.load(other / "1", CPU)
+
+    def test_links_within_the_repository(self, folder: Path) -> None:
+        (folder / "weights.pt").rename(folder / "data")
+        (folder / "weights.pt").symlink_to("data")
+        assert checkpoint.load(folder, CPU).card.name == "colors"
+
+    def test_weights_of_too_many_bytes(self, folder: Path) -> None:
+        size = (folder / "weights.pt").stat().st_size
+        assert checkpoint.load(folder, CPU, size).card.name == "colors"
+        with pytest.raises(CheckpointError, match=r"at most .* \(setting max_checkpoint_bytes\)"):
+            checkpoint.load(folder, CPU, size - 1)
+
+    def test_a_card_of_very_many_values(self, folder: Path) -> None:
+        change_card(folder, arguments={"n_channel": [{}] * 300_000})
+        with pytest.raises(CheckpointError, match="more than 250,000 values"):
+            checkpoint.load(folder, CPU)
+
+    def test_names_in_a_card_are_told_without_control_characters(self, folder: Path) -> None:
+        change_card(folder, **{"a\nb\u202e": 1})
+        with pytest.raises(CheckpointError, match=r"a\\nb\\u202e: Extra inputs"):
+            checkpoint.load(folder, CPU)
+
+    @pytest.mark.parametrize("image", ["white", "grey", "noise"])
+    def test_a_network_without_a_finite_answer(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, image: str
+    ) -> None:
+        """It answers black images, which is all that some look at."""
+        forward = Tiny.forward
+        looks_so: dict[str, Callable[[Tensor], bool]] = {
+            "white": lambda x: bool((x > 1.9).all()),
+            "grey": lambda x: bool((x.abs() < 0.1).all()),
+            "noise": lambda x: float(x.std()) > 0.1,
+        }
+
+        def overflowing(self: Tiny, x: Tensor) -> Tensor:
+            logits = forward(self, x)
+            return logits + torch.inf if looks_so[image](x) else logits
+
+        monkeypatch.setattr(Tiny, "forward", overflowing)
+        with pytest.raises(CheckpointError, match=f"{image}.* not a finite number; train it again"):
+            checkpoint.load(folder, CPU)
+
+
+class TestChanges:
+    def test_none(self, folder: Path) -> None:
+        stamps = checkpoint.load(folder, CPU).stamps
+        assert checkpoint.changes(folder, stamps) == (None, stamps)
+
+    def test_none_if_only_the_time_differs(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stamps = checkpoint.load(folder, CPU).stamps
+        os.utime(folder / "weights.pt", (0, 0))
+        reason, stamps = checkpoint.changes(folder, stamps)
+        assert reason is None
+        monkeypatch.setattr(hashlib, "file_digest", None)  # nor is it read again
+        assert checkpoint.changes(folder, stamps) == (None, stamps)
+
+    @pytest.mark.parametrize("name", ["card.json", "weights.pt"])
+    def test_of_each_file(self, folder: Path, name: str) -> None:
+        stamps = checkpoint.load(folder, CPU).stamps
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[:-1] + b" ")
+        assert checkpoint.changes(folder, stamps)[0] == f"{name} is not the one that was loaded"
+        (folder / name).unlink()
+        assert checkpoint.changes(folder, stamps)[0] == f"{name} was removed"
+        os.mkfifo(folder / name)
+        assert f"{name} is not a file" in str(checkpoint.changes(folder, stamps)[0])
+        (folder / name).unlink()
+        (folder / name).write_bytes(content)
+        assert checkpoint.changes(folder, stamps)[0] is None
+
+    def test_a_folder_that_is_gone_says_nothing(self, folder: Path) -> None:
+        stamps = checkpoint.load(folder, CPU).stamps
+        folder.rename(folder.with_name("9"))
+        with pytest.raises(FileNotFoundError):
+            checkpoint.changes(folder, stamps)
+
+
+class TestLabels:
+    @pytest.mark.parametrize(
+        "label",
+        [
+            *("\0", "a\tb", "a\nb", "\x1b[31mred", "\x7f", "a\x85b", "\u200b", "\u200fa"),
+            *("\u202ea", "a\u2028b", "a\u2029b", "\u2066a\u2069", "\ufeffa", "so\u00adft"),
+        ],
+        ids=ascii,
+    )
+    def test_characters_that_are_not_seen(self, label: str) -> None:
+        problem = checkpoint.label_problem(("blue", label, "red"))
+        assert problem is not None
+        assert "rename it" in problem
+        assert problem.isascii()
+
+    @pytest.mark.parametrize(
+        "label",
+        [
+            *("größe", "鳥", "می\u200cخو", "👩\u200d🔬"),
+            *("a b", "a\u00a0b", "\u0601", "e\u0301"),
+        ],
+        ids=ascii,
+    )
+    def test_characters_of_all_scripts(self, label: str) -> None:
+        assert checkpoint.label_problem(("blue", label, "red")) is None
+
+    def test_very_many_or_very_long_ones(self) -> None:
+        assert "at most 100,000" in str(checkpoint.label_problem(tuple(map(str, range(100_001)))))
+        assert "at most 1,000" in str(checkpoint.label_problem(("a" * 1001, "b")))
 
     def test_too_little_memory_is_not_blamed_on_the_checkpoint(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -586,6 +717,15 @@ class TestFind:
             (model / name).mkdir()
         (model / "7").write_text("a file")
         assert checkpoint.versions(model) == [1, 2]
+
+    def test_numbers_that_no_version_has(self, repository: Path) -> None:
+        (repository / "colors" / ("9" * 200)).mkdir()
+        assert checkpoint.versions(repository / "colors") == [1, 2]
+
+    def test_very_many_entries(self, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(checkpoint, "MAX_ENTRIES", 1)
+        with pytest.raises(CheckpointError, match="more than 1 entries; move those away"):
+            checkpoint.versions(repository / "colors")
 
     def test_strangers_are_no_models(self, repository: Path) -> None:
         publish_tiny(repository, "a.model")

@@ -16,6 +16,7 @@ PACKAGES = ["models", "training", "service"]
 INTERNAL = {  # are caught where they are raised
     "AbandonedError",
     "EndedError",
+    "NotFiniteError",
     "_RefusedError",
     "_UnusualError",
 }

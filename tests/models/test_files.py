@@ -4,8 +4,10 @@ import ast
 import errno
 import io
 import os
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +209,93 @@ def test_torch_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ):
         torch.save({"weight": torch.zeros(1000)}, Full())
     assert raised.value.filename == str(tmp_path / "weights.pt")
+
+
+class TestOpenBeneath:
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Path:
+        (tmp_path / "root" / "a").mkdir(parents=True)
+        (tmp_path / "root" / "a" / "file").write_bytes(b"inside")
+        (tmp_path / "secret").write_bytes(b"outside")
+        return tmp_path / "root"
+
+    def test_a_file(self, root: Path) -> None:
+        with files.open_beneath(root, "a", "file") as file:
+            assert file.read() == b"inside"
+
+    def test_a_root_that_is_a_link(self, root: Path) -> None:
+        root.with_name("link").symlink_to(root)
+        with files.open_beneath(root.with_name("link"), "a", "file") as file:
+            assert file.read() == b"inside"
+
+    def test_a_link_to_what_is_below(self, root: Path) -> None:
+        (root / "b").symlink_to("a")
+        (root / "a" / "link").symlink_to(root / "b" / "file")
+        with files.open_beneath(root, "b", "link") as file:
+            assert file.read() == b"inside"
+
+    @pytest.mark.parametrize("target", ["../../secret", "/dev/zero", "/"])
+    def test_a_link_to_what_is_not(self, root: Path, target: str) -> None:
+        (root / "a" / "link").symlink_to(target)
+        with pytest.raises(files.UnsafeFileError, match=r"link is a link to .* outside"):
+            files.open_beneath(root, "a", "link")
+
+    def test_a_folder_that_leads_out(self, root: Path) -> None:
+        (root / "b").symlink_to(root.parent)
+        with pytest.raises(files.UnsafeFileError, match="outside"):
+            files.open_beneath(root, "b", "secret")
+
+    def test_a_link_that_leads_nowhere_or_in_circles(self, root: Path) -> None:
+        (root / "a" / "nowhere").symlink_to("absent")
+        (root / "a" / "circle").symlink_to("circle")
+        for name in ("nowhere", "circle", "absent"):
+            with pytest.raises((OSError, files.UnsafeFileError)):
+                files.open_beneath(root, "a", name)
+
+    def test_what_is_no_file(self, root: Path) -> None:
+        os.mkfifo(root / "a" / "pipe")
+        with socket.socket(socket.AF_UNIX) as listening:
+            here = os.open(root / "a", os.O_RDONLY)
+            listening.bind(f"/proc/self/fd/{here}/socket")  # a short name
+            os.close(here)
+            for name, kind in (("pipe", "a named pipe"), ("socket", "a socket"), ("", "a folder")):
+                with pytest.raises(files.UnsafeFileError, match=f"is not a file, but {kind}"):
+                    files.open_beneath(root, "a", name)
+
+    def test_a_file_that_is_exchanged_meanwhile(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Between the look at the name and its opening, a link or a pipe takes its place."""
+        path, look = root / "a" / "file", os.stat
+
+        def exchange(kind: str) -> None:
+            path.unlink()
+            if kind == "link":
+                path.symlink_to(root.parent / "secret")
+            else:
+                os.mkfifo(path)
+
+        for kind in ("link", "pipe"):
+            path.unlink()
+            path.write_bytes(b"inside")
+
+            def late(*arguments: Any, kind: str = kind, **options: Any) -> os.stat_result:
+                found = look(*arguments, **options)
+                if options.get("dir_fd") is not None:
+                    exchange(kind)
+                return found
+
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "stat", late)
+                with pytest.raises((OSError, files.UnsafeFileError)):
+                    files.open_beneath(root, "a", "file")
+
+    def test_no_descriptor_stays_open(self, root: Path) -> None:
+        os.mkfifo(root / "a" / "pipe")
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for name in ("pipe", "absent"):
+            with suppress(OSError, files.UnsafeFileError):
+                files.open_beneath(root, "a", name)
+        with files.open_beneath(root, "a", "file"):
+            pass
+        assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -15,14 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
 from models import files
+from service import logs
 
 if TYPE_CHECKING:
     from models.checkpoint import Card
 
-log = structlog.get_logger()
+log = logs.Log()
 _FORMAT = 1  # to be raised when other graphs are exported
 _KEPT = 90 * 86_400  # seconds
 _SUFFIX = ".onnx"

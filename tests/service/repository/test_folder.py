@@ -93,3 +93,13 @@ class TestFolder:
 
         monkeypatch.setattr(checkpoint, "versions", vanishing)
         assert folder.wanted(self.ALL) == self.ALL
+
+    def test_as_many_as_are_allowed(self, path: Path) -> None:
+        for number in range(3, 9):
+            (path / "a" / str(number)).mkdir()
+        folder = Folder(path, 3)
+        with capture_logs() as logs:
+            assert folder.wanted(set()) == {("a", 8), ("b", 1), ("a", 7)}
+        assert "at most 3 are served (setting max_versions)" in logs[0]["reason"]
+        # what answers is not given up for versions that may be broken
+        assert folder.wanted({("a", 2), ("b", 1)}) == {("a", 2), ("b", 1), ("a", 8)}

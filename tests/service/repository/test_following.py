@@ -85,9 +85,9 @@ def record_loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     loads: list[str] = []
     load = checkpoint.load
 
-    def recorded(folder: Path, device: torch.device) -> checkpoint.Checkpoint:
+    def recorded(folder: Path, device: torch.device, limit: int) -> checkpoint.Checkpoint:
         loads.append(folder.name)
-        return load(folder, device)
+        return load(folder, device, limit)
 
     monkeypatch.setattr(checkpoint, "load", recorded)
     return loads

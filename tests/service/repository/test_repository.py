@@ -92,8 +92,8 @@ def test_a_version_that_fails_to_warm_gives_its_network_back(
     networks: list[weakref.ref[torch.nn.Module]] = []
     load = checkpoint.load
 
-    def recorded(folder: Path, device: torch.device) -> Checkpoint:
-        loaded = load(folder, device)
+    def recorded(folder: Path, device: torch.device, limit: int) -> Checkpoint:
+        loaded = load(folder, device, limit)
         networks.append(weakref.ref(loaded.network))
         return loaded
 

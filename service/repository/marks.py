@@ -1,0 +1,56 @@
+"""What is wrong with a version that answers: it is told, counted and logged."""
+
+from collections.abc import Mapping
+
+from models.checkpoint import FileStamp
+from service import logs
+from service.metrics import Metrics
+
+log = logs.Log()
+
+
+class Marks:
+    """The marks of one loaded version; `stamps` are its files as they were loaded."""
+
+    def __init__(
+        self, model: str, version: int, stamps: Mapping[str, FileStamp], metrics: Metrics
+    ) -> None:
+        self.model, self.version = model, version
+        self.stamps = stamps
+        self._metrics = metrics
+        self._not_finite = 0
+        self._change: str | None = None
+
+    def not_finite(self, images: int) -> None:
+        """So many images more got no finite answer. The first time is logged."""
+        if not self._not_finite:
+            log.error("not finite", model=self.model, version=self.version, images=images)
+        self._not_finite += images
+        self._metrics.not_finite(self.model, self.version, images)
+
+    def changed(self, reason: str | None) -> None:
+        """The files are not those that were loaded, for this reason; None if they are."""
+        if reason == self._change:
+            return
+        self._change = reason
+        if reason is None:
+            log.info("as loaded again", model=self.model, version=self.version)
+        else:
+            log.warning("changed", model=self.model, version=self.version, reason=reason)
+        self._metrics.changed(self.model, self.version, reason is not None)
+
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence for each mark."""
+        found = []
+        if self._change is not None:
+            found.append(
+                f"{self._change}; what was loaded goes on answering; publish another content as a "
+                "new version"
+            )
+        if self._not_finite:
+            found.append(
+                f"{self._not_finite} images got no finite answer and were refused; train the "
+                "model again, or use another version"
+            )
+        return found
