@@ -83,7 +83,6 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     _whole: list[bytes] | None = None  # the body of a request that may be answered directly
     _pending: PendingAnswer | None = None  # the last one that was
     _socket: Any = None  # of the connection, once it was asked for
-    address: str  # of the client, empty if it has none
     _direct: asyncio.Transport  # which sends an answer that is all there
     _draining = False  # the server will end: the next answer closes the connection
     _last: Any = None  # the cycle that was told to close it
