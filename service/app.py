@@ -85,7 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
             with (
                 closing(Decoder(settings, decoders)) as decoder,
                 closing(ExplanationWorker(settings.max_explain_queue_size)) as worker,
-                Places.opened(settings, threads) as places,
+                Places.opened(settings, decoders) as places,
                 closing(state.metrics),
             ):
                 decoder.start()
