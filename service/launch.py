@@ -7,7 +7,6 @@ import ssl
 from functools import partial
 from multiprocessing.process import BaseProcess
 
-import structlog
 import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp
@@ -22,7 +21,7 @@ from service.server.draining import DrainingServer
 from service.server.supervisor import Supervisor, Times
 from service.settings import Settings
 
-log = structlog.get_logger()
+log = logs.Log()
 
 
 def refusal(settings: Settings) -> str | None:

@@ -21,8 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
+from service import logs
 from service.environment import PREFIX
 from service.errors import UnavailableError
 from service.images.decoder_process import (
@@ -38,7 +37,7 @@ from service.images.decoder_process import (
     Job,
 )
 
-log = structlog.get_logger()
+log = logs.Log()
 MAX_JOBS = 5000  # of a process, before it is replaced: memory that it lost comes back
 PATIENCE = 8  # times the processor time that a job may have, until its process is killed
 LEAST_PATIENCE = 2.0  # seconds, the same

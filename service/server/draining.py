@@ -17,13 +17,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-import structlog
 import uvicorn
 from uvicorn.server import ServerState
 
+from service import logs
 from service.server import listening
 
-log = structlog.get_logger()
+log = logs.Log()
 
 
 class DrainingState(ServerState):

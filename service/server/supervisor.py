@@ -21,14 +21,13 @@ from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
-import structlog
-
 from models.errors import FanlightError
+from service import logs
 from service.server import listening
 from service.server.draining import is_from_terminal
 from service.server.worker import HELD_BACK, Notice, Order
 
-log = structlog.get_logger()
+log = logs.Log()
 
 TICK_SECONDS = 0.25
 FAILED_STARTS = 3  # in a row, or as many as there are workers, end the service if none is ready

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-import structlog
 import uvicorn
 
+from service import logs
 from service.server.draining import DrainingServer
 
-log = structlog.get_logger()
+log = logs.Log()
 
 BEAT_SECONDS = 0.5
 HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
