@@ -93,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
             with (
                 closing(Decoder(settings, threads)) as decoder,
                 closing(ExplanationWorker(settings.max_explain_queue_size)) as worker,
-                Places.opened(settings, decoders) as places,
+                Places.opened(settings, threads) as places,
                 closing(state.metrics),
                 state.gate,
             ):

@@ -33,10 +33,12 @@ def refusal(settings: Settings) -> str | None:
         )
     if reason := _device_problem(settings.device):
         return f"{reason} (setting device)"
-    try:
-        listening.close(_listeners(settings))
-    except listening.ListenError as error:
-        return f"{error} (settings host, port and metrics_port)"
+    for name, port in (("port", settings.port), ("metrics_port", settings.metrics_port)):
+        try:
+            if port is not None:
+                listening.close(listening.bind(settings.host, port))
+        except listening.ListenError as error:
+            return f"{error} (settings host and {name})"
     return _file_problem(settings)
 
 

@@ -13,16 +13,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import structlog
-
 from models.errors import FanlightError, damaged, message
+from service.logs import Log
 
 LOOK_SECONDS = 2.0  # between two looks
 REMIND_LOOKS = 300  # what is still wrong after these is logged once more
 MAX_BYTES = 2**20  # of such a file
 
 Value = TypeVar("Value")
-log = structlog.get_logger()
+log = Log()
 
 
 def read(path: Path) -> bytes:

@@ -10,13 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from models.errors import FanlightError, damaged
 from service.access import reloading
 from service.access.reloading import Reloading
+from service.logs import Log
 
-log = structlog.get_logger()
+log = Log()
 _EXPIRED = 10  # OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 

@@ -45,7 +45,9 @@ class Queued(Generic[Item, Result]):
 
     __slots__ = ("arrived", "client", "future", "items", "missing", "results", "taken")
 
-    def __init__(self, items: Sequence[Item], client: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, items: Sequence[Item], client: str | None, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.items = items
         self.client = client
         self.future: asyncio.Future[list[Result]] = loop.create_future()
@@ -96,7 +98,7 @@ class Batcher(Generic[Item, Result]):
         self._max_batch_size = max_batch_size
         self._max_queue_size = max_queue_size
         self._max_batch_delay = max_batch_delay
-        self._lines: dict[str, _Line[Item, Result]] = {}  # of the clients that wait
+        self._lines: dict[str | None, _Line[Item, Result]] = {}  # of the clients that wait
         self.waiting = 0  # items in the queue, without those of the batch that runs now
         self._changed = asyncio.Event()
         self._closing = False
@@ -112,7 +114,7 @@ class Batcher(Generic[Item, Result]):
         if self._task is not None:
             await asyncio.wait([self._task])
 
-    async def submit(self, items: Sequence[Item], client: str = "") -> list[Result]:
+    async def submit(self, items: Sequence[Item], client: str | None = None) -> list[Result]:
         """The results for the items, in their order.
 
         Raises as `enqueue` does, and `BatchFailedError` if the run fails. If the caller is
@@ -127,7 +129,7 @@ class Batcher(Generic[Item, Result]):
             self.withdraw(request)
             raise
 
-    def enqueue(self, items: Sequence[Item], client: str = "") -> Queued[Item, Result]:
+    def enqueue(self, items: Sequence[Item], client: str | None = None) -> Queued[Item, Result]:
         """Like `submit`, but returns without waiting.
 
         The caller awaits `future` of the returned entry. It must call `withdraw` if it stops
@@ -151,7 +153,7 @@ class Batcher(Generic[Item, Result]):
             self._changed.set()
         return request
 
-    def check_room(self, count: int, client: str = "") -> None:
+    def check_room(self, count: int, client: str | None = None) -> None:
         """Raise `QueueFullError` if so many more items of the client don't fit into the queue."""
         if self.waiting + count > self._max_queue_size:
             self._droppable(count, client)
@@ -173,14 +175,14 @@ class Batcher(Generic[Item, Result]):
         if not line.requests:
             del self._lines[request.client]
 
-    def _make_room(self, count: int, client: str) -> None:
+    def _make_room(self, count: int, client: str | None) -> None:
         """Drop requests so that so many items of the client fit; raises `QueueFullError`."""
         for request in self._droppable(count, client):
             dropped = self._full(len(request.items))
             self._remove(request)
             request.future.set_exception(dropped)
 
-    def _droppable(self, count: int, client: str) -> list[Queued[Item, Result]]:
+    def _droppable(self, count: int, client: str | None) -> list[Queued[Item, Result]]:
         """The requests whose removal makes room for `count` items of the client.
 
         They are the newest ones of the client with the most items in the queue, where that keeps

@@ -276,7 +276,10 @@ class Repository:
             )
             await asyncio.wait([reading.future], timeout=ASIDE_SECONDS)
         if not reading.future.done():
-            version.reason = "its files are slow to read; other versions are loaded meanwhile"
+            version.reason = (
+                "loading takes long: its files are slow to read; "
+                "other versions are loaded meanwhile"
+            )
             log.warning("slow to load", model=version.name, version=version.number)
             return
         del self._reading[key]

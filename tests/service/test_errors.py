@@ -100,11 +100,11 @@ def test_400_says_nothing_of_python(client: TestClient, headers: bytes) -> None:
 def test_422_says_nothing_of_a_decoder(client: TestClient, image: bytes, type: str) -> None:
     answer = client.post(PREDICT, content=image, headers={"Content-Type": type})
     if answer.status_code != 415:
-        [fault] = problem(answer, 422)["errors"]
-        assert fault["reason"] in (
-            "corrupt or truncated",
-            "not a picture of a known format, or its header is broken",
-        )
+        assert answer.status_code in (413, 422)
+        [fault] = problem(answer, answer.status_code)["errors"]
+        ours = "corrupt or truncated|not a picture of a known format|far too many pixels"
+        assert re.match(ours, fault["reason"])
+        assert not re.search("Error|0x|cannot|object", fault["reason"])
 
 
 @pytest.mark.parametrize(
