@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 
 from models.checkpoint import Card
 from models.preprocessing import InputSpec, Pixels
-from service.access.gate import Gate
+from service.access.gate import CALLER, Gate
 from service.errors import ImageFault, QueueFullError, ServiceError, UnanswerableError
 from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
@@ -28,7 +28,7 @@ class Door(Protocol):
     """
 
     client: str
-    """Whose request it is, for fairness: the address it came from."""
+    """Whose request it is, for fairness, unless an API key names its owner: an address."""
 
     def waited(self) -> float:
         """Seconds that the request has waited in its socket, 0 where nobody knows."""
@@ -84,17 +84,19 @@ class Predictor:
         `ServiceError`. Whatever ends this early (an error, a cancellation) takes the request's
         images out of the queue.
         """
+        client = door.client
         if self.gate is not None:
             self.gate.check(scope)
+            client = scope.get(CALLER) or client
         serving = self.repository.get(model, version)
         card, batcher = serving.checkpoint.card, serving.batcher
         if batcher.waiting * batcher.seconds_per_item > SHORT_WAIT_SECONDS:
-            self._check_wait(batcher, door)
+            self._check_wait(batcher, door, client)
         with serving.lease, door:
             images = await door.receive()
-            batcher.check_room(len(images), door.client)
+            batcher.check_room(len(images), client)
             pixels = await door.decode(self.decoder, images, card.input)
-            queued = batcher.enqueue(pixels, door.client)
+            queued = batcher.enqueue(pixels, client)
             try:
                 return card, await door.wait(queued)
             except BatchFailedError as error:
@@ -104,14 +106,16 @@ class Predictor:
                 batcher.withdraw(queued)
                 raise
 
-    def _check_wait(self, batcher: Batcher[Pixels, PredictionResult], door: Door) -> None:
+    def _check_wait(
+        self, batcher: Batcher[Pixels, PredictionResult], door: Door, client: str
+    ) -> None:
         """Raise `QueueFullError` if the queue is full, or if its answer would come too late.
 
         It comes too late if the queue takes longer than `max_queue_wait`, or if the request has
         waited in its socket for longer than a full queue takes: then others are fresher.
         (Nichols and Jacobson, "Controlling queue delay", 2012, on time in place of length.)
         """
-        batcher.check_room(1, door.client)
+        batcher.check_room(1, client)
         wait = batcher.waiting * batcher.seconds_per_item
         if wait > self.settings.max_queue_wait:
             raise QueueFullError(
