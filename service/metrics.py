@@ -4,10 +4,12 @@ With more than one worker their figures are summed: each writes its own to the f
 `PROMETHEUS_MULTIPROC_DIR` names, and whichever is asked reads all.
 """
 
+import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -120,6 +122,12 @@ class Metrics:
             registry=registry,
         )
         self._lost_before = LOST.total
+        self._tasks = Gauge(
+            "fanlight_event_loop_tasks",
+            "Tasks of asyncio that are not done, when this process was last asked for its figures",
+            registry=registry,
+            multiprocess_mode="liveall",
+        )
         self._request = cache(requests.labels)
         self._ways = {way: ways.labels(way) for way in ("fast_path", "application")}
         self._uncounted = dict.fromkeys(self._ways, 0)  # requests since the last forward pass
@@ -187,8 +195,11 @@ class Metrics:
     def exposition(self) -> bytes:
         """In Prometheus' text format."""
         self._count_ways()
+        with suppress(RuntimeError):  # where no event loop runs
+            self._tasks.set(len(asyncio.all_tasks()))
         if not os.environ.get(FOLDER):
             return generate_latest(self._registry)
+        _forget_the_dead(Path(os.environ[FOLDER]))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
@@ -198,3 +209,15 @@ class Metrics:
         self._count_ways()
         if os.environ.get(FOLDER):
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """What a worker that was killed has said of itself is over; what it has counted stays."""
+    pids = {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}
+    for pid in pids:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        except PermissionError:  # it lives, as another user
+            continue
