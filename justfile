@@ -41,6 +41,10 @@ e2e *arguments:
 audit:
     pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
+# Ask a service a million things while its parts fail (docs/reliability.md)
+soak *arguments:
+    python -m benchmarks soak {{ arguments }}
+
 # What needs neither torch nor the other dependencies: CI runs it first
 [private]
 lint:

@@ -11,6 +11,7 @@ NAMES = {
     "features": "what feature maps cost beside predictions",
     "event_loop": "the largest work that runs on the event loop, beside a thread",
     "explaining": "what explanations cost those who predict",
+    "soak": "a million mixed requests with faults all the time: what breaks, and what grows",
 }
 
 

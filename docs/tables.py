@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.soak import bad_versions, faults, promises
 from models import image_formats
 from models.architectures import registry as architectures
 from models.errors import FanlightError
@@ -43,11 +44,15 @@ def _branch(error: type[Exception], indent: str) -> list[str]:
 
 TABLES: dict[str, Callable[[], str]] = {
     "architectures": architectures.table,
+    "bad versions": bad_versions.table,
     "data sets": data_sets.table,
     "explain methods": explain_methods.table,
     "errors": errors,
+    "faults": faults.table,
     "image formats": image_formats.table,
+    "promises": promises.table,
     "runtimes": runtimes.table,
+    "soak": promises.last_run,
 }
 _TABLE = re.compile(r"(<!-- table: ([\w ]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 

@@ -53,7 +53,11 @@ def _logs_as_at_the_start() -> Iterator[None]:
 
 
 TESTS = Path(__file__).parent
-SLOW_FOLDERS = (TESTS / "e2e", TESTS / "training" / "plots")  # all tests there are `slow`
+SLOW_FOLDERS = (  # all tests there are `slow`
+    TESTS / "e2e",
+    TESTS / "faults",
+    TESTS / "training" / "plots",
+)
 DATA_ROOT = os.environ.get("FANLIGHT_DATA")
 
 

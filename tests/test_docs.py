@@ -14,12 +14,13 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 JUSTFILE = (ROOT / "justfile").read_text()
 PACKAGES = ["models", "training", "service", "fanlight", "benchmarks"]
 INDEX = (ROOT / "docs" / "decisions" / "README.md").read_text()
-COMMANDS = ["check", "test", "fast", "fix", "serve", "e2e", "audit"]
+COMMANDS = ["check", "test", "fast", "fix", "serve", "e2e", "audit", "soak"]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[a-z]*.md"))
 PAGES = [
     "CONTRIBUTING.md",
     "SECURITY.md",
     "docs/architecture.md",
+    "docs/reliability.md",
     *(str(page.relative_to(ROOT)) for page in DECISIONS),
 ]
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
