@@ -73,6 +73,11 @@ def taken() -> str:
     return ", ".join(sorted(_SERVED))
 
 
+def readable() -> str:
+    """The formats that training reads, for help."""
+    return ", ".join(f"{each.name} ({' '.join(each.extensions)})" for each in FORMATS)
+
+
 def media_type(header: str) -> str:
     """The media type in a Content-Type header: in lower case, without parameters or aliases."""
     if header in _SERVED:  # as most clients write it

@@ -276,6 +276,9 @@ def test_the_help_has_those_that_are_chosen_there(project: Path) -> None:
     assert "--toy-limit" in service
     assert "toys at once" in service
     assert "toy: A toy that asks torch" in " ".join(service.split())
+    for what in ("picture", "features"):
+        help = run(project, "-m", "training", "visualize", what, "--help")
+        assert "toy-pcx (.pcx)" in " ".join(help.split())
     assert "toyland" in run(project, "-m", "training", "fit", "mnist", "--help")
     assert "toy" in run(project, "-m", "training", "import", "--help")
 

@@ -6,6 +6,7 @@ of the catalogue's recipes, which may differ in seed and number of epochs, in no
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Annotated, Any, Self
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models import files
 from models.errors import damaged
-from training.fitting.run_folder import RECIPE, Figures, Run, as_json, problem
+from training.fitting.run_folder import HISTORY, RECIPE, Figures, Run, as_json, problem
 from training.recipes.catalogue import CATALOGUE, Entry
 from training.studies import report
 from training.studies.catalogue import STUDIES
@@ -154,7 +155,15 @@ def _trainings(runs: Path) -> Iterator[Row]:
                 continue
             if not all(isinstance(recipe.get(field), int) for field in _FREE_FIELDS):
                 raise damaged(folder / RECIPE, "needs whole numbers as epochs and seed")
-            losses = [(epoch.number, round(epoch.train.loss, 4)) for epoch in run.history()]
+            history = run.history()
+            for epoch in history:  # a training that diverged has no card
+                if not isfinite(epoch.train.loss):
+                    raise damaged(
+                        folder / HISTORY,
+                        f"has a train_loss of {epoch.train.loss}, which no finished training has",
+                        line=epoch.number + 1,
+                    )
+            losses = [(epoch.number, round(epoch.train.loss, 4)) for epoch in history]
             yield {
                 "recipe": name,
                 "epochs": recipe["epochs"],

@@ -194,6 +194,8 @@ def test_files_of_mnist(
         ("2,0.5,0.5,0.5,0.5,0.5,0.5\n", "line 3 is no epoch"),
         ("2,0.5,\udcff\n", "line 3 is not UTF-8"),
         ("2,0.5,0.8", "line 3 is cut off"),
+        ("2,nan,0.8\n", "line 3 has a train_loss of nan"),
+        ("2,-inf,0.8\n", "line 3 has a train_loss of -inf"),
     ],
 )
 def test_a_bad_line_of_a_history_is_numbered(
@@ -204,6 +206,15 @@ def test_a_bad_line_of_a_history_is_numbered(
     text = head + "1,1.5,0.25,,,\n" + content
     path.write_bytes(text.encode(errors="surrogateescape"))
     assert f"runs/mnist-cnn/run/history.csv {problem}" in told(capsys, ["results"])
+
+
+@pytest.mark.parametrize("command", [["results"], ["visualize", "curves", RUN]])
+def test_a_history_without_an_epoch(
+    command: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = here / RUN / "history.csv"
+    path.write_text(path.read_text().splitlines(keepends=True)[0])
+    assert "history.csv line 1 has no epoch: train again" in told(capsys, command)
 
 
 def leaves(content: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

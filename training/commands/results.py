@@ -27,6 +27,10 @@ class Results:
     def __call__(self, console: Console) -> None:
         if not self.docs.is_dir():
             raise OptionError(f"there is no folder {self.docs}: name one with --docs")
+        if not self.runs.is_dir():
+            raise OptionError(
+                f"there is no folder {self.runs}: name the folder of the runs with --runs"
+            )
         path = self.docs / "results.json"
         record = Record.read(path).with_runs(self.runs)
         files.write_json(path, record.as_json())

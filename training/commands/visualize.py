@@ -9,8 +9,9 @@ from typing import Annotated
 import torch
 from PIL import Image
 from rich.console import Console
+from typing_extensions import Doc
 
-from models import checkpoint, devices, features, files
+from models import checkpoint, devices, features, files, image_formats
 from models.checkpoint import Checkpoint
 from models.preprocessing import ImageError, InputSpec, decode
 from training import plots
@@ -22,6 +23,7 @@ from training.fitting.run_folder import Run, RunError
 from training.recipes import auto, catalogue
 
 MAX_LAYERS = 48  # in one picture
+ImageFile = Annotated[Path, options.Positional(), Doc(f"An image: {image_formats.readable()}.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +53,7 @@ class Dataset:
 class Picture:
     """How a picture becomes numbers, and its classical features: histograms, gradients, edges."""
 
-    file: Annotated[Path, options.Positional()]
-    """BMP, GIF, JPEG, PNG, PPM, TIFF or WebP."""
+    file: ImageFile
 
     def draw(self) -> Iterator[tuple[str, bytes]]:
         image, name = _decoded(self.file), self.file.name
@@ -65,7 +66,7 @@ class Curves:
     """Loss and accuracy of a training over its epochs, also while it runs."""
 
     run: Annotated[Path, options.Positional()]
-    """The run folder that fit has told."""
+    """A run folder: `fit` prints its path."""
 
     def draw(self) -> Iterator[tuple[str, bytes]]:
         run = Run(self.run)
@@ -73,7 +74,7 @@ class Curves:
             history = run.history()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise RunError(
-                f"{self.run} holds no history.csv: give a run folder, as fit tells it, in which "
+                f"{self.run} holds no history.csv: give a run folder, as fit prints it, in which "
                 "an epoch has ended"
             ) from error
         recipe, result = run.recipe() or {}, run.result() or {}
@@ -174,8 +175,7 @@ class Kernels(_OfModel):
 class Features(_OfModel):
     """What every layer of a model makes of a picture, from low to high level."""
 
-    file: Annotated[Path, options.Positional()]
-    """BMP, GIF, JPEG, PNG, PPM, TIFF or WebP."""
+    file: ImageFile
     layers: tuple[str, ...] = ()
     """Some layers; by default all, or evenly some of more than 48."""
 

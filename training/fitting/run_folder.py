@@ -250,6 +250,10 @@ class Run:
                 epochs.append(_epoch(row))
                 if epochs[-1].number != len(epochs):
                     raise ValueError(f"epoch {row['epoch']} in the place of {len(epochs)}")
+            if not epochs:
+                raise damaged(
+                    path, "has no epoch: train again, or remove the run folder", line=rows.line_num
+                )
             return epochs
         except KeyError as error:
             raise damaged(path, f"has no {error.args[0]}", line=rows.line_num) from error

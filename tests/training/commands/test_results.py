@@ -27,3 +27,13 @@ def test_the_folder_of_the_page_must_be_there(
 ) -> None:
     assert main(["results", "--docs", str(tmp_path / "docs")]) == 2
     assert "name one with --docs" in capsys.readouterr().err
+
+
+def test_the_folder_of_the_runs_must_be_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "docs").mkdir()
+    command = ["results", "--runs", str(tmp_path / "none"), "--docs", str(tmp_path / "docs")]
+    assert main(command) == 2
+    assert "none: name the folder of the runs with --runs" in capsys.readouterr().err
+    assert not list((tmp_path / "docs").iterdir())
