@@ -176,7 +176,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 def mutated(seed: int, number: int) -> tuple[str, bytes]:
     """Input `number`: its format before the mutations, and the bytes."""
-    chance = random.Random(seed * 2**32 + number)  # noqa: S311 (to be made again)
+    chance = random.Random(seed * 2**32 + number)
     format, original = chance.choice(originals())
     encoded = bytearray(original)
     for _ in range(chance.choice((1, 1, 1, 2, 3, 5))):
