@@ -46,6 +46,7 @@ MISSING_ELSEWHERE = (  # under a server with another HTTP protocol than ours
     f"the bound of {protocol.MAX_PIPELINED} requests that wait on a connection",
     "the limits of connections: their number, their time, and answers that are not taken",
     "the refusal of heads that a proxy may read otherwise",
+    "with httptools: the bodies of requests that offer an upgrade, as those of curl --http2 do",
 )
 log = logs.Log()
 

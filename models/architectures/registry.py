@@ -126,7 +126,8 @@ class Architecture:
         try:
             return InputSpec.model_validate(own | changes)
         except ValidationError as error:
-            raise ArchitectureError(f"the input: {error.errors()[0]['msg']}") from error
+            found = error.errors()[0]["msg"].removeprefix("Value error, ")  # pydantic's
+            raise ArchitectureError(f"the input does not fit: {found}") from error
 
 
 ARCHITECTURES = Registry[Architecture](

@@ -31,7 +31,7 @@ from service.settings import Settings
 
 PART = "images"
 FORM = "multipart/form-data"
-SMALL_BODY_BYTES = 2**20  # a body up to this is taken even if all bodies hold too much
+ALWAYS_TAKEN_BYTES = 2**20  # a body up to this is taken even if all bodies hold too much
 
 
 class Body(Protocol):
@@ -80,7 +80,7 @@ class BodyLimits:
         """Raise a `ServiceError` if so many bytes of a body, or of all bodies, are too many."""
         if size > self._settings.max_body_bytes:
             raise self._too_large()
-        if self.held > self._settings.max_held_bytes and size > SMALL_BODY_BYTES:
+        if self.held > self._settings.max_held_bytes and size > ALWAYS_TAKEN_BYTES:
             raise QueueFullError(
                 "the bodies of all requests together are larger than "
                 f"{self._settings.max_held_bytes:,} bytes (setting max_held_bytes); "

@@ -11,12 +11,12 @@ from PIL import Image
 
 from models.colours import viridis
 from service.errors import TooLargeError
+from service.requests.parameters import MAX_TILE
 
 Colormap = Literal["grey", "viridis"]
 Normalize = Literal["channel", "layer"]
 Floats = NDArray[np.float32]
 MAX_PIXELS = 2**24  # of a drawn picture
-MAX_TILE = 512  # pixels
 _USUAL_TILE = 48  # pixels that a map has at least
 _USUAL_CELL = 16  # pixels of a single value
 _USUAL_WHOLE = 2**20  # pixels of a grid that the usual tile is chosen for

@@ -31,7 +31,7 @@ class Evaluate:
     split: Split = "test"
     """Which part of the data set."""
     data_root: options.DataRoot = field(default_factory=options.data_root)
-    repository: options.Repository = field(default_factory=options.repository)
+    repository: options.Repository = field(default_factory=options.readable_repository)
     output: Path | None = None
     """A folder for evaluation.json and confusion.png."""
     device: options.Device = "auto"

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from typing_extensions import Doc
 
+import models
+
 
 @dataclass(frozen=True)
 class Positional:
@@ -28,9 +30,10 @@ class Variable:
 
 DATA = Variable("FANLIGHT_DATA", "data")
 REPOSITORY = Variable("FANLIGHT_REPOSITORY", "checkpoints")
+READ_REPOSITORY = Variable(REPOSITORY.name, "checkpoints, or that of Fanlight if there is none")
 
 DataRoot = Annotated[Path, DATA, Doc("Where data sets lie or are downloaded to.")]
-Repository = Annotated[Path, REPOSITORY, Doc("The model repository.")]
+Repository = Annotated[Path, READ_REPOSITORY, Doc("The model repository.")]
 PublishTo = Annotated[Path, REPOSITORY, Doc("The model repository to publish to.")]
 Device = Annotated[str, Doc("auto, cpu, cuda or cuda:n.")]
 
@@ -43,6 +46,17 @@ def data_root() -> Path:
 def repository() -> Path:
     """The folder named by FANLIGHT_REPOSITORY, otherwise ./checkpoints."""
     return _folder(REPOSITORY)
+
+
+def readable_repository() -> Path:
+    """The same for what publishes nothing: where ./checkpoints isn't there, that of Fanlight.
+
+    So the networks that Fanlight ships can be looked at before any is trained.
+    """
+    named = repository()
+    if named.is_dir() or os.environ.get(REPOSITORY.name):
+        return named
+    return Path(models.__file__).parent / "checkpoints"
 
 
 def _folder(variable: Variable) -> Path:

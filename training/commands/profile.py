@@ -62,7 +62,7 @@ class Profile:
     """Decides the weights of an architecture, and the pictures, which are noise."""
     json: Path | None = None
     """A file for the figures."""
-    repository: options.Repository = field(default_factory=options.repository)
+    repository: options.Repository = field(default_factory=options.readable_repository)
     device: options.Device = "auto"
 
     def __call__(self, console: Console) -> None:

@@ -92,7 +92,7 @@ class _OfModel:
     """The model's name in the repository."""
     version: int | None = None
     """Its version; by default the highest."""
-    repository: options.Repository = field(default_factory=options.repository)
+    repository: options.Repository = field(default_factory=options.readable_repository)
     device: options.Device = "auto"
 
     def load(self) -> Checkpoint:

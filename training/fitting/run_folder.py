@@ -272,7 +272,8 @@ def as_json(recipe: Recipe) -> dict[str, Any]:
 def problem(error: ValidationError) -> str:
     """The first thing that is wrong, and where."""
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+    place = ".".join(map(str, first["loc"])) or "the file"
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _epoch(row: Mapping[str, str]) -> Epoch:
