@@ -21,6 +21,7 @@ import signal
 import socket
 import struct
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +71,14 @@ def template(control: socket.socket) -> None:
     signal.set_wakeup_fd(woken)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     children: set[int] = set()
+    with suppress(ConnectionError):  # the service was killed
+        _obey(control, children, (wake, woken))
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+
+
+def _obey(control: socket.socket, children: set[int], pipe: tuple[int, int]) -> None:
+    wake, woken = pipe
     while True:
         ready, _, _ = select.select([control.fileno(), wake], [], [])
         if wake in ready:
@@ -78,14 +87,12 @@ def template(control: socket.socket) -> None:
         if control.fileno() in ready:
             command, fds, _, _ = socket.recv_fds(control, COMMAND.size, 1)
             if not command:
-                break
+                return
             kind, number = COMMAND.unpack(command)
             if kind == START:
                 _start(control, children, socket.socket(fileno=fds[0]), number, (wake, woken))
             elif number in children:  # not another process that got its number since
                 os.kill(number, signal.SIGKILL)
-    for child in children:
-        os.kill(child, signal.SIGKILL)
 
 
 def _start(
@@ -114,6 +121,8 @@ def _start(
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
             decoder(connection)
+        except ConnectionError:  # the service was killed
+            os._exit(0)
         except BaseException:
             sys.excepthook(*sys.exc_info())
             os._exit(1)
