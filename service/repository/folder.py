@@ -52,14 +52,23 @@ class Folder:
         return wanted
 
     def _read(self, held: Set[tuple[str, int]], troubles: set[str]) -> set[tuple[str, int]]:
-        identity = self._path.stat()
+        opened = os.open(self._path, os.O_RDONLY)  # stays this folder while others are moved about
+        try:
+            return self._read_opened(opened, held, troubles)
+        finally:
+            os.close(opened)
+
+    def _read_opened(
+        self, opened: int, held: Set[tuple[str, int]], troubles: set[str]
+    ) -> set[tuple[str, int]]:
+        identity = os.fstat(opened)
         found: set[tuple[str, int]] = set()
         for name in checkpoint.names(self._path):
             try:
                 found.update((name, number) for number in checkpoint.versions(self._path / name))
             except (OSError, CheckpointError) as error:  # of this model; the others are still seen
                 troubles.add(str(error))
-        wanted = found | {version for version in held - found if not self._gone(*version)}
+        wanted = found | {version for version in held - found if not _gone(opened, *version)}
         if not os.path.samestat(identity, self._path.stat()):
             raise OSError("another folder took its place while it was read")
         replaced = self._identity is not None and not os.path.samestat(identity, self._identity)
@@ -74,14 +83,16 @@ class Folder:
             wanted = set(heapq.nsmallest(self._max_versions, wanted, key=_priority(wanted, held)))
         return wanted
 
-    def _gone(self, name: str, number: int) -> bool:
-        try:
-            (self._path / name / str(number)).stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return True
-        except OSError:  # it may be there
-            return False
+
+def _gone(repository: int, name: str, number: int) -> bool:
+    """True if the version is not in the opened repository folder."""
+    try:
+        os.stat(f"{name}/{number}", dir_fd=repository)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # it may be there
         return False
+    return False
 
 
 def _priority(

@@ -94,6 +94,34 @@ class TestFolder:
         monkeypatch.setattr(checkpoint, "versions", vanishing)
         assert folder.wanted(self.ALL) == self.ALL
 
+    def test_all_if_it_goes_and_comes_back_while_it_is_read(
+        self, folder: Folder, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        versions, away = checkpoint.versions, path.with_name("away")
+
+        def moved(model: Path) -> list[int]:
+            path.rename(away)
+            try:
+                return versions(model)
+            finally:
+                away.rename(path)
+
+        monkeypatch.setattr(checkpoint, "versions", moved)
+        assert folder.wanted(self.ALL) == self.ALL
+        monkeypatch.undo()
+        stat = Path.stat
+
+        def away_for_a_moment(file: Path, **options: Any) -> Any:
+            path.rename(away)
+            try:
+                return stat(file, **options)
+            finally:
+                away.rename(path)
+
+        monkeypatch.setattr(checkpoint, "versions", lambda _model: [])
+        monkeypatch.setattr(Path, "stat", away_for_a_moment)
+        assert folder.wanted(self.ALL) == self.ALL
+
     def test_as_many_as_are_allowed(self, path: Path) -> None:
         for number in range(3, 9):
             (path / "a" / str(number)).mkdir()
