@@ -423,10 +423,12 @@ class TestVanishedFolder:
         """A look that fails in the middle must not make a service ready without its models."""
         publish_tiny(repository, "shapes")
         gate = Gate(monkeypatch)
-        client = serve(wait=False, watch_interval=0)
-        assert gate.reached.wait(30)  # the first version; the others wait
-        repository.rename(repository.with_name("elsewhere"))
-        gate.opened.set()
+        with ThreadPoolExecutor(1) as other:
+            starting = other.submit(serve, wait=False, watch_interval=0)
+            assert gate.reached.wait(30)  # the first version; the others wait
+            repository.rename(repository.with_name("elsewhere"))
+            gate.opened.set()
+            client = starting.result()
         call(client, served(client).loaded)
         assert states(client) == {"colors": ["ready"]}  # what failed is tried again later
         assert "shapes: its folder can't be read" in client.get("/health/ready").json()["detail"]
