@@ -22,6 +22,7 @@ from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
 from service.settings import Settings
 from tests.networks import DATA, encode, picture
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -53,6 +54,7 @@ def url(app: FastAPI) -> Iterator[str]:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
+        until(lambda: server.started)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
         thread.join()
@@ -83,9 +85,7 @@ def test_two_pictures_arrive_byte_for_byte(generated: str, url: str, received: l
 def upload_two_pictures(generated: str, client: Any, received: list[str]) -> None:
     module = importlib.import_module
     file, models = module(f"{generated}.types").File, module(f"{generated}.models")
-    ready = module(f"{generated}.api.health.ready").sync_detailed
-    while ready(client=client).status_code != 200:
-        pass
+    assert module(f"{generated}.api.health.ready").sync_detailed(client=client).status_code == 200
 
     pictures = [
         (DATA / "birds-vs-planes" / "bird-owl.png").read_bytes(),
