@@ -20,7 +20,7 @@ from tests.e2e.servers import Server, running
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("models", "training", "service", "fanlight", "docs")
+PACKAGES = ("models", "training", "service", "fanlight", "docs", "benchmarks")
 
 NEW = {
     "models/architectures/toy.py": '''

@@ -127,7 +127,7 @@ class Architecture:
             return InputSpec.model_validate(own | changes)
         except ValidationError as error:
             found = error.errors()[0]["msg"].removeprefix("Value error, ")  # pydantic's
-            raise ArchitectureError(f"the input does not fit: {found}") from error
+            raise ArchitectureError(f"the input: {found}") from error
 
 
 ARCHITECTURES = Registry[Architecture](
