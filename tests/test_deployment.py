@@ -50,8 +50,8 @@ def test_the_container_can_write_nothing_but_temporary_files() -> None:
 
 
 def test_the_container_is_given_the_time_to_end() -> None:
-    settings = Settings()
-    longest = settings.shutdown_grace + 2 * settings.request_timeout
+    defaults = Settings.model_fields
+    longest = defaults["shutdown_grace"].default + 2 * defaults["request_timeout"].default
     given = float(str(parse_seconds(COMPOSE["stop_grace_period"])))
     assert given >= longest + 10
 

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import SHIPPED
+from service.settings import SHIPPED, Settings
 from tests.e2e.servers import Server, free_port, running
 from tests.e2e.steady_load import SteadyLoad
 from tests.e2e.test_proxies import Proxy, proxying
 from tests.waiting import until_async
 
+GRACE = ("--shutdown-grace", str(Settings.model_fields["shutdown_grace"].default))
 RESTARTS = int(os.environ.get("RESTARTS", "1"))
 KILLS = int(os.environ.get("KILLS", "3"))
 SECONDS_BETWEEN_KILLS = 5.0
@@ -101,7 +102,8 @@ class Instance:
     def __init__(self, log: Path, repository: Path, *arguments: str) -> None:
         self.port = free_port()
         self._log = log
-        self._arguments = ("--repository", str(repository), "--log-level", "warning", *arguments)
+        quiet = ("--log-level", "warning", *GRACE)
+        self._arguments = ("--repository", str(repository), *quiet, *arguments)
         self._stack = ExitStack()
 
     def start(self) -> Server:
@@ -156,7 +158,7 @@ async def test_two_instances_restart_in_turn(
 async def test_workers_are_replaced_one_after_the_other(
     repository: Path, kind: str, tmp_path: Path
 ) -> None:
-    flags = ("--repository", str(repository), "--workers", "2", "--log-format", "json")
+    flags = ("--repository", str(repository), "--workers", "2", "--log-format", "json", *GRACE)
     with running(tmp_path / "log", *flags) as server:
 
         def ended(workers: int) -> bool:
@@ -192,7 +194,7 @@ def connections_of(pid: int, port: int) -> int:
 async def test_a_killed_worker_loses_only_what_it_had_accepted(
     repository: Path, tmp_path: Path
 ) -> None:
-    flags = ("--repository", str(repository), "--workers", "2", "--log-format", "json")
+    flags = ("--repository", str(repository), "--workers", "2", "--log-format", "json", *GRACE)
     with running(tmp_path / "log", *flags) as server:
 
         def ready() -> list[int]:
