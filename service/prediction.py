@@ -90,7 +90,8 @@ class Predictor:
             client = scope.get(CALLER) or client
         serving = self.repository.get(model, version)
         card, batcher = serving.checkpoint.card, serving.batcher
-        if batcher.waiting * batcher.seconds_per_item > SHORT_WAIT_SECONDS:
+        wait = batcher.waiting * batcher.seconds_per_item
+        if wait > SHORT_WAIT_SECONDS or door.waited() > SHORT_WAIT_SECONDS:
             self._check_wait(batcher, door, client)
         with serving.lease, door:
             images = await door.receive()
@@ -122,7 +123,8 @@ class Predictor:
                 f"the images in the queue of this model take {wait:.1f} s, more than "
                 f"{self.settings.max_queue_wait:g} s (setting max_queue_wait); try again later"
             )
-        if door.waited() > self.settings.max_queue_size * batcher.seconds_per_item:
+        full = self.settings.max_queue_size * batcher.seconds_per_item
+        if batcher.waiting and door.waited() > full:
             raise QueueFullError(
                 "the server was too busy to read this request in time; try again in a second"
             )
