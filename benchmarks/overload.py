@@ -33,7 +33,10 @@ class Overload:
         self._work = workloads()[0]
 
     def peak(self) -> float:
-        """Answers a second; from now on this process runs on the load's core."""
+        """Measure the largest rate: answers a second over 64 connections.
+
+        It also pins this process to the client's core, where it stays.
+        """
         url = f"{self._server.url}/v1/models/{self._work.model}/predict"
         return self._benchmark.closed(url, self._work, raw=True).rate
 

@@ -33,10 +33,10 @@ def parameters(
     defaults: Any = None,
     group: Callable[[str], str | None] = lambda name: None,
 ) -> list[click.Parameter]:
-    """A parameter for each field of a dataclass but `without`.
+    """Make a command-line parameter for each field of the dataclass `kind`.
 
-    Help shows the values of `defaults`, an instance of it, as defaults. `group` gives the heading
-    of an option.
+    The field named `without` gets none. `defaults` is an instance of `kind`: help shows its values
+    as the defaults. `group` maps the name of a field to the heading of its option in the help.
     """
     hints = get_type_hints(kind, include_extras=True)
     documented = _docstrings(kind)

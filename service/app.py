@@ -66,7 +66,11 @@ class Application(FastAPI):
         self.connection_limits = _connection_limits(state)  # which the protocol keeps
 
     def drain(self) -> None:
-        """The server calls this when it will end: it still answers, or has not begun to."""
+        """Called by the server once it was told to end.
+
+        From now on `/health/ready` answers 503. Other requests are still answered. A start that is
+        still loading models does not wait for them.
+        """
         self.state.draining.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -63,7 +63,10 @@ def serve(settings: Settings) -> None:
 
 
 def application() -> ASGIApp:
-    """The application of this process, with the garbage collector paused while it is imported."""
+    """Build the application; uvicorn calls this in each process.
+
+    The garbage collector is off during the imports, which makes the start faster.
+    """
     garbage.pause()
     from service.app import from_environment
 
@@ -71,7 +74,10 @@ def application() -> ASGIApp:
 
 
 def tls_context(*_: object) -> ssl.SSLContext:
-    """The context of this process' listener, before its application; it follows the files."""
+    """The TLS context for the listening socket; uvicorn calls this before it builds the application.
+
+    When the certificate files change, new connections use the new ones.
+    """
     settings = Settings()
     logs.configure(settings.log_level, settings.log_format)
     assert settings.tls_certificate is not None  # noqa: S101 (only then uvicorn calls this)

@@ -28,10 +28,10 @@ class Door(Protocol):
     """
 
     client: str
-    """Whose request it is, for fairness, unless an API key names its owner: an address."""
+    """The address that the request came from. Clients with an API key are told apart by that."""
 
     def waited(self) -> float:
-        """Seconds that the request has waited in its socket, 0 where nobody knows."""
+        """Seconds that the request lay unread in its socket; 0 if the system doesn't say."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -47,7 +47,7 @@ class Door(Protocol):
     async def decode(
         self, decoder: Decoder, images: Sequence[EncodedImage], spec: InputSpec
     ) -> list[Pixels]:
-        """The images as uint8 (C, H, W) of the network's input."""
+        """Decode the images and scale each to the network's input, uint8 (C, H, W)."""
         ...
 
     async def wait(self, queued: Queued[Pixels, PredictionResult]) -> list[PredictionResult]:

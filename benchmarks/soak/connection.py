@@ -103,7 +103,7 @@ def statuses(received: bytes) -> list[int]:
 
 
 def post(path: str, body: bytes, type: str = "image/png", *more: str) -> bytes:
-    """The bytes of a request."""
+    """An HTTP/1.1 POST request as bytes; `more` are further header lines."""
     lines = [f"POST {path} HTTP/1.1", "Host: soak", f"Content-Type: {type}", *more]
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 

@@ -13,18 +13,19 @@ THRESHOLDS = (20_000, 20, 50)
 
 
 def pause() -> None:
-    """Collect nothing while modules are imported: what they define stays."""
+    """Switch the collector off while modules are imported: what they define is never garbage."""
     gc.disable()
 
 
 def start() -> None:
-    """End the pause, and leave what was imported out of later collections."""
+    """Switch the collector on again. It never examines the objects that exist by now."""
     gc.freeze()
     gc.enable()
 
 
 def freeze() -> None:
-    """Collect once, and leave what is still there, such as networks, out of later collections."""
+    """Run one full collection. Later ones never examine the objects that it has left, networks
+    for example."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()

@@ -1,9 +1,10 @@
-"""uvicorn's server, which ends without losing a request.
+"""A uvicorn server that answers all accepted requests before it exits.
 
-    signal → `drain` → grace period → no new connections → answers that are owed → exit code 0
+    signal → `drain` → grace period → stop accepting → answer what was accepted → exit code 0
 
-From the signal on `/health/ready` answers 503, and every answer closes its connection and says so.
-The server goes on accepting for the grace period: so long a load balancer may need to notice.
+After the signal, `/health/ready` answers 503, and each answer says `Connection: close` and closes
+its connection. New connections are still accepted during the grace period, because a load balancer
+needs some seconds to notice the 503.
 """
 
 import asyncio
