@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from models.dispatch import DispatchMode
 from models.errors import FanlightError
 
 SPARE_VALUES = 2**24  # 64 MiB as float32: for tables that are not weights
@@ -22,7 +22,7 @@ class TooLargeNetworkError(FanlightError):
     """A network needs far more memory than its weights."""
 
 
-class Allowance(TorchDispatchMode):
+class Allowance(DispatchMode):
     """Raises `TooLargeNetworkError` before torch makes a tensor beyond what is allowed.
 
     Counts new tensors of the thread inside the `with` block. `weights` is the state_dict that the
@@ -37,11 +37,6 @@ class Allowance(TorchDispatchMode):
         self._has = sum(storages.values())
         self._values = TIMES * self._has + SPARE_VALUES
         self._tensors = TIMES * len(weights) + SPARE_TENSORS
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Otherwise torch imports its compiler at the first operator, which takes seconds."""
-        return False
 
     def __torch_dispatch__(
         self,

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from models.dispatch import DispatchMode
 
-class MultiplyAdds(TorchDispatchMode):
+
+class MultiplyAdds(DispatchMode):
     """Counts in `total` what the thread computes inside the `with` block.
 
     torch's FlopCounterMode has the same formulas, but hooks every module of the process: also those
@@ -23,11 +24,6 @@ class MultiplyAdds(TorchDispatchMode):
 
     def __init__(self) -> None:  # torch sets up the rest on entering
         self.total = 0
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Otherwise torch imports its compiler at the first operator, which takes seconds."""
-        return False
 
     def __torch_dispatch__(
         self,

@@ -74,7 +74,7 @@ def application() -> ASGIApp:
 
 
 def tls_context(*_: object) -> ssl.SSLContext:
-    """The TLS context for the listening socket; uvicorn calls this before it builds the application.
+    """The TLS context of the listening socket; uvicorn asks for it before the application.
 
     When the certificate files change, new connections use the new ones.
     """
