@@ -222,16 +222,21 @@ async def _hostile(visit: Visit) -> str:
     """Any statuses but 500, and an end."""
     model, [picture] = visit.choose()
     good = post(_predict(model), picture.encoded, picture.media_type)
+    return await _to_the_end(visit, mutated(good, visit.chance), "hostile bytes")
+
+
+async def _to_the_end(visit: Visit, sent: bytes, what: str) -> str:
+    """Send the bytes and end the sending; the connection has to end without a 500."""
     connection = await visit.fresh()
     try:
-        connection.send(mutated(good, visit.chance))
+        connection.send(sent)
         found, ended = await connection.rest()
     finally:
         connection.abort()
     if not ended:
-        raise BrokenPromiseError("ends", "hostile bytes kept a connection open")
+        raise BrokenPromiseError("ends", f"a connection with {what} stayed open")
     if any(status >= 500 and status not in OVERLOADED for status in found):
-        raise BrokenPromiseError("no 500", f"hostile bytes got {found}")
+        raise BrokenPromiseError("no 500", f"{what} got {found}")
     return "answered" if found else "closed"
 
 
@@ -251,17 +256,8 @@ async def _leaves(visit: Visit) -> str:
 async def _half_closed(visit: Visit) -> str:
     """A whole request, then the end of what it sends; the connection ends, answered or not."""
     model, [picture] = visit.choose()
-    connection = await visit.fresh()
-    try:
-        connection.send(post(_predict(model), picture.encoded, picture.media_type))
-        found, ended = await connection.rest()
-    finally:
-        connection.abort()
-    if not ended:
-        raise BrokenPromiseError("ends", "a half-closed connection stayed open")
-    if any(status >= 500 and status not in OVERLOADED for status in found):
-        raise BrokenPromiseError("no 500", f"a half-closed connection got {found}")
-    return "answered" if found else "closed"
+    request = post(_predict(model), picture.encoded, picture.media_type)
+    return await _to_the_end(visit, request, "a half-closed client")
 
 
 @contextmanager

@@ -50,17 +50,20 @@ FORMS = ("repeated", "last", "unfinished")
 SPLITS = ("whole", "behind the head", "in the body")
 CODINGS = ("", "chunked")
 
+NGINX_PATHS = "\n    ".join(  # in the folder of the test
+    f"{name}_temp_path {path};"
+    for name, path in (
+        ("client_body", "body"),
+        *((name, name) for name in ("proxy", "fastcgi", "uwsgi", "scgi")),
+    )
+)
 NGINX = """
 pid nginx.pid;
 error_log stderr;
 events {{ worker_connections 256; }}
 http {{
     access_log off;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
+    PATHS
     map $http_upgrade $connection_upgrade {{
         default upgrade;
         '' '';
@@ -80,7 +83,7 @@ http {{
         }}
     }}
 }}
-"""
+""".replace("PATHS", NGINX_PATHS)
 HAPROXY = """
 global
     maxconn 256

@@ -21,7 +21,7 @@ import pytest
 from service.settings import SHIPPED, Settings
 from tests.e2e.servers import Server, free_port, running
 from tests.e2e.steady_load import SteadyLoad
-from tests.e2e.test_proxies import Proxy, proxying
+from tests.e2e.test_proxies import NGINX_PATHS, Proxy, proxying
 from tests.waiting import until_async
 
 GRACE = ("--shutdown-grace", str(Settings.model_fields["shutdown_grace"].default))
@@ -34,11 +34,7 @@ error_log stderr;
 events {{ worker_connections 1024; }}
 http {{
     access_log off;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
+    PATHS
     upstream fanlight {{
         SERVERS
         keepalive 32;
@@ -52,7 +48,7 @@ http {{
         }}
     }}
 }}
-"""
+""".replace("PATHS", NGINX_PATHS)
 HAPROXY = """
 global
     maxconn 1024

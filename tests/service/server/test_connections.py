@@ -257,15 +257,23 @@ class TestAnswers:
         assert not app.ended
 
 
+async def all_at_work(
+    app: App, connect: Callable[[], socket.socket], count: int
+) -> list[socket.socket]:
+    """So many connections, each with a request that is being answered."""
+    clients = [connect() for _ in range(count)]
+    for client in clients:
+        client.send(WHOLE)
+    await until_async(lambda: app.begun == count)
+    return clients
+
+
 class TestNumber:
     async def test_too_many_get_503(self) -> None:
         app = App(max_connections=3)
         app.free.clear()
         async with serving(app) as connect:
-            old = [connect() for _ in range(3)]
-            for client in old:
-                client.send(WHOLE)
-            await until_async(lambda: app.begun == 3)
+            old = await all_at_work(app, connect, 3)
             for _ in range(5):
                 answer = await all_of(connect())
                 assert answer.startswith(b"HTTP/1.1 503 ")
@@ -285,10 +293,7 @@ class TestNumber:
         app = App(max_connections=3)
         app.free.clear()
         async with serving(app) as connect:
-            old = [connect() for _ in range(3)]
-            for client in old:
-                client.send(WHOLE)
-            await until_async(lambda: app.begun == 3)
+            old = await all_at_work(app, connect, 3)
             flood = [connect() for _ in range(300)]
             await until_async(lambda: app.ended["refused"] == 300)
             most = 3 + connections.MAX_REFUSED + 1
