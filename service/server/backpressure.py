@@ -1,10 +1,10 @@
 """Under overload, refusals must not take the time of answers.
 
-A refusal costs about as much of the time as half an answer, and many clients ask again at once. So
-a connection whose request was refused isn't read for a while: what it sends waits in its socket,
-where it costs nothing. These connections are read again one after the other, at a rate at which
-refusals take about `REFUSAL_SHARE` of the time, and faster once no more are refused.
-`Retry-After` says how long that takes: a client that waits as long finds its connection read.
+A refusal costs about as much time as half an answer, and many clients ask again immediately. So
+the server stops reading a connection whose request was refused. What the client sends meanwhile
+waits in the socket, where it costs nothing. Every `ROUND_SECONDS` a few of these connections are
+read again: so few that refusals take about `REFUSAL_SHARE` of the time, and more once no request is
+refused. `Retry-After` says how long that takes.
 """
 
 import asyncio
