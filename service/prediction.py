@@ -30,9 +30,8 @@ class Door(Protocol):
     client: str
     """The address that the request came from. Clients with an API key are told apart by that."""
 
-    def waited(self) -> float:
-        """Seconds that the request lay unread in its socket; 0 if the system doesn't say."""
-        ...
+    waited: float
+    """Seconds that the request lay unread in its socket; 0 if nobody knows."""
 
     def __enter__(self) -> Self: ...
 
@@ -91,7 +90,7 @@ class Predictor:
         serving = self.repository.get(model, version)
         card, batcher = serving.checkpoint.card, serving.batcher
         wait = batcher.waiting * batcher.seconds_per_item
-        if wait > SHORT_WAIT_SECONDS or door.waited() > SHORT_WAIT_SECONDS:
+        if wait > SHORT_WAIT_SECONDS or door.waited > SHORT_WAIT_SECONDS:
             self._check_wait(batcher, door, client)
         with serving.lease, door:
             images = await door.receive()
@@ -124,7 +123,7 @@ class Predictor:
                 f"{self.settings.max_queue_wait:g} s (setting max_queue_wait); try again later"
             )
         full = self.settings.max_queue_size * batcher.seconds_per_item
-        if batcher.waiting and door.waited() > full:
+        if batcher.waiting and door.waited > full:
             raise QueueFullError(
                 "the server was too busy to read this request in time; try again in a second"
             )

@@ -37,6 +37,7 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self.port: int = writer.get_extra_info("sockname")[1]
+        self._is_last = False  # the answer that came said that the connection ends
 
     @classmethod
     async def open(cls, port: int, *, receive_buffer: int | None = None) -> "Connection":
@@ -52,6 +53,11 @@ class Connection:
         except (OSError, TimeoutError) as error:
             own.close()
             raise LostError(f"no connection: {error!r}") from error
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is of no use for another request."""
+        return self._is_last or self.reader.at_eof()
 
     def send(self, data: bytes) -> None:
         """Raises `LostError` if the connection has ended."""
@@ -71,7 +77,10 @@ class Connection:
                 length = _LENGTH.search(head)
                 if length is None:
                     raise LostError(f"an answer without its length: {head!r}")
-                return Answer(int(head[9:12]), head, await self.reader.readexactly(int(length[1])))
+                body = await self.reader.readexactly(int(length[1]))
+                answer = Answer(int(head[9:12]), head, body)
+                self._is_last = answer.closes
+                return answer
         except asyncio.IncompleteReadError as error:
             raise LostError(f"closed after {error.partial[:60]!r}") from error
         except (OSError, TimeoutError) as error:

@@ -111,19 +111,22 @@ async def _bad_version(site: Site) -> None:
 @fault("a worker is killed")
 async def _kill(site: Site) -> None:
     """SIGKILL for the youngest; what it held is lost, and nothing else."""
-    if len(site.service.workers()) < 2:
+    workers = site.service.workers()
+    if len(workers) < 2:
         return
-    victim = _harm(site)
-    os.kill(victim, signal.SIGKILL)
-    await _replaced(site, victim, "a killed worker is replaced")
+    _harm(site, workers[-1])
+    os.kill(workers[-1], signal.SIGKILL)
+    await _replaced(site, workers, "a killed worker is replaced")
 
 
 @fault("a worker hangs")
 async def _hang(site: Site) -> None:
     """SIGSTOP for the youngest, which nobody lets go on: it is found and replaced."""
-    if len(site.service.workers()) < 2:
+    workers = site.service.workers()
+    if len(workers) < 2:
         return
-    await _replaced(site, _harm(site), "a worker that hangs is replaced")
+    _harm(site, workers[-1])
+    await _replaced(site, workers, "a worker that hangs is replaced")
 
 
 @fault("nobody reads the log")
@@ -226,25 +229,23 @@ async def _large(site: Site) -> None:
     await asyncio.gather(*(send() for _ in range(24)))
 
 
-def _harm(site: Site) -> int:
-    """Stop the youngest worker, and excuse what it holds."""
-    victim = site.service.workers()[-1]
+def _harm(site: Site, victim: int) -> None:
+    """Stop a worker, and excuse what it holds."""
     os.kill(victim, signal.SIGSTOP)
     wait_for("the worker is stopped", lambda: figures.state(victim) == "T", 5)
     site.record.excused |= figures.connections(victim, site.service.port)
-    return victim
 
 
-async def _replaced(site: Site, victim: int, what: str) -> None:
+async def _replaced(site: Site, before: list[int], what: str) -> None:
+    """The youngest of the workers that were there before has given way to another."""
     started = time.perf_counter()
-    count = len(site.service.workers())
 
     def replaced() -> bool:
         """The new one holds connections: it has loaded, and takes its part of the load."""
         workers = site.service.workers()
         return (
-            victim not in workers
-            and len(workers) == count
+            before[-1] not in workers
+            and len(workers) == len(before)
             and bool(figures.connections(workers[-1], site.service.port))
         )
 

@@ -1,6 +1,7 @@
 """`python -m service` as a process of its own: started, its log read, its workers found, ended."""
 
 import json
+import math
 import os
 import resource
 import signal
@@ -23,6 +24,7 @@ STARTING = 120  # seconds that a service may take until it is ready
 ENDING = 60  # and to end
 _KILLED_AFTER = 15  # at the end of `running`, where nothing is awaited any more
 _PAUSE = 0.02  # seconds between two looks
+_ONE_BY_ONE = 1.0  # seconds for one worker to answer, and between two such looks
 _LOUD = ("warning", "error", "critical")
 Found = TypeVar("Found")
 
@@ -89,6 +91,7 @@ class Service:
 
     def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Log | None) -> None:
         self.process, self.port, self._log = process, port, log
+        self._asked = -math.inf  # when one worker last didn't answer
         self.url = f"http://{HOST}:{port}"
 
     @property
@@ -133,9 +136,13 @@ class Service:
         return json.loads(self.get(path, seconds)[1])
 
     def answers(self, worker: int) -> bool:
-        """Whether this worker says that it is ready."""
+        """Whether this worker says that it is ready. Asked at most each second, for the others
+        stand still meanwhile, and would be taken for dead."""
+        if time.monotonic() < self._asked + _ONE_BY_ONE:
+            return False
         with self.only(worker), suppress(OSError):
-            return self.get("/health/ready", 1)[0] == 200
+            return self.get("/health/ready", _ONE_BY_ONE)[0] == 200
+        self._asked = time.monotonic()
         return False
 
     def metric(self, name: str, **labels: str) -> float | None:

@@ -113,8 +113,7 @@ async def _visit(site: Site, chance: random.Random, numbers: Iterator[int]) -> N
     for _ in numbers:
         kind = kinds.choose(chance)
         visit = await _ask(site, kind, visit, chance)
-        ended = visit is not None and visit.connection.reader.at_eof()
-        if visit is not None and (ended or chance.random() < _ANEW):
+        if visit is not None and (visit.connection.is_over or chance.random() < _ANEW):
             visit.connection.abort()
             visit = None
     if visit is not None:

@@ -14,13 +14,12 @@ from service.requests.reception import Receive, Receiver, Reception
 class AsgiDoor:
     """A request in ASGI's messages, as `prediction.Door` wants it."""
 
+    waited = 0.0  # ASGI doesn't say
+
     def __init__(self, receiver: Receiver, scope: Mapping[str, Any], receive: Receive) -> None:
         self._receiver, self._scope, self._receive = receiver, scope, receive
         self._reception: Reception | None = None
         self.client = (scope.get("client") or ("",))[0]
-
-    def waited(self) -> float:
-        return 0.0  # ASGI doesn't tell
 
     def __enter__(self) -> Self:
         return self

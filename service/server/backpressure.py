@@ -28,29 +28,22 @@ LOG_SECONDS = 1.0  # between two lines that count refusals
 _LAST_DATA_RECEIVED = struct.Struct("=52xI")  # milliseconds; struct tcp_info of linux/tcp.h
 
 
-class Flow(Protocol):
-    """What a connection is read through; uvicorn's `FlowControl`."""
+class Paused(Protocol):
+    """A connection that isn't read at the moment."""
 
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
+    def read_again(self) -> None: ...
 
 
 class Backpressure:
     """Pauses connections, and counts refusals for the log."""
 
     def __init__(self) -> None:
-        self._paused: deque[Flow] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self.is_active = False  # while requests are refused, and a moment longer
+        self._paused: deque[Paused] = deque()
         self._resumed = RESUMED_IN_A_ROUND  # connections in the last round
         self._refused_in_round = 0
         self._refused = 0  # since the last line of the log
         self._logged = self._last = -math.inf  # line and refusal; seconds on the loop's clock
-
-    @property
-    def is_active(self) -> bool:
-        """True while requests are refused, and a moment longer."""
-        return self._timer is not None
 
     @property
     def paused(self) -> int:
@@ -62,17 +55,17 @@ class Backpressure:
         """Seconds until a connection that is paused now is read again, rounded up."""
         return math.ceil(len(self._paused) * ROUND_SECONDS / RESUMED_IN_A_ROUND) or 1
 
-    def refused(self, flow: Flow) -> None:
-        """A request of this connection was refused."""
-        flow.pause_reading()
-        self._paused.append(flow)
+    def refused(self, connection: Paused) -> None:
+        """A request of this connection was refused, and it isn't read any more."""
+        self._paused.append(connection)
         self._refused += 1
         self._refused_in_round += 1
-        if self._timer is None:
+        if not self.is_active:
+            self.is_active = True
             self._wait()
 
     def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(ROUND_SECONDS, self._next_round)
+        asyncio.get_running_loop().call_later(ROUND_SECONDS, self._next_round)
 
     def _next_round(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -82,10 +75,10 @@ class Backpressure:
             self._resumed = min(2 * self._resumed, MAX_RESUMED_IN_A_ROUND)
         self._refused_in_round = 0
         for _ in range(min(self._resumed, len(self._paused))):
-            self._paused.popleft().resume_reading()
+            self._paused.popleft().read_again()
         self._log(now)
-        self._timer = None
-        if self._paused or now < self._last + ACTIVE_SECONDS:
+        self.is_active = bool(self._paused) or now < self._last + ACTIVE_SECONDS
+        if self.is_active:
             self._wait()
 
     def _log(self, now: float) -> None:

@@ -111,7 +111,8 @@ class FastPath:
         if parsed is None or len(body) > state.decoder.quick_bytes:
             return None
         path, model, asked_for = parsed
-        pending = PendingAnswer(connection, scope, body, asked_for, state)
+        waited = connection.waited() if self.backpressure.is_active else 0.0
+        pending = PendingAnswer(connection, scope, body, asked_for, state, waited)
         predicting = state.predictor.predict(scope, model, asked_for.version, pending)
         refusal = None
         try:
@@ -175,6 +176,7 @@ class PendingAnswer:
         "keep_alive",
         "record",
         "response_complete",
+        "waited",
     )
     record: Record
 
@@ -185,12 +187,14 @@ class PendingAnswer:
         body: bytes,
         parameters: PredictParameters,
         state: AppState,
+        waited: float,
     ) -> None:
         self.response_complete = False
         self.disconnected = False
         self.keep_alive = True
         self._decoding = False
         self.client = connection.address
+        self.waited = waited
         self._connection, self._scope, self._body = connection, scope, body
         self._parameters, self._state = parameters, state
         self._deadline = Deadline(
@@ -219,9 +223,6 @@ class PendingAnswer:
         connection = self._connection
         self._finish(*problems.encode(error, self._scope, connection.retry_after))
         connection.pause()
-
-    def waited(self) -> float:
-        return self._connection.waited()
 
     def leave(self) -> None:
         """The client has left."""

@@ -350,10 +350,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.on_response_complete()
 
     def waited(self) -> float:
-        """Seconds that what was read last has waited in the socket; 0 unless requests are refused
-        at the time, for asking the socket costs a microsecond."""
-        if self._fast_path is None or not self._fast_path.backpressure.is_active:
-            return 0.0
+        """Seconds that what was read last lay in the socket. Asking that costs a microsecond."""
         if self._socket is None:
             self._socket = self._direct.get_extra_info("socket")
         return backpressure.waited(self._socket)
@@ -366,7 +363,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def pause(self) -> None:
         """Read nothing for a while: a request was refused."""
         if self._fast_path is not None and not self.transport.is_closing():
-            self._fast_path.backpressure.refused(self.flow)
+            self.flow.pause_reading()
+            self._fast_path.backpressure.refused(self)
+
+    def read_again(self) -> None:
+        """The pause is over; a client that leaves its answers untaken still has to wait."""
+        if not self.flow.write_paused:
+            self.flow.resume_reading()
 
     def _refuse(self, reason: str) -> NoReturn:
         """End the parsing."""

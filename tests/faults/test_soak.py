@@ -29,7 +29,7 @@ async def test_a_short_soak_breaks_no_promise(repository: Path, oracle: Oracle) 
     options = Options(requests=1, a_round=1000, connections=8, faults=FAULTS)
     with running(*run.flags(repository, workers=2)) as service:
         record = await run.soak(service, repository, oracle, options)
-        assert record.broken == Counter(), record.cases
+        assert record.broken == Counter(), f"{dict(record.cases)}\n{service.log.text()}"
         assert record.requests >= 1000
         assert record.answered["predict, one image"]["right"] > 100
         [sample] = record.samples

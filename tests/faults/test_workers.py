@@ -76,7 +76,7 @@ async def test_a_killed_worker_takes_only_its_own_connections_with_it(
 async def test_a_worker_that_hangs_is_replaced(
     start: Start, published: Path, oracle: Oracle
 ) -> None:
-    with start(published, *TWO) as service:
+    with start(published, *TWO, "--worker-timeout", "3") as service:
         victim = service.workers()[-1]
         stop(victim)
         await ask_anew(service, oracle)

@@ -16,46 +16,41 @@ from tests.waiting import spend, until_async
 pytestmark = pytest.mark.anyio
 
 
-class Flow:
-    """A connection that tells whether it is read."""
+class Connection:
+    """Notes when it is read again."""
 
-    def __init__(self, read_again: list["Flow"]) -> None:
-        self.paused, self._read_again = False, read_again
+    def __init__(self, again: list["Connection"]) -> None:
+        self._again = again
 
-    def pause_reading(self) -> None:
-        self.paused = True
-
-    def resume_reading(self) -> None:
-        self.paused = False
-        self._read_again.append(self)
+    def read_again(self) -> None:
+        self._again.append(self)
 
 
 async def test_connections_are_read_again_in_their_order() -> None:
-    backpressure, again = Backpressure(), []  # type: Backpressure, list[Flow]
-    flows = [Flow(again) for _ in range(10 * RESUMED_IN_A_ROUND)]
+    backpressure, again = Backpressure(), []  # type: Backpressure, list[Connection]
+    paused = [Connection(again) for _ in range(10 * RESUMED_IN_A_ROUND)]
     assert not backpressure.is_active
-    for flow in flows:
-        backpressure.refused(flow)
-    assert all(flow.paused for flow in flows)
-    assert (backpressure.paused, backpressure.is_active) == (len(flows), True)
+    for each in paused:
+        backpressure.refused(each)
+    assert (backpressure.paused, backpressure.is_active) == (len(paused), True)
     await until_async(lambda: again)
     assert len(again) <= 2 * RESUMED_IN_A_ROUND
-    await until_async(lambda: len(again) == len(flows))
-    assert again == flows
+    await until_async(lambda: len(again) == len(paused))
+    assert again == paused
     await until_async(lambda: not backpressure.is_active)
 
 
 async def test_while_more_are_refused_few_are_read_in_a_round() -> None:
-    backpressure, again = Backpressure(), []  # type: Backpressure, list[Flow]
+    backpressure, again = Backpressure(), []  # type: Backpressure, list[Connection]
     for _ in range(2000):
-        backpressure.refused(Flow(again))
+        backpressure.refused(Connection(again))
     rounds: list[int] = []
 
     def next_round() -> bool:
         if len(again) != sum(rounds):
             rounds.append(len(again) - sum(rounds))
             if len(rounds) < 5:
-                backpressure.refused(Flow(again))
+                backpressure.refused(Connection(again))
         return len(again) == 2004
 
     await until_async(next_round)
@@ -64,23 +59,23 @@ async def test_while_more_are_refused_few_are_read_in_a_round() -> None:
 
 
 async def test_a_client_is_told_when_its_connection_is_read_again() -> None:
-    backpressure, again = Backpressure(), []  # type: Backpressure, list[Flow]
+    backpressure, again = Backpressure(), []  # type: Backpressure, list[Connection]
     assert backpressure.retry_after == 1
     for _ in range(1000):
-        backpressure.refused(Flow(again))
+        backpressure.refused(Connection(again))
     assert backpressure.retry_after == pytest.approx(1000 * 0.01 / RESUMED_IN_A_ROUND, abs=1)
     await until_async(lambda: not backpressure.paused)
     assert backpressure.retry_after == 1
 
 
 async def test_refusals_are_counted_in_one_line() -> None:
-    backpressure, again = Backpressure(), []  # type: Backpressure, list[Flow]
+    backpressure, again = Backpressure(), []  # type: Backpressure, list[Connection]
     with capture_logs() as lines:
         for _ in range(20):
-            backpressure.refused(Flow(again))
+            backpressure.refused(Connection(again))
         await until_async(lambda: lines)
         assert [(line["event"], line["refused"]) for line in lines] == [("overloaded", 20)]
-        backpressure.refused(Flow(again))
+        backpressure.refused(Connection(again))
         await until_async(lambda: len(lines) == 2)  # a second later
         assert lines[1]["refused"] == 1
 

@@ -184,6 +184,20 @@ async def test_a_request_that_was_read_late_is_refused_while_others_wait(
         assert (await client.post()).status == 200  # nobody waits
 
 
+async def test_after_its_pause_a_client_that_takes_no_answers_is_not_read(
+    serving: Serving,
+) -> None:
+    async with serving() as client:
+        await client.post()
+        [protocol] = WatchedProtocol.connected
+        protocol.pause()
+        protocol.pause_writing()
+        await until_async(lambda: not client.app.fast_path.backpressure.paused)
+        assert protocol.flow.read_paused
+        protocol.resume_writing()
+        assert (await client.post()).status == 200
+
+
 async def test_a_network_that_fails_is_told(serving: Serving) -> None:
     async with serving() as client:
 
