@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, closing
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import environment, logs
@@ -28,7 +28,7 @@ from service.server.fast_path import FastPath
 from service.server.metrics_port import MetricsPort
 from service.server.shortcut import Shortcut
 from service.settings import Settings
-from service.state import AppState
+from service.state import AppState, check_query
 
 MAX_DECODERS = 4  # twice as many processes, each of which may need ten bytes a pixel of an image
 HELD_REQUESTS = 4  # of the largest size, whose activations are held at once
@@ -125,7 +125,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.openapi = lambda: openapi.document(app, settings)  # type: ignore[method-assign]
     problems.install(app)
     for router in routers():
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(check_query)])
     pages.mount_assets(app)
     return app
 

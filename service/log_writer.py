@@ -44,16 +44,16 @@ LOST = Tally()
 class LogWriter:
     """Writes lines to a file descriptor in the background; None loses all of them.
 
-    The descriptor is duplicated. `told(lines)` is the line that says how many were lost. `write`
+    The descriptor is duplicated. `gap(lines)` is the line that says how many were lost. `write`
     never blocks and never raises. A line appears whole: other processes that write to the same pipe
     in this way write before it or after it.
     """
 
-    def __init__(self, descriptor: int | None, told: Callable[[int], bytes]) -> None:
+    def __init__(self, descriptor: int | None, gap: Callable[[int], bytes]) -> None:
         self._descriptor = None if descriptor is None else os.dup(descriptor)
         self._is_shared = descriptor is not None and _is_pipe(descriptor)
-        self._told = told
-        self._untold = 0  # lost lines that the log does not tell yet
+        self._gap_line = gap
+        self._unreported = 0  # lost lines that the log does not mention yet
         self._is_torn = False  # the last line was written in part
         self._is_open, self._is_direct = True, False
         self._start()
@@ -139,11 +139,11 @@ class LogWriter:
             except OSError:
                 self._lose(lines)
                 return
-            if untold := self._untold:
-                with suppress(OSError):  # told later then
-                    self._write_all(descriptor, self._told(untold))
+            if unreported := self._unreported:
+                with suppress(OSError):  # later then
+                    self._write_all(descriptor, self._gap_line(unreported))
                     with self._lock:
-                        self._untold -= untold
+                        self._unreported -= unreported
 
     def _write_all(self, descriptor: int, content: bytes) -> None:
         left = memoryview(b"\n" + content if self._is_torn else content)
@@ -158,7 +158,7 @@ class LogWriter:
 
     def _lose(self, lines: int) -> None:
         with self._lock:
-            self._untold += lines
+            self._unreported += lines
         LOST.add(lines)
 
 

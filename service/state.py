@@ -12,6 +12,7 @@ from service.inspection import Inspector
 from service.metrics import Metrics
 from service.prediction import Predictor
 from service.repository.repository import Repository
+from service.requests import parameters
 from service.requests.reception import Receiver, Reception
 from service.settings import Settings
 
@@ -45,6 +46,11 @@ async def _images(request: Request, state: State) -> Reception:
 
 
 Images = Annotated[Reception, Depends(_images)]
+
+
+async def check_query(request: Request) -> None:
+    """Raises `InvalidInputError` for a parameter that comes twice."""
+    parameters.check_repetitions(request.scope["query_string"])
 
 
 async def authorize(request: Request, state: State) -> None:

@@ -65,7 +65,7 @@ class Repository:
         self._reading: dict[tuple[str, int], _Reading] = {}
         self._looking: asyncio.Future[set[tuple[str, int]]] | None = None
         self._changes = ChangeWatch(settings.repository)
-        self._settled = asyncio.Event()
+        self._first_update = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -86,7 +86,7 @@ class Repository:
 
     async def loaded(self) -> None:
         """Return when every version that was there at the start is ready or has failed."""
-        await self._settled.wait()
+        await self._first_update.wait()
 
     @property
     def watching(self) -> bool:
@@ -182,16 +182,16 @@ class Repository:
         self._reasons = reasons
 
     async def _watch(self) -> None:
-        told = None
+        logged = None
         while True:
             try:
                 await self.update()
-                told = None
+                logged = None
             except Exception as error:
-                if repr(error) != told:  # once, not at every look
+                if repr(error) != logged:  # once, not at every look
                     log.exception("not updated")
-                told = repr(error)
-            self._settled.set()
+                logged = repr(error)
+            self._first_update.set()
             if self._settings.watch_interval:
                 await asyncio.sleep(self._settings.watch_interval)
             elif self._reading:  # what was slow at the start is not forgotten

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, cast, 
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from models.registry import unknown
-from service.errors import invalid_parameters
+from service.errors import InvalidInputError, invalid_parameters
 from service.inference.explain_methods.method import METHODS
 
 MAX_KEPT_BYTES = 256  # of a query string whose parameters are kept
@@ -179,8 +180,7 @@ Model = TypeVar("Model", bound=Parameters)
 def parse(model: type[Model], query_string: bytes) -> Model:
     """The parameters in a query string, as FastAPI reads them; raises `InvalidInputError`.
 
-    Of a parameter that comes more than once the last counts, except for lists. Equal short query
-    strings share one frozen model.
+    Equal short query strings share one frozen model.
     """
     read = _read_once if len(query_string) <= MAX_KEPT_BYTES else _read
     return cast(Model, read(model, query_string))
@@ -188,12 +188,9 @@ def parse(model: type[Model], query_string: bytes) -> Model:
 
 def _read(model: type[Parameters], query_string: bytes) -> Parameters:
     given: dict[str, Any] = {}
-    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+    for name, values in _values(query_string).items():
         field = model.model_fields.get(name)
-        if field is not None and get_origin(field.annotation) is list:
-            given.setdefault(name, []).append(value)
-        else:
-            given[name] = value
+        given[name] = values if field is not None and _is_list(field) else values[0]
     try:
         return model.model_validate(given)
     except ValidationError as error:
@@ -201,3 +198,40 @@ def _read(model: type[Parameters], query_string: bytes) -> Parameters:
 
 
 _read_once = lru_cache(1024)(_read)
+
+
+def check_repetitions(query_string: bytes) -> None:
+    """Raise `InvalidInputError` for a parameter that comes more than once and is no list.
+
+    FastAPI would take the last one, and other readers of the same URL the first.
+    """
+    if b"&" in query_string:
+        _values(query_string)
+
+
+def _values(query_string: bytes) -> dict[str, list[str]]:
+    """By name, in their order."""
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+        found.setdefault(name, []).append(value)
+    for name, values in found.items():
+        if len(values) > 1 and name not in _lists():
+            raise InvalidInputError(
+                f"invalid parameter: {name} comes {len(values)} times; give it once"
+            )
+    return found
+
+
+@lru_cache(1)
+def _lists() -> frozenset[str]:
+    """The parameters that may be repeated, of all endpoints."""
+    models = list(Parameters.__subclasses__())
+    for each in models:
+        models += each.__subclasses__()
+    return frozenset(
+        name for each in models for name, field in each.model_fields.items() if _is_list(field)
+    )
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is list

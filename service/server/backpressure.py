@@ -93,7 +93,7 @@ def waited(connection: Any) -> float:
     Linux tells it of TCP sockets.
     """
     try:
-        told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECEIVED.size)
-        return float(_LAST_DATA_RECEIVED.unpack(told)[0]) / 1000
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECEIVED.size)
+        return float(_LAST_DATA_RECEIVED.unpack(info)[0]) / 1000
     except (AttributeError, OSError, struct.error):
         return 0.0

@@ -110,8 +110,8 @@ class DrainingServer(uvicorn.Server):
         self._signalled.set()
         self._ends_at = self._loop.time() + self.grace
         application: Any = self.config.loaded_app
-        if told := getattr(application, "drain", None):
-            told()
+        if drain := getattr(application, "drain", None):
+            drain()
         for connection in list(self.server_state.connections):
             connection.drain()  # type: ignore[union-attr]
         if self.started and self.grace:

@@ -159,13 +159,13 @@ class Supervisor:
 
     @contextmanager
     def _hearing(self) -> Iterator[None]:
-        heard, told = socket.socketpair()
-        with heard, told:
-            heard.setblocking(False)
-            told.setblocking(False)
-            self._selector.register(heard, selectors.EVENT_READ)
+        reading, writing = socket.socketpair()
+        with reading, writing:
+            reading.setblocking(False)
+            writing.setblocking(False)
+            self._selector.register(reading, selectors.EVENT_READ)
             handlers = {each: signal.signal(each, self._hear) for each in HELD_BACK}
-            before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+            before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
             try:
                 yield
             finally:

@@ -25,7 +25,7 @@ from tests.e2e.test_proxies import NGINX_PATHS, Proxy, proxying
 from tests.waiting import until_async
 
 GRACE = ("--shutdown-grace", str(Settings.model_fields["shutdown_grace"].default))
-SHORT_GRACE = ("--shutdown-grace", "3")  # where another worker accepts meanwhile
+BRIEF = ("--shutdown-grace", "3")  # where another worker accepts meanwhile
 RESTARTS = int(os.environ.get("RESTARTS", "1"))
 KILLS = int(os.environ.get("KILLS", "3"))
 SECONDS_BETWEEN_KILLS = 5.0
@@ -157,7 +157,7 @@ async def test_two_instances_restart_in_turn(
 async def test_workers_are_replaced_one_after_the_other(
     repository: Path, kind: str, tmp_path: Path
 ) -> None:
-    flags = ("--repository", str(repository), "--workers", "2", "--log-format", "json", *SHORT_GRACE)
+    flags = ("--repository", str(repository), "--workers", "2", "--log-format", "json", *BRIEF)
     with running(tmp_path / "log", *flags) as server:
 
         def ended(workers: int) -> bool:
@@ -193,7 +193,7 @@ def connections_of(pid: int, port: int) -> int:
 async def test_a_killed_worker_loses_only_what_it_had_accepted(
     repository: Path, tmp_path: Path
 ) -> None:
-    flags = ("--repository", str(repository), "--workers", "2", "--log-format", "json", *SHORT_GRACE)
+    flags = ("--repository", str(repository), "--workers", "2", "--log-format", "json", *BRIEF)
     with running(tmp_path / "log", *flags) as server:
 
         def ready() -> list[int]:

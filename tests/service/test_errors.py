@@ -309,6 +309,22 @@ class Test422:
         detail = problem(client.post(f"{PREDICT}?{query}", files=parts(GOOD)), 422)["detail"]
         assert query.partition("=")[0] in detail
 
+    @pytest.mark.parametrize(
+        ("url", "name"),
+        [
+            (f"{PREDICT}?version=1&version=2", "version"),
+            (f"{PREDICT}?top_k=1&top_k=1", "top_k"),
+            ("/v1/models/colors/features?layer=a&layer=b&format=png&format=json", "format"),
+            ("/v1/models/colors/explain?method=occlusion&method=grad-cam", "method"),
+            ("/v1/models/colors/kernels/a?channel=1&format=json&channel=2", "channel"),
+        ],
+    )
+    def test_a_parameter_that_comes_twice(self, client: TestClient, url: str, name: str) -> None:
+        method = "GET" if "kernels" in url else "POST"
+        files = parts(GOOD) if method == "POST" else None
+        detail = problem(client.request(method, url, files=files), 422)["detail"]
+        assert detail == f"invalid parameter: {name} comes 2 times; give it once"
+
     def test_all_bad_images_are_named_and_nothing_is_predicted(self, client: TestClient) -> None:
         broken = {1: GOOD[:-60], 2: b"", 4: GOOD[:40], 5: encode(picture(1), "JPEG")}
         images = [broken.get(index, GOOD) for index in range(7)]

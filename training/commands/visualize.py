@@ -237,8 +237,8 @@ def _own_input(dataset: str, root: Path) -> InputSpec:
     """The size in which a data set is looked at: the smallest that a recipe of it takes."""
     recipes = [entry.recipe for entry in catalogue.CATALOGUE.values()]
     known = [recipe for recipe in recipes if dataset in datasets.parts(recipe.dataset)]
-    settled = [
+    complete = [
         auto.fill_input(recipe, root)
         for recipe in known or [replace(catalogue.OWN, dataset=dataset)]
     ]
-    return min((recipe.input for recipe in settled), key=lambda spec: spec.height * spec.width)
+    return min((recipe.input for recipe in complete), key=lambda spec: spec.height * spec.width)

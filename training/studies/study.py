@@ -57,7 +57,7 @@ class Variant:
 class Finding:
     """What was reported as seen; `holds` says whether the measured figures show it too.
 
-    `otherwise` is told where they don't.
+    `otherwise` is said where they don't.
     """
 
     text: str

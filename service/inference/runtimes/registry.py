@@ -118,10 +118,10 @@ def choices() -> tuple[str, ...]:
 
 def describe() -> str:
     """The help of the setting `runtime`."""
-    told = "; ".join(f"{each.name}: {each.description.rstrip('.')}" for each in RUNTIMES)
+    described = "; ".join(f"{each.name}: {each.description.rstrip('.')}" for each in RUNTIMES)
     return (
         f"what computes predictions. {AUTO}: the fastest one for the device that matches torch; "
-        f"{told}"
+        f"{described}"
     )
 
 

@@ -42,12 +42,13 @@ UNUSUAL: list[dict[str, Any]] = [
     {"path": PREDICT.replace("colors", "c%6flors")},
     {"Connection": "close"},
     {"version": "1.0", "Connection": "keep-alive"},
-    {"path": f"{PREDICT}?top_k=2{'&version=1' * 30}"},
+    {"path": f"{PREDICT}?top_k={'0' * 300}2"},
     {"path": f"{PREDICT}?top_k=1#&top_k=3"},
     {"path": f"http://x{PREDICT}?top_k=1"},
 ]
 WRONG: list[dict[str, Any]] = [
     {"path": f"{PREDICT}?topk=1"},
+    {"path": f"{PREDICT}?top_k=1&top_k=2"},
     {"path": f"{PREDICT}?top_k=2&unused={'a' * 300}"},
     {"body": b""},
     {"body": IMAGE[:60]},
