@@ -1,7 +1,8 @@
 """Nothing is lost while instances restart, workers are replaced and versions are swapped.
 
-The variable RESTARTS says how often, by default once each; KILLS how many workers are killed, one
-every five seconds, or once both are ready again, by default 3.
+The variable RESTARTS says how often; then the service and the proxies have their default settings.
+By default it is once each, with shorter times for both. KILLS says how many workers are killed, one
+every five seconds, or once both are ready again; by default 3.
 """
 
 import asyncio
@@ -18,15 +19,18 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import SHIPPED, Settings
+from service.settings import SHIPPED
 from tests.e2e.servers import Server, free_port, running
 from tests.e2e.steady_load import SteadyLoad
 from tests.e2e.test_proxies import NGINX_PATHS, Proxy, proxying
 from tests.waiting import until_async
 
-GRACE = ("--shutdown-grace", str(Settings.model_fields["shutdown_grace"].default))
-BRIEF = ("--shutdown-grace", "3")  # where another worker accepts meanwhile
 RESTARTS = int(os.environ.get("RESTARTS", "1"))
+IS_LONG = "RESTARTS" in os.environ
+GRACE = () if IS_LONG else ("--shutdown-grace", "3")
+OF_SERVER = {"nginx": "", "haproxy": "check"}  # how a proxy finds out that one doesn't answer
+if not IS_LONG:
+    OF_SERVER = {"nginx": "fail_timeout=1s", "haproxy": "check inter 300"}
 KILLS = int(os.environ.get("KILLS", "3"))
 SECONDS_BETWEEN_KILLS = 5.0
 NGINX = """
@@ -67,14 +71,14 @@ listen fanlight
 
 
 def proxy(kind: str, upstreams: int) -> Proxy:
-    """One before so many servers, with the defaults of the program but for connections it keeps."""
+    """One before so many servers."""
     names = [f"upstream{number}" for number in range(upstreams)]
     if kind == "nginx":
-        servers = "\n".join(f"server 127.0.0.1:{{{name}}};" for name in names)
+        servers = "\n".join(f"server 127.0.0.1:{{{name}}} {OF_SERVER[kind]};" for name in names)
         command = ("nginx", "-p", ".", "-c", "proxy.conf", "-e", "stderr")
         alone = ("-g", "daemon off; master_process off;")
         return Proxy((*command, *alone), NGINX.replace("SERVERS", servers))
-    servers = "\n    ".join(f"server {name} 127.0.0.1:{{{name}}} check" for name in names)
+    servers = "\n    ".join(f"server {n} 127.0.0.1:{{{n}}} {OF_SERVER[kind]}" for n in names)
     return Proxy(("haproxy", "-db", "-f", "proxy.conf"), HAPROXY.replace("SERVERS", servers))
 
 
@@ -157,7 +161,7 @@ async def test_two_instances_restart_in_turn(
 async def test_workers_are_replaced_one_after_the_other(
     repository: Path, kind: str, tmp_path: Path
 ) -> None:
-    flags = ("--repository", str(repository), "--workers", "2", "--log-format", "json", *BRIEF)
+    flags = ("--repository", str(repository), "--workers", "2", "--log-format", "json", *GRACE)
     with running(tmp_path / "log", *flags) as server:
 
         def ended(workers: int) -> bool:
@@ -193,7 +197,7 @@ def connections_of(pid: int, port: int) -> int:
 async def test_a_killed_worker_loses_only_what_it_had_accepted(
     repository: Path, tmp_path: Path
 ) -> None:
-    flags = ("--repository", str(repository), "--workers", "2", "--log-format", "json", *BRIEF)
+    flags = ("--repository", str(repository), "--workers", "2", "--log-format", "json", *GRACE)
     with running(tmp_path / "log", *flags) as server:
 
         def ready() -> list[int]:

@@ -78,6 +78,7 @@ async def test_a_worker_that_hangs_is_replaced(
 ) -> None:
     with start(published, *TWO, "--worker-timeout", "3") as service:
         victim = service.workers()[-1]
+        until(partial(service.answers, victim), 60)
         stop(victim)
         await ask_anew(service, oracle)
         until(lambda: victim not in service.workers() and len(service.workers()) == 2, 60)

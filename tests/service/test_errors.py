@@ -15,6 +15,7 @@ from PIL import Image
 from models.preprocessing import Pixels
 from service.inference.batcher import Batcher
 from service.inference.engine import PredictionResult
+from service.repository import repository as repository_module
 from service.repository.loading import Loader
 from service.repository.repository import Repository
 from tests.networks import encode, picture, png_of_size
@@ -446,6 +447,8 @@ class Test503:
             await asyncio.Event().wait()
 
         monkeypatch.setattr(Loader, "load", forever)
+        for limit in ("PATIENCE_SECONDS", "EXIT_SECONDS"):
+            monkeypatch.setattr(repository_module, limit, 0.2)
         client = serve(wait=False)
         for answer in (
             client.post(PREDICT, files=parts(GOOD)),
