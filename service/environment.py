@@ -7,6 +7,7 @@ each container of the namespace, and `docker run --link` does alike. None of the
 import os
 import re
 from collections.abc import Iterable, Mapping
+from difflib import SequenceMatcher
 
 from models.registry import nearest
 
@@ -15,6 +16,7 @@ OTHERS = ("FANLIGHT_DATA", "FANLIGHT_CHECKPOINTS", "FANLIGHT_IMAGE")
 """Of the training commands, and of docker-compose.yml."""
 REPORTED = "_FANLIGHT_REPORTED"
 """The variable that says that `report` has been called."""
+_ALIKE = 0.9  # of two prefixes: one letter in eight is wrong; LIGHT has 0.77
 _ADDRESS = re.compile(r"(?i)(tcp|udp|sctp)://")
 # after the name of the Service; FANLIGHT_GPU_SERVICE_HOST is of one called fanlight-gpu
 _LINK = re.compile(
@@ -39,13 +41,16 @@ def service_links(environment: Mapping[str, str]) -> list[str]:
 
 
 def unknown(environment: Mapping[str, str], settings: Iterable[str]) -> dict[str, str | None]:
-    """Variables with our prefix that nothing reads → the nearest one that is read, or None.
+    """Variables that nothing reads → the nearest one that is read, or None.
 
-    `settings` are names of fields, such as `max_batch_size`.
+    They have our prefix, or another way to write it and the name of a setting. `settings` are names
+    of fields, such as `max_batch_size`.
     """
     known = {PREFIX + name.upper() for name in settings} | set(OTHERS)
-    found = {}
+    found: dict[str, str | None] = {}
     for name in sorted(environment):
+        if meant := _with_our_prefix(name, known):
+            found[name] = meant
         strange = name.upper().startswith(PREFIX) and name.upper() not in known
         if strange and not is_service_link(name, environment[name]):
             near = nearest(
@@ -54,6 +59,19 @@ def unknown(environment: Mapping[str, str], settings: Iterable[str]) -> dict[str
             )
             found[name] = PREFIX + near.upper() if near else None
     return found
+
+
+def _with_our_prefix(name: str, known: Iterable[str]) -> str | None:
+    """What FANLGHT_PORT and FAN_LIGHT_PORT mean; None for names that only resemble ours."""
+    letters = name.upper().replace("_", "")
+    for each in known:
+        setting = each.removeprefix(PREFIX).replace("_", "")
+        if name.upper().startswith(PREFIX) or not letters.endswith(setting):
+            continue
+        prefix = letters.removesuffix(setting)
+        if SequenceMatcher(None, prefix, PREFIX.strip("_")).ratio() >= _ALIKE:
+            return each
+    return None
 
 
 def report(settings: Iterable[str]) -> None:

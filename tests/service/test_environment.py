@@ -91,6 +91,15 @@ def test_a_misspelt_variable_has_the_nearest(name: str, near: str | None) -> Non
     assert environment.unknown(variables, Settings.model_fields) == {name: near}
 
 
+@pytest.mark.parametrize(
+    "name", ["FANLGHT_PORT", "FAN_LIGHT_PORT", "Fanlights_port", "FANLIGHTPORT"]
+)
+def test_a_misspelt_prefix_has_the_right_one(name: str) -> None:
+    others = {"LIGHT_PORT": "1", "FAN_PORT": "1", "FANLGHT_NEWS": "1", "FLASHLIGHT_PORT": "1"}
+    found = environment.unknown({name: "1", **others}, Settings.model_fields)
+    assert found == {name: "FANLIGHT_PORT"}
+
+
 def test_a_misspelt_variable_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FANLIGHT_DATA", raising=False)
     monkeypatch.setenv("FANLIGHT_PROT", "9000")
