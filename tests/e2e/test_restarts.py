@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import SHIPPED
+from service.settings import SHIPPED, Settings
 from tests.e2e.servers import Server, free_port, running
 from tests.e2e.steady_load import SteadyLoad
 from tests.e2e.test_proxies import NGINX_PATHS, Proxy, proxying
@@ -27,7 +27,8 @@ from tests.waiting import until_async
 
 RESTARTS = int(os.environ.get("RESTARTS", "1"))
 IS_LONG = "RESTARTS" in os.environ
-GRACE = () if IS_LONG else ("--shutdown-grace", "3")
+_USUAL = Settings.model_fields["shutdown_grace"].default
+GRACE = ("--shutdown-grace", str(_USUAL if IS_LONG else 3))
 OF_SERVER = {"nginx": "", "haproxy": "check"}  # how a proxy finds out that one doesn't answer
 if not IS_LONG:
     OF_SERVER = {"nginx": "fail_timeout=1s", "haproxy": "check inter 300"}
