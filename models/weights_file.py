@@ -43,6 +43,7 @@ _OPCODES = {  # of the pickles that torch.save writes
     *("BINUNICODE", "SHORT_BINSTRING", "BINPERSID"),
     *("BINGET", "LONG_BINGET", "BINPUT", "LONG_BINPUT"),
 }
+_MORE_OPCODES = {"NEWOBJ", "EMPTY_SET"}  # of files with other objects beside the tensors
 
 
 class UnsafeWeightsError(FanlightError):
@@ -71,19 +72,55 @@ class _Tensor:
     """In place of a tensor whose claim was checked; it may get attributes, too."""
 
 
-def check(file: BinaryIO, size: int) -> None:
+class Inert:
+    """In place of an object of any other class: takes what its class would get, and does nothing.
+
+    `name` is that of the class; `state` is what the object would have had as attributes.
+    """
+
+    name = ""
+
+    def __new__(cls, *_arguments: Any, **_keywords: Any) -> "Inert":
+        inert = super().__new__(cls)
+        inert.state = None
+        return inert
+
+    def __init__(self, *_arguments: Any, **_keywords: Any) -> None:
+        self.state: Any
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def append(self, _item: Any) -> None:
+        """For lists of other classes."""
+
+    def extend(self, _items: Any) -> None:
+        """The same."""
+
+    def __setitem__(self, _key: Any, _value: Any) -> None:
+        """For dicts of other classes."""
+
+
+def inert(name: str) -> type[Inert]:
+    """What stands for the class of that name, with its module."""
+    return type("Inert", (Inert,), {"name": name})
+
+
+def check(file: BinaryIO, size: int, others: set[str] | None = None) -> None:
     """Raise `UnsafeWeightsError` if torch would need more memory for a file than its `size`.
 
     The file is left at its beginning. What is no file of torch at all may pass: torch refuses it.
+    Objects that are not of a state_dict are refused, unless `others` is given, which then gets the
+    names of their classes and functions.
     """
     file.seek(0)
     is_archive = file.read(4) == b"PK\x03\x04"  # what torch looks at
     file.seek(0)
     try:
         if is_archive:
-            _check_archive(file, size)
+            _check_archive(file, size, others)
         else:
-            _check_legacy(file, size)
+            _check_legacy(file, size, others)
     except (UnsafeWeightsError, OSError):
         raise
     except (MemoryError, RecursionError) as error:
@@ -93,7 +130,7 @@ def check(file: BinaryIO, size: int) -> None:
     file.seek(0)
 
 
-def _check_archive(file: BinaryIO, size: int) -> None:
+def _check_archive(file: BinaryIO, size: int, others: set[str] | None) -> None:
     _check_directory(file, size)
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
@@ -123,7 +160,7 @@ def _check_archive(file: BinaryIO, size: int) -> None:
                 f"storage {storage.key!r} claims {storage.bytes:,} bytes, and has {held or 0:,}"
             )
 
-    _check_pickle(BytesIO(content), check_storage)
+    _check_pickle(BytesIO(content), check_storage, others)
 
 
 def _check_directory(file: BinaryIO, size: int) -> None:
@@ -150,7 +187,7 @@ def _check_directory(file: BinaryIO, size: int) -> None:
     file.seek(0)
 
 
-def _check_legacy(file: BinaryIO, size: int) -> None:
+def _check_legacy(file: BinaryIO, size: int, others: set[str] | None) -> None:
     """A file of torch.save as it was before torch 1.6: pickles, then the storages."""
     head = BytesIO(file.read(MAX_PICKLE_BYTES))
     claimed: dict[str, int] = {}
@@ -163,36 +200,45 @@ def _check_legacy(file: BinaryIO, size: int) -> None:
             )
 
     for _ in range(_LEGACY_PICKLES):
-        _check_pickle(head, check_storage)
+        _check_pickle(head, check_storage, others)
 
 
-def _check_pickle(source: BytesIO, check_storage: Callable[[_Storage], None]) -> None:
+def _check_pickle(
+    source: BytesIO, check_storage: Callable[[_Storage], None], others: set[str] | None
+) -> None:
     """Check the pickle that begins here, and stop behind it."""
     start = source.tell()
+    known = _OPCODES if others is None else _OPCODES | _MORE_OPCODES
     for count, (opcode, argument, _position) in enumerate(pickletools.genops(source)):
         if opcode.name == "GLOBAL":  # first, since its name says more than the operations on it
-            _stand_in(*str(argument).split(" ", 1))
+            module, _, name = str(argument).partition(" ")
+            _stand_in(module, name, others)
         if count > _MAX_OPERATIONS:
             raise UnsafeWeightsError(f"its pickle has more than {_MAX_OPERATIONS:,} operations")
-        if opcode.name not in _OPCODES:
+        if opcode.name not in known:
             raise UnsafeWeightsError(f"its pickle has the operation {opcode.name}")
         if opcode.name == "LONG_BINPUT" and int(argument or 0) > count:  # the memo is a list
             raise UnsafeWeightsError("its pickle numbers objects that are not there")
     end = source.tell()
     source.seek(start)
-    _StandIns(BytesIO(source.read(end - start)), check_storage).load()
+    _StandIns(BytesIO(source.read(end - start)), check_storage, others).load()
 
 
 class _StandIns(pickle.Unpickler):
     """Reads a state_dict without its tensors: names stand for nothing that could run."""
 
-    def __init__(self, source: BinaryIO, check_storage: Callable[[_Storage], None]) -> None:
+    def __init__(
+        self,
+        source: BinaryIO,
+        check_storage: Callable[[_Storage], None],
+        others: set[str] | None,
+    ) -> None:
         super().__init__(source)
-        self._check_storage = check_storage
+        self._check_storage, self._others = check_storage, others
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands for a name: new each time, since a pickle can set its attributes."""
-        return _stand_in(module, name)
+        return _stand_in(module, name, self._others)
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, type, key, _location, elements, *_view = pid
@@ -205,7 +251,7 @@ class _StandIns(pickle.Unpickler):
         return storage
 
 
-def _stand_in(module: str, name: str) -> Any:
+def _stand_in(module: str, name: str, others: set[str] | None) -> Any:
     if (module, name) == ("collections", "OrderedDict"):
         return lambda *pairs: _Mapping(*pairs)
     if module == "torch._utils" and name in _REBUILT:
@@ -215,6 +261,9 @@ def _stand_in(module: str, name: str) -> Any:
         return _StorageType(_ITEMSIZE[name])
     if module == "torch" and isinstance(dtype := getattr(torch, name, None), torch.dtype):
         return _StorageType(dtype.itemsize)
+    if others is not None:
+        others.add(f"{module}.{name}")
+        return inert(f"{module}.{name}")
     raise UnsafeWeightsError(f"it holds {module}.{name}, which no state_dict needs")
 
 

@@ -1,39 +1,53 @@
-"""`import`: a state_dict made elsewhere → the next version of a model in the repository."""
+"""`import`: weights that were saved elsewhere → the next version of a model in the repository."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 from rich.console import Console
 from typing_extensions import Doc
 
 from models import checkpoint
 from models.architectures import registry
 from models.checkpoint import CheckpointError
+from models.errors import OptionError
+from models.importing import names, saved_files, state_dicts
 from training.commands import options
 from training.recipes.arguments import Arguments
+
+MAX_LABELS_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
 class Import:
-    """Publish a state_dict from elsewhere, saved with torch.save(network.state_dict(), …).
+    """Publish weights that were saved elsewhere, by torch.save or as safetensors.
 
-    Its names and shapes must match the architecture. The input is that of the architecture unless
-    options change it.
+    A state_dict is found in what stands around it, and its names are made those of the
+    architecture; what was done is said. Nothing that the file holds is run. The input is that of
+    the architecture unless options change it.
     """
 
     weights: Annotated[Path, options.Positional()]
-    """The file that torch.save wrote."""
+    """The file."""
     architecture: Annotated[str, Doc(registry.describe())]
     labels: tuple[str, ...]
-    """The classes, two or more, in the order of the logits."""
+    """The classes, in the order of the logits; or a file of them: one a line, or JSON."""
     arguments: Annotated[Arguments, Doc(registry.describe_arguments())] = field(
         default_factory=dict
     )
     name: str | None = None
     """The model to publish; by default it is called like the file."""
     repository: options.PublishTo = field(default_factory=options.repository)
+    key: str | None = None
+    """Where the weights lie in the file, as in model or nets.encoder; by default they are found."""
+    strip_prefix: str | None = None
+    """What the names of the weights begin with; by default it is found."""
+    by_order: bool = False
+    """Take tensors in their order where their shapes fit and their names don't."""
+    new_head: bool = False
+    """Leave out the last layer, for other labels; train the new one with `fit --pretrained`."""
     mean: tuple[float, ...] | None = None
     """Subtracted from pixels in [0, 1]: one value, or one a channel."""
     std: tuple[float, ...] | None = None
@@ -48,32 +62,70 @@ class Import:
     def __call__(self, console: Console) -> None:
         name = self.name if self.name is not None else self.weights.stem
         checkpoint.check_name(name)
-        checkpoint.check_labels(self.labels)
+        labels = read_labels(self.labels)
+        checkpoint.check_labels(labels)
         architecture = registry.architecture(self.architecture)
-        names = ("mean", "std", "height", "width", "resize")
-        changes = {name: v for name in names if (v := getattr(self, name)) is not None}
+        changed = ("mean", "std", "height", "width", "resize")
+        changes = {name: v for name in changed if (v := getattr(self, name)) is not None}
         spec = architecture.input_for(self.arguments, **changes)
-        state_dict = checkpoint.read_state_dict(self.weights, torch.device("cpu"))
-        architecture.check(self.arguments)
+        content = saved_files.read(self.weights)
+        found = state_dicts.choose(content, self.weights, self.key)
+        network = architecture.build(len(labels), **self.arguments)
         try:
-            network = checkpoint.build(
-                self.architecture, self.arguments, len(self.labels), state_dict
+            fitting = names.fit(
+                found.tensors,
+                network.state_dict(),
+                architecture=self.architecture,
+                strip_prefix=self.strip_prefix,
+                by_order=self.by_order,
+                head="ours" if self.new_head else "theirs",
             )
-        except CheckpointError as error:
-            raise CheckpointError(
-                f"{self.weights} does not fit {self.architecture} with {len(self.labels)} labels: "
-                f"{error}"
-            ) from error
+        except names.MismatchError as error:
+            raise CheckpointError(f"{self.weights}: {error}") from error
+        network.load_state_dict(fitting.tensors)
         card = checkpoint.publish(
             self.repository,
             network,
             name=name,
             architecture=self.architecture,
             arguments=self.arguments,
-            labels=self.labels,
+            labels=labels,
             input=spec,
         )
+        for note in (*found.notes, *fitting.notes):
+            console.print(note, markup=False, highlight=False)
         console.print(
             f"published {card.name}/{card.version} in {self.repository}; serve it with\n"
             f"  fanlight serve --repository {self.repository}"
         )
+
+
+def read_labels(given: tuple[str, ...]) -> tuple[str, ...]:
+    """The labels, which are read from a file where only that is given.
+
+    The file has one label a line, a JSON list, or a JSON object of indices to labels, in which a
+    label may be the last of a list, as in ImageNet's. Raises `OptionError`.
+    """
+    if len(given) != 1 or not Path(given[0]).is_file():
+        return given
+    file = Path(given[0])
+    try:
+        if file.stat().st_size > MAX_LABELS_BYTES:
+            raise OptionError(
+                f"{file} is larger than {MAX_LABELS_BYTES:,} bytes: no list of labels"
+            )
+        text = file.read_text("utf-8-sig")
+        content = json.loads(text) if text.lstrip()[:1] in ("[", "{") else text.splitlines()
+    except (OSError, ValueError) as error:
+        raise OptionError(f"{file} can't be read as a list of labels: {error}") from error
+    if isinstance(content, Mapping):
+        try:
+            content = [content[str(index)] for index in range(len(content))]
+        except KeyError as error:
+            raise OptionError(f"{file} has no label {error}: it counts from 0") from error
+        content = [each[-1] if isinstance(each, list) and each else each for each in content]
+    while content and not str(content[-1]).strip():  # a line feed at the end
+        content.pop()
+    if not all(isinstance(each, str) for each in content):
+        raise OptionError(f"{file} has labels that are not text")
+    return tuple(each.strip() for each in content)

@@ -1,12 +1,12 @@
-"""Pretrained weights: a state_dict from a file or torchvision → all layers but the head."""
+"""Pretrained weights: what a file or torchvision has → all layers but the head."""
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from models.architectures.registry import TORCHVISION_PREFIX
-from models.checkpoint import CheckpointError, read_state_dict
+from models.checkpoint import CheckpointError
+from models.importing import names, saved_files, state_dicts
 from models.torchvision_import import torchvision
 
 DOWNLOAD = "download"
@@ -15,29 +15,25 @@ DOWNLOAD = "download"
 def start_from(network: nn.Module, architecture: str, source: str) -> None:
     """Load pretrained weights; keep the network's own head if the number of classes differs.
 
-    `source` is `download` for torchvision's weights, or a state_dict file written by torch.save.
-    The head is the only module whose tensor shapes may differ. Raises `CheckpointError` if other
-    shapes or names differ, or if the weights can't be read or downloaded.
+    `source` is `download` for torchvision's weights, or a file of weights, which is read as
+    `fanlight import` reads it. Raises `CheckpointError` if other shapes or names differ, or if the
+    weights can't be read or downloaded.
     """
-    weights = _downloaded(architecture) if source == DOWNLOAD else _from_file(source)
-    own = network.state_dict()
-    if missing := own.keys() ^ weights.keys():
-        raise CheckpointError(
-            f"the weights of {source} are not of {architecture}: {len(missing)} names are not in "
-            f"both, {', '.join(sorted(missing)[:4])} for example"
+    weights = _downloaded(architecture) if source == DOWNLOAD else _from_file(Path(source))
+    try:
+        fitting = names.fit(
+            weights, network.state_dict(), architecture=architecture, head="theirs if it fits"
         )
-    other = [name for name, value in weights.items() if value.shape != own[name].shape]
-    heads = {name.rpartition(".")[0] for name in other}
-    if len(heads) > 1:
-        raise CheckpointError(
-            f"the weights of {source} have other shapes in {', '.join(sorted(heads))}; only the "
-            "head, one module, may differ"
-        )
-    network.load_state_dict({**weights, **{name: own[name] for name in other}})
+    except names.MismatchError as error:
+        raise CheckpointError(f"{source}: {error}") from error
+    network.load_state_dict(fitting.tensors)
 
 
-def _from_file(source: str) -> dict[str, Tensor]:
-    return read_state_dict(Path(source), torch.device("cpu"))
+def _from_file(file: Path) -> dict[str, Tensor]:
+    try:
+        return state_dicts.choose(saved_files.read(file), file).tensors
+    except saved_files.SavedFileError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def _downloaded(architecture: str) -> dict[str, Tensor]:

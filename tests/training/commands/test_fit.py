@@ -262,7 +262,7 @@ def test_a_test_set_with_other_labels(
     ("arguments", "status", "message"),
     [
         (["--crop-padding", "8"], 2, "8 × 8 pixels can't be padded by 8"),
-        (["--pretrained", "missing.pt"], 1, "the weights can't be read"),
+        (["--pretrained", "missing.pt"], 1, "can't be read"),
         (["--validation-fraction", "0.99"], 2, "lower validation_fraction"),
         (["--optimizer", "sgd", "--learning-rate", "1e30"], 1, "finite number"),
     ],

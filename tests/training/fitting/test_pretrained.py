@@ -50,12 +50,14 @@ def test_a_recipe_asks_for_it(weights: Path) -> None:
 
 
 def test_more_than_the_head_is_other(weights: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"other shapes in conv, fc; only the head"):
+    with pytest.raises(
+        CheckpointError, match=r"conv.weight has the shape 4×3×3×3 in the file, and 8×"
+    ):
         pretrained.start_from(tiny(3, seed=0, n_channel=8), "tiny", str(weights))
 
 
 def test_weights_of_another_network(weights: Path) -> None:
-    problem = r"weights.pt are not of lenet: 14 names are not in both, conv.bias, .* for example"
+    problem = r"weights.pt: it is another network: of the 10 tensors of lenet the file has 0"
     with pytest.raises(CheckpointError, match=problem):
         pretrained.start_from(registry.architecture("lenet").build(3), "lenet", str(weights))
 
@@ -63,7 +65,7 @@ def test_weights_of_another_network(weights: Path) -> None:
 @pytest.mark.parametrize("name", ["missing.pt", "text.pt"])
 def test_files_that_hold_no_weights(tmp_path: Path, name: str) -> None:
     (tmp_path / "text.pt").write_text("no weights")
-    with pytest.raises(CheckpointError, match="the weights"):
+    with pytest.raises(CheckpointError, match=f"{name} (can't be read|is no file of weights)"):
         pretrained.start_from(tiny(3, seed=0), "tiny", str(tmp_path / name))
 
 

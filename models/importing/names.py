@@ -1,0 +1,235 @@
+"""The names and shapes of somebody's state_dict → those of a network of ours.
+
+Names differ by what wrapped the network when it was saved (`module.`, `_orig_mod.`, `model.`), or
+altogether. They are matched only where one way is possible; what was done is said.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from models.errors import FanlightError
+from models.importing.state_dicts import Found, listed
+
+WRAPPERS = frozenset(
+    ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
+)
+"""Parts of names that DataParallel, torch.compile, FSDP and others put in."""
+_COUNTER = "num_batches_tracked"  # of a BatchNorm; old files lack it
+Head = Literal["theirs", "ours", "theirs if it fits"]
+_SHOWN = 4  # pairs of names in a note
+
+
+class MismatchError(FanlightError):
+    """Weights that don't fit a network; the message has the one cause and what to do."""
+
+
+def fit(
+    tensors: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    *,
+    architecture: str,
+    strip_prefix: str | None = None,
+    by_order: bool = False,
+    head: Head = "theirs",
+) -> Found:
+    """The tensors by the names of `own`, the state_dict of a network, in its types of number.
+
+    `strip_prefix` leaves only the names that begin so. `by_order` takes tensors of equal shapes in
+    their order, whatever their names. `head` says whose last layer is taken. Raises
+    `MismatchError`.
+    """
+    notes: list[str] = []
+    renamed = dict(tensors)
+    if strip_prefix is not None:
+        renamed = _stripped(renamed, strip_prefix, notes)
+    renamed = _without_wrappers(renamed, own, notes)
+    needed = [name for name in own if not name.endswith(_COUNTER)]
+    if not set(needed) <= renamed.keys() and strip_prefix is None:
+        renamed = _under_one_prefix(renamed, needed, notes)
+    if {name for name in renamed if not name.endswith(_COUNTER)} != set(needed):
+        renamed = _matched(renamed, needed, own, architecture, by_order, notes)
+    _check_shapes(renamed, own, architecture, head, notes)
+    found = {name: renamed.get(name, value) for name, value in own.items()}
+    return Found(_converted(found, own, notes), tuple(notes))
+
+
+def _stripped(tensors: dict[str, Tensor], prefix: str, notes: list[str]) -> dict[str, Tensor]:
+    kept = {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix) and name != prefix
+    }
+    if not kept:
+        first = sorted({name.partition(".")[0] + "." for name in tensors})
+        raise MismatchError(f"no name begins with {prefix!r}; they begin with {listed(first)}")
+    if others := [name for name in tensors if not name.startswith(prefix)]:
+        notes.append(f"left out {listed(others)}, which do not begin with {prefix!r}")
+    return kept
+
+
+def _without_wrappers(
+    tensors: dict[str, Tensor], own: Mapping[str, Tensor], notes: list[str]
+) -> dict[str, Tensor]:
+    taken_out = WRAPPERS - {part for name in own for part in name.split(".")}
+    found: dict[str, Tensor] = {}
+    seen: set[str] = set()
+    for name, value in tensors.items():
+        parts = name.split(".")
+        seen |= taken_out.intersection(parts)
+        found[".".join(part for part in parts if part not in taken_out)] = value
+    if not seen or len(found) < len(tensors):
+        return tensors
+    notes.append(f"took {listed(f'{part}.' for part in sorted(seen))} out of the names")
+    return found
+
+
+def _under_one_prefix(
+    tensors: dict[str, Tensor], needed: list[str], notes: list[str]
+) -> dict[str, Tensor]:
+    """Those whose names are a prefix and what is needed, if exactly one prefix has all of them."""
+    longest = max(needed, key=len, default="")
+    prefixes = [
+        name.removesuffix(longest)
+        for name in tensors
+        if name.endswith(f".{longest}")
+        and {name.removesuffix(longest) + n for n in needed} <= tensors.keys()
+    ]
+    if len(prefixes) > 1:
+        options = " or ".join(f"--strip-prefix {prefix}" for prefix in prefixes)
+        raise MismatchError(f"the file has {len(prefixes)} sets of weights that fit: {options}")
+    if not prefixes:
+        return tensors
+    [prefix] = prefixes
+    notes.append(f"took {prefix!r} off the names")
+    return _stripped(tensors, prefix, notes)
+
+
+def _matched(
+    tensors: dict[str, Tensor],
+    needed: list[str],
+    own: Mapping[str, Tensor],
+    architecture: str,
+    by_order: bool,
+    notes: list[str],
+) -> dict[str, Tensor]:
+    """Rename by shapes: each tensor fits one place only, or, if asked for, by their order."""
+    there = [name for name in tensors if not name.endswith(_COUNTER)]
+    ours = [_signature(name, own[name]) for name in needed]
+    theirs = [_signature(name, tensors[name]) for name in there]
+    if Counter(ours) != Counter(theirs):
+        raise MismatchError(_what_differs(tensors, needed, own, architecture))
+    if len(set(ours)) == len(ours):
+        place = dict(zip(ours, needed, strict=True))
+        pairs = [(name, place[each]) for name, each in zip(there, theirs, strict=True)]
+        how = "each shape fits one place only"
+    elif ours != theirs:
+        raise MismatchError(
+            f"the shapes are those of {architecture}, but the names and the order are others, such "
+            f"as {there[0]!r}, and several places have one shape: rename the entries, to "
+            f"{listed(needed)}"
+        )
+    elif not by_order:
+        raise MismatchError(
+            f"the shapes are those of {architecture} in the same order, but the names are others: "
+            f"{there[0]!r} would be {needed[0]!r}. If the layers were defined in the order in "
+            "which they are used, --by-order takes them so"
+        )
+    else:
+        pairs, how = list(zip(there, needed, strict=True)), "in their order"
+    shown = ", ".join(f"{theirs} → {ours}" for theirs, ours in pairs[:_SHOWN])
+    more = f" and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
+    notes.append(f"renamed, {how}: {shown}{more}")
+    return {ours: tensors[theirs] for theirs, ours in pairs}
+
+
+def _signature(name: str, value: Tensor) -> tuple[str, torch.Size]:
+    return name.rpartition(".")[2], value.shape
+
+
+def _what_differs(
+    tensors: Mapping[str, Tensor], needed: list[str], own: Mapping[str, Tensor], architecture: str
+) -> str:
+    """The one sentence about names that don't fit."""
+    missing = [name for name in needed if name not in tensors]
+    unknown = [name for name in tensors if name not in own and not name.endswith(_COUNTER)]
+    if not missing:
+        return (
+            f"the file has more than {architecture}, {len(unknown)} tensors: {listed(unknown)}; "
+            "it is another network, or --arguments are missing"
+        )
+    if not unknown:
+        return (
+            f"the file lacks {len(missing)} of the {len(needed)} tensors of {architecture}: "
+            f"{listed(missing)}; it is another network, or --arguments are missing"
+        )
+    return (
+        f"it is another network: of the {len(needed)} tensors of {architecture} the file has "
+        f"{len(needed) - len(missing)}; it lacks {missing[0]!r} {_shape(own[missing[0]])}, and has "
+        f"{unknown[0]!r} {_shape(tensors[unknown[0]])}"
+    )
+
+
+def _check_shapes(
+    tensors: dict[str, Tensor],
+    own: Mapping[str, Tensor],
+    architecture: str,
+    whose_head: Head,
+    notes: list[str],
+) -> None:
+    """Take their head out where ours is wanted; raise if a shape differs."""
+    last = next((name for name in reversed(list(own)) if not name.endswith(_COUNTER)), "")
+    head = [name for name in own if name.rpartition(".")[0] == last.rpartition(".")[0]]
+    fits = all(tensors[n].shape == own[n].shape for n in head if n in tensors)
+    if whose_head == "ours" or (whose_head == "theirs if it fits" and not fits):
+        for name in head:
+            tensors.pop(name, None)
+        notes.append(
+            f"{last.rpartition('.')[0]} is new: the answers mean nothing before it is trained"
+        )
+    different = [n for n, value in own.items() if n in tensors and tensors[n].shape != value.shape]
+    if not different:
+        return
+    if set(different) <= set(head) and all(
+        tensors[name].shape[1:] == own[name].shape[1:] for name in different
+    ):
+        outputs, labels = len(tensors[last]), len(own[last])
+        raise MismatchError(
+            f"the head has {outputs:,} outputs, and there are {labels:,} labels: --labels needs "
+            f"{outputs:,} names, or --new-head gives a new one, to be trained"
+        )
+    name = different[0]
+    theirs, ours = tensors[name], own[name]
+    why = ""
+    if theirs.ndim == 4 == ours.ndim and theirs.shape[1] != ours.shape[1]:
+        why = f": it takes {theirs.shape[1]} channels where {architecture} takes {ours.shape[1]}"
+    raise MismatchError(
+        f"{name} has the shape {_shape(theirs)} in the file, and {_shape(ours)} in {architecture}"
+        f"{why} ({len(different)} of {len(own)} tensors differ); --arguments may change it"
+    )
+
+
+def _shape(value: Tensor) -> str:
+    return "×".join(map(str, value.shape)) or "one number"
+
+
+def _converted(
+    tensors: dict[str, Tensor], own: Mapping[str, Tensor], notes: list[str]
+) -> dict[str, Tensor]:
+    """In the types of number of the network; raises for what is not finite, or no plain number."""
+    changed = {
+        f"{value.dtype} to {own[name].dtype}".replace("torch.", "")
+        for name, value in tensors.items()
+        if value.dtype != own[name].dtype
+    }
+    for name, value in tensors.items():
+        if value.is_quantized or value.is_complex() or value.layout != torch.strided:
+            raise MismatchError(f"{name} is quantised, complex or sparse: save it as plain numbers")
+        if value.is_floating_point() and not value.isfinite().all():
+            raise MismatchError(f"{name} has values that are not finite: the training went wrong")
+    if changed:
+        notes.append(f"converted {', '.join(sorted(changed))}")
+    return {name: value.to(own[name].dtype) for name, value in tensors.items()}

@@ -1,0 +1,106 @@
+"""The content of a saved file → the state_dict in it that is meant, and what was done to find it.
+
+People save a state_dict alone, or with the optimizer, the epoch and settings around it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from models.importing import saved_files
+from models.importing.saved_files import SavedFileError
+from models.registry import proposal
+from models.weights_file import Inert
+
+AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
+"""Keys of weights that were averaged over the training; they are preferred, as timm does."""
+COUNTERS = ("n_averaged", "total_ops", "total_params")
+"""Entries of no layer, by the last part of their names: of `AveragedModel`, of FLOP counters."""
+_OF_OPTIMIZERS = ("optim", "lr_sched", "sched")  # keys that begin so have no weights
+_DEPTH = 3  # of dicts in dicts
+_SHOWN = 6  # keys in a message
+
+
+@dataclass(frozen=True)
+class Found:
+    """Names to tensors, and what was done to get them, in sentences for people."""
+
+    tensors: dict[str, Tensor]
+    notes: tuple[str, ...] = ()
+
+
+def choose(content: object, path: Path, key: str | None = None) -> Found:
+    """The state_dict in what was saved; `key` says where it lies, as `model` or `nets.encoder`.
+
+    Raises `SavedFileError` if there is none, or several that could be meant.
+    """
+    found = dict(_state_dicts(content, path, ""))
+    if key is not None:
+        if key in found:
+            return _cleaned(found[key])
+        there = f"there are: {listed(found)}" if any(found) else "the file is one set of weights"
+        raise SavedFileError(f"{path} has no weights under {key!r}; {proposal(key, found)}{there}")
+    if not found:
+        raise SavedFileError(f"{path} has no weights: {_described(content)}")
+    averaged = [name for name in found if name.rpartition(".")[2] in AVERAGED]
+    if len(found) > 1 and len(averaged) == 1:
+        others = listed(name for name in found if name not in averaged)
+        taken = f"took {averaged[0]!r}, the averaged weights, not {others}; --key takes others"
+        return _cleaned(found[averaged[0]], taken)
+    if len(found) > 1:
+        raise SavedFileError(
+            f"{path} has several sets of weights: {listed(found)}; choose one with --key"
+        )
+    [(name, state_dict)] = found.items()
+    return _cleaned(state_dict, *([f"took the weights under {name!r}"] if name else []))
+
+
+def _state_dicts(
+    content: object, path: Path, place: str
+) -> Iterator[tuple[str, Mapping[object, object]]]:
+    """Every dict of names to tensors, but for those of optimizers, by the keys on the way to it."""
+    if isinstance(content, Inert) and saved_files.is_network(content):
+        raise saved_files.whole_network(path, content.name)
+    if not isinstance(content, Mapping):
+        return
+    inner: list[tuple[str, Mapping[object, object]]] = []
+    if place.count(".") < _DEPTH:
+        for name, value in content.items():
+            if isinstance(name, str) and not name.startswith(_OF_OPTIMIZERS):
+                inner += _state_dicts(value, path, f"{place}.{name}" if place else name)
+    if inner:
+        yield from inner
+    elif any(isinstance(value, Tensor) and value.ndim for value in content.values()):
+        yield place, content
+
+
+def _cleaned(state_dict: Mapping[object, object], *notes: str) -> Found:
+    """The tensors that layers may have."""
+    tensors = {
+        name: value
+        for name, value in state_dict.items()
+        if isinstance(name, str)
+        and isinstance(value, Tensor)
+        and name.rpartition(".")[2] not in COUNTERS
+    }
+    if left_out := [str(name) for name in state_dict if name not in tensors]:
+        notes += (f"left out {listed(left_out)}, which no layer needs",)
+    return Found(tensors, notes)
+
+
+def _described(content: object) -> str:
+    if isinstance(content, Mapping):
+        return f"its keys are {listed(map(str, content))}" if content else "it is an empty dict"
+    if isinstance(content, Tensor):
+        return f"it is one tensor of shape {tuple(content.shape)}, without names"
+    kind = content.name if isinstance(content, Inert) else type(content).__name__
+    return f"it holds an object of {kind}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first few, and how many more there are."""
+    every = [repr(name) for name in names]
+    more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
+    return ", ".join(every[:_SHOWN]) + more
