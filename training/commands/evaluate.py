@@ -12,6 +12,7 @@ from models import checkpoint, devices, files
 from training import plots
 from training.commands import options
 from training.data import datasets
+from training.data.account import Account
 from training.data.folders import Split
 from training.fitting import evaluation, loop
 from training.fitting.evaluation import Evaluation
@@ -49,10 +50,8 @@ class Evaluate:
             )
         seed = card.training.seed if card.training else 0
         images = datasets.load(dataset, self.split, self.data_root, card.input, seed)
-        if images.broken:
-            console.print(f"{len(images.broken)} files can't be read and are left out:")
-            for line in images.broken:
-                console.print(f"  {line}")
+        account = Account({self.split: images})
+        console.print(account.text(), markup=False, highlight=False)
         images = images.relabel(card.labels).to(device)
         logits = loop.predict(loaded.network, images, card.input)
         result = evaluation.score(logits.cpu(), images.targets.cpu(), card.labels)

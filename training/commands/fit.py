@@ -21,6 +21,7 @@ from models.errors import OptionError
 from models.registry import nearest
 from training.commands import options
 from training.data import datasets
+from training.data.account import LEFT_OUT, Account
 from training.fitting import experiment, provenance
 from training.fitting.experiment import Outcome, Pictures
 from training.fitting.loop import Epoch, TrainingError
@@ -60,6 +61,10 @@ class Fit:
         run = (Run.unfinished(self.runs, recipe) if self.resume else None) or Run.start(
             self.runs, recipe
         )
+        account = Account.of(pictures)
+        if account.left_out:
+            run.write(LEFT_OUT, account.as_csv())
+        console.print(account.text(run.folder / LEFT_OUT), markup=False, highlight=False)
         _tell(recipe, pictures, self.recipe, console)
         console.print(
             f"{recipe.name}: {len(pictures.train):,} pictures on {device}, run folder {run.folder}"
@@ -90,8 +95,8 @@ class Fit:
             TimeRemainingColumn(),
         )
         epochs = recipe.epochs_to_run
-        held_out = recipe.validation_fraction * len(pictures.train)
-        size = round(len(pictures.train) - held_out)
+        held_out = 0.0 if pictures.validation else recipe.validation_fraction
+        size = round(len(pictures.train) * (1 - held_out))
         quiet = not console.is_terminal  # in a file the bar would leave an empty line
         with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
             task = progress.add_task(f"epoch 1/{epochs}", total=epochs * size)
@@ -184,15 +189,10 @@ def listing() -> Table:
 
 
 def _tell(recipe: Recipe, pictures: Pictures, asked: Recipe, console: Console) -> None:
-    """What was chosen, which files are broken, how the classes compare."""
+    """What was chosen, and how the classes compare."""
     chosen = recipe.differences(asked)
     if chosen:
         console.print("chosen: " + ", ".join(f"{name} {value}" for name, value in chosen.items()))
-    broken = pictures.train.broken + pictures.test.broken
-    if broken:
-        console.print(f"{len(broken)} files can't be read and are left out:")
-        for line in broken:
-            console.print(f"  {line}")
     counts = torch.bincount(pictures.train.targets, minlength=len(pictures.labels)).tolist()
     if recipe.class_weights == "none" and max(counts) > _IMBALANCE * min(counts):
         text = ", ".join(f"{label} {n:,}" for label, n in zip(pictures.labels, counts, strict=True))

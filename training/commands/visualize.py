@@ -42,8 +42,8 @@ class Dataset:
         spec = _own_input(self.name, self.data_root)
         images = datasets.load(self.name, self.split, self.data_root, spec, self.seed)
         title = f"{self.name} ({self.split}, {len(images):,} pictures)"
-        if images.broken:
-            title += f"; {len(images.broken):,} files can't be read"
+        if images.left_out:
+            title += f"; {len(images.left_out):,} files are left out"
         generator = torch.Generator().manual_seed(self.seed)
         name = Path(self.name).resolve().name if Path(self.name).is_dir() else self.name
         yield f"dataset-{name}-{self.split}", plots.samples(images, title, generator)

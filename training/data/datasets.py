@@ -17,31 +17,29 @@ from rich.markup import escape
 from rich.progress import track
 from torch import Tensor
 
-from models.errors import FanlightError
 from models.preprocessing import ImageError, InputSpec, read
 from models.registry import proposal
 from training.data import folders
+from training.data.folders import DatasetError as DatasetError
 from training.data.folders import Split
 from training.data.registry import DATASETS
 
 JOIN = " + "
 
 
-class DatasetError(FanlightError):
-    """The data set is not there, or not usable; the message says what to do."""
-
-
 @dataclass(frozen=True)
 class ImageSet:
     """`images` uint8 (N, C, H, W), `targets` int64 (N,) in the order of `labels`.
 
-    `broken` tells the files that could not be read, and why.
+    `left_out` has the files that are not among them, each with the reason; `place` says where they
+    are from, for people; None for pictures that are from no files.
     """
 
     images: Tensor
     targets: Tensor
     labels: tuple[str, ...]
-    broken: tuple[str, ...] = ()
+    left_out: tuple[tuple[Path, str], ...] = ()
+    place: str | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -96,8 +94,18 @@ def load(name: str, split: Split, root: Path, spec: InputSpec, seed: int = 0) ->
         torch.cat([each.images for each in sets]),
         torch.cat([each.targets for each in sets]),
         labels,
-        tuple(line for each in sets for line in each.broken),
+        tuple(pair for each in sets for pair in each.left_out),
+        JOIN.join(each.place or "" for each in sets),
     )
+
+
+def load_validation(name: str, root: Path, spec: InputSpec) -> ImageSet | None:
+    """The pictures for validation that a data set brings along; None where it has none."""
+    for part in parts(name):
+        folder = folder_of(part, root)
+        if folder is None or "validation" not in folders.look(folder).splits:
+            return None
+    return load(name, "validation", root, spec)
 
 
 def parts(name: str) -> list[str]:
@@ -133,8 +141,10 @@ def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> Im
             f"one folder a class in it or in its train, and by name there are {', '.join(names)}; "
             "see --data-root"
         )
+    if split == "validation":
+        raise DatasetError(f"{name} has no pictures for validation; take train or test")
     try:
-        return DATASETS.get(name).load(split == "train", root, spec)
+        return replace(DATASETS.get(name).load(split == "train", root, spec), place=name)
     except (OSError, RuntimeError) as error:
         raise DatasetError(
             f"{name} is not under {root} and could not be downloaded ({error}); "
@@ -149,6 +159,12 @@ def _image_folder(folder: Path, split: Split, spec: InputSpec, seed: int) -> Ima
             f"{folder} has one class, {listed.labels[0]}, and a classifier needs two: each class "
             f"is a folder of its own; give {folder / listed.labels[0]} if the classes are in there"
         )
+    if split not in (layout := folders.look(folder)).splits and split == "validation":
+        raise DatasetError(f"{folder} has no folder for validation; take train or test")
+    place = str(layout.splits.get(split, layout.splits["train"]))
+    if split not in layout.splits or (split == "train" and "test" not in layout.splits):
+        share = folders.TEST_FRACTION if split == "test" else 1 - folders.TEST_FRACTION
+        place += f" ({share:.0%} of each class)"
     images, targets, broken = [], [], []
     pairs = list(zip(listed.paths, listed.targets, strict=True))
     description = f"reading {escape(str(folder))} ({split})"
@@ -157,7 +173,7 @@ def _image_folder(folder: Path, split: Split, spec: InputSpec, seed: int) -> Ima
             images.append(read(path.read_bytes(), spec))
             targets.append(target)
         except ImageError as error:
-            broken.append(f"{path}: {error}")
+            broken.append((path, f"broken: {error}"))
     empty = sorted(set(listed.labels) - {listed.labels[target] for target in targets})
     if not images or (empty and split == "train"):
         unread = f"; {len(broken)} files could not be read" if broken else ""
@@ -166,7 +182,8 @@ def _image_folder(folder: Path, split: Split, spec: InputSpec, seed: int) -> Ima
             "remove the folder"
         )
     pixels = torch.from_numpy(np.array(images))
-    return ImageSet(pixels, torch.tensor(targets), listed.labels, tuple(broken))
+    left_out = (*listed.left_out, *broken)
+    return ImageSet(pixels, torch.tensor(targets), listed.labels, left_out, place)
 
 
 def scaled(pictures: Any, spec: InputSpec) -> Tensor:

@@ -29,15 +29,24 @@ from training.recipes.recipe import Recipe
 
 @dataclass(frozen=True)
 class Pictures:
-    """Both splits of the recipe's data set, as its network takes them."""
+    """The splits of the recipe's data set, as its network takes them.
+
+    `validation` is None where it has none of its own: a part of train is held out then.
+    """
 
     train: ImageSet
     test: ImageSet
     spec: InputSpec
+    validation: ImageSet | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
         return self.train.labels
+
+    @property
+    def splits(self) -> dict[str, ImageSet]:
+        own = {} if self.validation is None else {"validation": self.validation}
+        return {"train": self.train, **own, "test": self.test}
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,10 @@ def load(recipe: Recipe, root: Path) -> Pictures:
     )
     if (problem := label_problem(train.labels)) is not None:
         raise DatasetError(f"{recipe.dataset}: {problem}")
-    return Pictures(train, test.relabel(train.labels), spec)
+    validation = datasets.load_validation(recipe.dataset, root, spec)
+    if validation is not None:
+        validation = validation.relabel(train.labels)
+    return Pictures(train, test.relabel(train.labels), spec, validation)
 
 
 def run(
@@ -134,7 +146,9 @@ def run(
         hooks = Hooks(on_batch, note, keep_state)
         spec, train = pictures.spec, pictures.train
         try:
-            fitted = loop.fit(recipe, train, spec, device, hooks, state["training"])
+            fitted = loop.fit(
+                recipe, train, spec, device, hooks, state["training"], pictures.validation
+            )
         except StateError as error:
             raise no_state from error
     seconds = time.monotonic() - started

@@ -84,8 +84,11 @@ def fit(
     device: torch.device,
     hooks: Hooks = Hooks(),
     state: dict[str, Any] | None = None,
+    validation: ImageSet | None = None,
 ) -> Fitted:
-    """Train the recipe's network and select an epoch by the pictures held out of `train`.
+    """Train the recipe's network and select an epoch by pictures that it isn't trained on.
+
+    These are `validation`, or where there are none the recipe's part of `train`.
 
     The selected epoch has the highest validation accuracy, and of equals the lowest loss. Once a
     loss isn't finite the weights aren't either, and the training ends. With a `state` of an earlier
@@ -97,7 +100,8 @@ def fit(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
         generator = torch.Generator().manual_seed(recipe.seed)
-        train, validation = train.hold_out(recipe.validation_fraction, generator)
+        if validation is None:
+            train, validation = train.hold_out(recipe.validation_fraction, generator)
         if not len(train):
             raise OptionError("every picture is held out: lower validation_fraction")
         train, validation = train.to(device), validation.to(device)

@@ -354,10 +354,38 @@ def test_broken_files_are_named(
         path.write_bytes(b"no picture")
     assert fit(dataset=dataset) == 0
     lines = capsys.readouterr().out.splitlines()
-    at = lines.index("2 files can't be read and are left out:")
-    for line, path in zip(lines[at + 1 : at + 3], broken, strict=True):
-        assert line.startswith(f"  {path}: ")
+    at = lines.index("left out, 2 files: broken (2)")
+    with Path(lines[at + 1].removeprefix("  all of them are in ")).open(newline="") as file:
+        head, *rows = csv.reader(file)
+    assert head == ["file", "reason"]
+    assert [Path(path) for path, _ in rows] == broken
+    assert all(reason.startswith("broken: ") for _, reason in rows)
     assert any(line.startswith("colors: 23 pictures") for line in lines)
+
+
+def test_a_folder_for_validation_selects_the_epoch(
+    fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_colors(tmp_path / "other")
+    (dataset / "test").rename(dataset / "Valid")
+    own = loop.evaluate
+    seen: list[int] = []
+
+    def evaluate(network: Any, images: Any, spec: Any) -> Metrics:
+        seen.append(len(images))
+        return own(network, images, spec)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(loop, "evaluate", evaluate)
+        assert fit("--class-weights", "none", dataset=dataset) == 0
+    assert seen[0] == 24  # all of Valid, in each epoch
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        f"train: 18 pictures from {dataset}/train (80% of each class)",
+        f"validation: 24 pictures from {dataset}/Valid",
+        f"test: 6 pictures from {dataset}/train (20% of each class)",
+    ]
+    assert lines[3:6] == ["  blue: 6 + 8 + 2", "  green: 6 + 8 + 2", "  red: 6 + 8 + 2"]
 
 
 def test_classes_that_differ_much_in_size_are_told(

@@ -103,8 +103,8 @@ class TestImageFolder:
         for path in broken:
             path.write_bytes(path.read_bytes()[:60])
         images = datasets.load("colors", "train", root, SPEC)
-        assert [line.partition(": ")[0] for line in images.broken] == [str(p) for p in broken]
-        assert all("corrupt or truncated" in line for line in images.broken)
+        assert [path for path, _ in images.left_out] == broken
+        assert all("corrupt or truncated" in reason for _, reason in images.left_out)
         whole = [i for i in range(12) if not (i % 4 == 0 and LABELS[i // 4] in labels)]
         assert torch.equal(images.images, colors(4).images[whole])
         assert torch.equal(images.targets, colors(4).targets[whole])
@@ -130,8 +130,8 @@ class TestImageFolder:
             datasets.load("colors", "train", root, SPEC)
 
     def test_a_single_class(self, tmp_path: Path) -> None:
-        write_colors(tmp_path / "pets" / "pets")
-        problem = r"pets has one class, pets, and .* needs two: .*; give .*pets/pets if the classes"
+        shutil.copytree(write_colors(tmp_path / "c") / "train" / "red", tmp_path / "pets" / "dog")
+        problem = r"pets has one class, dog, and .* needs two: .*; give .*pets/dog if the classes"
         with pytest.raises(DatasetError, match=problem):
             datasets.load("pets", "train", tmp_path, SPEC)
 
@@ -222,8 +222,8 @@ class TestJoined:
         broken = [root / name / "train" / "red" / "1.png" for name in ("colors", "more")]
         for path in broken:
             path.write_bytes(b"no picture")
-        lines = datasets.load("colors + more", "train", root, SPEC).broken
-        assert [line.partition(": ")[0] for line in lines] == [str(path) for path in broken]
+        left_out = datasets.load("colors + more", "train", root, SPEC).left_out
+        assert [path for path, _ in left_out] == broken
 
     def test_a_plus_in_a_name_joins_nothing(self, root: Path) -> None:
         (root / "colors").rename(root / "c++")
@@ -402,8 +402,9 @@ class TestHoldOut:
         assert numbers(parts[0]) == numbers(parts[1]) != numbers(parts[2])
 
     def test_broken_files_are_still_told(self) -> None:
-        images = replace(numbered(4), broken=("a.png: corrupt",))
-        assert [part.broken for part in images.hold_out(0.5, seeded(0))] == [images.broken] * 2
+        images = replace(numbered(4), left_out=((Path("a.png"), "corrupt"),))
+        held = images.hold_out(0.5, seeded(0))
+        assert [part.left_out for part in held] == [images.left_out] * 2
 
     def test_no_fraction_holds_out_nothing(self) -> None:
         rest, held_out = numbered(10).hold_out(0, seeded(0))

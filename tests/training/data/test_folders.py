@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.networks import encode, picture
 from training.data import folders
 from training.data.folders import Split
 
@@ -34,15 +35,17 @@ class TestTwoLevels:
         assert names(tmp_path, "train") == ["train/cat/0.png", "train/dog/1.jpg"]
         assert names(tmp_path, "test") == ["test/cat/2.png", "test/dog/3.png"]
 
-    @pytest.mark.parametrize("name", ["test", "val", "valid", "validation"])
-    def test_names_of_the_test_folder(self, tmp_path: Path, name: str) -> None:
-        write(tmp_path, "train/cat/0.png", f"{name}/cat/1.png")
-        assert names(tmp_path, "train") == ["train/cat/0.png"]
-        assert names(tmp_path, "test") == [f"{name}/cat/1.png"]
+    def test_validation_is_never_the_test_set(self, tmp_path: Path) -> None:
+        write(tmp_path, *(f"train/{name}" for name in pets({"cat": 10})), "val/cat/1.png")
+        assert len(names(tmp_path, "train")) == 8
+        assert len(names(tmp_path, "test")) == 2
+        assert names(tmp_path, "validation") == ["val/cat/1.png"]
 
-    def test_test_goes_before_val(self, tmp_path: Path) -> None:
+    def test_each_of_three_splits_is_its_own(self, tmp_path: Path) -> None:
         write(tmp_path, "train/cat/0.png", "test/cat/1.png", "val/cat/2.png")
+        assert names(tmp_path, "train") == ["train/cat/0.png"]
         assert names(tmp_path, "test") == ["test/cat/1.png"]
+        assert names(tmp_path, "validation") == ["val/cat/2.png"]
 
     def test_without_a_test_folder_a_fifth_is_for_testing(self, tmp_path: Path) -> None:
         write(tmp_path / "train", *pets({"cat": 10, "dog": 5}))
@@ -161,3 +164,133 @@ def test_what_a_data_set_is(tmp_path: Path, paths: list[str], is_one: bool) -> N
 def test_what_is_no_folder_is_none(tmp_path: Path, name: str) -> None:
     write(tmp_path, "a-file")
     assert not folders.is_data_set(tmp_path / name)
+
+
+PETS = ("{}/cat/0.png", "{}/dog/1.png")
+
+
+def three(train: str, validation: str | None, test: str | None) -> list[str]:
+    splits = [each for each in (train, validation, test) if each]
+    return [path.format(split) for split in splits for path in PETS]
+
+
+LAYOUTS: dict[str, list[str]] = {
+    "small letters": three("train", "val", "test"),
+    "capitals": three("Train", "Val", "Test"),
+    "all capitals": three("TRAIN", None, "TEST"),
+    "Kaggle's brain tumours": three("Training", None, "Testing"),
+    "Intel's scenes": [
+        *three("seg_train/seg_train", None, "seg_test/seg_test"),
+        *("seg_pred/seg_pred/1.jpg", "seg_pred/seg_pred/2.jpg"),
+    ],
+    "Roboflow's": [*three("train", "valid", "test"), "README.roboflow.txt"],
+    "the words in full": three("training", "validation", "testing"),
+    "with set": three("train_set", "validation_set", "test_set"),
+    "with images": three("train-images", None, "test-images"),
+    "with data": three("data_train", None, "data test"),
+    "dev": three("train", "dev", "test"),
+    "without a test set": three("train", "val", None),
+    "once too deep": three("pets/train", None, "pets/test"),
+    "twice too deep": three("archive/pets/train", "archive/pets/val", None),
+    "Keras's cats and dogs": [
+        *three("cats_and_dogs_filtered/train", "cats_and_dogs_filtered/validation", None),
+        "cats_and_dogs_filtered/vectorize.py",
+    ],
+    "of a zip that a Mac made": [
+        *three("pets/train", None, "pets/test"),
+        "__MACOSX/pets/train/cat/._0.png",
+    ],
+    "X-rays, with a copy inside": [
+        *three("train", "val", "test"),
+        *three("chest_xray/train", None, "chest_xray/test"),
+    ],
+    "Kaggle's, to be submitted": [*three("train", None, None), "test/1.png", "sample.csv"],
+    "only train": three("train", None, None),
+    "a notebook beside": [*three("train", None, "test"), ".ipynb_checkpoints/a.ipynb", "a.ipynb"],
+    "classes alone": ["cat/0.png", "dog/1.png"],
+    "classes too deep": ["images/cat/0.png", "images/dog/1.png", "licence.txt"],
+    "classes called like the set": ["pets/cat/0.png", "pets/dog/1.png"],
+    "years in the classes": ["cat/2023/0.png", "cat/2024/1.png", "dog/2024/may/1.png"],
+    "classes and test": ["cat/0.png", "dog/1.png", "test/cat/2.png", "test/dog/3.png"],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_as_people_have_them(tmp_path: Path, layout: str) -> None:
+    paths = LAYOUTS[layout]
+    data = write(tmp_path / "pets", *paths)
+    with_classes = {Path(path).parent.parent for path in paths if path.endswith("cat/0.png")}
+    splits = folders.look(data).splits
+    found = {split: folders.files(data, split, seed=0) for split in folders.SPLITS}
+    for split in splits:
+        assert found[split].labels == ("cat", "dog")
+        assert set(found[split].targets) == {0, 1}
+    words = {part for folder in with_classes for part in folder.parts}
+    told = {split for split in map(folders.split_of, words) if split}
+    assert set(splits) == {"train"} | told | ({"test"} if layout == "classes and test" else set())
+    taken = [path for files in found.values() for path in files.paths]
+    left_out = [path for files in found.values() for path, _ in files.left_out]
+    assert sorted(taken + left_out) == sorted(data / path for path in paths)  # each once
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (["cat/0.png", "dog/0.png", "val/0.png"], "beside them the folder val: if it is a class"),
+        (["valid/0.png", "invalid/0.png"], "beside them the folder valid"),
+        (["train/cat/0.png", "Training/cat/0.png"], "two folders for train, Training and train"),
+        (["images/0.png", "labels/0.txt"], "images and labels, as data sets for detection have"),
+        (["train/images/0.png", "train/labels/0.txt"], "as data sets for detection have"),
+    ],
+)
+def test_what_is_ambiguous_is_asked_for(tmp_path: Path, paths: list[str], message: str) -> None:
+    with pytest.raises(folders.DatasetError, match=message):
+        folders.files(write(tmp_path, *paths), "train", seed=0)
+
+
+def test_test_pictures_beside_the_classes(tmp_path: Path) -> None:
+    write(tmp_path, "cat/0.png", "dog/0.png", "test/cat/1.png", "validation/dog/2.png")
+    assert names(tmp_path, "train") == ["cat/0.png", "dog/0.png"]
+    assert names(tmp_path, "test") == ["test/cat/1.png"]
+    assert names(tmp_path, "validation") == ["validation/dog/2.png"]
+
+
+def test_nothing_is_passed_over_in_silence(tmp_path: Path) -> None:
+    write(
+        tmp_path / "train",
+        *("cat/0.png", "cat/1.heic", "cat/2.svg", "cat/.DS_Store", "cat/notes", "README.md"),
+        *("dog/0.png", "dog/Thumbs.db", ".ipynb_checkpoints/0.png", "dog/.cache/1.png"),
+    )
+    write(tmp_path, "test/1.png", "more/cat/1.png", "test2.png")
+    (tmp_path / "train" / "dog" / "gone.png").symlink_to(tmp_path / "nowhere")
+    left_out = folders.files(tmp_path, "train", seed=0).left_out
+    reasons = {str(path.relative_to(tmp_path)): reason for path, reason in left_out}
+    assert reasons == {
+        "train/cat/1.heic": ".heic is no image format that is read",
+        "train/cat/2.svg": ".svg is no image format that is read",
+        "train/cat/.DS_Store": folders.HIDDEN,
+        "train/cat/notes": "a file without an ending is no image format that is read",
+        "train/README.md": "in no class",
+        "train/dog/Thumbs.db": folders.HIDDEN,
+        "train/dog/.cache/1.png": folders.HIDDEN,
+        "train/dog/gone.png": "a link to nothing",
+        "train/.ipynb_checkpoints/0.png": folders.HIDDEN,
+        "test/1.png": "without classes",
+        "more/cat/1.png": "beside the splits",
+        "test2.png": "beside the splits",
+    }
+
+
+def test_the_bytes_tell_a_picture_where_its_name_does_not(tmp_path: Path) -> None:
+    write(tmp_path, "train/cat/a.jfif", "train/cat/b", "train/cat/c.txt", "test/cat/0.png")
+    for name in ("a.jfif", "b", "c.txt"):
+        (tmp_path / "train" / "cat" / name).write_bytes(encode(picture(0), "JPEG"))
+    assert len(names(tmp_path, "train")) == 3
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    write(tmp_path, "elsewhere/0.png", "set/train/dog/1.png", "set/test/dog/2.png")
+    (tmp_path / "set" / "train" / "cat").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "again").symlink_to(tmp_path / "elsewhere")
+    found = names(tmp_path / "set", "train")
+    assert found == ["train/cat/0.png", "train/dog/1.png"]
