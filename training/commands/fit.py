@@ -20,7 +20,7 @@ from models.checkpoint import Card, TrainingRecord
 from models.errors import OptionError
 from models.registry import nearest
 from training.commands import options
-from training.data import datasets
+from training.data import archives, datasets, tables
 from training.data.account import LEFT_OUT, Account
 from training.fitting import experiment, provenance
 from training.fitting.experiment import Outcome, Pictures
@@ -39,7 +39,8 @@ class Fit:
     """Train a network with a recipe and publish it as the next version of a model.
 
     FOLDER holds your own images: one subfolder per class, or train and test folders with such
-    subfolders. --list shows the values of RECIPE. Options override fields of the recipe.
+    subfolders. A zip or tar of one, and a CSV with the columns path and label, are taken too.
+    --list shows the values of RECIPE. Options override fields of the recipe.
     """
 
     recipe: Recipe
@@ -157,11 +158,12 @@ def recipe_for(target: str, changes: Mapping[str, Any]) -> Recipe:
     if target in RECIPES:
         return replace(RECIPES[target], **changes)
     folder = Path(target)
-    if not folder.is_dir():
+    if not (folder.is_dir() or tables.is_table(folder) or archives.is_archive(folder)):
         near = nearest(target, RECIPES)
         meant = f"did you mean {near!r}? " if near else ""
         raise OptionError(
-            f"{target!r} is neither a folder of pictures nor a recipe; {meant}"
+            f"{target!r} is neither a folder of pictures, a zip or tar of one, a CSV of them, nor "
+            f"a recipe; {meant}"
             "fanlight fit --list shows the recipes"
         )
     path = folder.resolve()  # whole, lest a folder of that name under the data root be taken
@@ -169,7 +171,8 @@ def recipe_for(target: str, changes: Mapping[str, Any]) -> Recipe:
         raise OptionError(
             f"{target!r}: {datasets.JOIN!r} in its path would join two data sets: rename it"
         )
-    name = re.sub(r"[^a-z0-9._-]+", "-", path.name.lower()).strip("-._")
+    called = path.name if path.is_dir() else path.name.partition(".")[0]
+    name = re.sub(r"[^a-z0-9._-]+", "-", called.lower()).strip("-._")
     return replace(RECIPES[OWN], **{"dataset": str(path), "name": name or "own", **changes})
 
 

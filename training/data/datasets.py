@@ -1,11 +1,12 @@
 """Data sets in memory: files → uint8 pixels (N, C, H, W), targets (N,) and labels.
 
-A data set is an image folder (`training/data/folders.py`) by its path or its name under the
-root, or one that is registered (`training/data/registry.py`): downloaded to the root unless it is
-there, or drawn. Several joined by " + " are one. Every picture goes through `InputSpec.pixels`, as
-it does in the service.
+A data set is an image folder (`training/data/folders.py`), an archive of one or a table
+(`training/data/tables.py`), by its path or its name under the root, or one that is registered
+(`training/data/registry.py`): downloaded to the root unless it is there, or drawn. Several joined
+by " + " are one. Every picture goes through `InputSpec.pixels`, as it does in the service.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -19,9 +20,9 @@ from torch import Tensor
 
 from models.preprocessing import ImageError, InputSpec, read
 from models.registry import proposal
-from training.data import folders
+from training.data import archives, folders, tables
 from training.data.folders import DatasetError as DatasetError
-from training.data.folders import Split
+from training.data.folders import Files, Split
 from training.data.registry import DATASETS
 
 JOIN = " + "
@@ -102,8 +103,8 @@ def load(name: str, split: Split, root: Path, spec: InputSpec, seed: int = 0) ->
 def load_validation(name: str, root: Path, spec: InputSpec) -> ImageSet | None:
     """The pictures for validation that a data set brings along; None where it has none."""
     for part in parts(name):
-        folder = folder_of(part, root)
-        if folder is None or "validation" not in folders.look(folder).splits:
+        source = source_of(part, root)
+        if source is None or "validation" not in splits_of(source):
             return None
     return load(name, "validation", root, spec)
 
@@ -113,9 +114,29 @@ def parts(name: str) -> list[str]:
     return [part.strip() for part in name.split(JOIN)]
 
 
-def folder_of(name: str, root: Path) -> Path | None:
-    """The image folder of that name, under the root or as a path; None if there is none."""
+def splits_of(source: Path) -> Mapping[Split, Path]:
+    """Where the pictures of each split that a folder or a table has are."""
+    if tables.is_table(source):
+        return dict.fromkeys(tables.splits(source), source)
+    return folders.look(source).splits
+
+
+def files_of(source: Path, split: Split, seed: int) -> Files:
+    """The files of a folder or of a table."""
+    files = tables.files if tables.is_table(source) else folders.files
+    return files(source, split, seed)
+
+
+def source_of(name: str, root: Path) -> Path | None:
+    """The image folder or the table of that name, under the root or as a path; None for none.
+
+    An archive is unpacked, and its folder returned.
+    """
     for folder in (root / name, Path(name)) if name else ():
+        if tables.is_table(folder):
+            return folder
+        if archives.is_archive(folder):
+            return archives.unpacked(folder, root)
         if folders.is_data_set(folder):
             # where a disk takes capitals for small letters, torchvision's MNIST is no mnist
             if name in DATASETS and folder.name not in {f.name for f in folder.parent.iterdir()}:
@@ -125,9 +146,9 @@ def folder_of(name: str, root: Path) -> Path | None:
 
 
 def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> ImageSet:
-    folder = folder_of(name, root)
-    if folder is not None:
-        return _image_folder(folder, split, spec, seed)
+    source = source_of(name, root)
+    if source is not None:
+        return _pictures(source, split, spec, seed)
     if name not in DATASETS:
         for there in (root / name, Path(name)) if name else ():
             if there.is_dir():
@@ -152,17 +173,17 @@ def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> Im
         ) from error
 
 
-def _image_folder(folder: Path, split: Split, spec: InputSpec, seed: int) -> ImageSet:
-    listed = folders.files(folder, split, seed)
+def _pictures(folder: Path, split: Split, spec: InputSpec, seed: int) -> ImageSet:
+    listed = files_of(folder, split, seed)
     if split == "train" and len(listed.labels) < 2:
         raise DatasetError(
             f"{folder} has one class, {listed.labels[0]}, and a classifier needs two: each class "
             f"is a folder of its own; give {folder / listed.labels[0]} if the classes are in there"
         )
-    if split not in (layout := folders.look(folder)).splits and split == "validation":
-        raise DatasetError(f"{folder} has no folder for validation; take train or test")
-    place = str(layout.splits.get(split, layout.splits["train"]))
-    if split not in layout.splits or (split == "train" and "test" not in layout.splits):
+    if split not in (splits := splits_of(folder)) and split == "validation":
+        raise DatasetError(f"{folder} has no pictures for validation; take train or test")
+    place = str(splits[split] if split in splits else splits["train"])
+    if split not in splits or (split == "train" and "test" not in splits):
         share = folders.TEST_FRACTION if split == "test" else 1 - folders.TEST_FRACTION
         place += f" ({share:.0%} of each class)"
     images, targets, broken = [], [], []

@@ -148,7 +148,7 @@ def files(folder: Path, split: Split, seed: int) -> Files:
     found = _listed(train, layout.but)
     beside = tuple(_beside(folder, layout)) if split == "train" else ()
     found = replace(found, left_out=found.left_out + beside)
-    return found if "test" in layout.splits else _share(found, split, seed)
+    return found if "test" in layout.splits else share(found, split, seed)
 
 
 def _beside(folder: Path, layout: Layout) -> Iterator[tuple[Path, str]]:
@@ -236,7 +236,7 @@ def _listed(folder: Path, but: frozenset[str]) -> Files:
         for path in sorted(_walk(folder / label, set())):
             if any(map(_is_hidden, path.relative_to(folder).parts)):
                 left_out.append((path, HIDDEN))
-            elif (reason := _unread(path)) is not None:
+            elif (reason := unread(path)) is not None:
                 left_out.append((path, reason))
             else:
                 found.append((path, target))
@@ -247,7 +247,7 @@ def _listed(folder: Path, but: frozenset[str]) -> Files:
 _SUFFIXES = {ending for format in FORMATS for ending in format.extensions}
 
 
-def _unread(path: Path) -> str | None:
+def unread(path: Path) -> str | None:
     """Why a file is not read as a picture; None if it is."""
     if not path.exists():
         return "a link to nothing"
@@ -265,8 +265,8 @@ def _unread(path: Path) -> str | None:
     return f"{path.suffix.lower() or 'a file without an ending'} is no image format that is read"
 
 
-def _share(all_files: Files, split: Split, seed: int) -> Files:
-    """The split's part of the files: of each class the same, at random but by the seed."""
+def share(all_files: Files, split: Split, seed: int) -> Files:
+    """The part of the files that is for train or test: of each class the same, by the seed."""
     generator = torch.Generator().manual_seed(seed)
     chosen: list[int] = []
     for target in range(len(all_files.labels)):

@@ -10,7 +10,7 @@ from statistics import median
 from PIL import Image
 
 from models.architectures.registry import TORCHVISION_PREFIX
-from training.data import datasets, folders
+from training.data import datasets
 from training.recipes.recipe import Recipe
 
 _LOOKED_AT = 200  # pictures
@@ -63,10 +63,10 @@ def _look(recipe: Recipe, root: Path) -> tuple[list[int], bool]:
     """The shorter sides of some pictures of the recipe's folders, and whether all are grey."""
     paths: list[Path] = []
     for part in datasets.parts(recipe.dataset):
-        folder = datasets.folder_of(part, root)
+        folder = datasets.source_of(part, root)
         if folder is None:
             return [], False
-        paths += folders.files(folder, "train", recipe.seed).paths
+        paths += datasets.files_of(folder, "train", recipe.seed).paths
     sides, grey = [], True
     for path in paths[:: max(1, len(paths) // _LOOKED_AT)]:
         try:

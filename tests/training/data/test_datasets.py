@@ -144,9 +144,9 @@ class TestImageFolder:
             return any(f.name.lower() == folder.name for f in folder.parent.iterdir())
 
         monkeypatch.setattr(folders, "is_data_set", any_letters)
-        assert datasets.folder_of("mnist", tmp_path) is None
+        assert datasets.source_of("mnist", tmp_path) is None
         (tmp_path / "MNIST").rename(tmp_path / "mnist")
-        assert datasets.folder_of("mnist", tmp_path) == tmp_path / "mnist"
+        assert datasets.source_of("mnist", tmp_path) == tmp_path / "mnist"
 
     def test_a_class_whose_pictures_are_all_broken(self, root: Path) -> None:
         for path in (root / "colors" / "train" / "red").iterdir():
