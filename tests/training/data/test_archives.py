@@ -6,14 +6,17 @@ import shutil
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from models.preprocessing import InputSpec
 from tests.training.pictures import write_colors
 from training.data import archives, datasets
-from training.data.folders import DatasetError
+from training.data.folders import DatasetError, Split
 
-SPEC = datasets.InputSpec(channels=3, height=8, width=8)
+SPLITS: tuple[Split, ...] = ("train", "test")
+SPEC = InputSpec(channels=3, height=8, width=8)
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "xztar"])
@@ -22,9 +25,9 @@ def test_it_is_read_as_its_folder(tmp_path: Path, kind: str) -> None:
     archive = shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path, "colors")
     root = tmp_path / "root"
     root.mkdir()
-    for split in ("train", "test"):
-        found = datasets.load(archive, split, root, SPEC)  # type: ignore[arg-type]
-        expected = datasets.load(str(folder), split, root, SPEC)  # type: ignore[arg-type]
+    for split in SPLITS:
+        found = datasets.load(archive, split, root, SPEC)
+        expected = datasets.load(str(folder), split, root, SPEC)
         assert found.labels == expected.labels
         assert (found.images == expected.images).all()
     assert len(list((root / archives.UNPACKED).iterdir())) == 1  # once for both
@@ -76,7 +79,7 @@ def test_a_tar_that_leads_outside_is_refused(tmp_path: Path, entry: tarfile.TarI
 def test_more_than_the_disk_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr("cat/a.png", bytes(1_000_000))
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 5_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5_000))
     with pytest.raises(DatasetError, match=r"holds 1,000,000 bytes, and .* has room for 5,000"):
         archives.unpacked(tmp_path / "a.zip", tmp_path)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from models.preprocessing import InputSpec
 from tests.networks import encode, picture
 from training.data import datasets, tables
 from training.data.folders import DatasetError, Split
@@ -106,8 +107,6 @@ def test_it_is_a_data_set(tmp_path: Path) -> None:
     table = write(tmp_path, "path,label\na.png,red\nb.png,blue\n")
     for name in "ab":
         (tmp_path / f"{name}.png").write_bytes(encode(picture(0)))
-    found = datasets.load(
-        str(table), "train", tmp_path, datasets.InputSpec(channels=3, height=8, width=8)
-    )
+    found = datasets.load(str(table), "train", tmp_path, InputSpec(channels=3, height=8, width=8))
     assert found.labels == ("blue", "red")
     assert len(found) == 2
