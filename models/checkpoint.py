@@ -49,6 +49,7 @@ WEIGHTS = "weights.pt"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 MAX_LABELS = 100_000
 MAX_LABEL_LENGTH = 1_000  # characters
+MAX_SHOWN = 10  # labels in a message
 MAX_ENTRIES = 100_000  # files and folders in a folder of the repository
 _NUMBER = re.compile("[1-9][0-9]{0,17}")
 _LARGEST_CARD = 4 * 2**20  # bytes
@@ -200,6 +201,31 @@ def check_labels(labels: Sequence[str]) -> None:
     """Raises `CheckpointError` for what can't be the labels of a classifier."""
     if (problem := label_problem(labels)) is not None:
         raise CheckpointError(problem)
+
+
+def check_same_labels(repository: Path, name: str, labels: Sequence[str]) -> None:
+    """Raises `CheckpointError` if the model's highest version has others, or another order.
+
+    Clients would get other classes under the same name, without a word.
+    """
+    there = versions(repository / name)
+    if not there:
+        return
+    try:
+        before = read_card(repository / name / str(there[-1])).labels
+    except CheckpointError:  # it can't be served either
+        return
+    if before != tuple(labels):
+        raise CheckpointError(
+            f"{name}/{there[-1]} has the labels {_shown(before)}, and the new version would have "
+            f"{_shown(labels)}: clients would get other classes under the same name. Take another "
+            "--name, or --labels-changed if it is meant"
+        )
+
+
+def _shown(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - MAX_SHOWN} more" if len(labels) > MAX_SHOWN else ""
+    return ", ".join(labels[:MAX_SHOWN]) + more
 
 
 def label_problem(labels: Sequence[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from models.registry import nearest
 from training.commands import options
 from training.data import archives, datasets, tables
 from training.data.account import LEFT_OUT, Account
-from training.fitting import experiment, provenance
+from training.fitting import experiment, pretrained, provenance
 from training.fitting.experiment import Outcome, Pictures
 from training.fitting.loop import Epoch, TrainingError
 from training.fitting.run_folder import Run, as_json
@@ -49,19 +50,21 @@ class Fit:
     runs: Path = Path("runs")
     """Where the run folder is made."""
     resume: bool = False
-    """Go on with the latest broken-off run of the same recipe, if there is one."""
+    """Go on with the latest broken-off run of the same recipe; an error if there is none."""
+    labels_changed: options.LabelsChanged = False
     device: options.Device = "auto"
 
     def __call__(self, console: Console) -> None:
         device, commit = devices.resolve(self.device), provenance.commit()
         checkpoint.check_name(self.recipe.name)
         registry.architecture(self.recipe.architecture).check(self.recipe.arguments)
+        pretrained.check(self.recipe.pretrained)
         recipe = auto.fill_input(self.recipe, self.data_root)
         pictures = experiment.load(recipe, self.data_root)
+        if not self.labels_changed:
+            checkpoint.check_same_labels(self.repository, recipe.name, pictures.labels)
         recipe = auto.fill_length(recipe, len(pictures.train))
-        run = (Run.unfinished(self.runs, recipe) if self.resume else None) or Run.start(
-            self.runs, recipe
-        )
+        run = self._unfinished(recipe) if self.resume else Run.start(self.runs, recipe)
         account = Account.of(pictures)
         if account.left_out:
             run.write(LEFT_OUT, account.as_csv())
@@ -76,13 +79,26 @@ class Fit:
             card = self._publish(recipe, pictures, outcome, device, commit)
             text = card.model_dump(mode="json", exclude_none=True)
             run.finish(outcome.as_json() | {"card": text})
+        drawn = ", ".join(sorted(path.name for path in run.folder.glob("*.png")))
         console.print(
             f"epoch {outcome.fitted.selected.number} of {recipe.epochs} selected: "
             f"test accuracy {outcome.test.accuracy:.4f}, loss {outcome.test.loss:.4f} "
             f"({len(pictures.test):,} pictures, trained in {outcome.seconds:.0f} s)\n"
+            f"drawn in {run.folder}: {drawn}\n"
             f"published {card.name}/{card.version} in {self.repository}; a service that runs there "
-            f"picks it up, or start one with\n  fanlight serve --repository {self.repository}"
+            f"picks it up, or start one with\n  fanlight serve --repository {self.repository}\n"
+            "look at what its layers see, at http://127.0.0.1:8000 or with\n"
+            f"  fanlight visualize weights {card.name} --repository {self.repository}"
         )
+
+    def _unfinished(self, recipe: Recipe) -> Run:
+        run = Run.unfinished(self.runs, recipe)
+        if run is None:
+            raise OptionError(
+                f"there is nothing to resume: no broken-off run of {recipe.name} with these "
+                f"options is in {self.runs}; leave out --resume to start one"
+            )
+        return run
 
     def _train(
         self, recipe: Recipe, pictures: Pictures, device: torch.device, run: Run, console: Console
@@ -107,6 +123,8 @@ class Fit:
                 if epoch.validation:
                     text += f"  validation accuracy {epoch.validation.accuracy:.4f}"
                 progress.update(task, description=text, completed=epoch.number * size)
+                if quiet:  # a line an epoch
+                    console.print(text, highlight=False)
 
             return experiment.run(
                 recipe,
@@ -172,8 +190,21 @@ def recipe_for(target: str, changes: Mapping[str, Any]) -> Recipe:
             f"{target!r}: {datasets.JOIN!r} in its path would join two data sets: rename it"
         )
     called = path.name if path.is_dir() else path.name.partition(".")[0]
-    name = re.sub(r"[^a-z0-9._-]+", "-", called.lower()).strip("-._")
-    return replace(RECIPES[OWN], **{"dataset": str(path), "name": name or "own", **changes})
+    if not model_name(called) and "name" not in changes:
+        raise OptionError(
+            f"no name for the model can be made of {called!r}: give one with --name, of small "
+            "letters, digits, '.', '_' and '-'"
+        )
+    return replace(RECIPES[OWN], **{"dataset": str(path), "name": model_name(called), **changes})
+
+
+def model_name(called: str) -> str:
+    """A name for a model from that of a folder, its letters without accents.
+
+    It is empty where nothing is left: then the name is to be given, see `recipe_for`.
+    """
+    plain = unicodedata.normalize("NFKD", called.casefold()).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9._-]+", "-", plain).strip("-._")
 
 
 def listing() -> Table:

@@ -48,6 +48,7 @@ class Import:
     """Take tensors in their order where their shapes fit and their names don't."""
     new_head: bool = False
     """Leave out the last layer, for other labels; train the new one with `fit --pretrained`."""
+    labels_changed: options.LabelsChanged = False
     mean: tuple[float, ...] | None = None
     """Subtracted from pixels in [0, 1]: one value, or one a channel."""
     std: tuple[float, ...] | None = None
@@ -67,6 +68,8 @@ class Import:
         architecture = registry.architecture(self.architecture)
         changed = ("mean", "std", "height", "width", "resize")
         changes = {name: v for name in changed if (v := getattr(self, name)) is not None}
+        if not self.labels_changed:
+            checkpoint.check_same_labels(self.repository, name, labels)
         spec = architecture.input_for(self.arguments, **changes)
         content = saved_files.read(self.weights)
         found = state_dicts.choose(content, self.weights, self.key)

@@ -35,6 +35,9 @@ READ_REPOSITORY = Variable(REPOSITORY.name, "checkpoints, or that of Fanlight if
 DataRoot = Annotated[Path, DATA, Doc("Where data sets lie or are downloaded to.")]
 Repository = Annotated[Path, READ_REPOSITORY, Doc("The model repository.")]
 PublishTo = Annotated[Path, REPOSITORY, Doc("The model repository to publish to.")]
+LabelsChanged = Annotated[
+    bool, Doc("Publish although the classes are others than those of the version before.")
+]
 Device = Annotated[str, Doc("auto, cpu, cuda or cuda:n.")]
 
 

@@ -12,6 +12,12 @@ from models.torchvision_import import torchvision
 DOWNLOAD = "download"
 
 
+def check(source: str | None) -> None:
+    """Raises `CheckpointError` if the file is not there, before anything else is done."""
+    if source is not None and source != DOWNLOAD and not Path(source).is_file():
+        raise CheckpointError(f"{source}: no file of weights is there; see --pretrained")
+
+
 def start_from(network: nn.Module, architecture: str, source: str) -> None:
     """Load pretrained weights; keep the network's own head if the number of classes differs.
 

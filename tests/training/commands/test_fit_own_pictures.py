@@ -10,6 +10,7 @@ from fanlight.command import main
 from models import checkpoint
 from tests.networks import LABELS
 from tests.training.pictures import write_colors
+from training.commands.fit import model_name, recipe_for
 
 
 @pytest.fixture
@@ -42,6 +43,39 @@ def test_what_is_open_is_chosen_by_the_pictures(
 def test_the_model_is_called_like_the_folder(pets: Path, tmp_path: Path) -> None:
     assert fit(pets.parent, tmp_path, "--size", "8") == 0
     assert checkpoint.names(tmp_path / "repository") == ["my-pets"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("Vögel & Flugzeuge", "vogel-flugzeuge"), ("Ärzte", "arzte"), ("鳥 birds", "birds")],
+)
+def test_a_name_without_accents(folder: str, name: str) -> None:
+    assert model_name(folder) == name
+
+
+def test_a_name_is_asked_for_where_none_can_be_made(
+    pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = pets.parent.rename(tmp_path / "鳥と飛行機")
+    assert main(["fit", str(folder), "--epochs", "1"]) == 2
+    assert "of '鳥と飛行機': give one with --name" in capsys.readouterr().err
+    assert recipe_for(str(folder), {"name": "birds"}).name == "birds"
+
+
+@pytest.mark.usefixtures("quick_plots")
+def test_other_classes_under_the_same_name_are_refused(
+    pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(pets, tmp_path, "--size", "8", "--name", "pets") == 0
+    (pets / "red").rename(pets / "violet")
+    runs = list((tmp_path / "runs" / "pets").iterdir())
+    assert fit(pets, tmp_path, "--size", "8", "--name", "pets") == 1
+    said = capsys.readouterr().err
+    assert "pets/1 has the labels blue, green, red, and the new version would have blue, gr" in said
+    assert "--labels-changed if it is meant" in said
+    assert list((tmp_path / "runs" / "pets").iterdir()) == runs
+    assert fit(pets, tmp_path, "--size", "8", "--name", "pets", "--labels-changed") == 0
+    assert checkpoint.versions(tmp_path / "repository" / "pets") == [1, 2]
 
 
 @pytest.mark.usefixtures("quick_plots")

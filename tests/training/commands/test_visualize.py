@@ -133,7 +133,7 @@ def test_broken_files_of_a_data_set_are_counted(
     folder = write_colors(tmp_path / "damaged", pictures=2)
     (folder / "train" / "red" / "1.png").write_bytes(b"nothing")
     assert visualize("dataset", folder) == 0
-    assert drawn.title.endswith("(train, 5 pictures); 1 files can't be read")
+    assert drawn.title.endswith("(train, 5 pictures); 1 files are left out")
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 

@@ -149,19 +149,21 @@ class TestCommand:
         assert results[0]["metrics"] == results[1]["metrics"]
         assert results[0]["epochs"] == results[1]["epochs"] == 3
 
-    def test_without_a_broken_off_run_it_starts_one(self, place: Place) -> None:
-        assert place.fit("--resume") == 0
-        assert place.fit("--resume") == 0
-        assert place.versions() == [1, 2]
-        assert len(place.run_folders()) == 2
-        assert place.sha256(1) == place.sha256(2)
+    def test_without_a_broken_off_run_it_says_so(
+        self, place: Place, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert place.fit("--resume") == 2
+        assert "there is nothing to resume: no broken-off run of colors" in capsys.readouterr().err
+        assert not place.runs.exists()
+        assert place.fit() == 0
+        assert place.fit("--resume") == 2  # that one has ended
+        assert place.versions() == [1]
 
     def test_a_run_by_another_recipe_is_not_taken(self, place: Place) -> None:
         interrupt(place, 2)
-        assert place.fit("--resume", "--seed", "1") == 0
-        broken, finished = sorted(place.run_folders(), key=lambda f: (f / "result.json").exists())
+        assert place.fit("--resume", "--seed", "1") == 2
+        (broken,) = place.run_folders()
         assert (broken / "state.pt").exists()
-        assert finished.name.endswith("-seed1")
 
     def test_a_run_is_not_taken_unless_asked_for(self, place: Place) -> None:
         interrupt(place, 2)
@@ -213,11 +215,12 @@ class TestKilled:
         dataset = write_colors(tmp_path / "colors", pictures=40)
         unbroken, place = (Place(tmp_path / name, dataset) for name in ("unbroken", "killed"))
         assert unbroken.fit(*self.EPOCHS) == 0
-        command = [*place.command, *self.EPOCHS, "--resume"]
+        begin = [*place.command, *self.EPOCHS]
+        command = [*begin, "--resume"]
 
         mortal = [sys.executable, "-m", "tests.training.fitting.mortal"]
         # recipe.json, then state.pt and history.csv of each epoch: the fourth is a state's
-        died = subprocess.run([*mortal, "replace", "4", *command], env=self.environment())
+        died = subprocess.run([*mortal, "replace", "4", *begin], env=self.environment())
         assert died.returncode == -signal.SIGKILL
         assert self.epochs_done(place) == 1
 
