@@ -23,6 +23,8 @@ from uvicorn.server import ServerState
 
 from service import logs
 from service.server import listening
+from service.server.connections import ConnectionLimits
+from service.server.tls_server import TlsServer
 
 log = logs.Log()
 
@@ -74,7 +76,7 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Load, then listen; a signal meanwhile ends it, as nobody was accepted."""
         self._loop = asyncio.get_running_loop()
-        starting = asyncio.create_task(super().startup(sockets))
+        starting = asyncio.create_task(self._start(sockets or []))
         signalled = asyncio.create_task(self._signalled.wait())
         if self.should_exit:
             self._signalled.set()
@@ -92,6 +94,28 @@ class DrainingServer(uvicorn.Server):
         await asyncio.wait({starting})
         await self.lifespan.shutdown()
         log.info("ended before it was ready")
+
+    async def _start(self, sockets: list[socket.socket]) -> None:
+        """As uvicorn, but for TLS."""
+        context = self.config.ssl
+        await super().startup([] if context else sockets)
+        if context is None:
+            return
+        application = self.config.loaded_app
+        limits = getattr(application, "connection_limits", None) or ConnectionLimits()
+        connections = self.server_state.connections
+        for each in sockets:
+            server: Any = TlsServer(
+                each, context, self._protocol, connections, limits, self.config.backlog
+            )
+            self.servers.append(server)
+
+    def _protocol(self) -> asyncio.Protocol:
+        http: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = http(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     def listens(self, sockets: list[socket.socket]) -> None:
         """Called once it does."""
@@ -128,6 +152,9 @@ class DrainingServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.drain()
         await self.stop_listening(sockets or [])
+        for server in self.servers:
+            if isinstance(server, TlsServer):
+                server.abort_handshakes()
         await super().shutdown(sockets)
 
     async def stop_listening(self, sockets: list[socket.socket]) -> None:
