@@ -92,7 +92,8 @@ class Metrics:
         self._ended = Counter(
             "fanlight_connections_ended",
             "Connections that the service ended or refused, by reason; unfinished_head, "
-            "unfinished_handshake, untaken_answer and refused mean limits, see the settings of connections",
+            "unfinished_handshake, untaken_answer and refused mean limits, see the settings of "
+            "connections",
             ["reason"],
             registry=registry,
         )
