@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -158,13 +158,19 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def stop_listening(self, sockets: list[socket.socket]) -> None:
-        """Accept what has connected, then close the listeners."""
+        """Accept what has connected, then close the listeners.
+
+        Where nothing can be accepted, because no file can be opened say, they are closed all the
+        same after `listening.BACKLOG_SECONDS`.
+        """
         for each in sockets:
             listening.hold_back(each)
         await asyncio.sleep(listening.LAST_HANDSHAKES)
-        # no event tells of a backlog that is empty
-        while any(listening.has_input(each.fileno()) for each in sockets):  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(listening.BACKLOG_SECONDS):
+                # no event tells of a backlog that is empty
+                while any(listening.has_input(each.fileno()) for each in sockets):  # noqa: ASYNC110
+                    await asyncio.sleep(0)
         await self.close_listeners()
 
     async def close_listeners(self) -> None:

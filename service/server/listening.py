@@ -21,6 +21,7 @@ from contextlib import suppress
 
 from models.errors import FanlightError
 
+BACKLOG_SECONDS = 5.0  # to accept what has connected before the listeners close
 LAST_HANDSHAKES = 0.2  # seconds in which connections that have begun are completed
 _ATTACH_FILTER = 26  # SO_ATTACH_FILTER of Linux, which Python's module doesn't name
 _NO_SYN = (  # a classic BPF program, which reads from the TCP header on: code, jumps, operand

@@ -35,7 +35,6 @@ FIRST_DELAY, LONGEST_DELAY = 0.5, 60.0  # seconds before another start, doubled 
 MIN_SERVED_SECONDS = 1.0  # a worker that ends sooner has failed to start
 STARTING_FACTOR = 6  # loading may hold the interpreter for longer than answering does
 REMIND_SECONDS = 60.0  # between two lines about a worker that is still starting
-BACKLOG_SECONDS = 5.0  # to accept what has connected before the listeners close
 
 
 class WorkersError(FanlightError):
@@ -330,7 +329,7 @@ class Supervisor:
         for each in self._listeners:
             listening.hold_back(each)
         self._wait(listening.LAST_HANDSHAKES)
-        self._wait(BACKLOG_SECONDS, lambda: self._waiting)
+        self._wait(listening.BACKLOG_SECONDS, lambda: self._waiting)
         listening.close(self._listeners)
         for worker in self._workers:
             self._finish(worker)

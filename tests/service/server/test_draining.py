@@ -195,6 +195,17 @@ async def test_what_has_connected_is_answered_although_the_listener_closes(
     await service.running
 
 
+async def test_a_backlog_that_can_not_be_accepted_does_not_hold_up_the_end(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "BACKLOG_SECONDS", 0.1)
+    listener, has_input = service.listener.fileno(), listening.has_input
+    # as where no file is free: a connection waits, and nobody can accept it
+    monkeypatch.setattr(listening, "has_input", lambda file: file == listener or has_input(file))
+    await service.end(grace=0)
+    await asyncio.wait_for(service.running, 30)
+
+
 async def test_a_signal_while_it_loads_ends_it(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
