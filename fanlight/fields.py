@@ -33,10 +33,11 @@ def parameters(
     defaults: Any = None,
     group: Callable[[str], str | None] = lambda name: None,
 ) -> list[click.Parameter]:
-    """Make a command-line parameter for each field of the dataclass `kind`.
+    """Make the options of a command: one for each field of the dataclass `kind`.
 
-    The field named `without` gets none. `defaults` is an instance of `kind`: help shows its values
-    as the defaults. `group` maps the name of a field to the heading of its option in the help.
+    The field named `without` is left out. The help shows the values of `defaults`, an instance of
+    `kind`, as the defaults, and puts each option under the heading that `group` gives for the name
+    of its field.
     """
     hints = get_type_hints(kind, include_extras=True)
     documented = _docstrings(kind)

@@ -41,10 +41,11 @@ def service_links(environment: Mapping[str, str]) -> list[str]:
 
 
 def unknown(environment: Mapping[str, str], settings: Iterable[str]) -> dict[str, str | None]:
-    """Variables that nothing reads → the nearest one that is read, or None.
+    """Find variables that were probably meant for us, and that nothing reads.
 
-    They have our prefix, or another way to write it and the name of a setting. `settings` are names
-    of fields, such as `max_batch_size`.
+    These begin with our prefix but name no setting (FANLIGHT_PROT), or name a setting with the
+    prefix misspelt (FANLGHT_PORT). Each is mapped to the variable that was probably meant, or to
+    None. `settings` are the names of the fields, such as `max_batch_size`.
     """
     known = {PREFIX + name.upper() for name in settings} | set(OTHERS)
     found: dict[str, str | None] = {}

@@ -33,6 +33,8 @@ def read(path: Path) -> object:
     """
     if path.is_dir():
         raise SavedFileError(f"{path} is a folder{_inside(path)}")
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise SavedFileError(f"{path} is no file, but a pipe or a device")
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
@@ -107,7 +109,10 @@ def _pickled_network(names: set[str]) -> str | None:
 
 
 def whole_network(path: Path, kind: str) -> SavedFileError:
-    """The error for a network that was saved with its class."""
+    """Make the error for a file of `torch.save(network)`, which holds the class `kind` too.
+
+    Weights can't be taken from it: unpickling a class runs code.
+    """
     return SavedFileError(
         f"{path} is a whole pickled network (class {kind}): reading it would run code. Where that "
         f"class is at hand, load it, and save {_STATE_DICT.format(network='network')}"
@@ -157,7 +162,7 @@ def _foreign_archive(path: Path, file: BinaryIO) -> str | None:
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):  # it can't read all of them
         return "is an archive without its end: it is cut off. Copy or download it again"
     last = {name.rpartition("/")[2] for name in names}
     if "constants.pkl" in last:

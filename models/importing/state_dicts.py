@@ -3,6 +3,7 @@
 People save a state_dict alone, or with the optimizer, the epoch and settings around it.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,6 @@ AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 COUNTERS = ("n_averaged", "total_ops", "total_params")
 """Entries of no layer, by the last part of their names: of `AveragedModel`, of FLOP counters."""
 _OF_OPTIMIZERS = ("optim", "lr_sched", "sched")  # keys that begin so have no weights
-_DEPTH = 3  # of dicts in dicts
 _SHOWN = 6  # keys in a message
 
 
@@ -36,14 +36,19 @@ def choose(content: object, path: Path, key: str | None = None) -> Found:
 
     Raises `SavedFileError` if there is none, or several that could be meant.
     """
-    found = dict(_state_dicts(content, path, ""))
+    places = list(_places(content))
+    found = {place: each for place, each in places if isinstance(each, Mapping)}
     if key is not None:
         if key in found:
             return _cleaned(found[key])
         there = f"there are: {listed(found)}" if any(found) else "the file is one set of weights"
         raise SavedFileError(f"{path} has no weights under {key!r}; {proposal(key, found)}{there}")
     if not found:
+        for _, each in places:
+            if isinstance(each, Inert):
+                raise saved_files.whole_network(path, each.name)
         raise SavedFileError(f"{path} has no weights: {_described(content)}")
+    found = {place: each for place, each in found.items() if not _is_around(place, found)}
     averaged = [name for name in found if name.rpartition(".")[2] in AVERAGED]
     if len(found) > 1 and len(averaged) == 1:
         others = listed(name for name in found if name not in averaged)
@@ -57,23 +62,32 @@ def choose(content: object, path: Path, key: str | None = None) -> Found:
     return _cleaned(state_dict, *([f"took the weights under {name!r}"] if name else []))
 
 
-def _state_dicts(
-    content: object, path: Path, place: str
-) -> Iterator[tuple[str, Mapping[object, object]]]:
-    """Every dict of names to tensors, but for those of optimizers, by the keys on the way to it."""
-    if isinstance(content, Inert) and saved_files.is_network(content):
-        raise saved_files.whole_network(path, content.name)
-    if not isinstance(content, Mapping):
-        return
-    inner: list[tuple[str, Mapping[object, object]]] = []
-    if place.count(".") < _DEPTH:
-        for name, value in content.items():
-            if isinstance(name, str) and not name.startswith(_OF_OPTIMIZERS):
-                inner += _state_dicts(value, path, f"{place}.{name}" if place else name)
-    if inner:
-        yield from inner
-    elif any(isinstance(value, Tensor) and value.ndim for value in content.values()):
-        yield place, content
+def _places(content: object) -> Iterator[tuple[str, Mapping[object, object] | Inert]]:
+    """Find the dicts of names to tensors, and the whole networks, by the keys that lead to them.
+
+    What belongs to an optimizer is passed over, and so is what was found at another place before: a
+    small file can hold one dict at very many places, or a dict in itself.
+    """
+    waiting, seen = deque([("", content)]), {id(content)}
+    while waiting:
+        place, each = waiting.popleft()
+        if isinstance(each, Inert) and saved_files.is_network(each):
+            yield place, each
+        if not isinstance(each, Mapping):
+            continue
+        for name, value in each.items():
+            is_place = isinstance(name, str) and isinstance(value, Mapping | Inert)
+            if is_place and not name.startswith(_OF_OPTIMIZERS) and id(value) not in seen:
+                seen.add(id(value))
+                waiting.append((f"{place}.{name}" if place else name, value))
+        if any(isinstance(value, Tensor) and value.ndim for value in each.values()):
+            yield place, each
+
+
+def _is_around(place: str, others: Iterable[str]) -> bool:
+    """Whether another of these places is inside: then this one has tensors beside the weights."""
+    inside = f"{place}." if place else ""
+    return any(each != place and each.startswith(inside) for each in others)
 
 
 def _cleaned(state_dict: Mapping[object, object], *notes: str) -> Found:

@@ -65,7 +65,7 @@ class Fit:
             checkpoint.check_same_labels(self.repository, recipe.name, pictures.labels)
         recipe = auto.fill_length(recipe, len(pictures.train))
         run = self._unfinished(recipe) if self.resume else Run.start(self.runs, recipe)
-        account = Account.of(pictures)
+        account = Account(pictures.splits)
         if account.left_out:
             run.write(LEFT_OUT, account.as_csv())
         console.print(account.text(run.folder / LEFT_OUT), markup=False, highlight=False)
@@ -223,7 +223,7 @@ def listing() -> Table:
 
 
 def _tell(recipe: Recipe, pictures: Pictures, asked: Recipe, console: Console) -> None:
-    """What was chosen, and how the classes compare."""
+    """Print which fields of the recipe were chosen, and whether classes differ much in size."""
     chosen = recipe.differences(asked)
     if chosen:
         console.print("chosen: " + ", ".join(f"{name} {value}" for name, value in chosen.items()))

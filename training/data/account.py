@@ -1,4 +1,8 @@
-"""What became of every file: where the splits are from, the classes, and what is left out."""
+"""Tell what became of every file of a data set.
+
+That is, from which folder each split is, how many pictures of each class it has, and which files
+are not used, each with the reason.
+"""
 
 import csv
 import io
@@ -6,34 +10,26 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
 
 import torch
 
 from training.data.datasets import ImageSet
 
-if TYPE_CHECKING:
-    from training.fitting.experiment import Pictures
-
 LEFT_OUT = "left-out.csv"
 """In the run folder: each file that is not taken, and why."""
 _SHOWN = 20  # classes
-_NAMED = 5  # files, where there is no run folder that has all
+_NAMED = 5  # files that are left out
 
 
 @dataclass(frozen=True)
 class Account:
-    """Of the splits of a data set, by name."""
+    """The account of these splits of a data set, by their names."""
 
     splits: Mapping[str, ImageSet]
 
-    @classmethod
-    def of(cls, pictures: "Pictures") -> Self:
-        return cls(pictures.splits)
-
     @property
     def left_out(self) -> list[tuple[Path, str]]:
-        """Files with the reason, each once."""
+        """The files that are not used, each once, with the reason."""
         pairs = (pair for images in self.splits.values() for pair in images.left_out)
         return list(dict.fromkeys(pairs))
 
@@ -45,7 +41,10 @@ class Account:
         return written.getvalue().encode(errors="replace")
 
     def text(self, listed_in: Path | None = None) -> str:
-        """For people; `listed_in` is the file that has the names of all that are left out."""
+        """Write the account for people.
+
+        `listed_in` is the file that names all that is left out; here only the first few are named.
+        """
         lines = [
             f"{split}: {len(images):,} pictures" + (f" from {images.place}" if images.place else "")
             for split, images in self.splits.items()
@@ -62,7 +61,7 @@ class Account:
         return "\n".join(lines)
 
     def _classes(self) -> list[str]:
-        """The number of pictures of each class in each split."""
+        """Write a line for each class: its number of pictures in each split."""
         labels = next(iter(self.splits.values())).labels
         counts = [
             torch.bincount(images.relabel(labels).targets, minlength=len(labels)).tolist()

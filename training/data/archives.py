@@ -1,11 +1,16 @@
 """A zip or tar in place of a folder: unpacked once, under the data root, and found again later."""
 
 import hashlib
+import lzma
 import shutil
 import tarfile
 import tempfile
 import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 from rich.progress import track
@@ -36,40 +41,63 @@ def unpacked(archive: Path, root: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as draft:
         into = Path(draft, name)
         try:
-            (_unpack_zip if zipfile.is_zipfile(archive) else _unpack_tar)(archive, into)
+            _unpack(archive, into)
             into.rename(folder)
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-            raise DatasetError(f"{archive} can't be unpacked: {error}") from error
-        except RuntimeError as error:  # a zip with a password
-            raise DatasetError(f"{archive} can't be unpacked: {error}; unpack it first") from error
-        except OSError:
-            if not folder.is_dir():  # by another process meanwhile
-                raise
+        except OSError as error:
+            if not folder.is_dir():  # else another process was faster
+                reason = error.strerror or str(error)
+                raise DatasetError(f"{archive} can't be unpacked: {reason}") from error
+        except _BROKEN as error:
+            reason = str(error) or "it is cut off"
+            raise DatasetError(
+                f"{archive} can't be unpacked: {reason}; unpack it yourself, and give the folder"
+            ) from error
     return folder
 
 
-def _unpack_zip(archive: Path, into: Path) -> None:
-    with zipfile.ZipFile(archive) as opened:
-        entries = opened.infolist()
-        _check_room(archive, sum(entry.file_size for entry in entries), into.parent)
-        into.mkdir()
-        for entry in track(entries, f"unpacking {escape(str(archive))}", transient=True):
-            opened.extract(entry, into)
+# zipfile: NotImplementedError for a compression that it doesn't know, RuntimeError for a password
+_BROKEN = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, NotImplementedError, RuntimeError, ValueError),
+)
 
 
-def _unpack_tar(archive: Path, into: Path) -> None:
-    with tarfile.open(archive) as opened:
-        entries = opened.getmembers()
-        _check_room(archive, sum(entry.size for entry in entries), into.parent)
-        into.mkdir()
-        for entry in track(entries, f"unpacking {escape(str(archive))}", transient=True):
-            opened.extract(entry, into, filter="data")  # nothing outside, no devices
+def _unpack(archive: Path, into: Path) -> None:
+    """Neither a zip nor a tar writes outside of the folder: `filter="data"` sees to it for tar."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as opened:
+            sizes = [(entry, entry.file_size) for entry in opened.infolist()]
+            _extract(archive, into, sizes, opened.extract)
+    else:
+        with tarfile.open(archive) as tar:
+            members = [(entry, entry.size) for entry in tar.getmembers()]
+            _check_end(tar)
+            _extract(archive, into, members, partial(tar.extract, filter="data"))
 
 
-def _check_room(archive: Path, size: int, place: Path) -> None:
-    free = shutil.disk_usage(place).free
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Raise if a tar is damaged: tarfile takes a broken entry for the end, and says nothing."""
+    assert tar.fileobj is not None  # noqa: S101
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("it is damaged, or cut off")
+    while tar.fileobj.read(2**20):  # a compressed file has its check sum at the end
+        pass
+
+
+def _extract(
+    archive: Path,
+    into: Path,
+    entries: Sequence[tuple[Any, int]],
+    extract: Callable[[Any, Path], object],
+) -> None:
+    """Write the entries, which have these sizes in bytes, if the disk has room for them."""
+    size, free = sum(size for _, size in entries), shutil.disk_usage(into.parent).free
     if size > free:
         raise DatasetError(
-            f"{archive} holds {size:,} bytes, and {place} has room for {free:,}; give another "
-            "--data-root"
+            f"{archive} holds {size:,} bytes, and {into.parent} has room for {free:,}; give "
+            "another --data-root"
         )
+    into.mkdir()
+    for entry, _ in track(entries, f"unpacking {escape(str(archive))}", transient=True):
+        extract(entry, into)

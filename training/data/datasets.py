@@ -115,7 +115,7 @@ def parts(name: str) -> list[str]:
 
 
 def splits_of(source: Path) -> Mapping[Split, Path]:
-    """Where the pictures of each split that a folder or a table has are."""
+    """Name the splits that a data set has, each with the folder, or the table, of its pictures."""
     if tables.is_table(source):
         return dict.fromkeys(tables.splits(source), source)
     return folders.look(source).splits
@@ -174,18 +174,13 @@ def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> Im
 
 
 def _pictures(folder: Path, split: Split, spec: InputSpec, seed: int) -> ImageSet:
+    place = _place(splits_of(folder), folder, split)
     listed = files_of(folder, split, seed)
     if split == "train" and len(listed.labels) < 2:
         raise DatasetError(
             f"{folder} has one class, {listed.labels[0]}, and a classifier needs two: each class "
             f"is a folder of its own; give {folder / listed.labels[0]} if the classes are in there"
         )
-    if split not in (splits := splits_of(folder)) and split == "validation":
-        raise DatasetError(f"{folder} has no pictures for validation; take train or test")
-    place = str(splits[split] if split in splits else splits["train"])
-    if split not in splits or (split == "train" and "test" not in splits):
-        share = folders.TEST_FRACTION if split == "test" else 1 - folders.TEST_FRACTION
-        place += f" ({share:.0%} of each class)"
     images, targets, broken = [], [], []
     pairs = list(zip(listed.paths, listed.targets, strict=True))
     description = f"reading {escape(str(folder))} ({split})"
@@ -205,6 +200,16 @@ def _pictures(folder: Path, split: Split, spec: InputSpec, seed: int) -> ImageSe
     pixels = torch.from_numpy(np.array(images))
     left_out = (*listed.left_out, *broken)
     return ImageSet(pixels, torch.tensor(targets), listed.labels, left_out, place)
+
+
+def _place(splits: Mapping[Split, Path], folder: Path, split: Split) -> str:
+    """Say from where a split is, for people; raises `DatasetError` if it is not there."""
+    if split in splits and (split != "train" or "test" in splits):
+        return str(splits[split])
+    if split == "validation" or "train" not in splits:
+        raise DatasetError(f"{folder} has no pictures for {split}; it has {', '.join(splits)}")
+    share = folders.TEST_FRACTION if split == "test" else 1 - folders.TEST_FRACTION
+    return f"{splits['train']} ({share:.0%} of each class)"
 
 
 def scaled(pictures: Any, spec: InputSpec) -> Tensor:

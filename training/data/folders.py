@@ -206,7 +206,10 @@ def _classes(folder: Path, but: frozenset[str]) -> list[str]:
 
 
 def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
-    """Every file in a folder, however deep, in the order of their paths; no folder twice."""
+    """Yield every file in a folder and in the folders in it, links followed.
+
+    A folder that is in `seen` is not entered again, so that links in a circle come to an end.
+    """
     place = folder.resolve()
     if place in seen:
         return

@@ -1,7 +1,7 @@
 """A CSV of pictures and their labels → the files of each split, as of folders.
 
-path,label,split        columns by any of the usual names; split may be missing
-a/1.png,cat,train       paths are relative to the file, or to a folder beside it
+The columns are `path` and `label`, or go by another of the usual names; a column `split` is read
+where there is one. Paths are relative to the CSV, or to a folder beside it, such as `images`.
 """
 
 import csv
@@ -41,12 +41,12 @@ def is_table(path: Path) -> bool:
 
 
 def splits(table: Path) -> set[Split]:
-    """Those that its rows name; train where they name none."""
+    """Name the splits that its rows have: only train where it has no column for them."""
     return {row.split for row in _rows(table)}
 
 
 def files(table: Path, split: Split, seed: int) -> Files:
-    """The pictures of one split, as of `folders.files`; raises `DatasetError`."""
+    """List the pictures of one split, as `folders.files` does; raises `DatasetError`."""
     rows = _rows(table)
     labels = sorted({row.label for row in rows}, key=_natural)
     own = {row.split for row in rows}

@@ -29,9 +29,10 @@ from training.recipes.recipe import Recipe
 
 @dataclass(frozen=True)
 class Pictures:
-    """The splits of the recipe's data set, as its network takes them.
+    """The pictures of a recipe, scaled to its network's input `spec`.
 
-    `validation` is None where it has none of its own: a part of train is held out then.
+    `validation` is None where the data set has no pictures for it. The training then holds a part
+    of `train` out.
     """
 
     train: ImageSet

@@ -4,6 +4,7 @@ import argparse
 import gzip
 import io
 import json
+import os
 import pickle
 import re
 import tarfile
@@ -162,6 +163,26 @@ TAKEN: dict[str, tuple[Save, tuple[str, ...], str]] = {
         saved(lambda net: {**prefixed("student.", net), **prefixed("teacher.", Tiny(3))}),
         ("--strip-prefix", "student."),
         "left out 'teacher.conv.weight'",
+    ),
+    "weights of the loss beside": (
+        saved(lambda net: {"class_weights": torch.ones(3), "model": net.state_dict()}),
+        (),
+        "took the weights under 'model'",
+    ),
+    "under two keys": (
+        saved(lambda net: {"model": (state := net.state_dict()), "best": state}),
+        (),
+        "'model'",
+    ),
+    "a whole network beside": (
+        saved(lambda net: {"ema": net, "model": net.state_dict()}),
+        (),
+        "under 'model'",
+    ),
+    "five folders deep": (
+        saved(lambda net: {"a": {"b": {"c": {"d": {"e": net.state_dict()}}}}}),
+        (),
+        "'a.b.c.d.e'",
     ),
     "two networks, one chosen": (
         saved(lambda net: {"teacher": Tiny(3).state_dict(), "student": net.state_dict()}),
@@ -396,6 +417,24 @@ def test_nothing_of_a_file_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[
     torch.save({"model": network().state_dict(), "evil": Evil()}, tmp_path / "net.pt")
     run(tmp_path / "net.pt")
     assert not (tmp_path / "touched").exists()
+
+
+def test_a_dict_in_itself_and_one_at_a_billion_places(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inner: dict[str, object] = {"weights": network().state_dict()}
+    for _ in range(3):
+        inner = {str(number): inner for number in range(1000)}
+    inner["again"] = inner
+    torch.save(inner, tmp_path / "net.pt")
+    assert run(tmp_path / "net.pt") == 0
+    assert "took the weights under '0.0.0.weights'" in capsys.readouterr().out
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "net.pt")
+    assert run(tmp_path / "net.pt") == 1
+    assert "net.pt is no file, but a pipe or a device" in capsys.readouterr().err
 
 
 def test_the_same_shapes_in_the_same_order_are_taken_where_that_is_asked_for(

@@ -5,6 +5,7 @@ import os
 import shutil
 import tarfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -84,9 +85,19 @@ def test_more_than_the_disk_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         archives.unpacked(tmp_path / "a.zip", tmp_path)
 
 
-def test_one_that_is_cut_off(tmp_path: Path) -> None:
-    shutil.make_archive(str(tmp_path / "a"), "gztar", write_colors(tmp_path / "colors"))
-    archive = tmp_path / "a.tar.gz"
-    archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
-    with pytest.raises(DatasetError, match=r"a.tar.gz can't be unpacked"):
+@pytest.mark.parametrize("damage", ["cut off", "changed"])
+@pytest.mark.parametrize("kind", ["gztar", "bztar", "xztar", "tar", "zip"])
+def test_one_that_is_damaged(tmp_path: Path, kind: str, damage: str) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "a"), kind, write_colors(tmp_path / "c")))
+    content = bytearray(archive.read_bytes())
+    middle = len(content) // 2
+    if damage == "cut off":
+        del content[middle:]
+    else:
+        content[middle : middle + 200] = bytes(200)
+    archive.write_bytes(content)
+    if not archives.is_archive(archive):
+        return  # it is called no data set, with what would be one
+    with suppress(DatasetError):  # a tar has no check sums: some damage is only in its pictures
         archives.unpacked(archive, tmp_path)
+        assert (kind, damage) == ("tar", "changed")

@@ -61,6 +61,16 @@ def test_splits(tmp_path: Path) -> None:
     assert names(table, "test") == ["d.png"]
 
 
+def test_a_table_of_test_pictures_alone(tmp_path: Path) -> None:
+    table = write(tmp_path, "path,label,split\na.png,red,test\nb.png,blue,test\n")
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(encode(picture(0)))
+    spec = InputSpec(channels=3, height=8, width=8)
+    assert len(datasets.load(str(table), "test", tmp_path, spec)) == 2
+    with pytest.raises(DatasetError, match=r"pets.csv has no pictures for train; it has test"):
+        datasets.load(str(table), "train", tmp_path, spec)
+
+
 def test_a_fifth_is_for_testing_where_no_row_is(tmp_path: Path) -> None:
     rows = "".join(f"{n}.png,{'cat' if n < 10 else 'dog'}\n" for n in range(20))
     table = write(tmp_path, f"path,label\n{rows}", *(f"{n}.png" for n in range(20)))
