@@ -38,11 +38,12 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
     ("PUT", "/v1/models/mnist/predict", {}),
 ]
 VARIES = {"request_id"}
+PATIENCE = 60.0  # seconds; the first explanation imports captum, beside other tests
 
 
 def answers(url: str) -> list[tuple[int, str, Any]]:
     found = []
-    with httpx.Client(base_url=url) as client:
+    with httpx.Client(base_url=url, timeout=PATIENCE) as client:
         for method, path, request in REQUESTS:
             answer = client.request(method, path, **request)
             told = {key: value for key, value in answer.json().items() if key not in VARIES}
