@@ -216,7 +216,10 @@ def _lumps(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 @contextmanager
 def _alone(descriptor: int) -> Iterator[None]:
-    """Keep out other processes that write to the same pipe: a line may be longer than it takes."""
+    """Keep out other processes that write to the same pipe: a line may be longer than it takes.
+
+    The system ends the lock when this process closes any descriptor of the pipe. Nothing here does.
+    """
     with suppress(OSError):  # where pipes have no locks, only such lines may be mixed
         fcntl.lockf(descriptor, fcntl.LOCK_EX)
     try:

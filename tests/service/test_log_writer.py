@@ -83,12 +83,12 @@ def test_lines_of_two_writers_are_not_mixed() -> None:
     if child == 0:
         writer.flush(30)
         os.kill(os.getpid(), signal.SIGKILL)  # without what pytest does at its end
-    os.close(into)
     content = b""
     while content.count(b"\n") < 40:
         content += os.read(end, 1 << 20)
     os.waitpid(child, 0)
     writer.close()
+    os.close(into)  # not before: it would end the lock on the pipe
     assert sorted(content.splitlines()) == [b"c" * 200_000] * 20 + [b"p" * 200_000] * 20
 
 

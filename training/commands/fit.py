@@ -66,14 +66,14 @@ class Fit:
         recipe = auto.fill_length(recipe, len(pictures.train))
         run = self._unfinished(recipe) if self.resume else Run.start(self.runs, recipe)
         account = Account(pictures.splits)
-        if account.left_out:
-            run.write(LEFT_OUT, account.as_csv())
         console.print(account.text(run.folder / LEFT_OUT), markup=False, highlight=False)
         _tell(recipe, pictures, self.recipe, console)
         console.print(
             f"{recipe.name}: {len(pictures.train):,} pictures on {device}, run folder {run.folder}"
         )
         with run.held():
+            if account.left_out:
+                run.write(LEFT_OUT, account.as_csv())
             outcome = self._train(recipe, pictures, device, run, console)
             _check_finite(outcome, recipe, console)
             card = self._publish(recipe, pictures, outcome, device, commit)
@@ -87,7 +87,7 @@ class Fit:
             f"drawn in {run.folder}: {drawn}\n"
             f"published {card.name}/{card.version} in {self.repository}; a service that runs there "
             f"picks it up, or start one with\n  fanlight serve --repository {self.repository}\n"
-            "look at what its layers see, at http://127.0.0.1:8000 or with\n"
+            "what its layers see is on the page of the service, or drawn by\n"
             f"  fanlight visualize weights {card.name} --repository {self.repository}"
         )
 

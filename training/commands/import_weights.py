@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 from rich.console import Console
 from typing_extensions import Doc
 
@@ -73,7 +74,9 @@ class Import:
         spec = architecture.input_for(self.arguments, **changes)
         content = saved_files.read(self.weights)
         found = state_dicts.choose(content, self.weights, self.key)
-        network = architecture.build(len(labels), **self.arguments)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # a new head is the same each time
+            network = architecture.build(len(labels), **self.arguments)
         try:
             fitting = names.fit(
                 found.tensors,
