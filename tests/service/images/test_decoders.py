@@ -28,7 +28,8 @@ JOB = Job(False, ("BMP",), 10_000, (3, 8, 8, "crop"), 0.24, 2**26)
 
 @pytest.fixture
 async def decoder() -> AsyncIterator[Decoder]:
-    decoder = Decoder(Settings(), processes=1)
+    """With time enough that no image fails on a slow machine."""
+    decoder = Decoder(Settings(max_decode_time=10), processes=1)
     yield decoder
     decoder.close()
 
