@@ -8,17 +8,27 @@ import dataclasses
 import inspect
 import textwrap
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
+from click.shell_completion import CompletionItem
 from typing_extensions import Doc
 
-from fanlight.parameters import NOTHING, Argument, OneOf, Option, OrNone, is_number
+from fanlight.parameters import (
+    NOTHING,
+    Argument,
+    Completed,
+    OneOf,
+    Option,
+    OrNone,
+    is_number,
+)
 from models.errors import OptionError
+from models.registry import Completion
 from training.commands.options import Positional, Variable
 from training.recipes import arguments
 from training.recipes.arguments import Pairs
@@ -67,7 +77,7 @@ def _parameter(
     positional = next((mark for mark in marks if isinstance(mark, Positional)), None)
     if positional is not None:
         word = positional.kind or field.name
-        return Argument(field.name, text, type=_type(word, plain), metavar=word.upper())
+        return Argument(field.name, text, type=_type(word, plain, marks), metavar=word.upper())
     variable = next((mark for mark in marks if isinstance(mark, Variable)), None)
     default = _default(field) if defaults is None else getattr(defaults, field.name)
     if variable is not None:
@@ -93,7 +103,7 @@ def _parameter(
     if plain is bool:
         return Option([f"{name}/--no-{name[2:]}", field.name], default=None, **settings)
     if get_origin(plain) is tuple:
-        inner = _type(field.name, get_args(plain)[0])
+        inner = _type(field.name, get_args(plain)[0], marks)
         takes = is_number if inner is click.FLOAT else _anything
         return Option(
             [name, field.name],
@@ -104,7 +114,7 @@ def _parameter(
             metavar=f"{_metavar(field.name, get_args(plain)[0])} ...",
             **settings,
         )
-    kind = _type(field.name, plain)
+    kind = _type(field.name, plain, marks)
     return Option(
         [name, field.name],
         type=OrNone(kind) if is_optional else kind,
@@ -113,7 +123,10 @@ def _parameter(
     )
 
 
-def _type(name: str, plain: Any) -> click.ParamType[Any]:
+def _type(name: str, plain: Any, marks: Sequence[Any]) -> click.ParamType[Any]:
+    for mark in marks:
+        if isinstance(mark, Completion):
+            return Completed(mark.words, or_folder=mark.or_folder)
     if get_origin(plain) is Literal:
         return OneOf(name.replace("_", " "), [str(word) for word in get_args(plain)])
     if plain is Path:
@@ -159,6 +172,11 @@ class _OrNothing(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value if value == NOTHING else self.inner.convert(value, param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return self.inner.shell_complete(ctx, param, incomplete)
 
 
 def _anything(word: str) -> bool:

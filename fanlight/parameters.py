@@ -4,7 +4,7 @@ Help is grouped, shows examples, defaults and variables. Options may stand befor
 positional arguments. `--labels cat dog` gives an option several values.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,24 @@ class OneOf(click.ParamType[Any]):
         return [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
 
 
+class Completed(click.ParamType[Any]):
+    """Text of which a shell completes some words; anything else is taken as well."""
+
+    name = "text"
+
+    def __init__(self, words: Callable[[], Iterable[str]], *, or_folder: bool = False) -> None:
+        self.words, self.or_folder = words, or_folder
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return click.STRING.convert(value, param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        found = [CompletionItem(word) for word in self.words() if word.startswith(incomplete)]
+        return [*found, *([CompletionItem(incomplete, type="dir")] if self.or_folder else [])]
+
+
 class OrNone(click.ParamType[Any]):
     """The word `none`, or a value of another type."""
 
@@ -51,6 +69,11 @@ class OrNone(click.ParamType[Any]):
         if value is None or (isinstance(value, str) and value.lower() == "none"):
             return None
         return self.inner.convert(value, param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return self.inner.shell_complete(ctx, param, incomplete)
 
 
 class Option(click.Option):

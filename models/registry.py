@@ -15,6 +15,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from models.errors import FanlightError
@@ -37,6 +38,14 @@ class Entry(Protocol):
 
 
 T = TypeVar("T", bound=Entry)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Marks a field of which a shell completes the `words`, and folders; others are taken too."""
+
+    words: Callable[[], Iterable[str]]
+    or_folder: bool = False
 
 
 class UnknownNameError(FanlightError):

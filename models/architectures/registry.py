@@ -161,6 +161,12 @@ def names() -> list[str]:
     return ARCHITECTURES.names()
 
 
+def complete() -> list[str]:
+    """The architectures that a shell completes: ours and torchvision's."""
+    models = torchvision("models")
+    return names() + [TORCHVISION_PREFIX + each for each in models.list_models(module=models)]
+
+
 def architecture(name: str) -> Architecture:
     """The architecture of that name; raises `ArchitectureError` if there is none."""
     if name.startswith(TORCHVISION_PREFIX):

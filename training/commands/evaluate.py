@@ -12,6 +12,7 @@ from models import checkpoint, devices, files
 from training import plots
 from training.commands import options
 from training.data import datasets
+from training.data import registry as data_sets
 from training.data.account import Account
 from training.data.folders import Split
 from training.fitting import evaluation, loop
@@ -22,11 +23,11 @@ from training.fitting.evaluation import Evaluation
 class Evaluate:
     """Evaluate a published checkpoint: accuracy, confusion matrix, metrics per class."""
 
-    model: Annotated[str, options.Positional()]
+    model: options.ModelName
     """The model's name in the repository."""
     version: int | None = None
     """Its version; by default the highest."""
-    dataset: str | None = None
+    dataset: Annotated[str | None, data_sets.COMPLETION] = None
     """A data set by name, or a folder of {train,test}/<class>/ pictures; by default the one that
     the model was trained on."""
     split: Split = "test"

@@ -15,6 +15,7 @@ from models.architectures import registry
 from models.checkpoint import CheckpointError
 from models.errors import OptionError
 from models.importing import names, saved_files, state_dicts
+from models.registry import Completion
 from training.commands import options
 from training.recipes.arguments import Arguments
 
@@ -32,7 +33,7 @@ class Import:
 
     weights: Annotated[Path, options.Positional()]
     """The file."""
-    architecture: Annotated[str, Doc(registry.describe())]
+    architecture: Annotated[str, Doc(registry.describe()), Completion(registry.complete)]
     labels: tuple[str, ...]
     """The classes, in the order of the logits; or a file of them: one a line, or JSON."""
     arguments: Annotated[Arguments, Doc(registry.describe_arguments())] = field(

@@ -8,6 +8,8 @@ from typing import Annotated
 from typing_extensions import Doc
 
 import models
+from models import checkpoint
+from models.registry import Completion
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ PublishTo = Annotated[Path, REPOSITORY, Doc("The model repository to publish to.
 LabelsChanged = Annotated[
     bool, Doc("Publish although the classes are others than those of the version before.")
 ]
-Device = Annotated[str, Doc("auto, cpu, cuda or cuda:n.")]
+Device = Annotated[
+    str, Doc("auto, cpu, cuda or cuda:n."), Completion(lambda: ("auto", "cpu", "cuda"))
+]
 
 
 def data_root() -> Path:
@@ -60,6 +64,14 @@ def readable_repository() -> Path:
     if named.is_dir() or os.environ.get(REPOSITORY.name):
         return named
     return Path(models.__file__).parent / "checkpoints"
+
+
+def model_names() -> list[str]:
+    """The models of the readable repository, for completion in a shell."""
+    return checkpoint.names(readable_repository())
+
+
+ModelName = Annotated[str, Positional("model"), Completion(model_names)]
 
 
 def _folder(variable: Variable) -> Path:

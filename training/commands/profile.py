@@ -22,7 +22,7 @@ from models.architectures import registry
 from models.architectures.registry import TORCHVISION_PREFIX, Architecture
 from models.errors import OptionError
 from models.preprocessing import InputSpec
-from models.registry import UnknownNameError, proposal
+from models.registry import Completion, UnknownNameError, proposal
 from training.commands import options
 from training.profiling import profile
 from training.profiling.profile import Cost, LayerCost, TrainingMemory
@@ -44,6 +44,7 @@ class Profile:
         str,
         options.Positional(),
         Doc(f"{registry.describe()} Otherwise a model in the repository."),
+        Completion(lambda: registry.complete() + options.model_names()),
     ]
     checkpoint: bool = False
     """Take the model in the repository, also where an architecture has its name."""

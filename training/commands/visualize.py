@@ -17,6 +17,7 @@ from models.preprocessing import ImageError, InputSpec, decode
 from training import plots
 from training.commands import options
 from training.data import datasets
+from training.data import registry as data_sets
 from training.data.folders import Split
 from training.fitting import evaluation, loop
 from training.fitting.run_folder import Run, RunError
@@ -30,7 +31,7 @@ ImageFile = Annotated[Path, options.Positional(), Doc(f"An image: {image_formats
 class Dataset:
     """Ten random pictures of each class of a data set, a row per class."""
 
-    name: Annotated[str, options.Positional()]
+    name: Annotated[str, options.Positional(), data_sets.COMPLETION]
     """A data set by name, or a folder of pictures."""
     split: Split = "train"
     """Which part of the data set."""
@@ -88,7 +89,7 @@ class Curves:
 class _OfModel:
     """What pictures of a model take."""
 
-    model: Annotated[str, options.Positional()]
+    model: options.ModelName
     """The model's name in the repository."""
     version: int | None = None
     """Its version; by default the highest."""
@@ -104,7 +105,7 @@ class _OfModel:
 class Confusion(_OfModel):
     """The confusion matrix of a model on a data set."""
 
-    dataset: str | None = None
+    dataset: Annotated[str | None, data_sets.COMPLETION] = None
     """A data set by name, or a folder of pictures; by default the one that the model was trained
     on."""
     split: Split = "test"

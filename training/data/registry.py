@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.preprocessing import InputSpec
-from models.registry import Parameters, Registry
+from models.registry import Completion, Parameters, Registry
 
 if TYPE_CHECKING:
     from training.data.datasets import ImageSet
@@ -38,6 +38,7 @@ class DatasetEntry:
 
 
 DATASETS = Registry[DatasetEntry]("data set", package="training.data.sets")
+COMPLETION = Completion(DATASETS.names, or_folder=True)
 
 
 def register(entry: DatasetEntry) -> DatasetEntry:

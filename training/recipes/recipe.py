@@ -14,6 +14,7 @@ from typing_extensions import Doc
 from models.architectures import registry
 from models.errors import OptionError
 from models.preprocessing import InputSpec
+from models.registry import Completion
 from training.data import registry as data_sets
 from training.recipes.arguments import Arguments
 
@@ -29,8 +30,8 @@ class Recipe:
 
     name: str
     """The model that the result is published as."""
-    dataset: Annotated[str, Doc(data_sets.describe())]
-    architecture: Annotated[str, Doc(registry.describe())]
+    dataset: Annotated[str, Doc(data_sets.describe()), data_sets.COMPLETION]
+    architecture: Annotated[str, Doc(registry.describe()), Completion(registry.complete)]
     epochs: int | None = None
     """Passes over the training set; none chooses by the number of pictures."""
     batch_size: int = 64
