@@ -1,6 +1,7 @@
 """The application under other servers: the same answers, and one line that says what is missing."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from service.settings import SHIPPED
 from tests.e2e.servers import Server, free_port, running, wait_until_ready
 from tests.networks import DATA
 
@@ -52,14 +54,23 @@ def answers(url: str) -> list[tuple[int, str, Any]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One model, so that a server starts soon."""
+    folder = tmp_path_factory.mktemp("repository")
+    shutil.copytree(SHIPPED / "mnist", folder / "mnist")
+    return folder
+
+
 @contextmanager
-def other(name: str, log: Path) -> Iterator[Server]:
+def other(name: str, log: Path, repository: Path) -> Iterator[Server]:
     """That server with our application, once it is ready."""
     port = free_port()
+    environment = {**os.environ, "FANLIGHT_DEVICE": "cpu", "FANLIGHT_REPOSITORY": str(repository)}
     command = [sys.executable, "-m", *(each.format(port=port) for each in SERVERS[name])]
     with (
         log.open("wb") as output,
-        subprocess.Popen(command, stderr=output, stdout=output, env=ENVIRONMENT) as process,
+        subprocess.Popen(command, stderr=output, stdout=output, env=environment) as process,
     ):
         server = Server(process, f"http://127.0.0.1:{port}", log)
         try:
@@ -70,14 +81,13 @@ def other(name: str, log: Path) -> Iterator[Server]:
             process.wait(timeout=60)
 
 
-ENVIRONMENT = {**os.environ, "FANLIGHT_DEVICE": "cpu"}
-
-
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str, Any]]:
+def expected(
+    tmp_path_factory: pytest.TempPathFactory, repository: Path
+) -> list[tuple[int, str, Any]]:
     """What our own server answers."""
     log = tmp_path_factory.mktemp("own") / "log"
-    with running(log, "--device", "cpu") as server:
+    with running(log, "--device", "cpu", "--repository", str(repository)) as server:
         found = answers(server.url)
     assert "other_server" not in log.read_text()
     return found
@@ -85,11 +95,11 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str, A
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_the_answers_are_the_same(
-    name: str, expected: list[tuple[int, str, Any]], tmp_path: Path
+    name: str, expected: list[tuple[int, str, Any]], repository: Path, tmp_path: Path
 ) -> None:
     if find_spec(SERVERS[name][0]) is None:
         pytest.skip(f"{SERVERS[name][0]} is not installed")
-    with other(name, tmp_path / "log") as server:
+    with other(name, tmp_path / "log", repository) as server:
         found = answers(server.url)
     assert found == expected
     log = (tmp_path / "log").read_text()

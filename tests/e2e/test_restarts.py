@@ -2,7 +2,7 @@
 
 The variable RESTARTS says how often; then the service and the proxies have their default settings.
 By default it is once each, with shorter times for both. KILLS says how many workers are killed, one
-every five seconds, or once both are ready again; by default 3.
+every five seconds, or once both are ready again; by default 2.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ from tests.waiting import until_async
 RESTARTS = int(os.environ.get("RESTARTS", "1"))
 IS_LONG = "RESTARTS" in os.environ
 _USUAL = Settings.model_fields["shutdown_grace"].default
-GRACE = ("--shutdown-grace", str(_USUAL if IS_LONG else 3))
+GRACE = ("--shutdown-grace", str(_USUAL if IS_LONG else 2))
 OF_SERVER = {"nginx": "", "haproxy": "check"}  # how a proxy finds out that one doesn't answer
 if not IS_LONG:
     OF_SERVER = {"nginx": "fail_timeout=1s", "haproxy": "check inter 300"}
-KILLS = int(os.environ.get("KILLS", "3"))
+KILLS = int(os.environ.get("KILLS", "2"))
 SECONDS_BETWEEN_KILLS = 5.0
 NGINX = """
 pid nginx.pid;

@@ -7,19 +7,21 @@ from tests.e2e.page.visiting import OWL, needs_chromium, opened, upload, visit
 pytestmark = needs_chromium
 
 
-def delay(page: Page, part: str) -> None:
-    """Let answers whose address has that part come late; `body#late` is when one has."""
+def hold(page: Page, part: str) -> None:
+    """Hold back answers whose address has that part, until `let_go`; then `body#late` is there."""
     page.evaluate(
         """part => {
             const answer = fetch;
+            const released = new Promise(resolve => { window.letGo = resolve; });
+            const mark = () => { document.body.id = "late"; };
             window.fetch = async (target, options) => {
                 if (!String(target).includes(part)) return answer(target, options);
                 try {
                     const found = await answer(target, options);
-                    await new Promise(resolve => setTimeout(resolve, 600));
+                    await released;
                     return found;
-                } finally {
-                    setTimeout(() => { document.body.id = "late"; }, 200);
+                } finally {  // the page has seen it two frames later
+                    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(mark)));
                 }
             };
         }""",
@@ -27,32 +29,41 @@ def delay(page: Page, part: str) -> None:
     )
 
 
+def let_go(page: Page) -> None:
+    """Give the page the answers that were held back."""
+    page.evaluate("window.letGo()")
+    expect(page.locator("body#late")).to_be_attached()
+
+
 class TestOutdated:
     """An answer that comes late doesn't replace a newer one."""
 
     def test_models(self, page: Page) -> None:
         visit(page)
-        delay(page, "models/mnist")
+        hold(page, "models/mnist")
         page.locator("#model").select_option("mnist")
         page.locator("#model").select_option("xo")
-        expect(page.locator("body#late")).to_be_attached()
+        expect(page.locator("#facts")).to_contain_text("circles, crosses")
+        let_go(page)
         expect(page.locator("#facts")).to_contain_text("circles, crosses")
         expect(page.locator("#target")).to_contain_text("crosses")
 
     def test_layers(self, page: Page) -> None:
         opened(page)
-        delay(page, "layer=stem")
+        hold(page, "layer=stem")
         page.locator(".node[data-layer='stem']").click()
         page.locator(".node[data-layer='relu']").click()
-        expect(page.locator("body#late")).to_be_attached()
+        expect(page.locator("#layer h3")).to_contain_text("relu: ReLU")
+        let_go(page)
         expect(page.locator("#layer h3")).to_contain_text("relu: ReLU")
 
     def test_heat_maps(self, page: Page) -> None:
         opened(page)
-        delay(page, "method=integrated-gradients")
+        hold(page, "method=integrated-gradients")
         page.locator("#method").select_option("integrated-gradients")
         page.locator("#method").select_option("saliency")
-        expect(page.locator("body#late")).to_be_attached()
+        expect(page.locator(".legend")).to_have_class("legend")
+        let_go(page)
         expect(page.locator(".legend")).to_have_class("legend")
         expect(page.locator("figcaption").first).not_to_contain_text("Convergence delta")
 

@@ -340,8 +340,11 @@ class TestEarlyAnswers:
             CHUNKED + b"1d905c0\r\n",
         ],
     )
-    async def test_end_the_connection_and_little_is_read(self, head: bytes) -> None:
-        async with serving(App()) as connect:
+    async def test_end_the_connection_and_little_is_read(
+        self, head: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connections, "GOODBYE_SECONDS", 0.2)
+        async with serving(App(head_timeout=1)) as connect:
             client, loop = connect(), asyncio.get_running_loop()
             client.send(head)
             sending = asyncio.create_task(loop.sock_sendall(client, bytes(31_000_000)))
