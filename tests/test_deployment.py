@@ -28,6 +28,7 @@ def test_the_image_runs_as_nobody_important() -> None:
     assert "\nHEALTHCHECK " in final
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["docker", "compose"], ["docker-compose"]])
 def test_compose_takes_the_file(command: list[str]) -> None:
     version = [*command, "version"]

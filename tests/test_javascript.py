@@ -25,6 +25,7 @@ ESCAPES = re.compile(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(NPM is None, reason="there is no npm; install Node.js 20 or newer")
 @pytest.mark.skipif(
     not (ROOT / "node_modules" / ".bin").is_dir(),

@@ -34,6 +34,7 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
+@pytest.mark.slow
 def test_what_was_trained_is_what_is_served(pictures: Path, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     arguments = ["fit", "mnist-cnn", "--name", "brightness", "--dataset", str(pictures)]

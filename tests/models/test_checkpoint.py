@@ -152,6 +152,7 @@ class TestPublish:
         assert loaded.card.arguments == {"n_channel": 6}
         assert loaded.network.get_parameter("conv.weight").shape == (6, 3, 3, 3)
 
+    @pytest.mark.slow
     def test_weights_in_another_memory_format(self, tmp_path: Path, batch: Tensor) -> None:
         network = tiny()
         expected = logits(network, batch)

@@ -405,6 +405,7 @@ def test_429_when_too_many_wait_to_be_decoded(serve: Serve) -> None:
     assert "limit of 2 (setting max_queue_size)" in problem(answer, 429)["detail"]
 
 
+@pytest.mark.slow
 def test_429_when_bodies_fill_the_room(serve: Serve) -> None:
     client = serve(max_body_bytes=3_000_000, max_held_bytes=4_000_000)
     limits = client.app.state.receiver.limits  # type: ignore[attr-defined]
@@ -442,6 +443,7 @@ class Test500:
 
 
 class Test503:
+    @pytest.mark.slow
     def test_while_loading(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
         async def forever(self: Loader, name: str, number: int) -> None:
             await asyncio.Event().wait()
@@ -481,6 +483,7 @@ class Test503:
         assert "holds no models" in problem(client.get("/health/ready"), 503)["detail"]
 
 
+@pytest.mark.slow
 def test_504_when_the_answer_takes_too_long(serve: Serve) -> None:
     client = serve(request_timeout=0.3)
     hold = HeldRun(batcher_of(client))

@@ -198,6 +198,7 @@ class TestRefusals:
         )
         assert ask(client, method="occlusion", window=4, stride=2).status_code == 200
 
+    @pytest.mark.slow
     def test_more_images_than_are_explained(self, serve: Serve) -> None:
         client = serve(max_explained_images=1)
         assert "setting max_explained_images" in problem(ask(client, IMAGE, IMAGE), 413)["detail"]
@@ -235,6 +236,7 @@ class TestLane:
             held.let_go.set()
             assert explaining_.result().status_code == 200
 
+    @pytest.mark.slow
     def test_429_when_too_many_wait(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
         client = serve(max_explain_queue_size=1)
         held = Held(monkeypatch)
@@ -247,6 +249,7 @@ class TestLane:
         assert "setting max_explain_queue_size" in problem(answer, 429)["detail"]
         assert ask(client).status_code == 200
 
+    @pytest.mark.slow
     def test_work_that_nobody_waits_for_ends(
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -85,6 +85,7 @@ def test_kernels_over_colours_are_drawn_in_colour(
     assert json.loads(answer.headers["X-Fanlight"])["shape"] == [4, 3, 3, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "layer", "shape", "size"),
     [
@@ -109,6 +110,7 @@ def test_others_in_grey(
     assert ask(client, layer, architecture).json()["shape"] == shape
 
 
+@pytest.mark.slow
 def test_a_layer_without_bias(serve: Serve, repository: Path) -> None:
     publish(repository, "resnet")
     client = serve()

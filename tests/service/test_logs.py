@@ -110,6 +110,7 @@ def raising(_logs_as_at_the_start: None) -> None:
     structlog.configure(logger_factory=lambda *_: Raising())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("raising")
 def test_no_log_call_decides_what_a_service_does(serve: Serve, repository: Path) -> None:
     """However structlog is configured: every call of the code may fail."""
@@ -129,6 +130,7 @@ def test_no_log_call_decides_what_a_service_does(serve: Serve, repository: Path)
     assert [model["name"] for model in client.get("/v1/models").json()["models"]] == ["colors"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("raising")
 def test_a_batch_that_fails_fails_alone(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     client = serve()

@@ -94,6 +94,7 @@ def test_the_version_is_marked(client: TestClient) -> None:
     assert 'fanlight_not_finite_images_total{model="colors",version="3"} 4.0' in text
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.usefixtures("shy")
 async def test_the_fast_path_says_the_same(serving: Serving) -> None:

@@ -120,6 +120,7 @@ def test_a_damaged_file_is_named_in_one_line(
     assert folder in error  # of a checkpoint's file, the folder of its version comes first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [arguments for _, arguments in READERS], ids=str)
 def test_the_same_command_takes_whole_files(here: Path, arguments: list[str]) -> None:
     assert main(arguments) == 0

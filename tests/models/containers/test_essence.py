@@ -175,6 +175,7 @@ def test_more_pixels_than_the_bytes_can_hold() -> None:
         gif.essence(bytes(small))
 
 
+@pytest.mark.slow
 def test_blank_pictures_of_usual_sizes_pass() -> None:
     """A page without a word is a picture too."""
     blank = Image.new("RGB", (2480, 3508), "white")

@@ -21,7 +21,7 @@ from tests.networks import SPEC, encode, picture
 from tests.service.images.costly import CASES
 from tests.waiting import until, until_async
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 USUAL = EncodedImage(encode(picture(1, (40, 30)), "BMP"), "", "")
 JOB = Job(False, ("BMP",), 10_000, (3, 8, 8, "crop"), 0.24, 2**26)
 

@@ -5,6 +5,7 @@ import pytest
 from benchmarks.soak import fuzz
 
 
+@pytest.mark.slow
 def test_mutated_images_are_answered() -> None:
     report = fuzz.run(1500, seed=1, seconds=20)
     assert not report.failures

@@ -233,6 +233,7 @@ async def test_closing_finishes_what_is_queued_and_refuses_the_rest() -> None:
     assert [task.result() for task in tasks] == [[0], [1], [4]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 async def test_any_interleaving_gives_each_request_its_own_results(seed: int) -> None:
     """Requests of random sizes come, wait, fail and leave at random; answers are never swapped."""

@@ -48,6 +48,7 @@ def test_a_model_is_described_by_its_card_and_layers(client: TestClient, reposit
     assert client.get("/v1/models/colors", params={"version": 1}).json()["version"] == 1
 
 
+@pytest.mark.slow
 def test_one_broken_version_stops_no_other(serve: Serve, repository: Path) -> None:
     publish_tiny(repository, "shapes")
     card = repository / "shapes" / "1" / "card.json"
@@ -72,6 +73,7 @@ def test_drafts_and_strangers_are_not_models(serve: Serve, repository: Path) -> 
     assert [(model["name"], len(model["versions"])) for model in models] == [("colors", 2)]
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_numbers_are_refused(serve: Serve, repository: Path) -> None:
     """A network that answers with nan must not be chosen over a version that works."""
     folder = repository / "colors" / "2"
@@ -108,6 +110,7 @@ def test_a_version_that_fails_to_warm_gives_its_network_back(
     assert [network() for network in networks] == [None, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", ["labels", "input", "weights_sha256"])
 def test_an_incomplete_card_is_told(serve: Serve, repository: Path, field: str) -> None:
     path = repository / "colors" / "2" / "card.json"

@@ -87,6 +87,7 @@ async def test_a_key_in_a_trailer_is_none(serving: Serving, path: Path) -> None:
             assert (await client.answer()).status == 401
 
 
+@pytest.mark.slow
 def test_what_is_told_without_a_key(serve: Serve, path: Path) -> None:
     client = serve(api_key_file=path)
     for open_to_all in ("/", "/docs", "/openapi.json", "/health/live", "/health/ready", "/metrics"):
@@ -97,6 +98,7 @@ def test_what_is_told_without_a_key(serve: Serve, path: Path) -> None:
             assert ("security" in operation) == name.startswith("/v1/")
 
 
+@pytest.mark.slow
 def test_every_operation_under_v1_asks_for_a_key(serve: Serve, path: Path) -> None:
     client = serve(api_key_file=path)
     for name, operations in client.get("/openapi.json").json()["paths"].items():
@@ -108,6 +110,7 @@ def test_every_operation_under_v1_asks_for_a_key(serve: Serve, path: Path) -> No
 
 
 class TestMetrics:
+    @pytest.mark.slow
     def test_ask_for_a_key_by_setting(self, serve: Serve, path: Path) -> None:
         client = serve(api_key_file=path, metrics_access="key")
         assert client.get("/metrics").status_code == 401
@@ -118,6 +121,7 @@ class TestMetrics:
         operation = client.get("/openapi.json").json()["paths"]["/metrics"]["get"]
         assert operation["security"] == [{"api_key": []}]
 
+    @pytest.mark.slow
     def test_have_a_port_of_their_own_by_setting(self, serve: Serve) -> None:
         client = serve(metrics_port=9000)
         problem = client.get("/metrics")

@@ -26,6 +26,7 @@ class Connection:
         self._again.append(self)
 
 
+@pytest.mark.slow
 async def test_connections_are_read_again_in_their_order() -> None:
     backpressure, again = Backpressure(), []  # type: Backpressure, list[Connection]
     paused = [Connection(again) for _ in range(10 * RESUMED_IN_A_ROUND)]
@@ -68,6 +69,7 @@ async def test_a_client_is_told_when_its_connection_is_read_again() -> None:
     assert backpressure.retry_after == 1
 
 
+@pytest.mark.slow
 async def test_refusals_are_counted_in_one_line() -> None:
     backpressure, again = Backpressure(), []  # type: Backpressure, list[Connection]
     with capture_logs() as lines:

@@ -22,6 +22,7 @@ from tests.waiting import until_async
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.slow,
     pytest.mark.parametrize("anyio_backend", [pytest.param("asyncio", id="asyncio"), UVLOOP]),
 ]
 GET = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -82,6 +82,7 @@ def test_a_file_of_the_page_is_never_something_else(client: TestClient) -> None:
     assert headers.get_list("x-content-type-options") == ["nosniff"]
 
 
+@pytest.mark.slow
 def test_an_unexpected_error_has_them_too(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -339,6 +339,7 @@ class TestLoad:
         expected = pixels if split == "train" else 255 - pixels
         assert (images.images.numpy() == expected[[2, 4, 0, 5]]).all()
 
+    @pytest.mark.slow
     @pytest.mark.data
     @pytest.mark.parametrize(("split", "count"), [("train", 5000), ("test", 1000)])
     def test_birds_vs_planes(self, data_root: Path, split: Split, count: int) -> None:
@@ -348,6 +349,7 @@ class TestLoad:
         assert images.labels == ("airplane", "bird")
         assert torch.bincount(images.targets).tolist() == [count, count]
 
+    @pytest.mark.slow
     @pytest.mark.data
     @pytest.mark.parametrize(("split", "count"), [("train", 60_000), ("test", 10_000)])
     def test_fashion_mnist(self, data_root: Path, split: Split, count: int) -> None:
@@ -368,6 +370,7 @@ class TestLoad:
         assert (images.images[:, 0].numpy() == pixels.reshape(-1, 28, 28)).all()
         assert (images.targets.numpy() == labels).all()
 
+    @pytest.mark.slow
     @pytest.mark.data
     @pytest.mark.parametrize(("split", "count"), [("train", 60_000), ("test", 10_000)])
     def test_mnist(self, data_root: Path, split: Split, count: int) -> None:

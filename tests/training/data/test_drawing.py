@@ -89,6 +89,7 @@ def test_original_circles_are_cut_off_at_the_right_and_the_top() -> None:
     assert bottom.max() <= 102
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("label", LABELS)
 def test_the_original_kind_measures_as_the_original_does(data_root: Path, label: str) -> None:
