@@ -15,7 +15,7 @@ import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from itertools import islice
@@ -37,7 +37,7 @@ from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor, nn
 
 from models import features, files, weights_file
-from models.allowance import Allowance, TooLargeNetworkError
+from models.allowance import ActivationLimit, Allowance, TooLargeNetworkError
 from models.architectures import registry
 from models.errors import FanlightError, InstallationError
 from models.features import Layer
@@ -510,11 +510,15 @@ def trial(network: nn.Module, input: InputSpec, num_classes: int) -> tuple[Layer
     for name, pixels in probes(input):
         batch = input.normalize(torch.from_numpy(pixels)[None].to(device))
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), nullcontext() if layers else ActivationLimit():
                 logits = network(batch)
             layers = layers or features.layers(network, batch)
         except torch.OutOfMemoryError:
             raise
+        except TooLargeNetworkError as error:
+            raise CheckpointError(
+                f"the network is too large for an input of shape {input.shape}: {error}"
+            ) from error
         except Exception as error:
             raise CheckpointError(
                 f"the network does not take an input of shape {input.shape}: {error}"

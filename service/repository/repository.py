@@ -277,7 +277,7 @@ class Repository:
             await asyncio.wait([reading.future], timeout=ASIDE_SECONDS)
         if not reading.future.done():
             version.reason = (
-                "loading takes long: its files are slow to read; "
+                "loading takes long: its files are slow to read, or the network is large; "
                 "other versions are loaded meanwhile"
             )
             log.warning("slow to load", model=version.name, version=version.number)

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from models import checkpoint
-from models.allowance import Allowance, TooLargeNetworkError
+from models.allowance import ActivationLimit, Allowance, TooLargeNetworkError
 from models.architectures import registry
 from models.checkpoint import CheckpointError
+from models.preprocessing import InputSpec
 from tests.networks import Tiny
 
 WEIGHTS = dict(Tiny(3).state_dict())
@@ -50,3 +51,48 @@ def test_shared_weights_count_once() -> None:
         nn.Linear(1024, 1024)
         with pytest.raises(TooLargeNetworkError):
             nn.Linear(8192, 8192)
+
+
+def largest_taken(operator: nn.Module, *shape: int) -> int:
+    """Bytes of the largest result of the operator on zeros of that shape."""
+    image = torch.zeros(shape)
+    with torch.inference_mode():
+        size = operator(image).numel() * 4
+        with ActivationLimit(size):
+            operator(image)
+        with ActivationLimit(size - 1), pytest.raises(TooLargeNetworkError, match="MiB inside it"):
+            operator(image)
+    return int(size)
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        nn.Conv2d(3, 8, 3),
+        nn.Conv2d(3, 8, 3, stride=2, padding=1),
+        nn.Conv2d(3, 8, 3, padding="same"),
+        nn.Conv2d(3, 8, 3, padding=9),
+        nn.Conv2d(3, 6, 1, groups=3),
+        nn.ConvTranspose2d(3, 8, 2, stride=2),
+        nn.Upsample(scale_factor=3),
+        nn.Flatten(),
+        nn.ZeroPad2d(5),
+        nn.Sequential(nn.ReLU(), nn.Conv2d(3, 8, 3)),
+    ],
+    ids=repr,
+)
+def test_the_size_of_a_result_is_limited(operator: nn.Module) -> None:
+    largest_taken(operator, 1, 3, 12, 20)
+
+
+def test_a_convolution_is_refused_before_it_allocates() -> None:
+    convolution = nn.Conv2d(1, 2**16, 1)
+    image = torch.zeros(1, 1, 4096, 4096)  # the result would have 4 TiB
+    with torch.inference_mode(), ActivationLimit(), pytest.raises(TooLargeNetworkError):
+        convolution(image)
+
+
+def test_an_input_for_which_a_network_is_too_large_is_refused() -> None:
+    network = registry.architecture("torchvision/resnet18").build(3).eval()
+    with pytest.raises(CheckpointError, match=r"977 MiB inside it.*take a smaller input"):
+        checkpoint.trial(network, InputSpec(channels=3, height=4000, width=4000), 3)
