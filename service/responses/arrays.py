@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 NPZ = "application/octet-stream"
 TOLD = "X-Fanlight"  # the header that describes a PNG
-_LETTERS = 200  # of a label in a header
+_MAX_LABEL_CHARACTERS = 200  # of a label in a header
 
 
 def json_response(content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
@@ -47,8 +47,8 @@ def _short(content: Any) -> Any:
     """Long texts cut: clients refuse headers of any length."""
     if isinstance(content, Mapping):
         return {name: _short(value) for name, value in content.items()}
-    if isinstance(content, str) and len(content) > _LETTERS:
-        return content[:_LETTERS] + "…"
+    if isinstance(content, str) and len(content) > _MAX_LABEL_CHARACTERS:
+        return content[:_MAX_LABEL_CHARACTERS] + "…"
     return content
 
 

@@ -47,7 +47,7 @@ class Recipe:
     """plateau halves the rate after an epoch without a lower validation loss; one-cycle rises for a
     quarter of the steps and falls to zero (Smith 2018); cosine falls to zero."""
     momentum: float = 0.0
-    """Nesterov's, of SGD."""
+    """Of SGD, in Nesterov's form; 0 is plain SGD."""
     weight_decay: float = 0.0
     """The optimizer's own: adds weight_decay · p to each gradient."""
     l1: float = 0.0
