@@ -37,6 +37,10 @@ serve *arguments:
 e2e *arguments:
     pytest tests/e2e {{ arguments }}
 
+# Break parts of a running service: what docs/reliability.md promises holds; under five minutes
+faults *arguments:
+    pytest tests/faults -n auto --dist loadfile {{ arguments }}
+
 # Ask PyPI's advisory service for known weaknesses of the tested versions; needs the internet
 audit:
     pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
