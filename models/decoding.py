@@ -8,19 +8,21 @@ Training and service call the same functions (through `models.preprocessing`). T
 them in processes that need neither torch nor pydantic, and start in a fraction of the time.
 """
 
+import warnings
 from collections.abc import Callable
 from io import BytesIO
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from models import png, webp
-from models.containers.essence import Claim, Essence
+from models.containers import jpeg
+from models.containers.essence import Claim, Essence, orientation
 from models.errors import ImageError, TooManyPixelsError
 from models.image_formats import FORMATS as KNOWN
-from models.image_formats import JPEG, WEBP, ImageFormat, sniff_any
+from models.image_formats import JPEG, WEBP, ImageFormat, sniff
 
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -99,8 +101,19 @@ def read(
         small = read_small(encoded, to, max_pixels=max_pixels)
         if small is not None:
             return small
+    return scaled(decode_for(encoded, to, formats=formats, max_pixels=max_pixels), to)
+
+
+def decode_for(
+    encoded: bytes,
+    to: Framing,
+    *,
+    formats: tuple[str, ...] = FORMATS,
+    max_pixels: int | None = None,
+) -> Image.Image:
+    """Decode as `decode` does, a JPEG no larger than `scaled` needs for that input."""
     side = _REDUCING_GAP * max(to.height, to.width)  # turned or not
-    return scaled(decode(encoded, formats=formats, max_pixels=max_pixels, at_least=side), to)
+    return decode(encoded, formats=formats, max_pixels=max_pixels, at_least=side)
 
 
 def read_small(encoded: bytes, to: Framing, *, max_pixels: int | None = None) -> Pixels | None:
@@ -128,20 +141,25 @@ def decode(
     1-bit and CMYK images become grey or RGB. Metadata is not decoded, except for the orientation.
 
     `formats` are Pillow's names of the formats to try; `max_pixels` is the largest width times
-    height. The size is read from the header before anything is decoded. A JPEG may come out at a
-    half, a quarter or an eighth of its size, with both sides `at_least` that long. Raises
-    `TooManyPixelsError`, or `ImageError` for what is not a whole picture, or costs far more than
-    its size.
+    height that is decoded. The size is read from the header before that. A JPEG may come out at a
+    half, a quarter or an eighth of its size, with both sides `at_least` that long; what comes out
+    is what `max_pixels` limits if the JPEG is baseline, since libjpeg keeps the whole of others.
+    Raises `TooManyPixelsError`, or `ImageError` for what is not a whole picture, costs far more
+    than its size, or needs a package that is missing.
     """
     try:
-        format = sniff_any(encoded, formats)
+        format = sniff(encoded, formats)
         if format is None:
             raise ImageError("not a picture of a known format, or its header is broken")
-        _check_size(format.claim(encoded), max_pixels)
+        format.prepare()
+        claim, most = format.claim(encoded), max_pixels
+        if at_least is not None and _is_decoded_smaller(encoded, format, claim, most):
+            most = None  # `_open` looks at what comes out
+        _check_size(claim, most)
         essence = format.essence(encoded)
-        _check_size(essence.claim, max_pixels)
-        image = _open(essence, format, max_pixels, at_least)
-        turn = _TURNS.get(essence.orientation)
+        _check_size(essence.claim, most)
+        image, turned = _open(essence, format, max_pixels, at_least)
+        turn = _TURNS.get(turned)
         if turn is not None:
             image = image.transpose(turn)
         return _eight_bits(image)
@@ -156,23 +174,48 @@ def decode(
         raise ImageError("corrupt or truncated") from error
 
 
+def _is_decoded_smaller(
+    encoded: bytes, format: ImageFormat, claim: Claim | None, max_pixels: int | None
+) -> bool:
+    """True for a JPEG over the limit whose decoder needs memory only for what comes out."""
+    if format is not JPEG or claim is None or max_pixels is None or claim.pixels <= max_pixels:
+        return False
+    if jpeg.only_frame(encoded) is None and claim.pixels <= MAX_PIXELS:
+        raise TooManyPixelsError(
+            f"{claim.width} × {claim.height} pixels in a JPEG that is not baseline; the limit of "
+            f"these is {max_pixels:,} in all: save it as a baseline JPEG, which may have more"
+        )
+    return True
+
+
 def _open(
     essence: Essence, format: ImageFormat, max_pixels: int | None, at_least: int | None
-) -> Image.Image:
-    """The first frame as it is stored."""
-    encoded, claim, _ = essence
+) -> tuple[Image.Image, int]:
+    """The first frame as it is stored, and its orientation."""
+    encoded, claim, turned = essence
     if format is WEBP and claim is not None:
         picture = webp.picture(encoded, (claim.width, claim.height))
         if picture is not None:
-            return picture
-    image = Image.open(BytesIO(encoded), formats=(format.pillow,))
-    _check_size(Claim(*image.size, 0), max_pixels)
+            return picture, turned
+    image = _opened(encoded, format, claim)
     if format is JPEG:
         image.decodermaxblock = len(encoded)  # all is decoded in one call, without copies
-    if at_least is not None:
-        image.draft(None, (at_least, at_least))  # of JPEGs only
+        if at_least is not None:
+            image.draft(None, (at_least, at_least))
+    if format.pillow == "AVIF":  # whose plugin says as EXIF how the container turns it
+        turned = orientation(image.info.get("exif", b""))
+    _check_size(Claim(*image.size, 0), max_pixels)
     image.load()
-    return image
+    return image, turned
+
+
+def _opened(encoded: bytes, format: ImageFormat, claim: Claim | None) -> ImageFile.ImageFile:
+    """Without Pillow's warning of a size that `_check_size` has allowed."""
+    if claim is None or claim.pixels <= MAX_PIXELS // 2:
+        return Image.open(BytesIO(encoded), formats=(format.pillow,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(BytesIO(encoded), formats=(format.pillow,))
 
 
 def _check_size(claim: Claim | None, max_pixels: int | None) -> None:
@@ -192,6 +235,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """Any of Pillow's modes to `L` or `RGB`."""
     if image.mode == "F":
         raise ImageError("floating-point pixels have no stated range")
+    if image.mode == "LAB":
+        raise ImageError("colours of the kind CIELAB; save it as RGB")
     if image.mode.startswith("I"):
         return _in_bands(image, "L", _divided)
     if image.has_transparency_data:

@@ -161,10 +161,17 @@ class Settings(BaseSettings):
         256 * 2**20, ge=1024, description="size of all bodies held at once, before 429"
     )
     max_image_pixels: Count = Field(
-        25_000_000, ge=1, le=178_000_000, description="width times height of an image"
+        25_000_000,
+        ge=1,
+        le=178_000_000,
+        description="width times height of an image as it is decoded; a baseline JPEG that is far "
+        "larger than the network's input is decoded at a half, a quarter or an eighth",
     )
     max_decode_time: Seconds = Field(
-        0.25, ge=0.02, le=60, description="processor time to decode one image"
+        0.25,
+        ge=0.02,
+        le=60,
+        description="processor time to decode one image; a HEIC gets four times as much",
     )
     max_feature_values: Count = Field(
         2**24,

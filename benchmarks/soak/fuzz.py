@@ -26,6 +26,7 @@ import numpy as np
 import structlog
 from PIL import Image
 
+from models import heif
 from models.preprocessing import InputSpec
 from service.errors import ServiceError
 from service.images.decoding import Decoder
@@ -76,6 +77,7 @@ class Report:
 @cache
 def originals() -> tuple[tuple[str, bytes], ...]:
     """Small images of each format, in the kinds that it has."""
+    heif.register_heic()
     levels = np.random.default_rng(0).integers(0, 256, (13, 17, 4), dtype=np.uint8)
     image = Image.fromarray(levels).resize((48, 40), Image.Resampling.BICUBIC)
     colours, grey = image.convert("RGB"), image.convert("L")
@@ -103,7 +105,14 @@ def originals() -> tuple[tuple[str, bytes], ...]:
         *(("BMP", each, {}) for each in (colours, grey, palette, image, grey.convert("1"))),
         ("TIFF", colours, {"compression": "tiff_lzw"}),
         ("TIFF", deep, {}),
-        ("AVIF", colours, {"speed": 10}),
+        ("TIFF", palette, {"compression": "tiff_adobe_deflate", "big_tiff": True}),
+        ("TIFF", colours, {"save_all": True, "append_images": [colours.rotate(90)]}),
+        ("AVIF", colours, {"speed": 10, "exif": exif.tobytes()}),
+        ("AVIF", image, {"speed": 10}),
+        ("AVIF", colours, {"speed": 10, "save_all": True, "append_images": [colours.rotate(90)]}),
+        ("HEIF", colours, {"exif": exif.tobytes()}),
+        ("HEIF", image, {}),
+        ("HEIF", grey, {"save_all": True, "append_images": [grey.rotate(90)]}),
         ("PPM", colours, {}),
     ]
     found = []

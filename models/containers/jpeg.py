@@ -11,7 +11,7 @@ from models.errors import ImageError
 
 MAX_SEGMENTS = 1000  # before its first scan; cameras write some dozens
 MAX_SCANS = 100  # each a pass over all its pixels; usual progressive ones have ten
-MAX_SCANNED = 300_000_000  # scans times pixels: ten scans of 30 million pixels
+MAX_SCANNED = 500_000_000  # scans times pixels: ten scans of 50 million pixels
 MAX_RATIO = 512  # pixels a byte of Huffman codes: at least one bit for a block of 8 × 8
 BLOCK_BYTES = 2**20  # bytes that are looked through at once
 SEGMENTS_OF_A_CLAIM = 64  # that `claim` looks at

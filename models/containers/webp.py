@@ -6,7 +6,7 @@ from models.containers.essence import MAX_EXIF, Claim, Essence, orientation
 from models.errors import ImageError
 
 MAX_CHUNKS = 10_000  # an animation has one for each frame
-MAX_RATIO = 10_000  # pixels a byte; a picture of one colour may have more, and says nothing
+MAX_RATIO = 50_000  # pixels a byte; 25 million of one colour are 1,000 bytes
 _CHUNK = struct.Struct("<4sI")
 _EXTENDED, _LOSSY, _LOSSLESS = b"VP8X", b"VP8 ", b"VP8L"
 _ALPHA, _ANIMATION, _FRAME = b"ALPH", b"ANIM", b"ANMF"

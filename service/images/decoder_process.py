@@ -21,6 +21,7 @@ import signal
 import socket
 import struct
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +31,7 @@ from PIL import Image, ImageOps
 from models import decoding
 from models.decoding import Box, Frame, Pixels
 from models.errors import ImageError, TooManyPixelsError
+from models.image_formats import FORMATS
 
 START, KILL = b"s", b"k"  # commands to the template
 COMMAND = struct.Struct("<ci")  # with the niceness, or the process to kill
@@ -63,7 +65,11 @@ class Job(NamedTuple):
 
 def template(control: socket.socket) -> None:
     """Start decoders as the service commands, until it closes the socket; then end them all."""
+    warnings.simplefilter("ignore")  # about files of strangers, which would fill the log
     Image.init()  # imports the plugins of all formats, before there are copies of this process
+    for format in FORMATS:
+        with suppress(ImageError):  # a package is missing, which the service has told
+            format.prepare()
     gc.collect()
     gc.freeze()
     wake, woken = os.pipe()
@@ -116,6 +122,7 @@ def _start(
         control.close()
         for each in pipe:
             os.close(each)
+        _silence_libraries()
         try:
             os.nice(niceness)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -127,6 +134,14 @@ def _start(
             sys.excepthook(*sys.exc_info())
             os._exit(1)
         os._exit(0)
+
+
+def _silence_libraries() -> None:
+    """Give the standard error to Python alone: libtiff writes a line there for each broken file."""
+    own, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    os.close(nothing)
+    sys.stderr = os.fdopen(own, "w", buffering=1)
 
 
 def _report(control: socket.socket, children: set[int]) -> None:
@@ -197,11 +212,10 @@ def with_original(
 ) -> tuple[Pixels, Image.Image, Box]:
     """The network's input, the image as it was sent, made small, and the part of it that the
     network gets, in fractions of its width and height."""
-    image = decoding.decode(encoded, formats=formats, max_pixels=max_pixels, at_least=ORIGINAL)
-    if formats == ("JPEG",):  # of which the network may get one decoded at another size
-        pixels = decoding.read(encoded, to, formats=formats, max_pixels=max_pixels)
-    else:
-        pixels = decoding.scaled(image, to)
+    image = decoding.decode_for(encoded, to, formats=formats, max_pixels=max_pixels)
+    pixels = decoding.scaled(image, to)
+    if formats == ("JPEG",) and max(image.size) < ORIGINAL:  # decoded too small to be shown
+        image = decoding.decode(encoded, formats=formats, max_pixels=max_pixels, at_least=ORIGINAL)
     left, top, right, bottom = decoding.box(image.size, to)
     box = left / image.width, top / image.height, right / image.width, bottom / image.height
     if max(image.size) > ORIGINAL:

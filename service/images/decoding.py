@@ -19,7 +19,7 @@ from PIL import Image
 
 from models import decoding
 from models.containers import jpeg
-from models.image_formats import JPEG, PNG, ImageFormat, served, sniff, taken
+from models.image_formats import JPEG, ImageFormat, is_image_type, sniff, taken
 from models.preprocessing import ImageError, InputSpec, Pixels, TooManyPixelsError
 from service import units
 from service.errors import (
@@ -47,15 +47,11 @@ from service.settings import Settings
 Result = TypeVar("Result", Pixels, "DecodedImage")
 LIGHT_WORK = 6_000_000  # pixels that decoding passes over, of an image that waits for light ones
 LIGHT_BYTES = 2**21  # of such an image
-MEMORY_PER_PIXEL = (
-    9  # bytes, of the image and of the network's input; two copies of a picture are 8
-)
+MEMORY_PER_PIXEL = 9  # bytes, of the network's input
 MEMORY_PER_BYTE = 4  # bytes for each of the encoded image: copies
 MEMORY = 24 * 2**20  # bytes, whatever the image
 NICENESS, NICENESS_OF_HEAVY = 0, 5  # of the processes that decode light images, and others
 _MARGIN = 0.01  # seconds; the kernel looks at a process's time every few milliseconds
-_UNDECLARED = ("", "application/octet-stream")  # what clients send that don't know the type
-_PERHAPS_PNG = (PNG.media_type, *_UNDECLARED)
 
 
 @dataclass(frozen=True)
@@ -143,7 +139,7 @@ class Decoder:
     def _read(self, upload: EncodedImage, spec: InputSpec) -> Pixels:
         """The same, with the error of this image alone."""
         try:
-            formats = (_format(upload.encoded, upload.media_type).pillow,)
+            formats = (_format(upload).pillow,)
             most = self._settings.max_image_pixels
             return decoding.read(upload.encoded, spec, formats=formats, max_pixels=most)
         except TooManyPixelsError as error:
@@ -153,8 +149,6 @@ class Decoder:
 
     def _small(self, upload: EncodedImage, spec: InputSpec) -> Pixels | None:
         """The pixels of a small plain picture, in less time than a switch to a process takes."""
-        if upload.media_type not in _PERHAPS_PNG:
-            return None
         most = self._settings.max_image_pixels
         return decoding.read_small(upload.encoded, spec, max_pixels=most)
 
@@ -239,14 +233,14 @@ class Decoder:
 
     async def _ask(self, upload: EncodedImage, spec: InputSpec, *, with_original: bool) -> bytes:
         """What a process answers. Raises the `ServiceError` that the image deserves."""
-        actual = _format(upload.encoded, upload.media_type)
+        actual = _format(upload)
         claim = actual.claim(upload.encoded)
-        most, seconds = self._settings.max_image_pixels, self._settings.max_decode_time
+        most = self._settings.max_image_pixels
+        seconds = self._settings.max_decode_time * actual.time
         pixels = most if claim is None else min(claim.pixels, most)
         scaled = spec.height * spec.width
-        memory = (
-            MEMORY + MEMORY_PER_PIXEL * (pixels + scaled) + MEMORY_PER_BYTE * len(upload.encoded)
-        )
+        memory = MEMORY + actual.memory * pixels + MEMORY_PER_PIXEL * scaled
+        memory += MEMORY_PER_BYTE * len(upload.encoded)
         is_light = (
             claim is not None and claim.work <= LIGHT_WORK and len(upload.encoded) <= LIGHT_BYTES
         )
@@ -269,7 +263,7 @@ class Decoder:
             raise InvalidInputError(content.decode())
         if kind == NO_MEMORY:
             raise InvalidInputError(
-                f"needs more than {MEMORY_PER_PIXEL} bytes of memory a pixel to decode; "
+                f"needs more than {actual.memory} bytes of memory a pixel to decode; "
                 "send it smaller, or as a JPEG"
             )
         return content
@@ -310,17 +304,25 @@ def _of_end(end: EndedError, seconds: float) -> ServiceError:
     )
 
 
-def _format(encoded: bytes, declared: str) -> ImageFormat:
-    """What the bytes are, if that is taken and the client didn't say otherwise."""
+def _format(upload: EncodedImage) -> ImageFormat:
+    """What the bytes are, whatever the client said."""
+    encoded, declared, _ = upload
     if not encoded:
         raise InvalidInputError("empty")
     actual = sniff(encoded)
-    if declared not in (*served(), *_UNDECLARED) or (actual is None and declared in _UNDECLARED):
+    if actual is None and is_image_type(declared):
+        raise InvalidInputError(
+            f"said to be {declared}, but the bytes are not; taken are {taken()}"
+        )
+    if actual is None:
         said = f"the type is {declared}" if declared else "no type is given"
-        raise UnsupportedTypeError(f"{said}, and taken are {taken()}")
-    if actual is None or declared not in (actual.media_type, *_UNDECLARED):
-        found = actual.media_type if actual else "not"
-        raise InvalidInputError(f"said to be {declared}, but the bytes are {found}")
+        raise UnsupportedTypeError(
+            f"{said}, and the bytes are no image that is taken; taken are {taken()}"
+        )
+    try:
+        actual.prepare()
+    except ImageError as error:
+        raise UnsupportedTypeError(str(error)) from error
     return actual
 
 

@@ -1,9 +1,11 @@
-"""Bodies of requests: a multipart form or one raw image → encoded images.
+"""Bodies of requests: a multipart form, JSON or one raw image → encoded images.
 
-A body is parsed while it arrives, under limits of bytes and of images.
+A body is parsed while it arrives, under limits of bytes and of images. What a client declares is a
+hint: the bytes decide what an image is, in a part of a form too.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from multipart import (
@@ -14,7 +16,7 @@ from multipart import (
     parse_options_header,
 )
 
-from models.image_formats import media_type, served, taken
+from models.image_formats import is_image_type, media_type, sniff, taken
 from service.errors import (
     ImageFault,
     InvalidInputError,
@@ -25,13 +27,19 @@ from service.errors import (
 )
 from service.images.encoded import EncodedImage
 from service.process.event_loop import PARTS_IN_A_ROW, SIMPLE_FORM_BYTES
-from service.requests import simple_form
+from service.requests import base64_text, json_body, simple_form
+from service.requests.base64_text import NotBase64Error
+from service.requests.json_body import JSON
 from service.requests.simple_form import Part
 from service.settings import Settings
 
 PART = "images"
+PARTS = (PART, "image", "files", "file", "upload")  # names that are taken, also with [] or [0]
 FORM = "multipart/form-data"
 ALWAYS_TAKEN_BYTES = 2**20  # a body up to this is taken even if all bodies hold too much
+_BEGINNING = 2**7  # bytes that tell what a body is
+_NAME = re.compile(rf"(?:{'|'.join(PARTS)})(?:\[\d{{0,6}}\])?")
+_AS_IT_IS = ("", "binary", "8bit", "7bit")  # encodings of a part that change nothing
 
 
 class Body(Protocol):
@@ -59,22 +67,17 @@ class BodyLimits:
     def body(self, headers: Mapping[bytes, bytes], max_images: int | None = None) -> Body:
         """What parses the body of a request with these headers.
 
-        Raises a `ServiceError` for a declared length over the limit, or a Content-Type that is not
-        taken.
+        Raises a `ServiceError` for a declared length over the limit.
         """
         length = headers.get(b"content-length", b"").lstrip(b"0")
         if length.isdigit() and (len(length) >= 20 or int(length) > self._settings.max_body_bytes):
             raise self._too_large()
         declared = headers.get(b"content-type", b"").decode("latin-1")
         kind = media_type(declared)
+        most = max_images or self._settings.max_images
         if kind == FORM:
-            return _Form(declared, max_images or self._settings.max_images)
-        if kind in served():
-            return _Raw(kind)
-        raise UnsupportedTypeError(
-            f"Content-Type is {kind or 'absent'}; send {FORM} with the parts named {PART!r}, or "
-            f"one image as the body with its own type: {taken()}"
-        )
+            return _Form(declared, most)
+        return _Image(kind) if is_image_type(kind) else _Whole(kind, most)
 
     def check(self, size: int) -> None:
         """Raise a `ServiceError` if so many bytes of a body, or of all bodies, are too many."""
@@ -92,8 +95,8 @@ class BodyLimits:
         return TooLargeError(f"the body is larger than {limit:,} bytes (setting max_body_bytes)")
 
 
-class _Raw:
-    """One image that is the whole body."""
+class _Image:
+    """A body that is said to be an image of one of the formats."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
@@ -105,6 +108,52 @@ class _Raw:
 
     def images(self) -> list[EncodedImage]:
         return [EncodedImage(bytes(self._encoded), self._kind, "")]
+
+
+class _Whole:
+    """Another body without parts: an image by its bytes, or JSON.
+
+    What begins like no image, and is not said to be JSON, is refused before the rest arrives.
+    """
+
+    def __init__(self, kind: str, limit: int) -> None:
+        self._kind, self._limit = kind, limit
+        self._encoded: bytes | bytearray = b""
+        self._structure: json_body.Structure | None = None  # of JSON
+        self._is_known = False
+        self._images: list[EncodedImage] = []
+
+    def feed(self, chunk: bytes, more: bool) -> Iterator[None]:
+        self._encoded = _joined(self._encoded, chunk)
+        if not self._is_known and (not more or len(self._encoded) >= _BEGINNING):
+            self._is_known, chunk = True, bytes(self._encoded)
+            self._look(chunk)
+        if self._structure is not None:
+            self._structure.check(chunk)
+        if more:
+            return
+        body, self._encoded = self._encoded, b""
+        if self._structure is None:
+            self._images = [EncodedImage(bytes(body), self._kind, "")]
+        else:
+            self._images = yield from json_body.images(body, self._limit)
+
+    def _look(self, beginning: bytes) -> None:
+        """Tell an image from JSON; raises `UnsupportedTypeError` for anything else."""
+        if sniff(beginning) is not None:
+            return
+        if self._kind == JSON:
+            self._structure = json_body.Structure(self._limit)
+            return
+        hint = f"; for JSON, set Content-Type: {JSON}" if beginning.lstrip()[:1] == b"{" else ""
+        raise UnsupportedTypeError(
+            f"Content-Type is {self._kind or 'absent'}, and the body is no image that is taken: "
+            f"send one image as the body ({taken()}), {FORM} with the parts named {PART!r}, or "
+            f"{JSON} with images as base64{hint}"
+        )
+
+    def images(self) -> list[EncodedImage]:
+        return self._images
 
 
 class _Form:
@@ -145,7 +194,8 @@ class _Form:
             for event in self._parser.parse(chunk):
                 if event is None:
                     assert self._begun is not None  # noqa: S101
-                    self._parts.append(_part(self._begun, bytes(self._encoded)))
+                    content, self._encoded = bytes(self._encoded), b""
+                    self._parts.append((yield from _part(self._begun, content)))
                     if len(self._parts) % PARTS_IN_A_ROW == 0:
                         yield
                 elif isinstance(event, MultipartSegment):
@@ -173,14 +223,19 @@ class _Form:
                 self._parser.close()
         except MultipartError as error:
             raise _malformed("it ends before its last boundary") from _without_frames(error)
-        others = sorted({part.name for part in self._parts if part.name != PART})
+        others = sorted({part.name for part in self._parts if not _is_taken(part.name)})
         if others or not self._parts:
             found = f"it has {', '.join(map(repr, others))}" if others else "it has none"
-            raise InvalidInputError(f"each image is a part named {PART!r}; {found}")
-        if texts := [i for i, part in enumerate(self._parts) if part.filename is None]:
+            names = ", ".join(map(repr, PARTS[1:]))
             raise InvalidInputError(
-                "parts without a filename are text, not files",
-                [ImageFault(index=i, filename="", reason="has no filename") for i in texts],
+                f"each image is a part named {PART!r} (taken too: {names}); {found}"
+            )
+        texts = [i for i, part in enumerate(self._parts) if _is_text(part)]
+        if texts:
+            raise InvalidInputError(
+                "parts without a filename are text, unless they begin like an image that is taken "
+                f"({taken()}); send files, or {JSON} with images as base64",
+                [ImageFault(i, "", "has no filename, and is no image") for i in texts],
             )
         return [
             EncodedImage(part.content, media_type(part.content_type), part.filename or "")
@@ -191,8 +246,28 @@ class _Form:
         return TooLargeError(f"more than {self._limit} images in a request (setting max_images)")
 
 
-def _part(segment: MultipartSegment, content: bytes) -> Part:
+def _part(segment: MultipartSegment, content: bytes) -> Generator[None, None, Part]:
+    """The part, with its content decoded; raises a `ServiceError`."""
+    encoding = segment.header("Content-Transfer-Encoding", "").strip().lower()
+    if encoding == "base64":
+        try:
+            content = yield from base64_text.decoded(content)
+        except NotBase64Error as error:
+            raise _malformed(f"the part {segment.name!r} {error}") from None
+    elif encoding not in _AS_IT_IS:
+        raise _malformed(
+            f"the part {segment.name!r} has the Content-Transfer-Encoding {encoding[:40]!r}; send "
+            "the bytes as they are, without this header, or as base64"
+        )
     return Part(segment.name or "", segment.filename, segment.content_type or "", content)
+
+
+def _is_taken(name: str) -> bool:
+    return name == PART or _NAME.fullmatch(name) is not None
+
+
+def _is_text(part: Part) -> bool:
+    return part.filename is None and sniff(part.content) is None
 
 
 def _joined(encoded: bytes | bytearray, chunk: bytes | bytearray) -> bytes | bytearray:

@@ -8,7 +8,8 @@ import re
 from typing import NamedTuple
 
 _HEAD = re.compile(
-    rb'\r\nContent-Disposition: form-data; name="([\w-]{1,64})"; filename="([\w .,()+=@~-]{0,255})"'
+    rb'\r\nContent-Disposition: form-data; name="([\w\[\]-]{1,64})"; '
+    rb'filename="([\w .,()+=@~-]{0,255})"'
     rb"\r\nContent-Type: ([\w.+-]{1,64}/[\w.+-]{1,64})\r\n\r\n"
 )
 

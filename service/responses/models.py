@@ -94,7 +94,7 @@ def detail(checkpoint: Checkpoint, versions: Iterable[Version]) -> ModelDetail:
         versions=states(versions),
         card=card,
         architecture=_architecture(card.architecture),
-        media_types=sorted(image_formats.served()),
+        media_types=sorted(image_formats.by_media_type()),
         explain_methods=_explain_methods(checkpoint),
         layers=_layers(checkpoint),
     )

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from models import image_formats
 from service.errors import ServiceError
-from service.requests.bodies import PART
+from service.requests.bodies import FORM, PART, PARTS
+from service.requests.json_body import JSON
 from service.responses.arrays import NPZ, TOLD
 from service.responses.problems import MEDIA_TYPE
 from service.responses.schemas import Problem
@@ -27,11 +28,14 @@ _RETRY = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "
 
 IMAGES: dict[str, Any] = {
     "required": True,
-    "description": f"One or many images as parts named `{PART}`, or one image as the body. "
-    f"Taken are {image_formats.taken()}.",
+    "description": f"One or many images as parts named `{PART}` (taken too: "
+    f"{', '.join(f'`{name}`' for name in PARTS[1:])}), as base64 in JSON, or one image as the "
+    f"body. Taken are {image_formats.taken()}. The bytes decide what an image is; its declared "
+    "type is a hint, and may be absent.",
     "content": {
-        "multipart/form-data": {"schema": {"$ref": "#/components/schemas/Images"}},
-        **{media_type: {"schema": _BINARY} for media_type in sorted(image_formats.served())},
+        FORM: {"schema": {"$ref": "#/components/schemas/Images"}},
+        JSON: {"schema": {"$ref": "#/components/schemas/EncodedImages"}},
+        **{each: {"schema": _BINARY} for each in sorted(image_formats.by_media_type())},
     },
 }
 _IMAGES_SCHEMA = {
@@ -39,6 +43,22 @@ _IMAGES_SCHEMA = {
     "type": "object",
     "required": [PART],
     "properties": {PART: {"type": "array", "minItems": 1, "items": _BINARY}},
+}
+_BASE64 = {
+    "type": "string",
+    "description": "the bytes of an image file as base64, base64url or a data URL; no other URL",
+}
+_ENCODED_IMAGES_SCHEMA = {
+    "title": "EncodedImages",
+    "type": "object",
+    "description": "Several images, or one as `image`; not both.",
+    "minProperties": 1,
+    "maxProperties": 1,
+    "additionalProperties": False,
+    "properties": {
+        "images": {"type": "array", "minItems": 1, "items": _BASE64},
+        "image": _BASE64,
+    },
 }
 
 
@@ -76,7 +96,11 @@ def document(app: FastAPI, settings: Settings) -> dict[str, Any]:
         schemas = components.setdefault("schemas", {})
         own = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= own.pop("$defs", {})
-        schemas |= {"Problem": own, "Images": _IMAGES_SCHEMA}
+        schemas |= {
+            "Problem": own,
+            "Images": _IMAGES_SCHEMA,
+            "EncodedImages": _ENCODED_IMAGES_SCHEMA,
+        }
         if settings.asks_for_key:
             components["securitySchemes"] = {"api_key": {"type": "http", "scheme": "bearer"}}
             also = ["/metrics"] if settings.metrics_access == "key" else []

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -103,6 +104,11 @@ def upload_two_pictures(generated: str, client: Any, received: list[str]) -> Non
     assert isinstance(answer, models.Predictions)
     assert [len(prediction.top) for prediction in answer.predictions] == [1, 1]
     assert sorted(received) == sorted(hashlib.sha256(each).hexdigest() for each in pictures)
+
+    received.clear()
+    encoded = models.EncodedImages(images=[b64encode(each).decode() for each in pictures])
+    assert predict("colors", client=client, body=encoded, top_k=1) == answer
+    assert received == [hashlib.sha256(each).hexdigest() for each in pictures]
 
     body.images[0].payload = BytesIO(b"broken")
     problem = predict("colors", client=client, body=body)

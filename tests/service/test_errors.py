@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from models import image_formats
+from models.errors import ImageError
+from models.image_formats import FORMATS
 from models.preprocessing import Pixels
 from service.inference.batcher import Batcher
 from service.inference.engine import PredictionResult
@@ -262,24 +266,42 @@ class Test413:
         assert "max_image_pixels" in image["reason"]
 
 
+def missing() -> None:
+    raise ImageError("a HEIC; pip install 'fanlight[heif]'")
+
+
 class Test415:
-    @pytest.mark.parametrize("type", ["application/json", "image/tiff", "text/plain", ""])
-    def test_body(self, client: TestClient, type: str) -> None:
-        answer = client.post(PREDICT, content=GOOD, headers={"Content-Type": type})
+    @pytest.mark.parametrize("type", ["image/svg+xml", "text/plain", "application/pdf", ""])
+    @pytest.mark.parametrize("body", [b"hello", b"%PDF-1.7" + b"\n" * 500, b""])
+    def test_body(self, client: TestClient, type: str, body: bytes) -> None:
+        answer = client.post(PREDICT, content=body, headers={"Content-Type": type})
         detail = problem(answer, 415)["detail"]
+        assert f"Content-Type is {type or 'absent'}" in detail
         assert "multipart/form-data" in detail
         assert "image/webp" in detail
 
-    def test_no_type_at_all(self, client: TestClient) -> None:
-        assert (
-            "Content-Type is absent" in problem(client.post(PREDICT, content=GOOD), 415)["detail"]
-        )
+    def test_json_of_another_type(self, client: TestClient) -> None:
+        """As curl sends it without a header."""
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = client.post(PREDICT, content=b'{"images": []}', headers=headers)
+        assert "for JSON, set Content-Type: application/json" in problem(answer, 415)["detail"]
 
     def test_part(self, client: TestClient) -> None:
-        answer = client.post(PREDICT, files=parts(GOOD, type="image/tiff"))
+        answer = client.post(PREDICT, files=parts(b"<svg>", type="image/svg+xml"))
         [image] = problem(answer, 415)["errors"]
-        assert "image/tiff" in image["reason"]
+        assert "image/svg+xml" in image["reason"]
         assert "image/png" in image["reason"]
+
+    def test_a_format_whose_package_is_missing(self, client: TestClient) -> None:
+        encoded = encode(picture(1), "HEIF")
+        with FORMATS.restored():
+            heic = FORMATS.get("heic")
+            FORMATS.discard("heic")
+            FORMATS.register(replace(heic, prepare=missing))
+            answer = client.post(PREDICT, files=parts(encoded))
+            assert "image/heif" not in image_formats.taken()
+        [image] = problem(answer, 415)["errors"]
+        assert image["reason"] == "a HEIC; pip install 'fanlight[heif]'"
 
     def test_part_of_no_known_type(self, client: TestClient) -> None:
         answer = client.post(PREDICT, files=parts(b"hello", type="application/octet-stream"))
@@ -327,14 +349,14 @@ class Test422:
         assert detail == f"invalid parameter: {name} comes 2 times; give it once"
 
     def test_all_bad_images_are_named_and_nothing_is_predicted(self, client: TestClient) -> None:
-        broken = {1: GOOD[:-60], 2: b"", 4: GOOD[:40], 5: encode(picture(1), "JPEG")}
+        broken = {1: GOOD[:-60], 2: b"", 4: GOOD[:40], 5: b"no image"}
         images = [broken.get(index, GOOD) for index in range(7)]
         document = problem(client.post(PREDICT, files=parts(*images)), 422)
         assert [image["index"] for image in document["errors"]] == [1, 2, 4, 5]
         reasons = {image["index"]: image["reason"] for image in document["errors"]}
         assert "truncated" in reasons[1]
         assert reasons[2] == "empty"
-        assert reasons[5] == "said to be image/png, but the bytes are image/jpeg"
+        assert reasons[5].startswith("said to be image/png, but the bytes are not; taken are ")
         assert "predictions" not in document
 
     def test_mixed_faults(self, client: TestClient) -> None:
@@ -356,13 +378,15 @@ class Test422:
         answer = client.post(PREDICT, files=parts(image))
         assert "65536 × 1 pixels; a side may have 65,535" in problem(answer, 422)["detail"]
 
-    def test_raw_body_of_another_type(self, client: TestClient) -> None:
-        answer = client.post(PREDICT, content=GOOD, headers={"Content-Type": "image/gif"})
-        assert "said to be image/gif, but the bytes are image/png" in problem(answer, 422)["detail"]
+    def test_raw_body_that_is_no_image(self, client: TestClient) -> None:
+        answer = client.post(PREDICT, content=b"hello", headers={"Content-Type": "image/gif"})
+        assert "said to be image/gif, but the bytes are not" in problem(answer, 422)["detail"]
 
     def test_part_of_another_name(self, client: TestClient) -> None:
         answer = client.post(PREDICT, files={"picture": ("a.png", GOOD, "image/png")})
-        assert "'images'; it has 'picture'" in problem(answer, 422)["detail"]
+        detail = problem(answer, 422)["detail"]
+        assert "a part named 'images' (taken too: 'image', 'files', 'file', 'upload')" in detail
+        assert detail.endswith("it has 'picture'")
 
     def test_part_that_is_text(self, client: TestClient) -> None:
         answer = client.post(PREDICT, files={"images": (None, "a.png")})

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import torch
 
 from models.errors import FanlightError
-from models.image_formats import FORMATS, sniff_any
+from models.image_formats import FORMATS, sniff
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -263,7 +263,7 @@ def unread(path: Path) -> str | None:
             head = file.read(_HEAD)
     except OSError as error:
         return f"it can't be read: {error.strerror}"
-    if sniff_any(head, [format.pillow for format in FORMATS]) is not None:
+    if sniff(head) is not None:
         return None
     return f"{path.suffix.lower() or 'a file without an ending'} is no image format that is read"
 

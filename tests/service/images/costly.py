@@ -11,6 +11,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from models.heif import register_heic
 from tests.networks import encode, picture
 
 SIDE = 5000  # the largest square that the settings allow
@@ -521,6 +522,151 @@ def written(format: str, image: Image.Image, **options: object) -> bytes:
 @case
 def tiff_deflated() -> bytes:
     return written("TIFF", Image.new("RGB", (SIDE, SIDE)), compression="tiff_adobe_deflate")
+
+
+@case
+def tiff_of_many_strips() -> bytes:
+    """A strip for each line: Pillow makes a list of them in Python."""
+    return written("TIFF", Image.new("L", (64, 65_000)), tiffinfo={278: 1})
+
+
+def tiff(*entries: tuple[int, int, int, int], content: bytes = b"") -> bytes:
+    """Entries have a tag, a type, the number of values, and a value or its place."""
+    packed = b"".join(struct.pack("<HHII", *each) for each in entries)
+    head = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    return head + packed + bytes(4) + content
+
+
+@case
+def tiff_of_tags() -> bytes:
+    return tiff(*[(700, 7, 8, 8)] * 65_000)
+
+
+@case
+def tiff_of_no_pixels() -> bytes:
+    return tiff((256, 4, 1, SIDE), (257, 4, 1, SIDE), (259, 4, 1, 5), (273, 4, 1, 8))
+
+
+@case
+def tiff_of_values() -> bytes:
+    """Very many strips that are the same bytes."""
+    size = (256, 4, 1, 8), (257, 4, 1, 60_000), (273, 4, 2**22, 100), (279, 4, 2**22, 100)
+    return tiff(*size, content=bytes(2**24))
+
+
+@case
+def tiff_of_pages() -> bytes:
+    small = picture(0, (16, 16))
+    return written("TIFF", small, save_all=True, append_images=[small] * 500)
+
+
+@case
+def tiff_of_texts() -> bytes:
+    long = {"icc_profile": bytes(MEBIBYTE), "description": "x" * MEBIBYTE}
+    return written("TIFF", picture(0), **long)
+
+
+@case
+def ppm_of_text() -> bytes:
+    return b"P3 1500 1500 255\n" + b"0 " * (1500 * 1500 * 3)
+
+
+@case
+def ppm_of_comments() -> bytes:
+    return b"P6\n" + b"#\n" * MEBIBYTE + b"8 8 255\n" + bytes(192)
+
+
+@case
+def ppm_of_comments_behind() -> bytes:
+    return b"P2 64 64 255\n" + b"#\n" * (2 * MEBIBYTE) + b"0 " * 4096
+
+
+@case
+def ppm_of_sixteen_bits() -> bytes:
+    return b"P6 2300 2300 65535\n" + bytes(2300 * 2300 * 6)
+
+
+def heic(image: Image.Image, **options: object) -> bytes:
+    register_heic()
+    return written("HEIF", image, **options)
+
+
+def box(kind: bytes, *contents: bytes) -> bytes:
+    content = b"".join(contents)
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+@case
+def heic_large() -> bytes:
+    return heic(Image.new("RGB", (3000, 3000)))
+
+
+@case
+def heic_of_noise() -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), dtype=np.uint8)
+    return heic(Image.fromarray(noise), quality=95, chroma=444)
+
+
+@case
+def heic_of_boxes() -> bytes:
+    return heic(picture(0, (64, 64))) + box(b"free") * 200_000
+
+
+@case
+def heic_of_properties() -> bytes:
+    sizes = box(b"ispe", bytes(4), struct.pack(">2I", 8, 8)) * 100_000
+    boxes = box(b"meta", bytes(4), box(b"iprp", box(b"ipco", sizes)))
+    return box(b"ftyp", b"heic" + bytes(4) + b"heic") + boxes
+
+
+@case
+def heic_of_a_false_size() -> bytes:
+    small = heic(picture(0, (64, 64)))
+    return small.replace(struct.pack(">2I", 64, 64), struct.pack(">2I", SIDE, SIDE))
+
+
+@case
+def heic_of_a_huge_size() -> bytes:
+    small = heic(picture(0, (64, 64)))
+    return small.replace(struct.pack(">2I", 64, 64), struct.pack(">2I", 2**31, 2**31))
+
+
+@case
+def heic_of_exif() -> bytes:
+    return heic(picture(0, (64, 64)), exif=b"Exif\0\0" + exif_of(65_000))
+
+
+@case
+def heic_of_a_small_claim() -> bytes:
+    """The boxes say 64 × 64, the codec's own header says more."""
+    large = heic(Image.new("RGB", (3008, 3008)))
+    return large.replace(struct.pack(">2I", 3008, 3008), struct.pack(">2I", 64, 64))
+
+
+@case
+def avif_of_a_small_claim() -> bytes:
+    return avif_large().replace(struct.pack(">2I", SIDE, SIDE), struct.pack(">2I", 64, 64))
+
+
+@case
+def avif_animated() -> bytes:
+    frames = [picture(seed, (64, 64)) for seed in range(30)]
+    return written("AVIF", frames[0], save_all=True, append_images=frames[1:], speed=10)
+
+
+@case
+def avif_of_exif() -> bytes:
+    return written("AVIF", picture(0, (64, 64)), exif=exif_of(65_000), speed=10)
+
+
+@case
+def jpeg_of_a_telephone() -> bytes:
+    return encode(Image.new("RGB", (8064, 6048), "teal"), "JPEG")
+
+
+@case
+def jpeg_of_a_telephone_progressive() -> bytes:
+    return encode(Image.new("RGB", (8064, 6048), "teal"), "JPEG", progressive=True)
 
 
 @case

@@ -36,8 +36,19 @@ def test_file_parts_are_binary(document: dict[str, Any]) -> None:
     assert content["multipart/form-data"]["schema"] == {"$ref": "#/components/schemas/Images"}
     images = document["components"]["schemas"]["Images"]["properties"]["images"]
     assert images["items"] == {"type": "string", "format": "binary"}
-    for type in ("png", "jpeg", "webp", "bmp", "gif"):
+    for type in ("png", "jpeg", "webp", "bmp", "gif", "tiff", "avif", "heif"):
         assert content[f"image/{type}"]["schema"] == {"type": "string", "format": "binary"}
+
+
+@pytest.mark.parametrize("operation", ["predict", "features", "explain", "input"])
+def test_json_takes_base64(document: dict[str, Any], operation: str) -> None:
+    path = document["paths"][f"/v1/models/{{model}}/{operation}"]
+    content = path["post"]["requestBody"]["content"]
+    assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/EncodedImages"}
+    schema = document["components"]["schemas"]["EncodedImages"]
+    assert schema["properties"]["images"]["items"]["type"] == "string"
+    assert schema["properties"]["image"]["type"] == "string"
+    assert not schema["additionalProperties"]
 
 
 def test_every_error_is_a_problem(document: dict[str, Any]) -> None:

@@ -1,6 +1,8 @@
 """Predictions that are answered without a task: as the application would, and only if usual."""
 
 import asyncio
+import json
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -27,6 +29,10 @@ pytestmark = [
 JPEG = encode(picture(0), "JPEG")
 
 
+def as_json(*images: bytes) -> bytes:
+    return json.dumps({"images": [b64encode(each).decode() for each in images]}).encode()
+
+
 USUAL: list[dict[str, Any]] = [
     {},
     {"path": f"{PREDICT}?top_k=1"},
@@ -34,11 +40,19 @@ USUAL: list[dict[str, Any]] = [
     {"body": form(IMAGE), "type": FORM},
     {"body": form(IMAGE, encode(picture(1)), encode(picture(2, (20, 9)))), "type": FORM},
     {"X_Request_ID": "mine"},
+    *({"type": each} for each in ("image/jpeg", "image/*", "text/plain", "")),
+    *({"type": each} for each in ("application/octet-stream", "application/x-www-form-urlencoded")),
+    {"body": form(IMAGE).replace(b"images", b"files[]"), "type": FORM},
+    {"body": form(IMAGE).replace(b'; filename="a"', b""), "type": FORM},
+    {"body": as_json(IMAGE), "type": "application/json"},
+    {"body": as_json(IMAGE, encode(picture(1))), "type": "application/json; charset=utf-8"},
 ]
 UNUSUAL: list[dict[str, Any]] = [
     {"body": JPEG, "type": "image/jpeg"},
     {"body": form(IMAGE, JPEG), "type": FORM},
     {"body": form(*[IMAGE] * 5), "type": FORM},
+    {"body": as_json(JPEG), "type": "application/json"},
+    {"body": as_json(*[IMAGE] * 30), "type": "application/json"},
     {"path": PREDICT.replace("colors", "c%6flors")},
     {"Connection": "close"},
     {"version": "1.0", "Connection": "keep-alive"},
@@ -52,9 +66,14 @@ WRONG: list[dict[str, Any]] = [
     {"path": f"{PREDICT}?top_k=2&unused={'a' * 300}"},
     {"body": b""},
     {"body": IMAGE[:60]},
-    {"body": IMAGE, "type": "image/jpeg"},
-    {"type": "text/plain"},
+    {"body": b"nothing", "type": "image/jpeg"},
+    {"body": b"nothing", "type": "text/plain"},
     {"body": b"nothing", "type": FORM},
+    {"body": b"nothing", "type": "application/json"},
+    {"body": as_json(b"nothing"), "type": "application/json"},
+    {"body": b'{"images": ["http://x/a.png"]}', "type": "application/json"},
+    {"body": form(IMAGE).replace(b"images", b"picture"), "type": FORM},
+    {"body": form(b"text").replace(b'; filename="a"', b""), "type": FORM},
     {"body": form(IMAGE, b"nothing"), "type": FORM},
     {"path": f"{PREDICT}?top_k=0"},
     {"path": f"{PREDICT}?version=9"},
@@ -110,11 +129,10 @@ async def test_usual_jpegs_are_taken_where_a_thread_would_only_take_turns(
     broken: list[dict[str, Any]] = [
         {"body": photograph[:-999], "type": "image/jpeg"},
         {"body": form(photograph[:-999]), "type": FORM},
-        {"body": photograph, "type": "image/png"},
     ]
     wrong: list[dict[str, Any]] = [
-        {"body": photograph, "type": "text/plain"},
-        {"body": encode(Image.new("RGB", (3000, 1000)), "JPEG"), "type": "image/jpeg"},
+        {"body": b"no photograph", "type": "text/plain"},
+        {"body": encode(Image.new("RGB", (3000, 1000)), "BMP"), "type": "image/jpeg"},
     ]
     async with serving(max_image_pixels=2_000_000) as client:
         for requests, taken, status in (

@@ -1,6 +1,7 @@
 """Bodies are let go with their request: none waits for the garbage collector."""
 
 import gc
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ pytestmark = [
     pytest.mark.parametrize("anyio_backend", [UVLOOP]),
     pytest.mark.slow,
 ]
+MUCH = 10_000  # bytes
 LARGE = encode(picture(0, (200, 200)))  # 120 kB, not for the fast path
+AS_JSON = b'{"images": ["' + b64encode(LARGE) + b'"]}'
+NOT_BASE64 = b'{"images": ["' + b"!" * MUCH * 2 + b'"]}'
 FOREIGN = PREDICT.replace("colors", "nothing")
 FEATURES = PREDICT.replace("predict", "features")
-MUCH = 10_000  # bytes
 
 
 def large_parts(objects: list[Any]) -> list[str]:
@@ -38,7 +41,10 @@ def large_parts(objects: list[Any]) -> list[str]:
         pytest.param(post(LARGE[:-50]), 422, id="broken image"),
         pytest.param(post(form(LARGE)[:-50], type=FORM), 400, id="broken form"),
         pytest.param(post(b"nothing" * MUCH, type=FORM), 400, id="no form"),
-        pytest.param(post(LARGE, type="text/plain"), 415, id="not an image"),
+        pytest.param(post(b"nothing" * MUCH, type="text/plain"), 415, id="not an image"),
+        pytest.param(post(AS_JSON, type="application/json"), 200, id="JSON"),
+        pytest.param(post(AS_JSON[:-2], type="application/json"), 400, id="broken JSON"),
+        pytest.param(post(NOT_BASE64, type="application/json"), 422, id="JSON without base64"),
         pytest.param(post(LARGE, path=FOREIGN), 404, id="no model"),
         pytest.param(post(LARGE, path=f"{FEATURES}?layer=conv"), 200, id="features"),
         pytest.param(post(LARGE, path=FEATURES), 422, id="no layer"),

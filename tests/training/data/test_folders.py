@@ -120,7 +120,11 @@ class TestFiles:
         assert names(tmp_path, "train") == ["train/cat/1.png", "train/cat/2024/may/0.png"]
 
     @pytest.mark.parametrize(
-        "name", ["0.png", "0.PNG", "0.jpg", "0.jpeg", "0.webp", "0.bmp", "0.gif", "0.tiff", "0.ppm"]
+        "name",
+        [
+            *("0.png", "0.PNG", "0.jpg", "0.jpeg", "0.webp", "0.bmp", "0.gif", "0.tiff", "0.ppm"),
+            *("0.avif", "0.heic"),
+        ],
     )
     def test_pictures_by_their_names(self, tmp_path: Path, name: str) -> None:
         write(tmp_path, f"train/cat/{name}", "test/cat/1.png")
@@ -258,7 +262,7 @@ def test_test_pictures_beside_the_classes(tmp_path: Path) -> None:
 def test_nothing_is_passed_over_in_silence(tmp_path: Path) -> None:
     write(
         tmp_path / "train",
-        *("cat/0.png", "cat/1.heic", "cat/2.svg", "cat/.DS_Store", "cat/notes", "README.md"),
+        *("cat/0.png", "cat/1.docx", "cat/2.svg", "cat/.DS_Store", "cat/notes", "README.md"),
         *("dog/0.png", "dog/Thumbs.db", ".ipynb_checkpoints/0.png", "dog/.cache/1.png"),
     )
     write(tmp_path, "test/1.png", "more/cat/1.png", "test2.png")
@@ -266,7 +270,7 @@ def test_nothing_is_passed_over_in_silence(tmp_path: Path) -> None:
     left_out = folders.files(tmp_path, "train", seed=0).left_out
     reasons = {str(path.relative_to(tmp_path)): reason for path, reason in left_out}
     assert reasons == {
-        "train/cat/1.heic": ".heic is no image format that is read",
+        "train/cat/1.docx": ".docx is no image format that is read",
         "train/cat/2.svg": ".svg is no image format that is read",
         "train/cat/.DS_Store": folders.HIDDEN,
         "train/cat/notes": "a file without an ending is no image format that is read",

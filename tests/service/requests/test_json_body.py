@@ -1,0 +1,111 @@
+"""JSON bodies: images in their order; everything else is refused, before it needs much memory."""
+
+import json
+import tracemalloc
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from service.errors import InvalidInputError, MalformedBodyError, ServiceError, TooLargeError
+from service.images.encoded import EncodedImage
+from service.requests import json_body
+from tests.networks import encode, picture
+from tests.service.requests.test_base64_text import result
+
+ONE, OTHER = encode(picture(1)), encode(picture(2), "JPEG")
+FIRST, SECOND = b64encode(ONE).decode(), b64encode(OTHER).decode()
+
+
+def images(body: object, most: int = 3) -> list[EncodedImage]:
+    encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
+    json_body.Structure(most).check(encoded)
+    return result(json_body.images(encoded, most))
+
+
+def test_images_come_in_their_order() -> None:
+    url = f"data:image/jpeg;base64,{SECOND}"
+    assert images({"images": [FIRST, url, FIRST]}) == [
+        EncodedImage(ONE, "", ""),
+        EncodedImage(OTHER, "image/jpeg", ""),
+        EncodedImage(ONE, "", ""),
+    ]
+
+
+def test_one_image() -> None:
+    assert images({"image": FIRST}) == images({"images": [FIRST]}) == [EncodedImage(ONE, "", "")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32-le"])
+def test_json_in_the_encodings_that_it_may_have(encoding: str) -> None:
+    assert images(json.dumps({"images": [FIRST]}).encode(encoding)) == [EncodedImage(ONE, "", "")]
+
+
+def test_slashes_may_be_escaped() -> None:
+    """As PHP writes them."""
+    body = json.dumps({"images": [FIRST, SECOND]}).replace("/", "\\/").encode()
+    assert [each.encoded for each in images(body)] == [ONE, OTHER]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "text"),
+    [
+        (b"", MalformedBodyError, "is not application/json: Expecting value"),
+        (b"{", MalformedBodyError, "at character 1 of 1"),
+        (b'{"images": ["AAAA"', MalformedBodyError, "is not application/json"),
+        (b"{'images': []}", MalformedBodyError, "is not application/json"),
+        (b'{"images": ["\xff"]}', MalformedBodyError, "not UTF-8"),
+        (b'{"images": ' + b"9" * 9999 + b"}", MalformedBodyError, "a number is too long"),
+        ([FIRST], InvalidInputError, "it is a list"),
+        (FIRST, InvalidInputError, "it is a string"),
+        (b"null", InvalidInputError, "it is null"),
+        ({}, InvalidInputError, "it is empty"),
+        ({"imgs": [FIRST]}, InvalidInputError, "'images'?"),
+        ({"images": [FIRST], "top_k": 1}, InvalidInputError, "parameters such as top_k stand in"),
+        ({"images": [FIRST], "image": FIRST}, InvalidInputError, "it has both"),
+        ({"images": FIRST}, InvalidInputError, "'images' is a string; it is a list"),
+        ({"images": {"a": FIRST}}, InvalidInputError, "'images' is an object"),
+        ({"image": [FIRST]}, InvalidInputError, "'image' is a list; it is one string"),
+        ({"images": []}, InvalidInputError, "the list is empty"),
+        ({"images": [FIRST] * 4}, TooLargeError, "more than 3 images"),
+        (
+            b'{"images": ["AAAA"], "images": ["AAAA"]}',
+            InvalidInputError,
+            "'images' comes twice",
+        ),
+        ({"images": [[0, 1], [2]] * 4}, InvalidInputError, "it is nested"),
+        ({"images": [0] * 99}, TooLargeError, "or values that are no images"),
+        (b"[" * 100_000, InvalidInputError, "it is nested"),
+        (b"[[[[[[[[" + b"]" * 8, InvalidInputError, "it is a list"),
+        (b'{"a":' * 100_000, InvalidInputError, "it is nested"),
+    ],
+)
+def test_what_is_wrong_is_said(body: Any, kind: type[ServiceError], text: str) -> None:
+    with pytest.raises(kind) as error:
+        images(body)
+    assert text in error.value.detail
+    assert json_body.SHAPE in error.value.detail
+    assert len(error.value.detail) < 500
+
+
+def test_all_strings_that_are_no_image_are_named() -> None:
+    bad: list[Any] = [None, 7, True, {}, "http://x/a.png", "no base64!", FIRST]
+    with pytest.raises(InvalidInputError) as error:
+        images({"images": bad}, most=7)
+    assert [each.index for each in error.value.images] == [0, 1, 2, 3, 4, 5]
+    assert error.value.detail.startswith("image 0 is null, and no string of base64; image 1 is a ")
+    assert "fetches no URL" in error.value.images[4].reason
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" + b"[]," * 2**20, b"[" + b"1," * 2**20, b'{"":{},' * 2**20, b'"",' * 2**20]
+)
+def test_structure_is_refused_before_it_is_built(body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(ServiceError):
+            images(body, most=128)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20
