@@ -17,6 +17,7 @@ from models.errors import FanlightError
 from service.errors import ServiceError
 from service.inference.explain_methods import method as explain_methods
 from service.inference.runtimes import registry as runtimes
+from tests import tutorial_networks
 from training.data import registry as data_sets
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +54,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "promises": promises.table,
     "runtimes": runtimes.table,
     "soak": promises.last_run,
+    "tutorial networks": tutorial_networks.table,
 }
 _TABLE = re.compile(r"(<!-- table: ([\w ]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 

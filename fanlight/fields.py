@@ -140,6 +140,7 @@ _WORDS = {
     "dataset": "NAME|FOLDER",
     "device": "DEVICE",
     "layers": "LAYER",
+    "architectures": "MODULE",
     "labels": "LABEL",
     "pretrained": "FILE|download",
 }
@@ -156,7 +157,7 @@ def _group(name: str) -> str:
     return "Folders and device" if name in _PLACES else "Options"
 
 
-_PLACES = ("data_root", "repository", "runs", "docs", "output", "device", "json")
+_PLACES = ("data_root", "repository", "architectures", "runs", "docs", "output", "device", "json")
 
 
 class _OrNothing(click.ParamType[Any]):

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsError
 
 from fanlight.fields import given
-from fanlight.parameters import Command, Example, OneOf, Option
+from fanlight.parameters import NOTHING, Command, Example, OneOf, Option
 from models.errors import message as error_message
 from models.registry import nearest
 from service import launch
@@ -35,6 +35,7 @@ _WORDS = {
     "tls_certificate": "FILE",
     "tls_key": "FILE",
     "device": "DEVICE",
+    "architectures": "MODULE",
 }
 
 
@@ -80,8 +81,13 @@ def _option(name: str, field: FieldInfo, group: str) -> Option:
     else:
         metavar = _WORDS.get(name) or ("N" if _is_number(field.annotation) else "NAME")
         default = "" if field.default is None else str(field.default)
+    several: dict[str, Any] = {}
+    if get_origin(field.annotation) is tuple:
+        metavar = f"{metavar} ..."
+        several = {"multiple": True, "takes": lambda word: True, "callback": _several}
     return Option(
         ["--" + name.replace("_", "-"), name],
+        **several,
         type=OneOf(name.replace("_", " "), words) if words else click.STRING,
         metavar=None if words else metavar,
         help=(field.description or "").partition("; default: ")[0],
@@ -89,6 +95,10 @@ def _option(name: str, field: FieldInfo, group: str) -> Option:
         variable=PREFIX + name.upper(),
         group=group,
     )
+
+
+def _several(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> Any:
+    return tuple(value for value in values if value != NOTHING)
 
 
 def _shown(field: FieldInfo) -> Shown | None:

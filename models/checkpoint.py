@@ -39,8 +39,10 @@ from torch import Tensor, nn
 from models import features, files, weights_file
 from models.allowance import ActivationLimit, Allowance, TooLargeNetworkError
 from models.architectures import registry
+from models.architectures.architecture import Architecture, ArchitectureError
 from models.errors import FanlightError, InstallationError
 from models.features import Layer
+from models.permission import NOTHING, Permission
 from models.preprocessing import InputSpec, Pixels
 from models.registry import proposal
 
@@ -54,6 +56,7 @@ MAX_ENTRIES = 100_000  # files and folders in a folder of the repository
 _NUMBER = re.compile("[1-9][0-9]{0,17}")
 _LARGEST_CARD = 4 * 2**20  # bytes
 _MOST_VALUES = 250_000  # in a card
+_OF_A_SUM = 1e-5  # that probabilities in float32 may differ from 1
 _SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte of a name that is not UTF-8
 _UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # Unicode's categories of controls, formats, separators of lines
 _SEEN_FORMATS = frozenset(
@@ -130,7 +133,7 @@ class FileStamp:
 class Checkpoint:
     """A network in evaluation mode on its device, with the card that describes it.
 
-    `stamps` are the files that it was read from, by name.
+    `stamps` are the files that it was read from, by name. `architecture` is what built it.
     """
 
     card: Card
@@ -138,6 +141,7 @@ class Checkpoint:
     layers: tuple[Layer, ...]
     device: torch.device
     stamps: Mapping[str, FileStamp] = field(default_factory=dict)
+    architecture: Architecture | None = None
 
 
 def publish(
@@ -154,6 +158,7 @@ def publish(
 ) -> Card:
     """Write the network as the next version of the model `name`, and return its card.
 
+    The caller names the architecture, so its code may be imported.
     Raises `CheckpointError` if the architecture doesn't rebuild the network, if the network doesn't
     turn an image of the `input` into one logit per label, or if the name, a label or a metric is
     invalid: a duplicate label, for example, or a loss that is not finite.
@@ -163,7 +168,7 @@ def publish(
     network.eval()
     layers = trial(network, input, len(labels))
     state_dict = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
-    build(architecture, arguments or {}, len(labels), state_dict)
+    build(_named(architecture), arguments or {}, len(labels), state_dict)
     model = repository / name
     model.mkdir(parents=True, exist_ok=True)
     draft = files.draft_in(model)
@@ -290,9 +295,15 @@ def _release(draft: Path, card: Card) -> Card:
         return card
 
 
-def load(folder: Path, device: torch.device, max_bytes: int | None = None) -> Checkpoint:
+def load(
+    folder: Path,
+    device: torch.device,
+    max_bytes: int | None = None,
+    permission: Permission = NOTHING,
+) -> Checkpoint:
     """Rebuild the network of a version's folder, in evaluation mode on the device.
 
+    An architecture that is code of others is imported only with `permission`.
     Raises `CheckpointError` if anything doesn't fit: the card, the folder's name, the SHA-256 of
     the weights, the names or shapes in the state_dict, or the number of labels; and for weights of
     more than `max_bytes`. What the files claim is checked before memory is allocated for it.
@@ -309,10 +320,12 @@ def load(folder: Path, device: torch.device, max_bytes: int | None = None) -> Ch
         if hashlib.file_digest(file, "sha256").hexdigest() != card.weights_sha256:
             raise CheckpointError(f"{WEIGHTS} does not have the SHA-256 that {CARD} states")
         state_dict = read_state_dict(file, device)
-    network = build(card.architecture, card.arguments, len(card.labels), state_dict)
+    architecture = _named(card.architecture, permission)
+    network = build(architecture, card.arguments, len(card.labels), state_dict)
     network.to(device).eval()
     layers = trial(network, card.input, len(card.labels))
-    return Checkpoint(card, network, layers, device, {CARD: card_stamp, WEIGHTS: stamp})
+    stamps = {CARD: card_stamp, WEIGHTS: stamp}
+    return Checkpoint(card, network, layers, device, stamps, architecture)
 
 
 def changes(
@@ -343,12 +356,16 @@ def changes(
 
 
 def load_named(
-    repository: Path, name: str, version: int | None, device: torch.device
+    repository: Path,
+    name: str,
+    version: int | None,
+    device: torch.device,
+    permission: Permission = NOTHING,
 ) -> Checkpoint:
     """Find and load a model's version; errors begin with its folder. Raises `CheckpointError`."""
     folder = find(repository, name, version)
     try:
-        return load(folder, device)
+        return load(folder, device, permission=permission)
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
 
@@ -432,8 +449,18 @@ def _read_state_dict(file: BinaryIO, device: torch.device, place: str) -> dict[s
     return dict(state_dict)
 
 
+def _named(name: str, permission: Permission | None = None) -> Architecture:
+    """The architecture of that name, by default with permission; raises `CheckpointError`."""
+    try:
+        return (
+            registry.named(name) if permission is None else registry.architecture(name, permission)
+        )
+    except (ArchitectureError, InstallationError) as error:
+        raise CheckpointError(str(error)) from error
+
+
 def build(
-    architecture: str,
+    architecture: Architecture,
     arguments: Mapping[str, Any],
     num_classes: int,
     state_dict: Mapping[str, Tensor],
@@ -441,11 +468,11 @@ def build(
     """The architecture with those weights, strictly; raises `CheckpointError`."""
     try:
         with Allowance(state_dict):
-            network = registry.architecture(architecture).build(num_classes, **arguments)
+            network = architecture.build(num_classes, **arguments)
         network.load_state_dict(state_dict, strict=True)
     except TooLargeNetworkError as error:
-        raise CheckpointError(f"architecture {architecture!r}: {error}") from error
-    except (registry.ArchitectureError, InstallationError, RuntimeError) as error:
+        raise CheckpointError(f"architecture {architecture.name!r}: {error}") from error
+    except (ArchitectureError, InstallationError, RuntimeError) as error:
         reason = " ".join(str(error).split())  # torch lists keys in lines of their own
         raise CheckpointError(reason[:2000]) from error
     return network
@@ -503,10 +530,12 @@ def find(repository: Path, name: str, version: int | None = None) -> Path:
 def trial(network: nn.Module, input: InputSpec, num_classes: int) -> tuple[Layer, ...]:
     """Run each of `probes` through the network, in evaluation mode; return the layers it used.
 
-    Raises `CheckpointError` if the network doesn't return one finite logit per class.
+    Raises `CheckpointError` if the network doesn't return one finite logit per class, or if it
+    returns probabilities.
     """
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     layers: Sequence[Layer] = ()
+    answers: list[Tensor] = []
     for name, pixels in probes(input):
         batch = input.normalize(torch.from_numpy(pixels)[None].to(device))
         try:
@@ -533,6 +562,12 @@ def trial(network: nn.Module, input: InputSpec, num_classes: int) -> tuple[Layer
                 f"the network answers {name} with what is not a finite number; train it again, "
                 "with a lower learning rate, say"
             )
+        answers.append(logits.double())
+    if all((a >= 0).all() and (a.sum() - 1).abs() < _OF_A_SUM for a in answers):
+        raise CheckpointError(
+            "the network answers with probabilities, which sum to 1, where logits are needed: "
+            "leave out the softmax at the end of its forward pass, which has no weights"
+        )
     return tuple(layers)
 
 

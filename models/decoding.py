@@ -31,6 +31,7 @@ FORMATS = tuple(each.pillow for each in KNOWN)
 MAX_PIXELS = 2 * 89_478_485  # where no limit is given: Pillow's own
 LONGEST_SIDE = 65_535  # pixels; that of JPEG and GIF
 _REDUCING_GAP = 2  # times the input's size that a JPEG's decoder leaves for the filter to scale
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _TURNS = {  # EXIF orientation → what undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -54,6 +55,10 @@ class Framing(Protocol):
     def width(self) -> int: ...
     @property
     def resize(self) -> Literal["crop", "stretch"]: ...
+    @property
+    def resize_size(self) -> int | None: ...
+    @property
+    def interpolation(self) -> Literal["bilinear", "bicubic"] | None: ...
 
 
 class Frame(NamedTuple):
@@ -63,6 +68,12 @@ class Frame(NamedTuple):
     height: int
     width: int
     resize: Literal["crop", "stretch"]
+    resize_size: int | None = None
+    interpolation: Literal["bilinear", "bicubic"] | None = None
+
+    @classmethod
+    def of(cls, framing: Framing) -> "Frame":
+        return cls(*(getattr(framing, name) for name in cls._fields))
 
 
 def scaled(image: Image.Image, to: Framing) -> Pixels:
@@ -70,18 +81,45 @@ def scaled(image: Image.Image, to: Framing) -> Pixels:
     mode = "L" if to.channels == 1 else "RGB"
     if image.mode != mode:
         image = image.convert(mode)
-    size = (to.width, to.height)
-    if image.size != size:
-        image = image.resize(size, Image.Resampling.BILINEAR, box=box(image.size, to))
+    if not _is_as_it_is(image.size, to):
+        filter = _FILTERS[to.interpolation or "bilinear"]
+        image = image.resize((to.width, to.height), filter, box=box(image.size, to))
     array = np.array(image, dtype=np.uint8)  # (H, W) or (H, W, C)
     return array.reshape(to.height, to.width, to.channels).transpose(2, 0, 1)
 
 
 def box(size: tuple[int, int], to: Framing) -> Box:
     """The part of a picture of that width and height that the network gets, in its pixels."""
+    if to.resize_size is not None:
+        return _centre_of(size, _resized(size, to, to.resize_size), (to.width, to.height))
     if to.resize == "stretch":
         return 0, 0, *size
     return _centred(size, (to.width, to.height))
+
+
+def _is_as_it_is(size: tuple[int, int], to: Framing) -> bool:
+    """Whether the network gets a picture of that width and height without any scaling."""
+    return size == (to.width, to.height) and to.resize_size in (None, min(size))
+
+
+def _resized(size: tuple[int, int], to: Framing, shorter: int) -> tuple[int, int]:
+    """Width and height of a picture whose shorter side is scaled to so many pixels, as torchvision
+    rounds them."""
+    width, height = (to.width, to.height) if to.resize == "stretch" else size
+    if width <= height:
+        return shorter, max(shorter, shorter * height // width)
+    return max(shorter, shorter * width // height), shorter
+
+
+def _centre_of(size: tuple[int, int], resized: tuple[int, int], part: tuple[int, int]) -> Box:
+    """The box in a picture of that size that becomes the central `part` of the resized one."""
+    lengths = zip(size, resized, part, strict=True)
+    (left, right), (top, bottom) = (
+        (start * length / scaled, (start + side) * length / scaled)
+        for length, scaled, side in lengths
+        for start in [round((scaled - side) / 2)]  # as torchvision's CenterCrop rounds it
+    )
+    return left, top, right, bottom
 
 
 def read(
@@ -112,7 +150,7 @@ def decode_for(
     max_pixels: int | None = None,
 ) -> Image.Image:
     """Decode as `decode` does, a JPEG no larger than `scaled` needs for that input."""
-    side = _REDUCING_GAP * max(to.height, to.width)  # turned or not
+    side = _REDUCING_GAP * (to.resize_size or max(to.height, to.width))  # turned or not
     return decode(encoded, formats=formats, max_pixels=max_pixels, at_least=side)
 
 
@@ -121,10 +159,11 @@ def read_small(encoded: bytes, to: Framing, *, max_pixels: int | None = None) ->
     array = png.pixels(encoded, max_pixels)
     if array is None:
         return None
-    if array.shape == (to.height, to.width) and to.channels == 1:
-        return array[None]
-    if array.shape == (to.height, to.width, to.channels):
-        return array.transpose(2, 0, 1)
+    if _is_as_it_is((array.shape[1], array.shape[0]), to):
+        if array.ndim == 2 and to.channels == 1:
+            return array[None]
+        if array.ndim == to.channels == 3:
+            return array.transpose(2, 0, 1)
     return scaled(Image.fromarray(array), to)
 
 

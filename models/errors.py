@@ -36,9 +36,9 @@ class TooManyPixelsError(ImageError):
 
 
 def message(error: BaseException) -> str | None:
-    """What a command prints of an error, or None if the error is a bug."""
+    """What a command prints of an error and its notes, or None if the error is a bug."""
     if isinstance(error, FanlightError):
-        return str(error)
+        return "\n".join([str(error), *getattr(error, "__notes__", [])])
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return None

@@ -11,11 +11,12 @@ Training and service call the same functions, so an image gives the same values 
 """
 
 from functools import cache
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor
 
 from models import decoding
@@ -42,8 +43,12 @@ class InputSpec(BaseModel):
     """The input of a network, as its checkpoint states it.
 
     `resize` applies to images of another size. `crop` scales the largest centred crop that has the
-    aspect ratio of the input. `stretch` scales the whole image and changes its aspect ratio. Both
-    use an antialiased bilinear filter.
+    aspect ratio of the input. `stretch` scales the whole image and changes its aspect ratio. The
+    filter is antialiased, and bilinear unless `interpolation` says otherwise.
+
+    With a `resize_size`, the image is first scaled until its shorter side has so many pixels
+    (`stretch`: until that of the stretched one has), and the input is cut out of its centre, as
+    torchvision's and timm's evaluation transforms do. It holds for images of every size.
 
     `mean` and `std` are per channel, for pixels in [0, 1]: x = (pixel / 255 - mean) / std.
     """
@@ -54,6 +59,8 @@ class InputSpec(BaseModel):
     height: int = Field(ge=1, le=4096)
     width: int = Field(ge=1, le=4096)
     resize: Literal["crop", "stretch"] = "crop"
+    resize_size: Annotated[int, Field(ge=1, le=8192)] | SkipJsonSchema[None] = None
+    interpolation: Literal["bilinear", "bicubic"] | SkipJsonSchema[None] = None
     mean: tuple[FiniteFloat, ...] = ()
     std: tuple[FiniteFloat, ...] = ()
 
@@ -67,6 +74,11 @@ class InputSpec(BaseModel):
                 raise ValueError(f"{name} has {len(values)} values for {self.channels} channels")
         if min(self.std) <= 0:
             raise ValueError("std must be above 0")
+        if self.resize_size is not None and self.resize_size < max(self.height, self.width):
+            raise ValueError(
+                f"resize_size {self.resize_size} is below the size of the input, "
+                f"{self.height} × {self.width}, which is cut out of it"
+            )
         return self
 
     @property

@@ -56,8 +56,9 @@ class Registry(Generic[T]):
     """The entries of one kind, sorted by name.
 
     `kind` is the word for the kind in errors. The modules of `package` are imported before the
-    first lookup, so that they register their entries. `get` raises `error`, whose text ends with
-    `hint`.
+    first lookup, so that they register their entries; then `plugins` imports what is installed
+    beside us, and returns which plug-ins failed, and why. `get` raises `error`, whose text ends
+    with `hint`, and names those.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class Registry(Generic[T]):
         package: str | None = None,
         error: type[Exception] = UnknownNameError,
         hint: str = "",
+        plugins: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
         self._kind, self._package, self._error, self._hint = kind, package, error, hint
+        self._plugins, self._failed = plugins, dict[str, str]()
         self._entries: dict[str, T] = {}
         self._places: dict[str, str] = {}
         self._sorted: tuple[T, ...] | None = None
-        self._is_complete = package is None
+        self._is_complete = package is None and plugins is None
 
     def register(self, entry: T, *, stacklevel: int = 1) -> T:
         """Add an entry, and return it.
@@ -96,7 +99,8 @@ class Registry(Generic[T]):
         self._discover()
         if name in self._entries:
             return self._entries[name]
-        raise self._error(unknown(self._kind, name, self.names()) + self._hint)
+        failed = "".join(f"; the plug-in {one} failed: {why}" for one, why in self._failed.items())
+        raise self._error(unknown(self._kind, name, self.names()) + self._hint + failed)
 
     def names(self) -> list[str]:
         return [entry.name for entry in self]
@@ -137,11 +141,15 @@ class Registry(Generic[T]):
 
     def _discover(self) -> None:
         """Import every module of the package, once."""
-        if self._is_complete or self._package is None:
+        if self._is_complete:
             return
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self._package}.{module.name}")
+        if self._package is not None:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self._package}.{module.name}")
+        if self._plugins is not None:
+            plugins, self._plugins = self._plugins, None  # they look up what is registered
+            self._failed.update(plugins())
         self._is_complete = True  # last: another thread may ask meanwhile
 
 
@@ -159,8 +167,9 @@ def proposal(name: str, names: Iterable[str]) -> str:
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The name that is most like the given one, or None if none is like it."""
-    found = difflib.get_close_matches(name.lower(), list(names), n=1)
-    return found[0] if found else None
+    known = {each.lower(): each for each in names}
+    found = difflib.get_close_matches(name.lower(), list(known), n=1)
+    return known[found[0]] if found else None
 
 
 def markdown_table(head: list[str], rows: Iterable[list[str]]) -> str:

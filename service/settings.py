@@ -16,10 +16,12 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from models.permission import Permission, modules
 from service import units
 from service.environment import PREFIX, is_service_link
 
@@ -34,6 +36,7 @@ class Shown:
 
 Bytes = Annotated[int, BeforeValidator(units.parse_bytes), Shown(units.show_bytes, "SIZE")]
 Seconds = Annotated[float, BeforeValidator(units.parse_seconds), Shown(units.show_seconds, "TIME")]
+Modules = Annotated[tuple[str, ...], NoDecode, BeforeValidator(modules)]
 Count = Annotated[int, BeforeValidator(units.parse_count), Shown(units.show_count, "N")]
 
 
@@ -95,6 +98,11 @@ class Settings(BaseSettings):
     )
     repository: Path = Field(
         SHIPPED, description="folder of <model>/<version>/; default: the checkpoints of Fanlight"
+    )
+    architectures: Modules = Field(
+        (),
+        description="modules of yours, as package.module, separated by commas: the code that may "
+        "be imported for a version whose card names a network of theirs; default: none",
     )
     max_checkpoint_bytes: Bytes = Field(
         2**30, ge=1024, description="size of the weights of a version; larger ones are not loaded"
@@ -292,6 +300,13 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def permission(self) -> Permission:
+        """For the code that versions may need. The repository is no place to import it from."""
+        here = Path.cwd()
+        is_inside = here.is_relative_to(self.repository.resolve())
+        return Permission(self.architectures, None if is_inside else here)
+
+    @property
     def asks_for_key(self) -> bool:
         """True if what is under /v1 needs an API key."""
         return self.api_key is not None or self.api_key_file is not None
@@ -312,6 +327,7 @@ class Settings(BaseSettings):
         values = {name: getattr(self, name) for name in type(self).model_fields}
         if self.api_key is not None:
             values["api_key"] = self.api_key.get_secret_value()
+        values["architectures"] = ",".join(self.architectures)
         return {
             PREFIX + name.upper(): str(value) for name, value in values.items() if value is not None
         }
@@ -321,7 +337,13 @@ GROUPS = {
     "Where it listens": ("host", "port", "tls_certificate", "tls_key", "metrics_port"),
     "Who may ask": ("api_key", "api_key_file", "rate_limit", "rate_burst", "metrics_access"),
     "Processes": ("workers", "worker_timeout", "shutdown_grace"),
-    "Models": ("repository", "watch_interval", "max_checkpoint_bytes", "max_versions"),
+    "Models": (
+        "repository",
+        "architectures",
+        "watch_interval",
+        "max_checkpoint_bytes",
+        "max_versions",
+    ),
     "How predictions are computed": ("device", "runtime", "precision", "threads", "graph_cache"),
     "Batches, queues and time": (
         "max_batch_size",

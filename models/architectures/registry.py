@@ -2,139 +2,62 @@
 
 The file of each family in this folder registers its networks with `@register`; name, description,
 arguments and limits all stand there. The first lookup imports all of these files.
-`torchvision/<name>` is looked up in torchvision's own registry. An architecture also holds the
-input it was designed for, so that recipes and imports need not repeat it.
+Plug-ins that are installed register theirs in the same way (entry points of
+`models.permission.GROUP`). `torchvision/<name>` and `timm/<name>` are looked up in those libraries.
+`package.module:Class` is the user's own code, which needs permission (`own_code`).
 """
 
+import copy
 import inspect
 import json
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from torch import nn
 
-from models.errors import FanlightError
-from models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, InputSpec
-from models.registry import Parameters, Registry, nearest, unknown
-from models.torchvision_import import torchvision
+from models.architectures import from_timm, from_torchvision, own_code
+from models.architectures.architecture import Architecture, ArchitectureError
+from models.architectures.own_code import CodeError
+from models.permission import FORM, NOTHING, Permission, is_reference, plugins
+from models.preprocessing import InputSpec
+from models.registry import Registry
 
-TORCHVISION_PREFIX = "torchvision/"
+__all__ = ["Architecture", "ArchitectureError", "Permission", "register"]
+TORCHVISION_PREFIX = from_torchvision.PREFIX
+COLLECTIONS = {
+    from_torchvision.PREFIX: from_torchvision.architecture,
+    from_timm.PREFIX: from_timm.architecture,
+}
+"""What other libraries have: the beginning of a name → the architecture of such a name."""
+OTHERS = (
+    f"{TORCHVISION_PREFIX}<name> for any classifier of torchvision, {from_timm.PREFIX}<name> for "
+    f"one of timm, {FORM} for a network of your own"
+)
 
 
-class ArchitectureError(FanlightError):
-    """No architecture of that name, or arguments that it does not take."""
+def load_plugins() -> dict[str, str]:
+    """Import the plug-ins, which register their architectures; what fails, and why.
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """A network that can be built by name, and the input that it was designed for."""
-
-    name: str
-    input: InputSpec
-    factory: Callable[..., nn.Module]
-    description: str
-
-    @cached_property
-    def _arguments(self) -> type[BaseModel]:
-        """A model of the factory's arguments, from its signature, without `num_classes`."""
-        signature = inspect.signature(self.factory, eval_str=True)
-        fields: dict[str, Any] = {
-            each.name: (
-                Any if each.annotation is each.empty else each.annotation,
-                ... if each.default is each.empty else each.default,
-            )
-            for each in signature.parameters.values()
-            if each.name != "num_classes"
-            and each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
-        }
-        config = ConfigDict(arbitrary_types_allowed=True)
-        model: type[BaseModel] = create_model(self.name, __config__=config, **fields)
-        return model
-
-    @cached_property
-    def parameters(self) -> Parameters:
-        """The arguments of `build`, as JSON Schema with limits and defaults.
-
-        They come from the signature of the factory: `dropout: Annotated[float, Field(ge=0, le=1)]`.
-        """
-        properties: dict[str, dict[str, Any]]
-        properties = self._arguments.model_json_schema().get("properties", {})
-        return {
-            name: {key: value for key, value in each.items() if key != "title"}
-            for name, each in properties.items()
-        }
-
-    def check(self, arguments: Mapping[str, Any]) -> None:
-        """Raise `ArchitectureError` for arguments, as JSON has them, that `build` does not take."""
-        open_ended = any(
-            each.kind is each.VAR_KEYWORD
-            for each in inspect.signature(self.factory).parameters.values()
-        )
-        for name in arguments:
-            if name not in self._arguments.model_fields and not open_ended:
-                reason = unknown("argument", name, self._arguments.model_fields)
-                raise self._error(arguments, reason)
+    An entry point that names a class or a function registers it under the entry point's name.
+    """
+    failed = {}
+    for each in plugins():
         try:
-            text = json.dumps(dict(arguments))
-        except TypeError as error:
-            raise self._error(arguments, error) from error
-        try:
-            self._arguments.model_validate_json(text, strict=True)
-        except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, each['loc']))}: {each['msg']}, not {each['input']!r}"
-                for each in error.errors()
-            )
-            raise self._error(arguments, faults) from error
-
-    def _error(self, arguments: Mapping[str, Any], reason: object) -> ArchitectureError:
-        return ArchitectureError(
-            f"architecture {self.name!r} can't be built with {dict(arguments)}: {reason}"
-        )
-
-    def build(self, num_classes: int, /, **arguments: Any) -> nn.Module:
-        """The network, freshly initialised from torch's global generator.
-
-        Raises `ArchitectureError` for arguments that it does not take.
-        """
-        self.check(arguments)
-        try:
-            return self.factory(num_classes=num_classes, **arguments)
-        except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as error:
-            reason = str(error).partition("\n")[0]  # torch adds the frames of its own code
-            raise self._error(arguments, reason or type(error).__name__) from error
-
-    def input_for(self, arguments: Mapping[str, Any], **changes: Any) -> InputSpec:
-        """The input of the network that is built with those arguments, and with those changes.
-
-        The argument `channels`, of an architecture that has it, decides how many the input has.
-        Where they are not its own, pixels stay in [0, 1] unless the changes say otherwise. One
-        value of mean or std holds for all channels. Raises `ArchitectureError` for an impossible
-        input.
-        """
-        own = self.input.model_dump()
-        channels = own["channels"] = arguments.get("channels", self.input.channels)
-        if channels != self.input.channels:
-            own |= {"mean": (), "std": ()}
-        for name in ("mean", "std"):
-            if len(changes.get(name, ())) == 1 and channels in (1, 3):
-                changes[name] = tuple(changes[name]) * channels
-        try:
-            return InputSpec.model_validate(own | changes)
-        except ValidationError as error:
-            found = error.errors()[0]["msg"].removeprefix("Value error, ")  # pydantic's
-            raise ArchitectureError(f"the input: {found}") from error
+            found = each.load()
+            if each.attr and all(entry.factory is not found for entry in ARCHITECTURES):
+                ARCHITECTURES.register(_of(each.name, found))
+        except Exception as error:
+            failed[each.name] = f"{type(error).__name__}: {error}{own_code.place_of(error)}"
+    return failed
 
 
 ARCHITECTURES = Registry[Architecture](
     "architecture",
     package="models.architectures",
     error=ArchitectureError,
-    hint=f", and any classifier of torchvision as {TORCHVISION_PREFIX}<name>",
+    hint=f"; and {OTHERS}",
+    plugins=load_plugins,
 )
 Factory = TypeVar("Factory", bound=Callable[..., nn.Module])
 
@@ -163,23 +86,76 @@ def names() -> list[str]:
 
 def complete() -> list[str]:
     """The architectures that a shell completes: ours and torchvision's."""
-    models = torchvision("models")
-    return names() + [TORCHVISION_PREFIX + each for each in models.list_models(module=models)]
+    return names() + [TORCHVISION_PREFIX + each for each in from_torchvision.names()]
 
 
-def architecture(name: str) -> Architecture:
-    """The architecture of that name; raises `ArchitectureError` if there is none."""
-    if name.startswith(TORCHVISION_PREFIX):
-        return _torchvision_architecture(name)
-    return ARCHITECTURES.get(name)
+def architecture(name: str, permission: Permission = NOTHING) -> Architecture:
+    """The architecture of that name; raises `ArchitectureError` if there is none.
+
+    The code of `package.module:Class` is imported only with permission.
+    """
+    for prefix, find in COLLECTIONS.items():
+        if name.startswith(prefix):
+            return find(name)
+    if not is_reference(name):
+        if "." in name and name not in ARCHITECTURES:
+            module, _, last = name.removesuffix(".py").rpartition(".")
+            raise ArchitectureError(
+                f"no architecture {name!r}: a network of your own is {FORM}, such as "
+                f"{module or last}:{last if module else 'Net'}"
+            )
+        return ARCHITECTURES.get(name)
+    names()  # a plug-in may register it
+    try:
+        return _of(name, own_code.find(name, permission))
+    except CodeError as error:
+        failed = ArchitectureError(str(error))
+        failed.__notes__ = getattr(error, "__notes__", [])
+        raise failed from error
+
+
+def named(name: str) -> Architecture:
+    """The architecture that the user names on the command line, who so allows its code to run."""
+    return architecture(name, Permission.named(name))
+
+
+def is_known(name: str) -> bool:
+    """Whether the name is that of an architecture, as far as its form tells."""
+    others = name.startswith(tuple(COLLECTIONS)) or is_reference(name)
+    return others or name in ARCHITECTURES
+
+
+def _of(name: str, found: Any) -> Architecture:
+    """The architecture of a class, a function or a network of somebody's own code."""
+    for each in ARCHITECTURES:
+        if each.factory is found:
+            return replace(each, name=name)
+    if isinstance(found, nn.Module):
+        about = f"A network of {type(found).__name__}."
+        return Architecture(name, None, _Copies(found), about)
+    about = " ".join((inspect.getdoc(found) or "").partition("\n\n")[0].split())
+    if isinstance(found, type) and found.__doc__ is None:  # else it is that of nn.Module
+        about = ""
+    return Architecture(name, None, found, about or f"A network of the user's own: {name}.")
+
+
+class _Copies:
+    """A factory of copies of a network, whose layers draw their weights anew."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+
+    def __call__(self) -> nn.Module:
+        network = copy.deepcopy(self._network)
+        for module in network.modules():
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+        return network
 
 
 def describe() -> str:
     """The help of options that take an architecture."""
-    return (
-        f"A network by name ({', '.join(names())}), or any classifier of torchvision as "
-        f"{TORCHVISION_PREFIX}<name>."
-    )
+    return f"A network by name ({', '.join(names())}), or {OTHERS}."
 
 
 def describe_arguments() -> str:
@@ -199,7 +175,7 @@ def table() -> str:
         {
             "architecture": lambda each: f"`{each.name}`",
             "what it is": lambda each: each.description,
-            "input": lambda each: "×".join(map(str, each.input.shape)),
+            "input": lambda each: "×".join(map(str, each.stated.shape)) if each.stated else "any",
             "arguments": lambda each: (
                 "; ".join(_argument_text(*pair) for pair in each.parameters.items()) or "none"
             ),
@@ -216,26 +192,3 @@ def _argument_text(name: str, schema: Mapping[str, Any]) -> str:
     words += [" or ".join(map(json.dumps, of["enum"]))] if "enum" in of else []
     words += [f"(default {json.dumps(schema['default'])})"] if "default" in schema else []
     return f"`{name}`, {' '.join(words)}"
-
-
-def _torchvision_architecture(name: str) -> Architecture:
-    models = torchvision("models")
-    known = models.list_models(module=models)
-    model = name.removeprefix(TORCHVISION_PREFIX)
-    if model not in known:
-        near = nearest(model, known)
-        meant = f"did you mean {TORCHVISION_PREFIX + near!r}? " if near else ""
-        raise ArchitectureError(
-            f"torchvision has no classifier {model!r}; {meant}it has {', '.join(known)}"
-        )
-
-    def factory(num_classes: int, **arguments: Any) -> nn.Module:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of another start in future versions
-            network: nn.Module = models.get_model(
-                model, weights=None, num_classes=num_classes, **arguments
-            )
-        return network
-
-    spec = InputSpec(channels=3, height=224, width=224, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    return Architecture(name, spec, factory, f"torchvision's {model}.")

@@ -4,7 +4,7 @@ Names differ by what wrapped the network when it was saved (`module.`, `_orig_mo
 altogether. They are matched only where one way is possible; what was done is said.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Literal
 
@@ -122,10 +122,13 @@ def _matched(
     theirs = [_signature(name, tensors[name]) for name in there]
     if Counter(ours) != Counter(theirs):
         raise MismatchError(_what_differs(tensors, needed, own, architecture))
-    if len(set(ours)) == len(ours):
-        place = dict(zip(ours, needed, strict=True))
-        pairs = [(name, place[each]) for name, each in zip(there, theirs, strict=True)]
-        how = "each shape fits one place only"
+    place = dict(zip(_with_layers(needed, ours), needed, strict=True))
+    fitting = [place.get(each) for each in _with_layers(there, theirs)]
+    if len(place) == len(needed) and None not in fitting:
+        pairs = [(name, each) for name, each in zip(there, fitting, strict=True) if each]
+        how = "each layer's shapes fit one place only"
+    elif renumbered := _renumbered(tensors, there, needed, own):
+        pairs, how = renumbered, "only the numbers differ, and keep their order"
     elif ours != theirs:
         raise MismatchError(
             f"the shapes are those of {architecture}, but the names and the order are others, such "
@@ -148,6 +151,36 @@ def _matched(
 
 def _signature(name: str, value: Tensor) -> tuple[str, torch.Size]:
     return name.rpartition(".")[2], value.shape
+
+
+def _renumbered(
+    tensors: Mapping[str, Tensor], there: list[str], needed: list[str], own: Mapping[str, Tensor]
+) -> list[tuple[str, str]]:
+    """The pairs of names that differ in their numbers only, in their order; none if not all do.
+
+    The numbers are those of nn.Sequential, whose order is that of the forward pass.
+    """
+
+    def words(name: str) -> list[str]:
+        return [part for part in name.split(".") if not part.isdigit()]
+
+    pairs = list(zip(sorted(there, key=words), sorted(needed, key=words), strict=True))
+    fit = all(
+        words(one) == words(other) and tensors[one].shape == own[other].shape
+        for one, other in pairs
+    )
+    return pairs if fit else []
+
+
+def _with_layers(
+    names: list[str], signatures: list[tuple[str, torch.Size]]
+) -> list[tuple[object, ...]]:
+    """Each signature, with those of the tensors of the same layer."""
+    layers = defaultdict[str, list[tuple[str, torch.Size]]](list)
+    for name, each in zip(names, signatures, strict=True):
+        layers[name.rpartition(".")[0]].append(each)
+    found = zip(names, signatures, strict=True)
+    return [(*each, frozenset(layers[name.rpartition(".")[0]])) for name, each in found]
 
 
 def _what_differs(

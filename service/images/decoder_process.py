@@ -24,7 +24,7 @@ import sys
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image, ImageOps
 
@@ -58,7 +58,7 @@ class Job(NamedTuple):
     with_original: bool
     formats: tuple[str, ...]
     max_pixels: int
-    to: tuple[int, int, int, str]  # a `Frame`
+    to: tuple[Any, ...]  # a `Frame`
     seconds: float
     memory: int
 
@@ -187,8 +187,7 @@ def limited(job: Job, encoded: bytes) -> tuple[int, bytes]:
 
 def answer(job: Job, encoded: bytes) -> tuple[int, bytes]:
     """The same without limits."""
-    channels, height, width, resize = job.to
-    to = Frame(channels, height, width, "stretch" if resize == "stretch" else "crop")
+    to = Frame(*job.to)
     try:
         if not job.with_original:
             pixels = decoding.read(encoded, to, formats=job.formats, max_pixels=job.max_pixels)

@@ -238,7 +238,7 @@ class Decoder:
         most = self._settings.max_image_pixels
         seconds = self._settings.max_decode_time * actual.time
         pixels = most if claim is None else min(claim.pixels, most)
-        scaled = spec.height * spec.width
+        scaled = spec.height * spec.width  # whatever the resize_size: only the part is computed
         memory = MEMORY + actual.memory * pixels + MEMORY_PER_PIXEL * scaled
         memory += MEMORY_PER_BYTE * len(upload.encoded)
         is_light = (
@@ -249,7 +249,7 @@ class Decoder:
             with_original,
             (actual.pillow,),
             most,
-            (spec.channels, spec.height, spec.width, spec.resize),
+            tuple(decoding.Frame.of(spec)),
             max(seconds - _MARGIN, seconds / 2),
             memory,
         )

@@ -53,6 +53,7 @@ class Loader:
         self._processors = cpu.per_worker(settings.workers)
         self._threads = settings.threads or self._processors
         asked = settings.graph_cache
+        self._permission = settings.permission
         self._graphs = Graphs(asked or onnx_cache.usual_folder(), asked=asked is not None)
 
     async def load(self, name: str, number: int) -> Checkpoint:
@@ -64,7 +65,11 @@ class Loader:
         settings = self._settings
         folder = settings.repository / name / str(number)
         return await background.start(
-            checkpoint.load, folder, self.device, settings.max_checkpoint_bytes
+            checkpoint.load,
+            folder,
+            self.device,
+            settings.max_checkpoint_bytes,
+            self._permission,
         )
 
     async def prepare(self, verified: Checkpoint) -> ServingModel:

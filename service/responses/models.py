@@ -7,7 +7,6 @@ from pydantic import Field, JsonValue
 from pydantic.json_schema import SkipJsonSchema
 
 from models import image_formats
-from models.architectures import registry
 from models.checkpoint import Card, Checkpoint
 from service.inference import explanation
 from service.inference.explain_methods import grad_cam
@@ -93,7 +92,7 @@ def detail(checkpoint: Checkpoint, versions: Iterable[Version]) -> ModelDetail:
         version=card.version,
         versions=states(versions),
         card=card,
-        architecture=_architecture(card.architecture),
+        architecture=_architecture(checkpoint),
         media_types=sorted(image_formats.by_media_type()),
         explain_methods=_explain_methods(checkpoint),
         layers=_layers(checkpoint),
@@ -114,10 +113,13 @@ def states(versions: Iterable[Version]) -> list[VersionState]:
     ]
 
 
-def _architecture(name: str) -> ArchitectureInfo:
-    known = registry.architecture(name)
-    parameters = {each: dict(schema) for each, schema in known.parameters.items()}
-    return ArchitectureInfo(name=name, description=known.description, parameters=parameters)
+def _architecture(checkpoint: Checkpoint) -> ArchitectureInfo:
+    known = checkpoint.architecture
+    return ArchitectureInfo(
+        name=checkpoint.card.architecture,
+        description=known.description if known else "",
+        parameters={n: dict(schema) for n, schema in known.parameters.items()} if known else {},
+    )
 
 
 def _explain_methods(checkpoint: Checkpoint) -> list[ExplainMethodInfo]:

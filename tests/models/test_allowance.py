@@ -28,7 +28,7 @@ def test_a_network_far_larger_than_its_weights_is_not_built(
     architecture: str, arguments: dict[str, object], labels: int
 ) -> None:
     with pytest.raises(CheckpointError, match="far larger than the weights, which have 127 values"):
-        checkpoint.build(architecture, arguments, labels, WEIGHTS)
+        checkpoint.build(registry.architecture(architecture), arguments, labels, WEIGHTS)
 
 
 def test_nothing_is_allocated_before_it_is_refused() -> None:
@@ -42,7 +42,7 @@ def test_nothing_is_allocated_before_it_is_refused() -> None:
 )
 def test_whole_networks_fit(name: str) -> None:
     network = registry.architecture(name).build(10)
-    checkpoint.build(name, {}, 10, network.state_dict())
+    checkpoint.build(registry.architecture(name), {}, 10, network.state_dict())
 
 
 def test_shared_weights_count_once() -> None:

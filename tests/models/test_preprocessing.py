@@ -376,6 +376,106 @@ class TestPixels:
         assert (pixels == 77).all()
 
 
+class TestResizeThenCrop:
+    """`resize_size`: the shorter side is scaled to it, and the input is cut out of the centre."""
+
+    @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+    @pytest.mark.parametrize(
+        ("size", "resized"),
+        [
+            ((64, 48), (26, 20)),
+            ((48, 64), (20, 26)),
+            ((50, 50), (20, 20)),
+            ((8, 9), (20, 22)),
+            ((20, 20), (20, 20)),
+            ((16, 12), (26, 20)),
+        ],
+    )
+    def test_it_is_the_centre_of_the_resized_picture(
+        self, size: tuple[int, int], resized: tuple[int, int], interpolation: str
+    ) -> None:
+        image = picture(1, (6, 5)).resize(size, Image.Resampling.BICUBIC)
+        wanted = spec(3, 12, 16, resize_size=20, interpolation=interpolation)
+        whole = image.resize(resized, Image.Resampling[interpolation.upper()])
+        left, top = round((resized[0] - 16) / 2), round((resized[1] - 12) / 2)
+        expected = levels(whole.crop((left, top, left + 16, top + 12))).astype(int)
+        found = wanted.array(image).transpose(1, 2, 0)
+        assert np.abs(found - expected).max() <= 2
+
+    def test_a_picture_of_the_input_s_size_is_scaled_too(self) -> None:
+        image = picture(0, (16, 16))
+        wanted = spec(3, 16, 16, resize_size=20)
+        assert (wanted.array(image) != spec(3, 16, 16).array(image)).any()
+        assert (read(encode(image), wanted) == wanted.array(image)).all()  # by the fast way
+        assert (read(encode(image.convert("L")), wanted) == wanted.array(image.convert("L"))).all()
+
+    def test_of_the_very_size_nothing_is_scaled(self) -> None:
+        wanted = spec(3, 16, 16, resize_size=16, interpolation="bicubic")
+        image = picture(0, (16, 16))
+        assert (wanted.array(image).transpose(1, 2, 0) == levels(image)).all()
+        wide = beside(image, image, image)
+        assert (wanted.array(wide).transpose(1, 2, 0) == levels(image)).all()
+
+    @pytest.mark.parametrize(
+        ("size", "box"),
+        [
+            ((40, 40), (4, 4, 36, 36)),
+            ((80, 40), (24, 4, 56, 36)),
+            ((40, 60), (4, 14, 36, 46)),
+            ((10, 10), (1, 1, 9, 9)),
+        ],
+    )
+    def test_the_part_that_it_is(
+        self, size: tuple[int, int], box: tuple[float, float, float, float]
+    ) -> None:
+        assert spec(3, 16, 16, resize_size=20).box(size) == pytest.approx(box)
+
+    def test_stretched_pictures_lose_their_edges_alike(self) -> None:
+        wanted = spec(3, 16, 16, resize="stretch", resize_size=20)
+        assert wanted.box((100, 40)) == pytest.approx((10, 4, 90, 36))
+        assert spec(3, 16, 8, resize="stretch", resize_size=20).box((50, 40))[0] > 0
+
+    def test_a_very_long_picture_takes_no_memory_for_what_is_cut_off(self) -> None:
+        image = plain((60_000, 1), 77, "L")
+        assert (spec(1, 224, 224, resize_size=256).array(image) == 77).all()
+
+    @given(*[st.integers(1, 130)] * 2, st.integers(1, 60), st.integers(0, 20))
+    @settings(max_examples=200, deadline=None)
+    def test_a_picture_of_any_size_fits(
+        self, width: int, height: int, side: int, more: int
+    ) -> None:
+        wanted = spec(1, side, side, resize_size=side + more)
+        left, top, right, bottom = wanted.box((width, height))
+        assert 0 <= left < right <= width + 1e-9
+        assert 0 <= top < bottom <= height + 1e-9
+        assert (wanted.array(plain((width, height), 77, "L")) == 77).all()
+
+    def test_a_large_jpeg_is_decoded_large_enough(self) -> None:
+        soft = picture(0, (16, 10)).resize((1280, 800), Image.Resampling.BICUBIC)
+        encoded = encode(soft, "JPEG", quality=90)
+        wanted = spec(3, 32, 32, resize_size=40)
+        full = wanted.array(decode(encoded)).astype(int)
+        assert np.abs(read(encoded, wanted) - full).mean() < 1
+
+    def test_a_card_without_it_is_as_before(self) -> None:
+        text = '{"channels":1,"height":8,"width":8,"resize":"crop","mean":[0.0],"std":[1.0]}'
+        assert spec(1).model_dump_json(exclude_none=True) == text
+        assert InputSpec.model_validate_json(text) == spec(1)
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"resize_size": 7}, "resize_size 7 is below the size of the input, 8 × 8"),
+            ({"resize_size": 0}, "greater than or equal to 1"),
+            ({"resize_size": 10_000}, "less than or equal to 8192"),
+            ({"interpolation": "nearest"}, "'bilinear' or 'bicubic'"),
+        ],
+    )
+    def test_nonsense_is_refused(self, fields: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValidationError, match=message):
+            spec(**fields)
+
+
 class TestNormalize:
     MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 

@@ -2,6 +2,7 @@
 
 import json
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
@@ -11,7 +12,10 @@ import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from tests.networks import SPEC, encode, picture
+from models import checkpoint
+from models.preprocessing import decode
+from tests.networks import SPEC, encode, picture, publish_tiny
+from tests.service.conftest import Serve
 from tests.service.test_errors import problem
 from tests.service.test_predict import parts
 
@@ -46,6 +50,32 @@ def test_the_part_of_the_image_that_it_is(
 ) -> None:
     [found] = ask(client, encode(Image.new("RGB", size))).json()["images"]
     assert found["box"] == pytest.approx(box)
+
+
+def test_the_centre_of_what_is_resized(serve: Serve, repository: Path) -> None:
+    """On every way: a small PNG of the very size, a larger one, and a JPEG."""
+    spec = SPEC.model_copy(update={"resize_size": 10, "interpolation": "bicubic"})
+    publish_tiny(repository, name="centred", input=spec)
+    client = serve(runtime="torch")
+    images = [picture(0), picture(1, (40, 20)), picture(2, (300, 200))]
+    path = "/v1/models/centred/input"
+    answer = client.post(path, files=parts(*map(encode, images))).json()["images"]
+    for image, found in zip(images, answer, strict=True):
+        assert (np.asarray(found["values"]) == spec.array(image)).all()
+    jpeg = encode(images[2].resize((30, 20)), "JPEG", quality=95)
+    typed = {"Content-Type": "image/jpeg"}
+    [found] = client.post(path, content=jpeg, headers=typed).json()["images"]
+    assert (np.asarray(found["values"]) == spec.array(decode(jpeg))).all()
+    boxes = [found["box"] for found in answer]
+    assert boxes[0] == pytest.approx([0.1, 0.1, 0.9, 0.9])
+    assert boxes[1] == pytest.approx([0.3, 0.1, 0.7, 0.9])
+    both = ["/v1/models/centred/predict?top_k=3", "/v1/models/centred/features?layer=conv"]
+    asked = [client.post(path, files=parts(encode(images[0]))).json() for path in both]
+    network = checkpoint.load_named(repository, "centred", 1, torch.device("cpu")).network
+    with torch.inference_mode():
+        scores = network(spec.normalize(spec.pixels(images[0])[None])).softmax(1)[0]
+    for found in (asked[0]["predictions"][0], asked[1]["predictions"][0]):
+        assert found["score"] == pytest.approx(float(scores.max()), abs=1e-6)
 
 
 def test_a_picture(client: TestClient) -> None:

@@ -34,13 +34,17 @@ class Evaluate:
     """Which part of the data set."""
     data_root: options.DataRoot = field(default_factory=options.data_root)
     repository: options.Repository = field(default_factory=options.readable_repository)
+    architectures: options.Architectures = field(default_factory=options.architectures)
     output: Path | None = None
     """A folder for evaluation.json and confusion.png."""
     device: options.Device = "auto"
 
     def __call__(self, console: Console) -> None:
         device = devices.resolve(self.device)
-        loaded = checkpoint.load_named(self.repository, self.model, self.version, device)
+        permission = options.permission(self.architectures)
+        loaded = checkpoint.load_named(
+            self.repository, self.model, self.version, device, permission
+        )
         card = loaded.card
         dataset = self.dataset
         if dataset is None and card.training is not None:

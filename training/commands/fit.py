@@ -57,7 +57,7 @@ class Fit:
     def __call__(self, console: Console) -> None:
         device, commit = devices.resolve(self.device), provenance.commit()
         checkpoint.check_name(self.recipe.name)
-        registry.architecture(self.recipe.architecture).check(self.recipe.arguments)
+        registry.named(self.recipe.architecture).check(self.recipe.arguments)
         pretrained.check(self.recipe.pretrained)
         recipe = auto.fill_input(self.recipe, self.data_root)
         pictures = experiment.load(recipe, self.data_root)
@@ -79,6 +79,7 @@ class Fit:
             card = self._publish(recipe, pictures, outcome, device, commit)
             text = card.model_dump(mode="json", exclude_none=True)
             run.finish(outcome.as_json() | {"card": text})
+        to_open = options.to_open(self.repository, recipe.architecture)
         drawn = ", ".join(sorted(path.name for path in run.folder.glob("*.png")))
         console.print(
             f"epoch {outcome.fitted.selected.number} of {recipe.epochs} selected: "
@@ -86,9 +87,10 @@ class Fit:
             f"({len(pictures.test):,} pictures, trained in {outcome.seconds:.0f} s)\n"
             f"drawn in {run.folder}: {drawn}\n"
             f"published {card.name}/{card.version} in {self.repository}; a service that runs there "
-            f"picks it up, or start one with\n  fanlight serve --repository {self.repository}\n"
+            "picks it up, or start one with\n"
+            f"  fanlight serve {to_open}\n"
             "what its layers see is on the page of the service, or drawn by\n"
-            f"  fanlight visualize weights {card.name} --repository {self.repository}"
+            f"  fanlight visualize weights {card.name} {to_open}"
         )
 
     def _unfinished(self, recipe: Recipe) -> Run:
@@ -227,6 +229,9 @@ def _tell(recipe: Recipe, pictures: Pictures, asked: Recipe, console: Console) -
     chosen = recipe.differences(asked)
     if chosen:
         console.print("chosen: " + ", ".join(f"{name} {value}" for name, value in chosen.items()))
+    if recipe.size is None and registry.named(recipe.architecture).stated is None:
+        shape = "×".join(map(str, pictures.spec.shape))
+        console.print(f"the input was worked out from the network: {shape}")
     counts = torch.bincount(pictures.train.targets, minlength=len(pictures.labels)).tolist()
     if recipe.class_weights == "none" and max(counts) > _IMBALANCE * min(counts):
         text = ", ".join(f"{label} {n:,}" for label, n in zip(pictures.labels, counts, strict=True))

@@ -11,10 +11,11 @@ from rich.console import Console
 from typing_extensions import Doc
 
 from models import checkpoint
-from models.architectures import registry
+from models.architectures import inputs, registry
 from models.checkpoint import CheckpointError
 from models.errors import OptionError
 from models.importing import names, saved_files, state_dicts
+from models.preprocessing import InputSpec
 from models.registry import Completion
 from training.commands import options
 from training.recipes.arguments import Arguments
@@ -55,20 +56,29 @@ class Import:
     """Subtracted from pixels in [0, 1]: one value, or one a channel."""
     std: tuple[float, ...] | None = None
     """Divided by afterwards: one value, or one a channel."""
+    channels: int | None = None
+    """Of the input: 1 for grey, 3 for colours; by default those of the architecture."""
     height: int | None = None
     """Of the input, in pixels."""
     width: int | None = None
     """Of the input, in pixels."""
     resize: Literal["crop", "stretch"] | None = None
     """The rule for pictures of other proportions: the largest centred part, or all of it."""
+    resize_size: int | None = None
+    """Scale pictures until their shorter side has so many pixels, and cut the input out of it."""
+    interpolation: Literal["bilinear", "bicubic"] | None = None
+    """The filter that scales; by default that of the architecture, or else bilinear."""
 
     def __call__(self, console: Console) -> None:
         name = self.name if self.name is not None else self.weights.stem
         checkpoint.check_name(name)
         labels = read_labels(self.labels)
         checkpoint.check_labels(labels)
-        architecture = registry.architecture(self.architecture)
-        changed = ("mean", "std", "height", "width", "resize")
+        architecture = registry.named(self.architecture)
+        changed = (
+            *("mean", "std", "channels", "height", "width", "resize", "resize_size"),
+            "interpolation",
+        )
         changes = {name: v for name in changed if (v := getattr(self, name)) is not None}
         if not self.labels_changed:
             checkpoint.check_same_labels(self.repository, name, labels)
@@ -78,6 +88,8 @@ class Import:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # a new head is the same each time
             network = architecture.build(len(labels), **self.arguments)
+        if architecture.classes is None:  # its head may be of another size than there are labels
+            checkpoint.trial(network.eval(), spec, len(labels))
         try:
             fitting = names.fit(
                 found.tensors,
@@ -99,12 +111,23 @@ class Import:
             labels=labels,
             input=spec,
         )
-        for note in (*found.notes, *fitting.notes):
+        notes = [*found.notes, *fitting.notes]
+        if architecture.stated is None and not {"channels", "height", "width"} <= changes.keys():
+            notes.append(_worked_out(spec, architecture.takes(self.arguments).of(spec.channels)))
+        if inputs.takes_flat(network):
+            notes.append("images are flattened before the first layer, which is linear")
+        for note in notes:
             console.print(note, markup=False, highlight=False)
         console.print(
             f"published {card.name}/{card.version} in {self.repository}; serve it with\n"
-            f"  fanlight serve --repository {self.repository}"
+            f"  fanlight serve {options.to_open(self.repository, self.architecture)}"
         )
+
+
+def _worked_out(spec: InputSpec, others: str) -> str:
+    more = f"; {others}: --height and --width choose" if others else ""
+    shape = "×".join(map(str, spec.shape))
+    return f"the input was worked out from the network: {shape}{more}"
 
 
 def read_labels(given: tuple[str, ...]) -> tuple[str, ...]:

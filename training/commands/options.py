@@ -9,6 +9,9 @@ from typing_extensions import Doc
 
 import models
 from models import checkpoint
+from models import permission as permissions
+from models.errors import OptionError
+from models.permission import Permission, is_reference, module_of
 from models.registry import Completion
 
 
@@ -32,6 +35,7 @@ class Variable:
 
 DATA = Variable("FANLIGHT_DATA", "data")
 REPOSITORY = Variable("FANLIGHT_REPOSITORY", "checkpoints")
+ARCHITECTURES = Variable("FANLIGHT_ARCHITECTURES", "none")
 READ_REPOSITORY = Variable(REPOSITORY.name, "checkpoints, or that of Fanlight if there is none")
 
 DataRoot = Annotated[Path, DATA, Doc("Where data sets lie or are downloaded to.")]
@@ -39,6 +43,14 @@ Repository = Annotated[Path, READ_REPOSITORY, Doc("The model repository.")]
 PublishTo = Annotated[Path, REPOSITORY, Doc("The model repository to publish to.")]
 LabelsChanged = Annotated[
     bool, Doc("Publish although the classes are others than those of the version before.")
+]
+Architectures = Annotated[
+    tuple[str, ...],
+    ARCHITECTURES,
+    Doc(
+        "Modules of yours, as package.module, whose code may be imported for a model that names a "
+        "network of theirs."
+    ),
 ]
 Device = Annotated[
     str, Doc("auto, cpu, cuda or cuda:n."), Completion(lambda: ("auto", "cpu", "cuda"))
@@ -72,6 +84,25 @@ def model_names() -> list[str]:
 
 
 ModelName = Annotated[str, Positional("model"), Completion(model_names)]
+
+
+def architectures() -> tuple[str, ...]:
+    """The modules named by FANLIGHT_ARCHITECTURES, separated by commas; otherwise none."""
+    return permissions.modules(os.environ.get(ARCHITECTURES.name) or "")
+
+
+def permission(modules: tuple[str, ...]) -> Permission:
+    """For the code of these modules, which the user has named; raises `OptionError`."""
+    try:
+        return Permission(permissions.modules(modules), Path.cwd())
+    except ValueError as error:
+        raise OptionError(f"architectures: {error}") from error
+
+
+def to_open(repository: Path, architecture: str) -> str:
+    """The options that a command needs to open what was published there."""
+    allowed = f" --architectures {module_of(architecture)}" if is_reference(architecture) else ""
+    return f"--repository {repository}{allowed}"
 
 
 def _folder(variable: Variable) -> Path:

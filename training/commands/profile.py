@@ -1,6 +1,5 @@
 """`profile`: an architecture or a checkpoint → what each layer costs, as a table and as JSON."""
 
-import inspect
 import json
 from collections import defaultdict
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from typing_extensions import Doc
 
 from models import checkpoint, devices, files
 from models.architectures import registry
-from models.architectures.registry import TORCHVISION_PREFIX, Architecture
+from models.architectures.registry import OTHERS
 from models.errors import OptionError
 from models.preprocessing import InputSpec
 from models.registry import Completion, UnknownNameError, proposal
@@ -52,6 +51,8 @@ class Profile:
     """The model's version, by default the highest; implies --checkpoint."""
     num_classes: int | None = None
     """Of an architecture; by default its own, for torchvision's the 1,000 of ImageNet."""
+    size: int | None = None
+    """Of an architecture: height and width of the input in pixels; by default its own."""
     arguments: Annotated[Arguments, Doc(registry.describe_arguments())] = field(
         default_factory=dict
     )
@@ -64,10 +65,11 @@ class Profile:
     json: Path | None = None
     """A file for the figures."""
     repository: options.Repository = field(default_factory=options.readable_repository)
+    architectures: options.Architectures = field(default_factory=options.architectures)
     device: options.Device = "auto"
 
     def __call__(self, console: Console) -> None:
-        for name in ("num_classes", "batch_size", "passes"):
+        for name in ("num_classes", "size", "batch_size", "passes"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise OptionError(f"{name} must be at least 1, not {value}")
         device = devices.resolve(self.device)
@@ -97,7 +99,7 @@ class Profile:
                 "architecture": subject.architecture,
                 "arguments": subject.arguments,
                 "num_classes": subject.num_classes,
-                "input": subject.input.model_dump(mode="json"),
+                "input": subject.input.model_dump(mode="json", exclude_none=True),
                 "batch_size": self.batch_size,
                 "passes": self.passes,
                 "seed": self.seed,
@@ -114,40 +116,49 @@ class Profile:
     def _subject(self, device: torch.device) -> "_Subject":
         architectures, models = registry.names(), checkpoint.names(self.repository)
         published = self.checkpoint or self.version is not None
-        if not published and self.target.startswith(TORCHVISION_PREFIX):
-            return self._architecture(device)
-        if not published and self.target in architectures:
+        if not published and registry.is_known(self.target):
             return self._architecture(device)
         if not published and self.target not in models:
             raise UnknownNameError(
                 f"{self.target!r} is neither an architecture ({', '.join(architectures)}, "
-                f"{TORCHVISION_PREFIX}<name>) nor a model in the repository {self.repository} "
+                f"{OTHERS}) nor a model in the repository {self.repository} "
                 f"({', '.join(models) or 'which has none'}); "
                 f"{proposal(self.target, [*architectures, *models])}".rstrip("; ")
             )
         return self._model(device)
 
     def _architecture(self, device: torch.device) -> "_Subject":
-        architecture = registry.architecture(self.target)
-        num_classes = self.num_classes or _own_classes(architecture)
+        architecture = registry.named(self.target)
+        if self.num_classes is not None and architecture.classes is None:
+            raise OptionError(f"{self.target} has a fixed head: leave out --num-classes")
+        num_classes = self.num_classes or architecture.usual_classes or _IMAGENET_CLASSES
+        changes = {} if self.size is None else {"height": self.size, "width": self.size}
+        spec = architecture.input_for(self.arguments, **changes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             network = architecture.build(num_classes, **self.arguments)
         network.to(device).eval()
+        if architecture.classes is None:
+            num_classes = _outputs(network, spec, device)
         return _Subject(
             name=self.target,
             version=None,
             architecture=self.target,
             arguments=dict(self.arguments),
             num_classes=num_classes,
-            input=architecture.input_for(self.arguments),
+            input=spec,
             network=network,
         )
 
     def _model(self, device: torch.device) -> "_Subject":
-        if self.arguments or self.num_classes is not None:
-            raise OptionError("--arguments and --num-classes are told by a model's checkpoint")
-        loaded = checkpoint.load_named(self.repository, self.target, self.version, device)
+        if self.arguments or self.num_classes is not None or self.size is not None:
+            raise OptionError(
+                "--arguments, --num-classes and --size are told by a model's checkpoint"
+            )
+        permission = options.permission(self.architectures)
+        loaded = checkpoint.load_named(
+            self.repository, self.target, self.version, device, permission
+        )
         card = loaded.card
         return _Subject(
             name=card.name,
@@ -179,9 +190,17 @@ class _Subject:
         return f"model {self.name}/{self.version}, architecture {self.architecture}"
 
 
-def _own_classes(architecture: Architecture) -> int:
-    default = inspect.signature(architecture.factory).parameters["num_classes"].default
-    return default if isinstance(default, int) else _IMAGENET_CLASSES
+def _outputs(network: nn.Module, spec: InputSpec, device: torch.device) -> int:
+    """The number of classes of a fixed head; raises `CheckpointError` if it takes other images."""
+    pixels = torch.zeros(1, *spec.shape, dtype=torch.uint8, device=device)
+    try:
+        with torch.inference_mode():
+            logits = network(spec.normalize(pixels))
+    except Exception as error:
+        raise checkpoint.CheckpointError(
+            f"the network does not take an input of shape {spec.shape}: {error}"
+        ) from error
+    return int(logits.shape[-1])
 
 
 def _training_memory(network: nn.Module, batch: Tensor) -> TrainingMemory | str:

@@ -94,11 +94,12 @@ class _OfModel:
     version: int | None = None
     """Its version; by default the highest."""
     repository: options.Repository = field(default_factory=options.readable_repository)
+    architectures: options.Architectures = field(default_factory=options.architectures)
     device: options.Device = "auto"
 
     def load(self) -> Checkpoint:
-        device = devices.resolve(self.device)
-        return checkpoint.load_named(self.repository, self.model, self.version, device)
+        device, permission = devices.resolve(self.device), options.permission(self.architectures)
+        return checkpoint.load_named(self.repository, self.model, self.version, device, permission)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +192,7 @@ class Features(_OfModel):
             title += f" ({MAX_LAYERS} of {len(names)} layers)"
             names = [names[step] for step in steps]
         with features.capture(network, names, loaded.layers) as activations, torch.inference_mode():
-            logits = network(card.input.normalize(picture[None].to(loaded.device)))
+            logits = network(card.input.normalize(picture[None].contiguous().to(loaded.device)))
         scores = dict(zip(card.labels, logits[0].float().softmax(0).tolist(), strict=True))
         label = max(scores, key=lambda label: scores[label])
         types = {layer.name: f"{layer.name} ({layer.type})" for layer in loaded.layers}

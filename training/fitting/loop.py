@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from models import checkpoint, features
+from models import checkpoint, features, layout
 from models.architectures import registry
 from models.errors import FanlightError, OptionError
 from models.preprocessing import InputSpec
@@ -136,6 +136,7 @@ class Training:
         self.recipe, self.generator, self._device = recipe, generator, device
         self.network = build_network(recipe, len(train.labels), device)
         checkpoint.trial(self.network.eval(), spec, len(train.labels))  # before hours are spent
+        self.layout = layout.channels_last(self.network, spec)
         if recipe.initialisation == "whitening" and recipe.pretrained is None:
             some = train.images[:: math.ceil(len(train) / WHITENING_PICTURES)]  # of every class
             initialisation.whiten(self.network, spec.normalize(some))
@@ -216,17 +217,14 @@ class Training:
 
 
 def build_network(recipe: Recipe, num_classes: int, device: torch.device) -> nn.Module:
-    """The recipe's network on the device, initialised from torch's global generator.
-
-    It is laid out channels_last, in which convolutions are quicker, also on a CPU.
-    """
-    architecture = registry.architecture(recipe.architecture)
+    """The recipe's network on the device, initialised from torch's global generator."""
+    architecture = registry.named(recipe.architecture)
     network = architecture.build(num_classes, **recipe.arguments)
     if recipe.initialisation == "xavier":
         initialisation.xavier(network)
     if recipe.pretrained is not None:
         pretrained.start_from(network, recipe.architecture, recipe.pretrained)
-    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network.to(device)
 
 
 def train_one_epoch(
@@ -245,7 +243,7 @@ def train_one_epoch(
         batch = _augmented(spec.normalize(train.images[indices]), recipe, training.generator)
         targets = train.targets[indices]
         with torch.autocast(device.type, torch.bfloat16, recipe.precision == "bfloat16"):
-            outputs = network(batch.contiguous(memory_format=torch.channels_last))
+            outputs = network(batch.contiguous(memory_format=training.layout))
         logits = features.first(outputs).float()  # behind it, answers of auxiliary heads
         loss = training.loss(logits, targets)
         penalty = optimization.penalty(recipe, network)

@@ -9,7 +9,8 @@ from statistics import median
 
 from PIL import Image
 
-from models.architectures.registry import TORCHVISION_PREFIX
+from models.architectures import registry
+from models.permission import is_reference
 from training.data import datasets
 from training.recipes.recipe import Recipe
 
@@ -36,13 +37,22 @@ def fill_input(recipe: Recipe, root: Path) -> Recipe:
     if recipe.architecture == "convnet" and "channels" not in recipe.arguments:
         arguments = {**recipe.arguments, "channels": 1 if grey else 3}
         recipe = replace(recipe, arguments=arguments)
-    takes_any = recipe.architecture == "convnet" or (
-        recipe.architecture.startswith(TORCHVISION_PREFIX) and recipe.pretrained is None
-    )
-    if takes_any and recipe.size is None:
+    if _takes_any(recipe) and recipe.size is None:
         usual = median(sizes)
         recipe = replace(recipe, size=max((s for s in _SIZES if s <= usual), default=_SIZES[0]))
     return recipe
+
+
+def _takes_any(recipe: Recipe) -> bool:
+    """Whether the size of the input is free: of what is not pretrained at a size of its own."""
+    if recipe.architecture == "convnet":
+        return True
+    if recipe.pretrained is not None:
+        return False
+    if is_reference(recipe.architecture):
+        known = registry.named(recipe.architecture)
+        return known.stated is None and known.takes(recipe.arguments).any_size
+    return recipe.architecture.startswith(tuple(registry.COLLECTIONS))
 
 
 def fill_length(recipe: Recipe, pictures: int) -> Recipe:

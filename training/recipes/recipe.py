@@ -119,13 +119,15 @@ class Recipe:
         Raises `ArchitectureError` for an unknown architecture or an impossible input.
         """
         changes: dict[str, Any] = {"resize": self.resize}
+        if self.pretrained is None:  # what the weights were trained on
+            changes |= {"resize_size": None, "interpolation": None}
         if self.size is not None:
             changes |= {"height": self.size, "width": self.size}
         if self.mean:
             changes["mean"] = self.mean
         if self.std:
             changes["std"] = self.std
-        return registry.architecture(self.architecture).input_for(self.arguments, **changes)
+        return registry.named(self.architecture).input_for(self.arguments, **changes)
 
     @property
     def epochs_to_run(self) -> int:

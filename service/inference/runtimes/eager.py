@@ -27,13 +27,14 @@ class Torch:
     def __init__(self, checkpoint: Checkpoint, precision: str) -> None:
         import torch
 
+        from models import layout
+
         self._checkpoint = checkpoint
         self._autocast = None if precision == "float32" else getattr(torch, precision)
         self.input = checkpoint.card.input
         self._format = torch.contiguous_format
         if checkpoint.device.type == "cuda":  # what tensor cores want
-            self._format = torch.channels_last
-            checkpoint.network.to(memory_format=self._format)  # type: ignore[call-overload]
+            self._format = layout.channels_last(checkpoint.network, self.input)
 
     def __call__(self, batch: Pixels) -> NDArray[np.float32]:
         import torch

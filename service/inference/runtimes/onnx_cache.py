@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models import files
+from models.permission import is_reference
 from service import logs
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class Graphs:
 
     def find(self, card: Card) -> Path | None:
         """The file with the graph of a version, if there is one; it may be damaged."""
-        if self._folder is None:
-            return None
+        if self._folder is None or is_reference(card.architecture):
+            return None  # what the user's code computes is not in the card
         path = self._path(self._folder, card)
         try:
             if not path.is_file() or not _is_ours(self._folder):
@@ -64,7 +65,7 @@ class Graphs:
 
     def write(self, card: Card, graph: bytes) -> None:
         """Keep the graph of a version; it appears whole. What was of no use for long is removed."""
-        if self._folder is None:
+        if self._folder is None or is_reference(card.architecture):
             return
         path = self._path(self._folder, card)
         try:
@@ -88,7 +89,9 @@ class Graphs:
             "format": _FORMAT,
             "torch": torch.__version__,
             **card.model_dump(
-                mode="json", include={"weights_sha256", "architecture", "arguments", "input"}
+                mode="json",
+                include={"weights_sha256", "architecture", "arguments", "input"},
+                exclude_none=True,
             ),
         }
         key = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.permission import is_reference
 from service.inference.runtimes.registry import Attempt, RuntimeEntry, Setup, register
 
 if TYPE_CHECKING:
@@ -70,10 +71,14 @@ def export(checkpoint: Checkpoint) -> bytes:
 
     batch = torch.zeros((2, *checkpoint.card.input.shape), dtype=torch.uint8)
     graph = io.BytesIO()
-    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+    # where values decide what is computed, a graph has one way only: unknown code may do that
+    is_own = is_reference(checkpoint.card.architecture)
+    tracer_warning = torch.jit._trace.TracerWarning
+    quietly = warnings.catch_warnings(record=is_own)
+    with quietly as seen, torch.inference_mode(False), torch.no_grad():
         # the exporter that is to replace this one takes seconds a network instead of milliseconds
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", category=torch.jit._trace.TracerWarning)
+        warnings.filterwarnings("always" if is_own else "ignore", category=tracer_warning)
         torch.onnx.export(
             Whole().eval(),
             (batch,),
@@ -83,6 +88,8 @@ def export(checkpoint: Checkpoint) -> bytes:
             output_names=["probabilities"],
             dynamic_axes={"pixels": {0: "n"}, "probabilities": {0: "n"}},
         )
+    if found := [str(each.message) for each in seen or () if each.category is tracer_warning]:
+        raise RuntimeError(f"what it computes may depend on values ({found[0].partition('. ')[0]})")
     return graph.getvalue()
 
 

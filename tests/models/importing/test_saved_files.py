@@ -216,7 +216,7 @@ TAKEN: dict[str, tuple[Save, tuple[str, ...], str]] = {
         (),
         "converted float16",
     ),
-    "other names": (saved(renamed), (), "renamed, each shape fits one place only"),
+    "other names": (saved(renamed), (), "renamed, each layer's shapes fit one place only"),
 }
 
 

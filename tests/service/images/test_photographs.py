@@ -1,4 +1,4 @@
-"""Photographs of telephones under the default limits of size, with the pixels that training gets."""
+"""Photographs of telephones under the default limits of size: the pixels that training gets."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -5,6 +5,7 @@ import hashlib
 import json
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -94,8 +95,8 @@ def test_a_version_that_fails_to_warm_gives_its_network_back(
     networks: list[weakref.ref[torch.nn.Module]] = []
     load = checkpoint.load
 
-    def recorded(folder: Path, device: torch.device, limit: int) -> Checkpoint:
-        loaded = load(folder, device, limit)
+    def recorded(*arguments: Any) -> Checkpoint:
+        loaded = load(*arguments)
         networks.append(weakref.ref(loaded.network))
         return loaded
 

@@ -89,7 +89,14 @@ def test_json_has_every_figure(tmp_path: Path) -> None:
     assert content["total"]["multiply_adds"] == 416_520
     assert content["training"]["gradients"] == content["total"]["weight_bytes"]
     assert (content["architecture"], content["num_classes"]) == ("lenet", 10)
-    assert content["input"] == registry.architecture("lenet").input.model_dump(mode="json")
+    assert content["input"] == {
+        "channels": 1,
+        "height": 28,
+        "width": 28,
+        "resize": "crop",
+        "mean": [0.5],
+        "std": [0.5],
+    }
     assert (content["batch_size"], content["passes"], content["device"]) == (3, 1, "cpu")
     assert content["torch"] == torch.__version__
 
@@ -191,9 +198,11 @@ def test_mistakes_are_told(
     assert re.fullmatch(f"error: .*{re.escape(message)}.*\n", capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("options", [("--num-classes", "2"), ("--arguments", "n_channel=2")])
+@pytest.mark.parametrize(
+    "options", [("--num-classes", "2"), ("--arguments", "n_channel=2"), ("--size", "9")]
+)
 def test_a_checkpoint_is_not_built_anew(
     repository: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert profile("colors", *options, repository=repository) == 2
-    assert "--arguments and --num-classes are told by" in capsys.readouterr().err
+    assert "--arguments, --num-classes and --size are told by" in capsys.readouterr().err

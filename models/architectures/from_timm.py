@@ -1,0 +1,89 @@
+"""timm's networks by name, with the preprocessing that `pretrained_cfg` states (the extra `timm`).
+
+Nothing is downloaded: a name must be in timm's own list, which has no addresses, and arguments that
+make timm read or fetch weights are refused.
+"""
+
+import importlib
+import math
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from models.architectures.architecture import Architecture, ArchitectureError
+from models.errors import InstallationError
+from models.preprocessing import InputSpec
+from models.registry import nearest
+from models.torchvision_import import torchvision
+
+PREFIX = "timm/"
+_FETCHING = ("pretrained", "checkpoint", "cache_dir", "features_only", "scriptable", "exportable")
+"""What the names of arguments begin with that are not of the network itself."""
+
+
+def architecture(name: str) -> Architecture:
+    """The network `timm/<name>`; raises `ArchitectureError` if there is none.
+
+    Raises `InstallationError` where timm is not installed.
+    """
+    timm = _timm(name)
+    model = name.removeprefix(PREFIX)
+    if model not in timm.list_models() and model not in timm.list_models(pretrained=True):
+        near = nearest(model, timm.list_models())
+        meant = f"did you mean {PREFIX + near!r}? " if near else ""
+        raise ArchitectureError(
+            f"timm {timm.__version__} has no network {model!r}; {meant}"
+            "timm.list_models() lists what it has"
+        )
+
+    def factory(num_classes: int, **arguments: Any) -> nn.Module:
+        if fetching := [each for each in arguments if each.startswith(_FETCHING)]:
+            raise ArchitectureError(
+                f"architecture {name!r} can't be built with {fetching[0]}: its weights come from "
+                "the file that is imported"
+            )
+        network: nn.Module = timm.create_model(
+            model, pretrained=False, num_classes=num_classes, **arguments
+        )
+        return network
+
+    spec, pads = _input(timm, model)
+    padded = "; its weights were trained on padded pictures, which are cropped here" if pads else ""
+    return Architecture(name, spec, factory, f"timm's {model}{padded}.")
+
+
+def _timm(name: str) -> ModuleType:
+    torchvision("models")  # which timm imports, and which may need help for that
+    try:
+        return importlib.import_module("timm")
+    except ModuleNotFoundError as error:
+        if error.name != "timm":
+            raise
+        raise InstallationError(
+            f"{name} needs timm, which is not installed: pip install 'fanlight[timm]'"
+        ) from None
+
+
+def _input(timm: ModuleType, model: str) -> tuple[InputSpec, bool]:
+    """What the configuration of the weights says; and whether it pads, which an input can't say."""
+    config = timm.get_pretrained_cfg(model)
+    found = importlib.import_module("timm.data").resolve_data_config(
+        {}, pretrained_cfg=config.to_dict() if config is not None else {}
+    )
+    channels, height, width = found["input_size"]
+    squashes, shorter = found["crop_mode"] == "squash", min(height, width)
+    side = math.floor(shorter / found["crop_pct"])
+    pads = found["crop_mode"] == "border" or side < shorter
+    is_whole = pads or (squashes and side == shorter)
+    spec = InputSpec(
+        channels=channels,
+        height=height,
+        width=width,
+        resize="stretch" if squashes else "crop",
+        resize_size=None if is_whole else side,
+        interpolation="bicubic" if found["interpolation"] == "bicubic" else None,
+        mean=found["mean"],
+        std=found["std"],
+    )
+    return spec, pads

@@ -1,0 +1,133 @@
+"""What a network takes, found by trying: channels and sizes → the input of one that states none.
+
+Only shapes are computed (torch's device `meta`), so a try takes well under a millisecond.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from models.errors import FanlightError
+
+CHANNELS = (1, 3)
+MAX_SIDE = 512  # pixels
+USUAL_SIDES = (16, 28, 32, 64, 96, 128, 224, 256, 299)  # pixels
+_ANY = (97, 224)  # a network that takes squares of both takes any
+
+
+class UnclearInputError(FanlightError):
+    """A network takes several inputs, or none that was tried: the user has to say which."""
+
+
+@dataclass(frozen=True)
+class Takes:
+    """The inputs that a network takes.
+
+    `sides` are those of squares in pixels, by channels; it is empty where any will do.
+    """
+
+    sides: Mapping[int, tuple[int, ...]]
+
+    def of(self, channels: int) -> str:
+        """The sides in words, for people; empty where any will do, or only one."""
+        sides = self.sides.get(channels, ())
+        return f"it takes {sides[0]} to {sides[-1]} pixels" if len(sides) > 1 else ""
+
+    @property
+    def any_size(self) -> bool:
+        return any(not sides for sides in self.sides.values())
+
+
+def takes_flat(network: nn.Module) -> bool:
+    """Whether it takes images that were flattened before: linear layers in a row, from the first.
+
+    Without anything that flattens, such a row has no logits (N, num_classes) for an image.
+    """
+    if type(network) is not nn.Sequential:
+        return False
+    leaves = [each for each in network.modules() if not list(each.children())]
+    layers = [each for each in leaves if not isinstance(each, nn.Dropout | nn.Identity)]
+    has_flatten = any(isinstance(each, nn.Flatten) for each in layers)
+    return bool(layers) and isinstance(layers[0], nn.Linear) and not has_flatten
+
+
+def flatten_before(network: nn.Module) -> None:
+    """Let a network take images (N, C, H, W) that takes them flattened; its names stay."""
+    network.register_forward_pre_hook(_flatten)
+
+
+def _flatten(network: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (inputs[0].flatten(1), *inputs[1:])
+
+
+def takes(network: nn.Module) -> Takes:
+    """Try squares of up to `MAX_SIDE` pixels, with one channel and with three."""
+    network = network.eval().to("meta")
+    found = {channels: _sides(network, channels) for channels in CHANNELS}
+    return Takes({channels: sides for channels, sides in found.items() if sides is not None})
+
+
+def _sides(network: nn.Module, channels: int) -> tuple[int, ...] | None:
+    """The sides that are taken: empty for any, None for none."""
+    if all(_runs(network, channels, side) for side in _ANY):
+        return ()
+    found: list[int] = []
+    for side in range(1, MAX_SIDE + 1):
+        if _runs(network, channels, side):
+            found.append(side)
+        elif found:
+            break  # a larger one has more values than the linear layer takes
+    return tuple(found) or None
+
+
+def _runs(network: nn.Module, channels: int, side: int) -> bool:
+    try:
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            output = network(torch.empty(2, channels, side, side, device="meta"))
+        return output.ndim == 2 and len(output) == 2
+    except Exception:  # whatever a network raises for what it does not take
+        return False
+
+
+def choose(name: str, takes: Takes, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Channels, height and width of the input, of which some may be given.
+
+    Where several sizes fit, the usual one is taken. Raises `UnclearInputError` if it isn't clear.
+    """
+    found = dict(given)
+    if "channels" not in found:
+        if len(takes.sides) != 1 and {"height", "width"} <= given.keys():
+            raise UnclearInputError(f"{name} does not say how many channels it takes: --channels")
+        if len(takes.sides) != 1:
+            raise UnclearInputError(
+                f"{name} does not say what it takes, and trying it has not shown it: give "
+                "--channels, --height and --width, or register it with an InputSpec"
+            )
+        found["channels"] = next(iter(takes.sides))
+    sides = takes.sides.get(found["channels"], ())
+    for one, other in (("height", "width"), ("width", "height")):
+        if one in given and other not in given:
+            found[other] = given[one]
+    if "height" not in found:
+        found["height"] = found["width"] = _side(name, sides)
+    return {key: found[key] for key in ("channels", "height", "width")}
+
+
+def _side(name: str, sides: tuple[int, ...]) -> int:
+    if not sides:
+        raise UnclearInputError(
+            f"{name} takes pictures of any size: give the one that it was trained on, by --height "
+            "and --width (fit and profile: --size)"
+        )
+    usual = [side for side in sides if side in USUAL_SIDES]
+    if len(sides) == 1 or len(usual) == 1:
+        return (usual or list(sides))[0]
+    raise UnclearInputError(
+        f"{name} takes pictures of {sides[0]} to {sides[-1]} pixels: give the size that it was "
+        "trained on, by --height and --width (fit and profile: --size)"
+    )

@@ -1,0 +1,29 @@
+"""The memory layout of a network: channels_last where it can, in which convolutions are quicker.
+
+`x.view(len(x), -1)`, which many networks have after their convolutions, fails on maps that are laid
+out so. Such a network stays contiguous.
+"""
+
+import torch
+from torch import nn
+
+from models.preprocessing import InputSpec
+
+
+def channels_last(network: nn.Module, input: InputSpec) -> torch.memory_format:
+    """Lay the network's weights out; returns the layout that its batches must have, too.
+
+    The network must be in evaluation mode, on its device.
+    """
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batch = torch.zeros(2, *input.shape, device=device)
+    try:
+        with torch.inference_mode():
+            network(batch.contiguous(memory_format=torch.channels_last))
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # networks raise of many kinds; `models.checkpoint.trial` tells which
+        network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        return torch.contiguous_format
+    return torch.channels_last
