@@ -14,11 +14,13 @@ from benchmarks.soak import bad_versions, faults, promises
 from models import image_formats
 from models.architectures import registry as architectures
 from models.errors import FanlightError
+from models.graphs import operators
 from service.errors import ServiceError
 from service.inference.explain_methods import method as explain_methods
 from service.inference.runtimes import registry as runtimes
 from tests import tutorial_networks
 from training.data import registry as data_sets
+from training.exporting import format as export_formats
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("models", "training", "service")
@@ -49,8 +51,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "data sets": data_sets.table,
     "explain methods": explain_methods.table,
     "errors": errors,
+    "export formats": export_formats.table,
     "faults": faults.table,
     "image formats": image_formats.table,
+    "operators": operators.table,
     "promises": promises.table,
     "runtimes": runtimes.table,
     "soak": promises.last_run,

@@ -49,7 +49,7 @@ COMMANDS = {
         ),
     ),
     "import": Entry(
-        "Publish weights that were trained elsewhere.",
+        "Publish weights or an ONNX graph that were made elsewhere.",
         _TRAIN,
         "training",
         "import_weights",
@@ -58,6 +58,17 @@ COMMANDS = {
                 "fanlight import weights.pt --architecture birdplane-batchnorm "
                 "--labels airplane bird"
             ),
+            Example("fanlight import net.onnx --labels cat dog", "from Keras, scikit-learn, …"),
+        ),
+    ),
+    "export": Entry(
+        "Write a model as a file for other programs.",
+        _TRAIN,
+        "training",
+        "export",
+        (
+            Example("fanlight export mnist --format onnx --preprocessing -o mnist.onnx"),
+            Example("fanlight export mnist --format safetensors"),
         ),
     ),
     "study": Entry(

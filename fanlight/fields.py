@@ -29,7 +29,7 @@ from fanlight.parameters import (
 )
 from models.errors import OptionError
 from models.registry import Completion
-from training.commands.options import Positional, Variable
+from training.commands.options import File, Positional, Variable
 from training.recipes import arguments
 from training.recipes.arguments import Pairs
 
@@ -115,10 +115,12 @@ def _parameter(
             **settings,
         )
     kind = _type(field.name, plain, marks)
+    file = next((mark for mark in marks if isinstance(mark, File)), None)
+    metavar = "FILE" if file is not None else _metavar(field.name, plain)
     return Option(
-        [name, field.name],
+        [*([f"-{file.short}"] if file is not None else []), name, field.name],
         type=OrNone(kind) if is_optional else kind,
-        metavar="|".join(kind.words) if isinstance(kind, OneOf) else _metavar(field.name, plain),
+        metavar="|".join(kind.words) if isinstance(kind, OneOf) else metavar,
         **settings,
     )
 

@@ -1,9 +1,11 @@
 """Checkpoints: a state_dict, and the card with what is needed to rebuild, verify and serve it.
 
-A repository is a folder of `<model>/<version>/card.json` and `weights.pt`.
+A repository is a folder of `<model>/<version>/card.json` and `weights.pt`; an imported graph has
+`model.onnx` in its place.
 
     publish: network → temporary folder → fsync → rename to the next free version
     load:    folder → card checked → SHA-256 compared → state_dict → network on its device
+                                                      → or graph → ONNX Runtime on the CPU
 
 A version appears whole or not at all, and is never changed afterwards.
 """
@@ -14,7 +16,7 @@ import re
 import shutil
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from io import BufferedReader
@@ -41,13 +43,16 @@ from models.allowance import ActivationLimit, Allowance, TooLargeNetworkError
 from models.architectures import registry
 from models.architectures.architecture import Architecture, ArchitectureError
 from models.errors import FanlightError, InstallationError
-from models.features import Layer
+from models.features import Layer, OpaqueNetwork
+from models.graphs import network as graphs
+from models.graphs.errors import GraphError
 from models.permission import NOTHING, Permission
 from models.preprocessing import InputSpec, Pixels
 from models.registry import proposal
 
 CARD = "card.json"
 WEIGHTS = "weights.pt"
+GRAPH = "model.onnx"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 MAX_LABELS = 100_000
 MAX_LABEL_LENGTH = 1_000  # characters
@@ -99,7 +104,9 @@ class Card(_Part):
         description="two or more, in the order of the logits", json_schema_extra={"minItems": 2}
     )
     input: InputSpec
-    weights_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    weights_sha256: str = Field(
+        pattern="^[0-9a-f]{64}$", description="of weights.pt, or of the model.onnx of a graph"
+    )
     parameters: int
     feature_layers: tuple[str, ...] = Field(description="in the order of the forward pass")
     metrics: dict[str, FiniteFloat] = {}
@@ -143,6 +150,11 @@ class Checkpoint:
     stamps: Mapping[str, FileStamp] = field(default_factory=dict)
     architecture: Architecture | None = None
 
+    @property
+    def has_gradients(self) -> bool:
+        """Whether it is a network of torch, not a graph that ONNX Runtime runs."""
+        return not isinstance(self.network, OpaqueNetwork)
+
 
 def publish(
     repository: Path,
@@ -169,27 +181,57 @@ def publish(
     layers = trial(network, input, len(labels))
     state_dict = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
     build(_named(architecture), arguments or {}, len(labels), state_dict)
-    model = repository / name
+    return _published(
+        repository / name,
+        WEIGHTS,
+        lambda file: torch.save(state_dict, file),
+        architecture=architecture,
+        arguments=dict(arguments or {}),
+        labels=tuple(labels),
+        input=input,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        feature_layers=tuple(layer.name for layer in layers),
+        metrics=dict(metrics or {}),
+        training=training,
+    )
+
+
+def publish_graph(
+    repository: Path, graph: bytes, *, name: str, labels: Sequence[str], input: InputSpec
+) -> Card:
+    """Write an ONNX graph as the next version of the model `name`, and return its card.
+
+    It takes normalised images (N, C, H, W) and gives logits. Raises `CheckpointError` as `publish`
+    does, and for a graph that `load` would refuse.
+    """
+    check_name(name)
+    check_labels(labels)
+    network = _graph(graph, input, len(labels), None)
+    layers = trial(network, input, len(labels))
+    return _published(
+        repository / name,
+        GRAPH,
+        lambda file: file.write(graph),
+        architecture=graphs.ARCHITECTURE,
+        labels=tuple(labels),
+        input=input,
+        parameters=network.count,
+        feature_layers=tuple(layer.name for layer in layers),
+    )
+
+
+def _published(
+    model: Path, file_name: str, write: Callable[[BinaryIO], object], **fields: Any
+) -> Card:
+    """Write the file and a card with these fields as the next version in the model's folder."""
     model.mkdir(parents=True, exist_ok=True)
     draft = files.draft_in(model)
     draft.mkdir()
     try:
-        with files.writing(draft / WEIGHTS) as file:
-            torch.save(state_dict, file)
-        card = Card(
-            name=name,
-            version=1,
-            architecture=architecture,
-            arguments=dict(arguments or {}),
-            labels=tuple(labels),
-            input=input,
-            weights_sha256=_sha256(draft / WEIGHTS),
-            parameters=sum(parameter.numel() for parameter in network.parameters()),
-            feature_layers=tuple(layer.name for layer in layers),
-            metrics=dict(metrics or {}),
-            training=training,
-        )
-        return _release(draft, card)
+        with files.writing(draft / file_name) as file:
+            write(file)
+        sha256 = _sha256(draft / file_name)
+        return _release(draft, Card(name=model.name, version=1, weights_sha256=sha256, **fields))
     except ValidationError as error:
         raise CheckpointError(f"the card: {_problem(error)}") from error
     finally:
@@ -300,32 +342,57 @@ def load(
     device: torch.device,
     max_bytes: int | None = None,
     permission: Permission = NOTHING,
+    threads: int | None = None,
 ) -> Checkpoint:
     """Rebuild the network of a version's folder, in evaluation mode on the device.
 
-    An architecture that is code of others is imported only with `permission`.
+    An architecture that is code of others is imported only with `permission`. A graph is run on the
+    CPU, whatever the device, by so many `threads`; by default those of torch.
+
     Raises `CheckpointError` if anything doesn't fit: the card, the folder's name, the SHA-256 of
     the weights, the names or shapes in the state_dict, or the number of labels; and for weights of
     more than `max_bytes`. What the files claim is checked before memory is allocated for it.
     """
     card, card_stamp = _read_card(folder)
-    with _opened(folder, WEIGHTS) as file:
+    is_graph = card.architecture == graphs.ARCHITECTURE
+    name = GRAPH if is_graph else WEIGHTS
+    with _opened(folder, name) as file:
         stamp = FileStamp.of(file, card.weights_sha256)
         size = stamp.size
         if max_bytes is not None and size > max_bytes:
             raise CheckpointError(
-                f"{WEIGHTS} has {size:,} bytes; at most {max_bytes:,} are loaded "
+                f"{name} has {size:,} bytes; at most {max_bytes:,} are loaded "
                 "(setting max_checkpoint_bytes)"
             )
         if hashlib.file_digest(file, "sha256").hexdigest() != card.weights_sha256:
-            raise CheckpointError(f"{WEIGHTS} does not have the SHA-256 that {CARD} states")
-        state_dict = read_state_dict(file, device)
-    architecture = _named(card.architecture, permission)
-    network = build(architecture, card.arguments, len(card.labels), state_dict)
+            raise CheckpointError(f"{name} does not have the SHA-256 that {CARD} states")
+        if is_graph:
+            file.seek(0)
+            content = file.read(size)
+        else:
+            state_dict = read_state_dict(file, device)
+    network: nn.Module
+    architecture = None
+    if is_graph:
+        device = torch.device("cpu")
+        network = _graph(content, card.input, len(card.labels), threads)
+    else:
+        architecture = _named(card.architecture, permission)
+        network = build(architecture, card.arguments, len(card.labels), state_dict)
     network.to(device).eval()
     layers = trial(network, card.input, len(card.labels))
-    stamps = {CARD: card_stamp, WEIGHTS: stamp}
+    stamps = {CARD: card_stamp, name: stamp}
     return Checkpoint(card, network, layers, device, stamps, architecture)
+
+
+def _graph(
+    content: bytes, input: InputSpec, num_classes: int, threads: int | None
+) -> graphs.OnnxNetwork:
+    """The network of a graph; raises `CheckpointError`."""
+    try:
+        return graphs.load(content, input, num_classes, threads or torch.get_num_threads())
+    except (GraphError, InstallationError) as error:
+        raise CheckpointError(f"{GRAPH}: {error}") from error
 
 
 def changes(

@@ -10,6 +10,7 @@ import pytest
 import structlog
 import torch
 
+from models.graphs import trial
 from service import logs
 from tests.networks import publish_tiny
 
@@ -52,6 +53,14 @@ def _logs_as_at_the_start() -> Iterator[None]:
     logging.captureWarnings(False)
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture(scope="module")
+def _graphs_are_tried_here() -> Iterator[None]:
+    """Imported graphs are not tried in a process of their own first, which takes a second each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial, "check", lambda content: None)
+        yield
 
 
 TESTS = Path(__file__).parent

@@ -145,8 +145,9 @@ def _foreign(path: Path, head: bytes, file: BinaryIO) -> str | None:
             return what
     if path.suffix.lower() == ".onnx":
         return (
-            "is an ONNX network, which is not imported. Take the state_dict of the network that it "
-            f"was exported from: {_STATE_DICT.format(network='network')}"
+            "is an ONNX graph, which `fanlight import` publishes as it is, without a network of "
+            "torch. For its weights alone, take the state_dict of the network that it was exported "
+            f"from: {_STATE_DICT.format(network='network')}"
         )
     if path.suffix.lower() == ".pb":
         return f"is a TensorFlow graph. {_TENSORFLOW}"

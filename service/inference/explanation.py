@@ -58,8 +58,14 @@ def question(
     class in digits. Raises a `ServiceError` for a method that does not fit the network.
     """
     found = METHODS.get(method)
+    fitting = ", ".join(each.name for each in fitting_methods(checkpoint))
+    if found.needs_gradients and not checkpoint.has_gradients:
+        raise InvalidInputError(
+            f"{method} needs gradients, and {checkpoint.card.name} is an ONNX graph, which has "
+            "none; "
+            f"methods that work: {fitting}"
+        )
     if missing := found.missing(checkpoint.layers):
-        fitting = ", ".join(each.name for each in fitting_methods(checkpoint))
         raise InvalidInputError(
             f"{method} needs {missing}, and {checkpoint.card.name} has none; "
             f"methods that work: {fitting}"
@@ -71,7 +77,12 @@ def question(
 
 def fitting_methods(checkpoint: Checkpoint) -> list[ExplainMethod[Any]]:
     """The methods that can explain this network."""
-    return [each for each in METHODS if not each.missing(checkpoint.layers)]
+    return [
+        each
+        for each in METHODS
+        if not each.missing(checkpoint.layers)
+        and (checkpoint.has_gradients or not each.needs_gradients)
+    ]
 
 
 def _target(target: str, labels: Sequence[str]) -> int:

@@ -70,6 +70,7 @@ class Loader:
             self.device,
             settings.max_checkpoint_bytes,
             self._permission,
+            self._threads,
         )
 
     async def prepare(self, verified: Checkpoint) -> ServingModel:

@@ -8,6 +8,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from models import image_formats
 from models.checkpoint import Card, Checkpoint
+from models.graphs import network as graphs
 from service.inference import explanation
 from service.inference.explain_methods import grad_cam
 from service.inference.runtimes.registry import RUNTIMES
@@ -115,10 +116,14 @@ def states(versions: Iterable[Version]) -> list[VersionState]:
 
 def _architecture(checkpoint: Checkpoint) -> ArchitectureInfo:
     known = checkpoint.architecture
+    if known is None:
+        return ArchitectureInfo(
+            name=graphs.ARCHITECTURE, description=graphs.DESCRIPTION, parameters={}
+        )
     return ArchitectureInfo(
         name=checkpoint.card.architecture,
-        description=known.description if known else "",
-        parameters={n: dict(schema) for n, schema in known.parameters.items()} if known else {},
+        description=known.description,
+        parameters={name: dict(schema) for name, schema in known.parameters.items()},
     )
 
 
@@ -135,7 +140,8 @@ def _explain_methods(checkpoint: Checkpoint) -> list[ExplainMethodInfo]:
 
 
 def _layers(checkpoint: Checkpoint) -> list[LayerInfo]:
-    with_grad_cam = grad_cam.possible_layers(checkpoint.layers)
+    possible = grad_cam.possible_layers(checkpoint.layers)
+    with_grad_cam = possible if checkpoint.has_gradients else []
     return [
         LayerInfo(
             name=layer.name,

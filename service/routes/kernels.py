@@ -13,7 +13,7 @@ router = APIRouter(prefix="/v1/models", tags=["look inside"], dependencies=[Depe
 
 
 @router.get(
-    "/{model}/kernels/{layer}",
+    "/{model}/kernels/{layer:path}",
     operation_id="kernels",
     summary="Weights of a layer",
     response_class=Response,

@@ -14,6 +14,7 @@ from fanlight.command import COMMANDS, EXAMPLES, main
 from service import launch
 from service.settings import GROUPS, Settings
 from training.commands.evaluate import Evaluate
+from training.commands.export import Export
 from training.commands.fit import Fit
 from training.commands.import_weights import Import
 from training.commands.profile import Profile
@@ -31,7 +32,7 @@ PYTHON = re.compile(r"\b(int|float|str|bool|Path|None|NoneType|tuple|Optional|IN
 def called(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The commands that would have run."""
     calls: list[Any] = []
-    for kind in (Evaluate, Fit, Import, Profile, Results, Study, Visualize):
+    for kind in (Evaluate, Export, Fit, Import, Profile, Results, Study, Visualize):
         monkeypatch.setattr(kind, "__call__", lambda self, console: calls.append(self))
     monkeypatch.setattr(launch, "serve", calls.append)
     return calls

@@ -17,7 +17,7 @@ from models.errors import OptionError
 from models.importing import names, saved_files, state_dicts
 from models.preprocessing import InputSpec
 from models.registry import Completion
-from training.commands import options
+from training.commands import import_graph, options
 from training.recipes.arguments import Arguments
 
 MAX_LABELS_BYTES = 16 * 2**20
@@ -25,7 +25,7 @@ MAX_LABELS_BYTES = 16 * 2**20
 
 @dataclass(frozen=True)
 class Import:
-    """Publish weights that were saved elsewhere, by torch.save or as safetensors.
+    """Publish weights that were saved elsewhere, by torch.save or as safetensors, or an ONNX graph.
 
     A state_dict is found in what stands around it, and its names are made those of the
     architecture; what was done is said. Nothing that the file holds is run. The input is that of
@@ -34,9 +34,13 @@ class Import:
 
     weights: Annotated[Path, options.Positional()]
     """The file."""
-    architecture: Annotated[str, Doc(registry.describe()), Completion(registry.complete)]
-    labels: tuple[str, ...]
-    """The classes, in the order of the logits; or a file of them: one a line, or JSON."""
+    architecture: Annotated[
+        str | None, Doc(registry.describe() + " An ONNX graph needs none."),
+        Completion(registry.complete),
+    ] = None  # fmt: skip
+    labels: tuple[str, ...] = ()
+    """The classes, in the order of the logits; or a file of them: one a line, or JSON. A graph that
+    Fanlight has exported brings them along."""
     arguments: Annotated[Arguments, Doc(registry.describe_arguments())] = field(
         default_factory=dict
     )
@@ -68,8 +72,27 @@ class Import:
     """Scale pictures until their shorter side has so many pixels, and cut the input out of it."""
     interpolation: Literal["bilinear", "bicubic"] | None = None
     """The filter that scales; by default that of the architecture, or else bilinear."""
+    layout: Literal["nchw", "nhwc"] | None = None
+    """Of the input of an ONNX graph, channels first or last; by default the graph tells."""
+    graph_output: str | None = None
+    """Which output of an ONNX graph has a number for each class, if it has several."""
+    gives: Literal["logits", "probabilities"] | None = None
+    """What an ONNX graph answers with; by default the graph tells."""
+
+    def __post_init__(self) -> None:
+        if import_graph.is_graph(self.weights):
+            return
+        if self.architecture is None:
+            raise OptionError("weights need --architecture, the network that they are of")
+        if not self.labels:
+            raise OptionError("weights need --labels, the classes in the order of the logits")
+        if self.layout or self.graph_output or self.gives:
+            raise OptionError("--layout, --graph-output and --gives are for ONNX graphs")
 
     def __call__(self, console: Console) -> None:
+        if self.architecture is None or import_graph.is_graph(self.weights):
+            import_graph.run(self, console)
+            return
         name = self.name if self.name is not None else self.weights.stem
         checkpoint.check_name(name)
         labels = read_labels(self.labels)

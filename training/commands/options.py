@@ -33,6 +33,13 @@ class Variable:
     default: str
 
 
+@dataclass(frozen=True)
+class File:
+    """Marks the path of one file, and names the letter of its short option, as in `-o FILE`."""
+
+    short: str
+
+
 DATA = Variable("FANLIGHT_DATA", "data")
 REPOSITORY = Variable("FANLIGHT_REPOSITORY", "checkpoints")
 ARCHITECTURES = Variable("FANLIGHT_ARCHITECTURES", "none")

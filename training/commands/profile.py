@@ -160,6 +160,12 @@ class Profile:
             self.repository, self.target, self.version, device, permission
         )
         card = loaded.card
+        if not loaded.has_gradients:
+            raise OptionError(
+                f"{card.name}/{card.version} is an ONNX graph, which ONNX Runtime runs as a whole: "
+                "profile measures the layers of networks of torch. GET /v1/models/"
+                f"{card.name} tells the shapes, parameters and multiply-adds of its layers"
+            )
         return _Subject(
             name=card.name,
             version=card.version,

@@ -63,6 +63,7 @@ class ExplainMethod(ABC, Generic[P]):
     title: ClassVar[str]  # in the page's menu
     description: ClassVar[str]  # one sentence; the paper stands in the module's docstring
     model: type[P]  # of its query parameters
+    needs_gradients: ClassVar[bool] = True
 
     def missing(self, layers: Sequence[Layer]) -> str | None:
         """What a network with these layers lacks for this method; None if nothing."""

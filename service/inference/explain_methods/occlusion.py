@@ -43,6 +43,7 @@ class Occlusion(ExplainMethod[OcclusionParameters]):
         "How much the target's logit falls when a window hides the pixel; negative where it rises."
     )
     model = OcclusionParameters
+    needs_gradients = False
 
     def resolve(
         self, parameters: OcclusionParameters, checkpoint: Checkpoint

@@ -7,10 +7,10 @@ its output matches eager torch; otherwise eager torch is used, and the reason is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from service.inference.runtimes import eager
+from service.inference.runtimes import eager, onnx_runtime
 from service.inference.runtimes.eager import Torch
 from service.inference.runtimes.registry import (
     AUTO,
@@ -65,6 +65,8 @@ def choose(
         checkpoint, Torch(checkpoint, precision), precision, threads, max_batch_size, graphs
     )
     device = checkpoint.device.type
+    if not checkpoint.has_gradients:
+        return _of_graph(setup, wanted)
     if wanted == eager.NAME:
         return Chosen(setup.eager)
     if wanted != AUTO:
@@ -80,6 +82,15 @@ def choose(
             return chosen
         failed.append(chosen.fallback)
     return Chosen(setup.eager, fallback="; ".join(failed) or None)
+
+
+def _of_graph(setup: Setup, wanted: str) -> Chosen:
+    """ONNX Runtime, which alone runs an imported graph, in float32, whatever is wanted."""
+    setup = replace(setup, precision="float32")
+    chosen = _built(RUNTIMES.get(onnx_runtime.NAME), setup)
+    if chosen.fallback is None and wanted not in (AUTO, onnx_runtime.NAME):
+        return replace(chosen, fallback="an imported graph is run by ONNX Runtime only")
+    return chosen
 
 
 def _built(entry: RuntimeEntry, setup: Setup) -> Chosen:

@@ -19,9 +19,11 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 class Torch:
-    """The network itself; `precision` other than float32 runs it under autocast."""
+    """The network itself; `precision` other than float32 runs it under autocast.
 
-    name = NAME
+    An imported graph is one too, which ONNX Runtime runs.
+    """
+
     independent = False
 
     def __init__(self, checkpoint: Checkpoint, precision: str) -> None:
@@ -30,6 +32,7 @@ class Torch:
         from models import layout
 
         self._checkpoint = checkpoint
+        self.name = NAME if checkpoint.has_gradients else "onnx"
         self._autocast = None if precision == "float32" else getattr(torch, precision)
         self.input = checkpoint.card.input
         self._format = torch.contiguous_format

@@ -7,13 +7,13 @@ start has exported is tried first.
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.graphs.session import session
 from models.permission import is_reference
 from service.inference.runtimes.registry import Attempt, RuntimeEntry, Setup, register
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.checkpoint import Checkpoint
-    from models.preprocessing import Pixels
+    from models.graphs.network import OnnxNetwork
+    from models.preprocessing import InputSpec, Pixels
 
 NAME = "onnx"
 
@@ -34,25 +35,41 @@ class Onnx:
     independent = True
 
     def __init__(self, graph: bytes | Path, threads: int) -> None:
-        # its official builds report to their makers unless told not to, before they are imported
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        import onnxruntime  # seconds are saved where it isn't wanted
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.enable_mem_pattern = False  # it plans a block of memory for each size of batch
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            graph if isinstance(graph, bytes) else str(graph),  # a file is not held in memory twice
-            options,
-            providers=["CPUExecutionProvider"],
-        )
+        self._session = session(graph, threads)
 
     def __call__(self, batch: Pixels) -> NDArray[np.float32]:
         probabilities: NDArray[np.float32]
         [probabilities] = self._session.run(None, {"pixels": batch})
         return probabilities
+
+
+class FixedBatches(Onnx):
+    """The same for a graph that takes so many images at a time: the rest of a batch is filled."""
+
+    def __init__(self, graph: bytes, threads: int, size: int) -> None:
+        super().__init__(graph, threads)
+        self._size = size
+
+    def __call__(self, batch: Pixels) -> NDArray[np.float32]:
+        import numpy as np
+
+        rest = np.zeros((-len(batch) % self._size, *batch.shape[1:]), np.uint8)
+        whole = np.concatenate([batch, rest])
+        parts = [super(FixedBatches, self).__call__(part) for part in self._split(whole)]
+        return np.concatenate(parts)[: len(batch)]
+
+    def _split(self, batch: Pixels) -> list[Pixels]:
+        return [batch[at : at + self._size] for at in range(0, len(batch), self._size)]
+
+
+def imported(network: OnnxNetwork, input: InputSpec, threads: int) -> Onnx:
+    """The runtime of a graph that was imported, with normalisation and softmax put around it."""
+    from models.graphs import editing, parsing
+
+    graph = parsing.serialized(editing.whole(network.model, input))
+    if network.batch_size is None:
+        return Onnx(graph, threads)
+    return FixedBatches(graph, threads, network.batch_size)
 
 
 def export(checkpoint: Checkpoint) -> bytes:
@@ -95,7 +112,12 @@ def export(checkpoint: Checkpoint) -> bytes:
 
 def _attempts(setup: Setup) -> Iterator[Attempt]:
     """With a kept graph, if there is one; then with a new one, which is kept if it is accepted."""
-    card, threads = setup.checkpoint.card, setup.threads
+    from models.graphs.network import OnnxNetwork
+
+    card, threads, network = setup.checkpoint.card, setup.threads, setup.checkpoint.network
+    if isinstance(network, OnnxNetwork):
+        yield Attempt(lambda: imported(network, card.input, threads))
+        return
     kept = setup.graphs.find(card)
     if kept is not None:
         yield Attempt(lambda: Onnx(kept, threads))

@@ -1,0 +1,150 @@
+"""A graph of another framework → one that takes (N, C, H, W) and gives logits, with what was done.
+
+What the service would have to guess at each start is decided once, by who imports the graph.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.graphs import costs, editing, inputs, network, outputs, parsing, shapes, trial
+from models.graphs.editing import BATCH
+from models.graphs.errors import GraphError, needed, reason
+from models.graphs.inputs import Taken
+from models.graphs.outputs import Gives
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+DIFFERENCE = 1e-3  # of logits, between images that are run together and one by one
+_PROBES = 4  # images
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user says about a graph; None is what the graph is to tell.
+
+    `count` is the number of labels; `normalised` says that mean and deviation are given.
+    """
+
+    count: int | None = None
+    layout: Literal["nchw", "nhwc"] | None = None
+    height: int | None = None
+    width: int | None = None
+    output: str | None = None
+    gives: Gives | None = None
+    normalised: bool = False
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The graph, the shape (C, H, W) of its images, the number of its classes, their names if it
+    brings any, and what was done, in sentences. `scaled` says that it normalises pixels itself."""
+
+    model: "ModelProto"
+    shape: tuple[int, int, int]
+    num_classes: int
+    labels: tuple[str, ...] | None
+    notes: tuple[str, ...]
+    scaled: bool
+
+
+def adapted(model: "ModelProto", wishes: Wishes) -> Adapted:
+    """The graph as Fanlight publishes it; raises `GraphError` where something has to be said."""
+    _, notes = outputs.select(model, wishes.output, wishes.count)
+    parsing.check(model)
+    labels = outputs.class_labels(model)
+    taken = inputs.look(
+        model,
+        layout=wishes.layout,
+        height=wishes.height,
+        width=wishes.width,
+        normalised=wishes.normalised,
+    )
+    notes.append(_about(taken))
+    failed: GraphError | None = None
+    for size in dict.fromkeys((None, taken.batch or 1)):
+        try:
+            result, count, done = _with_batch(model, taken, size, wishes)
+        except GraphError as error:
+            failed = error
+            continue
+        if size is not None:
+            notes.append(
+                f"it is run with {size} image{'s' * (size > 1)} at a time, since it does not take "
+                "batches of any size"
+            )
+        return Adapted(result, taken.shape, count, labels, (*notes, *done), taken.scaled)
+    assert failed is not None  # noqa: S101
+    raise failed
+
+
+def _with_batch(
+    model: "ModelProto", taken: Taken, size: int | None, wishes: Wishes
+) -> tuple["ModelProto", int, list[str]]:
+    """The graph for batches of that size, None for any; raises `GraphError` if it can't be."""
+    onnx = needed("onnx")
+    result: ModelProto = onnx.ModelProto()
+    result.CopyFrom(model)
+    del result.graph.value_info[:]
+    batch: int | str = BATCH if size is None else size
+    inputs.adapt(result, taken, batch)
+    trial.check(parsing.serialized(result))
+    own = shapes.infer(result, size or 1)
+    costs.check(result, own)
+    if size is None and not shapes.scales(result, own):
+        raise GraphError("a larger batch may take far more memory than one image")
+    pictures = np.random.default_rng(0).random((_PROBES, *taken.shape), np.float32)
+    pictures[0], pictures[1] = 0, 1
+    single = answers(result, [pictures[i : i + 1] for i in range(_PROBES)], size)
+    if size is None:
+        together = answers(result, [pictures], None)
+        if together.shape != single.shape or _differ(together, single):
+            raise GraphError("it answers otherwise for images that are run together")
+    found = outputs.form(result, single, wishes.count, wishes.gives)
+    count = 2 if found.one else single.reshape(_PROBES, -1).shape[1]
+    outputs.adapt(result, found, count, batch, own)
+    editing.keep_only(result, [result.graph.output[0].name])
+    parsing.check(result)
+    return result, count, [found.note] if found.note else []
+
+
+def answers(
+    model: "ModelProto", batches: Sequence[NDArray[np.float32]], size: int | None
+) -> NDArray[np.float32]:
+    """What a checked graph answers, one row an image; raises `GraphError`."""
+    name = shapes.image_input(model)
+    running = network.opened(model, 1)
+    rows = []
+    for batch in batches:
+        room = max(len(batch), size or 0)
+        whole = np.concatenate([batch, np.zeros((room - len(batch), *batch.shape[1:]), np.float32)])
+        try:
+            [answer] = running.run(None, {name: whole})
+        except Exception as error:  # whatever onnxruntime raises
+            raise GraphError(f"ONNX Runtime can't run it: {reason(error)}") from error
+        answer = np.asarray(answer, np.float32)
+        if not answer.ndim or len(answer) != room:
+            raise GraphError(
+                f"it answers {room} image{'s' * (room > 1)} with the shape {answer.shape}, which "
+                "is not one row for each"
+            )
+        rows.append(answer[: len(batch)])
+    return np.concatenate(rows)
+
+
+def _differ(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    scale = max(1.0, float(np.abs(other).max()))
+    return not float(np.abs(one - other).max()) <= DIFFERENCE * scale
+
+
+def _about(taken: Taken) -> str:
+    channels, height, width = taken.shape
+    how = {2: "flat", 3: "height × width"}.get(taken.rank)
+    how = how or {"nchw": "channels first", "nhwc": "channels last"}[taken.layout]
+    values = ", pixels from 0 to 255, which it scales itself" if taken.scaled else ""
+    colour = "grey" if channels == 1 else "colour"
+    return f"it takes {colour} images of {height} × {width} pixels, {how}{values}"

@@ -1,0 +1,1 @@
+"""A published version → a file for other programs, one module a format."""
