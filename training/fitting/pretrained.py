@@ -1,4 +1,4 @@
-"""Pretrained weights: what a file or torchvision has → all layers but the head."""
+"""Pretrained weights: what a file, a package or torchvision has → all layers but the head."""
 
 from pathlib import Path
 
@@ -8,24 +8,36 @@ from models.architectures.registry import TORCHVISION_PREFIX
 from models.checkpoint import CheckpointError
 from models.importing import names, saved_files, state_dicts
 from models.torchvision_import import torchvision
+from training.fitting import imagenet
 
 DOWNLOAD = "download"
 
 
-def check(source: str | None) -> None:
-    """Raises `CheckpointError` if the file is not there, before anything else is done."""
-    if source is not None and source != DOWNLOAD and not Path(source).is_file():
+def check(source: str | None, architecture: str) -> None:
+    """Raises `CheckpointError` if the file is not there, before anything else is done.
+
+    Raises `InstallationError` for `imagenet` where those weights are not there.
+    """
+    if source == imagenet.IMAGENET:
+        imagenet.check(architecture)
+    elif source is not None and source != DOWNLOAD and not Path(source).is_file():
         raise CheckpointError(f"{source}: no file of weights is there; see --pretrained")
 
 
 def start_from(network: nn.Module, architecture: str, source: str) -> None:
     """Load pretrained weights; keep the network's own head if the number of classes differs.
 
-    `source` is `download` for torchvision's weights, or a file of weights, which is read as
-    `fanlight import` reads it. Raises `CheckpointError` if other shapes or names differ, or if the
-    weights can't be read or downloaded.
+    `source` is `imagenet` for the weights of the extra `pretrained`, `download` for torchvision's,
+    or a file of weights, which is read as `fanlight import` reads it. Raises `CheckpointError` if
+    other shapes or names differ, or if the weights can't be read or downloaded, and
+    `InstallationError` if they are not installed.
     """
-    weights = _downloaded(architecture) if source == DOWNLOAD else _from_file(Path(source))
+    if source == imagenet.IMAGENET:
+        weights = imagenet.weights(architecture, network)
+    elif source == DOWNLOAD:
+        weights = _downloaded(architecture)
+    else:
+        weights = _from_file(Path(source))
     try:
         fitting = names.fit(
             weights, network.state_dict(), architecture=architecture, head="theirs if it fits"
