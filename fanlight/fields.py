@@ -144,7 +144,7 @@ _WORDS = {
     "layers": "LAYER",
     "architectures": "MODULE",
     "labels": "LABEL",
-    "pretrained": "FILE|download",
+    "pretrained": "FILE|imagenet|download|auto",
 }
 _FILES = ("json", "weights", "file")
 

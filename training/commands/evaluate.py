@@ -62,14 +62,21 @@ class Evaluate:
         result = evaluation.score(logits.cpu(), images.targets.cpu(), card.labels)
         console.print(
             f"{card.name}/{card.version} on {dataset} ({self.split}, {len(images):,} pictures): "
-            f"accuracy {result.accuracy:.4f}, loss {result.loss:.4f}"
+            f"accuracy {result.accuracy:.4f} ({result.interval}), loss {result.loss:.4f}"
         )
+        if result.is_unlike:
+            console.print(result.by_class(), markup=False, highlight=False)
         console.print(_confusion_table(result), _class_table(result))
         if self.output is not None:
             self.output.mkdir(parents=True, exist_ok=True)
             title = f"{card.name}/{card.version} on {dataset}"
             files.write(self.output / "confusion.png", plots.confusion(result, title))
-            content = json.dumps(asdict(result), indent=2, ensure_ascii=False).encode()
+            told = asdict(result) | {
+                "pictures": result.count,
+                "accuracy_interval": [result.interval.low, result.interval.high],
+                "balanced_accuracy": result.balanced_accuracy,
+            }
+            content = json.dumps(told, indent=2, ensure_ascii=False).encode()
             files.write(self.output / "evaluation.json", content)
 
 

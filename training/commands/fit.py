@@ -23,7 +23,7 @@ from models.registry import nearest
 from training.commands import options
 from training.data import archives, datasets, tables
 from training.data.account import LEFT_OUT, Account
-from training.fitting import experiment, pretrained, provenance
+from training.fitting import evaluation, experiment, imagenet, pretrained, provenance
 from training.fitting.experiment import Outcome, Pictures
 from training.fitting.loop import Epoch, TrainingError
 from training.fitting.run_folder import Run, as_json
@@ -57,9 +57,10 @@ class Fit:
     def __call__(self, console: Console) -> None:
         device, commit = devices.resolve(self.device), provenance.commit()
         checkpoint.check_name(self.recipe.name)
-        registry.named(self.recipe.architecture).check(self.recipe.arguments)
-        pretrained.check(self.recipe.pretrained)
-        recipe = auto.fill_input(self.recipe, self.data_root)
+        recipe, why = auto.fill_start(self.recipe, self.data_root)
+        registry.named(recipe.architecture).check(recipe.arguments)
+        pretrained.check(recipe.pretrained, recipe.architecture)
+        recipe = auto.fill_input(recipe, self.data_root)
         pictures = experiment.load(recipe, self.data_root)
         if not self.labels_changed:
             checkpoint.check_same_labels(self.repository, recipe.name, pictures.labels)
@@ -67,6 +68,8 @@ class Fit:
         run = self._unfinished(recipe) if self.resume else Run.start(self.runs, recipe)
         account = Account(pictures.splits)
         console.print(account.text(run.folder / LEFT_OUT), markup=False, highlight=False)
+        if why is not None:
+            console.print(why)
         _tell(recipe, pictures, self.recipe, console)
         console.print(
             f"{recipe.name}: {len(pictures.train):,} pictures on {device}, run folder {run.folder}"
@@ -76,15 +79,13 @@ class Fit:
                 run.write(LEFT_OUT, account.as_csv())
             outcome = self._train(recipe, pictures, device, run, console)
             _check_finite(outcome, recipe, console)
-            card = self._publish(recipe, pictures, outcome, device, commit)
+            card = self._publish(recipe, pictures, outcome, device, commit, why)
             text = card.model_dump(mode="json", exclude_none=True)
             run.finish(outcome.as_json() | {"card": text})
         to_open = options.to_open(self.repository, recipe.architecture)
         drawn = ", ".join(sorted(path.name for path in run.folder.glob("*.png")))
+        _tell_outcome(recipe, pictures, outcome, console)
         console.print(
-            f"epoch {outcome.fitted.selected.number} of {recipe.epochs} selected: "
-            f"test accuracy {outcome.test.accuracy:.4f}, loss {outcome.test.loss:.4f} "
-            f"({len(pictures.test):,} pictures, trained in {outcome.seconds:.0f} s)\n"
             f"drawn in {run.folder}: {drawn}\n"
             f"published {card.name}/{card.version} in {self.repository}; a service that runs there "
             "picks it up, or start one with\n"
@@ -136,6 +137,7 @@ class Fit:
                 run,
                 on_batch=lambda count: progress.advance(task, count),
                 on_epoch=on_epoch,
+                on_note=console.print,
             )
 
     def _publish(
@@ -145,6 +147,7 @@ class Fit:
         outcome: Outcome,
         device: torch.device,
         commit: str,
+        why: str | None,
     ) -> Card:
         return checkpoint.publish(
             self.repository,
@@ -156,7 +159,7 @@ class Fit:
             input=pictures.spec,
             metrics={name: round(value, 6) for name, value in outcome.metrics.items()},
             training=TrainingRecord(
-                recipe=as_json(recipe),
+                recipe=as_json(recipe) | _reasons(why, outcome.fitted.note),
                 dataset=recipe.dataset,
                 seed=recipe.seed,
                 epochs=recipe.epochs_to_run,
@@ -175,6 +178,8 @@ def recipe_for(target: str, changes: Mapping[str, Any]) -> Recipe:
 
     Raises `OptionError`: there is neither, or the recipe can't be changed so.
     """
+    if target == OWN:
+        return replace(RECIPES[OWN], **_started(changes))
     if target in RECIPES:
         return replace(RECIPES[target], **changes)
     folder = Path(target)
@@ -197,7 +202,24 @@ def recipe_for(target: str, changes: Mapping[str, Any]) -> Recipe:
             f"no name for the model can be made of {called!r}: give one with --name, of small "
             "letters, digits, '.', '_' and '-'"
         )
-    return replace(RECIPES[OWN], **{"dataset": str(path), "name": model_name(called), **changes})
+    own = {"dataset": str(path), "name": model_name(called)}
+    return replace(RECIPES[OWN], **(own | _started(changes)))
+
+
+def _started(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes of the recipe for a folder, with the start that they imply.
+
+    Who names a network, or what only one network takes, leaves no start to choose.
+    """
+    started = dict(changes)
+    if "pretrained" not in changes and changes.keys() & {"arguments", "initialisation"}:
+        started["pretrained"] = None
+    elif changes.get("architecture", imagenet.ARCHITECTURE) != imagenet.ARCHITECTURE:
+        started.setdefault("pretrained", None)
+    elif changes.get("pretrained") == imagenet.IMAGENET:
+        started.setdefault("architecture", imagenet.ARCHITECTURE)
+        started.setdefault("tune", "head-first")
+    return started
 
 
 def model_name(called: str) -> str:
@@ -238,6 +260,38 @@ def _tell(recipe: Recipe, pictures: Pictures, asked: Recipe, console: Console) -
         console.print(
             f"the classes differ in size: {text}. The small ones count as much as the large ones "
             "with --class-weights balanced"
+        )
+
+
+def _reasons(why: str | None, note: str | None) -> dict[str, str]:
+    """What stands beside the recipe in the card: why its start and its layers were chosen."""
+    reasons = {"start_because": why, "tuned_because": note}
+    return {name: text for name, text in reasons.items() if text is not None}
+
+
+def _tell_outcome(recipe: Recipe, pictures: Pictures, outcome: Outcome, console: Console) -> None:
+    """Print the figures, each accuracy with its interval, and the classes where they differ."""
+    fitted, test = outcome.fitted, outcome.test
+    if fitted.note is not None:
+        console.print(fitted.note)
+    if fitted.selected.validation is not None:
+        accuracy, count = fitted.selected.validation.accuracy, fitted.validated
+        console.print(
+            f"{'cross-validation' if fitted.is_crossed else 'validation'}: accuracy {accuracy:.4f} "
+            f"({evaluation.interval(accuracy, count)}; {count:,} pictures)"
+        )
+    console.print(
+        f"epoch {fitted.selected.number} of {len(fitted.history)} selected: "
+        f"test accuracy {test.accuracy:.4f} ({test.interval}), loss {test.loss:.4f} "
+        f"({len(pictures.test):,} pictures, trained in {outcome.seconds:.0f} s)"
+    )
+    if test.is_unlike:
+        console.print(test.by_class())
+    unfound = [each.label for each in test.classes if each.support and not each.recall]
+    if unfound:
+        console.print(
+            f"this model finds no picture of {', '.join(unfound)}: its accuracy says nothing about "
+            f"{'it' if len(unfound) == 1 else 'them'}"
         )
 
 

@@ -240,7 +240,7 @@ def _own_input(dataset: str, root: Path) -> InputSpec:
     recipes = [entry.recipe for entry in catalogue.CATALOGUE.values()]
     known = [recipe for recipe in recipes if dataset in datasets.parts(recipe.dataset)]
     complete = [
-        auto.fill_input(recipe, root)
+        auto.fill_input(auto.fill_start(recipe, root)[0], root)
         for recipe in known or [replace(catalogue.OWN, dataset=dataset)]
     ]
     return min((recipe.input for recipe in complete), key=lambda spec: spec.height * spec.width)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist, mean
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +45,43 @@ class Tally:
         return Metrics(self._loss.item() / self._count, self._correct.item() / self._count)
 
 
+def metrics(logits: Tensor, targets: Tensor) -> Metrics:
+    """Those of logits (N, num_classes) against targets (N,); see `Tally`."""
+    tally = Tally(logits.device)
+    tally.add(logits, targets)
+    return tally.metrics()
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where the accuracy on ever more pictures of the same kind lies, with 95 % confidence."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"95 %: {self.low:.4f} to {self.high:.4f}"
+
+
+def interval(accuracy: float, count: int) -> Interval:
+    """The 95 % interval of an accuracy that was measured on `count` pictures.
+
+    It is Wilson's (1927, Probable Inference), which holds for few pictures and near 0 and 1 too;
+    NaN for an accuracy of NaN. Without a picture nothing is known: 0 to 1.
+    """
+    if not count:
+        return Interval(0.0, 1.0)
+    z = NormalDist().inv_cdf(0.975)
+    spread = z**2 / count
+    middle = (accuracy + spread / 2) / (1 + spread)
+    half = math.sqrt(accuracy * (1 - accuracy) * spread + spread**2 / 4) / (1 + spread)
+    return Interval(max(middle - half, 0.0), min(middle + half, 1.0))
+
+
+UNLIKE = 2.0
+"""Largest class to smallest, from which on classes are told one by one."""
+
+
 @dataclass(frozen=True)
 class ClassFigures:
     """Precision, recall and their harmonic mean F1, in [0, 1]; support is the number of pictures.
@@ -67,23 +105,68 @@ class Evaluation:
     confusion: list[list[int]]
     classes: list[ClassFigures]
 
+    @property
+    def count(self) -> int:
+        """The number of pictures."""
+        return sum(each.support for each in self.classes)
+
+    @property
+    def interval(self) -> Interval:
+        return interval(self.accuracy, self.count)
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean recall of the classes that have pictures: each class counts the same."""
+        return mean(each.recall for each in self.classes if each.support)
+
+    @property
+    def is_unlike(self) -> bool:
+        """Whether the classes differ so much in size that the accuracy hides the small ones."""
+        sizes = [each.support for each in self.classes if each.support]
+        return max(sizes) >= UNLIKE * min(sizes)
+
+    def by_class(self) -> str:
+        """Say, for people, how many pictures of each class were found, none first."""
+        lines = [f"balanced accuracy {self.balanced_accuracy:.4f}, the mean recall of the classes"]
+        for each in sorted(self.classes, key=lambda each: each.recall):
+            if each.support:
+                hits = round(each.recall * each.support)
+                found = f"{hits:,} of {each.support:,} found" if hits else "NONE FOUND"
+                lines.append(
+                    f"  {each.label}: {found}"
+                    + (f" of {each.support:,}" if not hits else "")
+                    + f", recall {each.recall:.4f} ({interval(each.recall, each.support)})"
+                )
+        return "\n".join(lines)
+
+    def figures(self) -> dict[str, float]:
+        """The figures of the test set by their names in a card."""
+        found = {
+            "test_accuracy": self.accuracy,
+            "test_accuracy_95_low": self.interval.low,
+            "test_accuracy_95_high": self.interval.high,
+            "test_loss": self.loss,
+            "test_pictures": float(self.count),
+        }
+        if self.is_unlike:
+            found["test_balanced_accuracy"] = self.balanced_accuracy
+        return found
+
 
 def score(logits: Tensor, targets: Tensor, labels: tuple[str, ...]) -> Evaluation:
     """Figures for logits (N, num_classes) against targets (N,).
 
     Loss and accuracy are those of `Tally`.
     """
-    tally = Tally(logits.device)
-    tally.add(logits, targets)
-    metrics = tally.metrics()
+    found = metrics(logits, targets)
     predictions = logits.argmax(1)
     count = len(labels)
     pairs = torch.bincount(targets * count + predictions, minlength=count * count)
     confusion = pairs.view(count, count).cpu()
     hits, actual, predicted = confusion.diag(), confusion.sum(1), confusion.sum(0)
     return Evaluation(
-        loss=metrics.loss,
-        accuracy=metrics.accuracy,
+        loss=found.loss,
+        accuracy=found.accuracy,
         confusion=confusion.tolist(),
         classes=[
             ClassFigures(

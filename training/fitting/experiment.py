@@ -6,7 +6,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from models.preprocessing import InputSpec
 from training import plots
 from training.data import datasets
 from training.data.datasets import DatasetError, ImageSet
-from training.fitting import evaluation, loop
+from training.fitting import evaluation, loop, tuning
 from training.fitting.evaluation import Evaluation
 from training.fitting.loop import Epoch, Fitted, Hooks, StateError, TrainingError
 from training.fitting.run_folder import STATE, TO_START_ANEW, WEIGHTS, Run
@@ -69,6 +69,8 @@ class Outcome:
             "metrics": {n: v if math.isfinite(v) else None for n, v in self.metrics.items()},
             "epochs": last.number,
             "selected_epoch": self.fitted.selected.number,
+            "classes": [asdict(figures) for figures in self.test.classes],
+            "note": self.fitted.note,
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
             "seconds": round(self.seconds, 1),
             "peak_memory": self.peak_memory,
@@ -102,6 +104,7 @@ def run(
     folder: Run,
     on_batch: Callable[[int], None] = lambda count: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
     """Train, or go on where the run folder's state says, and measure; the folder holds it all.
 
@@ -144,12 +147,11 @@ def run(
         on_epoch(epoch)
 
     with memory.peak(device) as peak:
-        hooks = Hooks(on_batch, note, keep_state)
+        hooks = Hooks(on_batch, note, keep_state, on_note)
         spec, train = pictures.spec, pictures.train
+        fit = loop.fit if recipe.tune == "all" else tuning.fit
         try:
-            fitted = loop.fit(
-                recipe, train, spec, device, hooks, state["training"], pictures.validation
-            )
+            fitted = fit(recipe, train, spec, device, hooks, state["training"], pictures.validation)
         except StateError as error:
             raise no_state from error
     seconds = time.monotonic() - started
@@ -173,8 +175,8 @@ def _measure(
     on_device = pictures.test.to(device)
     logits = loop.predict(network, on_device, spec).cpu()  # (N, num_classes)
     test = evaluation.score(logits, pictures.test.targets, pictures.labels)
-    metrics = {"test_accuracy": test.accuracy, "test_loss": test.loss}
-    if recipe.flip:
+    metrics = test.figures()
+    if recipe.flip and not fitted.is_crossed:  # a head alone is not trained on mirrored pictures
         mirrored = loop.predict(network, on_device.mirrored(), spec).cpu()
         both = evaluation.score(logits + mirrored, pictures.test.targets, pictures.labels)
         metrics["test_accuracy_with_flip"] = both.accuracy
@@ -183,7 +185,10 @@ def _measure(
         images = datasets.load(part, "test", root, spec, recipe.seed).relabel(pictures.labels)
         found = loop.evaluate(network, images.to(device), spec)
         metrics[f"test_accuracy_{Path(part).name}"] = found.accuracy
-    trained = loop.evaluate(network, fitted.trained_on, spec)
+    if fitted.is_crossed:  # the head's own figures, of the features that it was fit to
+        trained = fitted.selected.train
+    else:
+        trained = loop.evaluate(network, fitted.trained_on, spec)
     metrics |= {"train_accuracy": trained.accuracy, "train_loss": trained.loss}
     if validation := fitted.selected.validation:
         metrics |= {

@@ -7,7 +7,7 @@ and augmented there. Losses are summed on the device, so that no step waits to r
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from training.fitting.evaluation import Metrics, Tally
 from training.recipes.recipe import Recipe
 
 EVALUATION_BATCH = 500
+EVALUATION_PIXELS = EVALUATION_BATCH * 64 * 64  # a batch; what layers give takes much more memory
 WHITENING_PICTURES = 5000  # whose patches decide the filters of the initialisation whitening
 
 
@@ -55,13 +56,19 @@ class Epoch:
 class Fitted:
     """The network with the weights of the selected epoch, in evaluation mode.
 
-    `trained_on` are the pictures that were not held out.
+    `trained_on` are the pictures that were not held out. `validated` counts those behind the
+    selected epoch's figures of validation; `is_crossed` says that these are of cross-validation,
+    where each picture is predicted by weights that were fit without it. `note` says, for people,
+    which layers were trained and why, where that was open.
     """
 
     network: nn.Module
     history: list[Epoch]
     selected: Epoch
     trained_on: ImageSet
+    validated: int = 0
+    is_crossed: bool = False
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,12 +76,13 @@ class Hooks:
     """Callbacks during training.
 
     `on_batch` gets the number of images of each step, `on_epoch` each finished epoch, `on_state`
-    the state from which `fit` can resume after that epoch.
+    the state from which `fit` can resume after that epoch, `on_note` a sentence for people.
     """
 
     on_batch: Callable[[int], None] = lambda count: None
     on_epoch: Callable[[Epoch], None] = lambda epoch: None
     on_state: Callable[[dict[str, Any]], None] | None = None
+    on_note: Callable[[str], None] = lambda text: None
 
 
 def fit(
@@ -108,18 +116,30 @@ def fit(
         training = Training(recipe, train, spec, device, generator)
         if state is not None:
             training.load_state_dict(state)
-        for number in range(len(training.history) + 1, recipe.epochs_to_run + 1):
-            if training.diverged:
-                break
-            rate = training.optimizer.param_groups[0]["lr"]
-            trained = train_one_epoch(training, train, spec, hooks.on_batch)
-            network = training.kept_network()
-            checked = evaluate(network, validation, spec) if len(validation) else None
-            training.finish(Epoch(number, trained, checked, rate))
-            if hooks.on_state is not None:
-                hooks.on_state(training.state_dict())
-            hooks.on_epoch(training.history[-1])
-    return training.fitted(train)
+        run_epochs(training, train, validation, spec, hooks, recipe.epochs_to_run)
+    return replace(training.fitted(train), validated=len(validation))
+
+
+def run_epochs(
+    training: "Training",
+    train: ImageSet,
+    validation: ImageSet,
+    spec: InputSpec,
+    hooks: Hooks,
+    last: int,
+) -> None:
+    """Train from the epoch behind the history to that of the number `last`, on the device."""
+    for number in range(len(training.history) + 1, last + 1):
+        if training.diverged:
+            break
+        rate = training.optimizer.param_groups[0]["lr"]
+        trained = train_one_epoch(training, train, spec, hooks.on_batch)
+        network = training.kept_network()
+        checked = evaluate(network, validation, spec) if len(validation) else None
+        training.finish(Epoch(number, trained, checked, rate))
+        if hooks.on_state is not None:
+            hooks.on_state(training.state_dict())
+        hooks.on_epoch(training.history[-1])
 
 
 class Training:
@@ -133,7 +153,7 @@ class Training:
         device: torch.device,
         generator: torch.Generator,
     ) -> None:
-        self.recipe, self.generator, self._device = recipe, generator, device
+        self.recipe, self.generator, self.device = recipe, generator, device
         self.network = build_network(recipe, len(train.labels), device)
         checkpoint.trial(self.network.eval(), spec, len(train.labels))  # before hours are spent
         self.layout = layout.channels_last(self.network, spec)
@@ -178,7 +198,7 @@ class Training:
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and strings only, so that `weights_only=True` reads it back."""
         assert self._selected is not None  # noqa: S101 (asked for after an epoch)
-        cuda = self._device.type == "cuda"
+        cuda = self.device.type == "cuda"
         return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average is not None else {},
@@ -186,7 +206,7 @@ class Training:
             "schedule": self.schedule.state_dict(),
             "generator": self.generator.get_state(),
             "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state(self._device) if cuda else None,
+            "cuda": torch.cuda.get_rng_state(self.device) if cuda else None,
             "history": [asdict(epoch) for epoch in self.history],
             "selected": self._selected.number,
             "weights": self._weights,
@@ -210,7 +230,7 @@ class Training:
         self.generator.set_state(state["generator"].cpu())
         torch.set_rng_state(state["torch"].cpu())
         if state["cuda"] is not None:
-            torch.cuda.set_rng_state(state["cuda"].cpu(), self._device)
+            torch.cuda.set_rng_state(state["cuda"].cpu(), self.device)
         self.history = [epoch_from(row) for row in state["history"]]
         self._selected = self.history[state["selected"] - 1]
         self._weights = state["weights"]
@@ -283,8 +303,9 @@ def evaluate(network: nn.Module, images: ImageSet, spec: InputSpec) -> Metrics:
 def predict(network: nn.Module, images: ImageSet, spec: InputSpec) -> Tensor:
     """Logits (N, num_classes) of all pictures, in their order and on their device."""
     network.eval()
+    size = min(EVALUATION_BATCH, max(EVALUATION_PIXELS // (spec.height * spec.width), 1))
     return torch.cat(
-        [network(spec.normalize(batch)).float() for batch in images.images.split(EVALUATION_BATCH)]
+        [network(spec.normalize(batch)).float() for batch in images.images.split(size)]
     )
 
 

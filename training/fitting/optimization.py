@@ -77,15 +77,23 @@ class Schedule:
             inner.load_state_dict(state)
 
 
-def loss_function(recipe: Recipe, train: ImageSet) -> Callable[[Tensor, Tensor], Tensor]:
-    """Cross-entropy of logits (N, num_classes) and targets (N,), as the recipe smooths and weighs.
+def class_weights(recipe: Recipe, train: ImageSet) -> Tensor | None:
+    """The weight of each class's pictures in the loss, (num_classes,); None if all weigh the same.
 
     With balanced weights a class counts as much as any other, however few pictures it has.
     """
-    weights = None
-    if recipe.class_weights == "balanced":
-        counts = torch.bincount(train.targets, minlength=len(train.labels)).clamp(min=1)
-        weights = len(train) / (len(train.labels) * counts.float())
+    if recipe.class_weights == "none":
+        return None
+    counts = torch.bincount(train.targets, minlength=len(train.labels)).clamp(min=1)
+    return len(train) / (len(train.labels) * counts.float())
+
+
+def loss_function(recipe: Recipe, train: ImageSet) -> Callable[[Tensor, Tensor], Tensor]:
+    """Cross-entropy of logits (N, num_classes) and targets (N,), as the recipe smooths and weighs.
+
+    See `class_weights`.
+    """
+    weights = class_weights(recipe, train)
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
         smoothing = recipe.label_smoothing

@@ -159,6 +159,8 @@ class Run:
             )
         if recipe is not None and recipe.get("pretrained") == "":  # as earlier versions wrote None
             recipe["pretrained"] = None
+        if recipe is not None:
+            recipe.setdefault("tune", "all")  # earlier versions knew no other way
         return recipe
 
     def result(self) -> dict[str, Any] | None:

@@ -1,4 +1,5 @@
-"""What a recipe leaves open is chosen by the pictures: input size and channels, epochs, rate.
+"""What a recipe leaves open is chosen by the pictures: where to start from, input size and
+channels, epochs, rate.
 
 The choices suit a machine without a GPU, where a training should end in minutes.
 """
@@ -12,12 +13,65 @@ from PIL import Image
 from models.architectures import registry
 from models.permission import is_reference
 from training.data import datasets
-from training.recipes.recipe import Recipe
+from training.fitting import imagenet
+from training.recipes.recipe import AUTO, Recipe
 
 _LOOKED_AT = 200  # pictures
 _SIZES = (32, 64, 96)  # pixels
 _SHOWN = 200_000  # pictures that a network sees from scratch, each counted every time
 _SHOWN_PRETRAINED = 20_000
+_SHOWN_TUNED = 4_000  # behind a head that was fit
+_PHOTOGRAPH = 64  # pixels of the shorter side, below which ImageNet's features are of little use
+_MOST_PHOTOGRAPHS = 20_000  # which lie in memory at 224×224: 3 GB
+
+
+def fill_start(recipe: Recipe, root: Path) -> tuple[Recipe, str | None]:
+    """The recipe with pretrained weights or none in place of `auto`, and why; None if it had none.
+
+    Photographs start from the weights that the extra `pretrained` brings. Where it isn't installed,
+    the reason has the command that installs it, and the training starts from scratch.
+    """
+    if recipe.pretrained != AUTO:
+        return recipe, None
+    if recipe.architecture == imagenet.ARCHITECTURE and imagenet.file() is not None:
+        return _pretrained(recipe), "pretrained: these weights are installed for this network"
+    scratch = replace(recipe, pretrained=None, tune="all")  # a head needs features that are there
+    sizes, _ = _look(recipe, root)
+    if not sizes:
+        return scratch, "from scratch: the pictures are not files that could be looked at"
+    side = round(median(sizes))
+    if side < _PHOTOGRAPH:
+        return scratch, (
+            f"from scratch: the pictures are small ({side} pixels, a pretrained network knows "
+            f"photographs of {_PHOTOGRAPH} and more)"
+        )
+    count = _count(recipe, root)
+    if count > _MOST_PHOTOGRAPHS:
+        return scratch, (
+            f"from scratch: {count:,} pictures are enough, and more than {_MOST_PHOTOGRAPHS:,} "
+            "take too much memory at 224×224; a pretrained network all the same: "
+            f"--architecture {imagenet.ARCHITECTURE} --pretrained {imagenet.IMAGENET}"
+        )
+    if imagenet.file() is None:
+        return scratch, (
+            f"from scratch, since no pretrained network is installed; for {count:,} photographs "
+            f"one would be much better: {imagenet.INSTALL}"
+        )
+    why = (
+        f"pretrained: {count:,} photographs of {side} pixels; a network that learned on ImageNet "
+        "needs few, and its head is fit in seconds (from scratch: --pretrained none)"
+    )
+    return _pretrained(recipe), why
+
+
+def _pretrained(recipe: Recipe) -> Recipe:
+    """The recipe with the weights of the extra `pretrained`, and all layers tuned if that pays."""
+    return replace(
+        recipe,
+        architecture=imagenet.ARCHITECTURE,
+        pretrained=imagenet.IMAGENET,
+        tune="head-first" if recipe.tune == "all" else recipe.tune,
+    )
 
 
 def fill_input(recipe: Recipe, root: Path) -> Recipe:
@@ -58,15 +112,28 @@ def _takes_any(recipe: Recipe) -> bool:
 def fill_length(recipe: Recipe, pictures: int) -> Recipe:
     """The recipe with epochs and learning rate chosen, for so many training pictures."""
     if recipe.epochs is None:
-        least, most, shown = (
-            (4, 15, _SHOWN_PRETRAINED) if recipe.pretrained is not None else (10, 60, _SHOWN)
-        )
+        if recipe.tune == "head":
+            least, most, shown = 1, 1, 0
+        elif recipe.tune == "head-first":
+            least, most, shown = 4, 9, _SHOWN_TUNED
+        elif recipe.pretrained is not None:
+            least, most, shown = 4, 15, _SHOWN_PRETRAINED
+        else:
+            least, most, shown = 10, 60, _SHOWN
         epochs = min(max(round(shown / max(pictures, 1)), least), most)
         recipe = replace(recipe, epochs=epochs)
     if recipe.learning_rate is None:
         scratch, pretrained = (0.001, 0.0001) if recipe.optimizer == "adam" else (0.05, 0.01)
         recipe = replace(recipe, learning_rate=scratch if recipe.pretrained is None else pretrained)
     return recipe
+
+
+def _count(recipe: Recipe, root: Path) -> int:
+    """The number of training pictures in the recipe's folders."""
+    sources = (datasets.source_of(part, root) for part in datasets.parts(recipe.dataset))
+    return sum(
+        len(datasets.files_of(source, "train", recipe.seed).paths) for source in sources if source
+    )
 
 
 def _look(recipe: Recipe, root: Path) -> tuple[list[int], bool]:

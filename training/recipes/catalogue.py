@@ -8,7 +8,7 @@ airbench94): whitening filters, one-cycle, label smoothing, flips and reflected 
 
 from dataclasses import dataclass, replace
 
-from training.recipes.recipe import Recipe
+from training.recipes.recipe import AUTO, Recipe
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ OWN = replace(
     name="own",
     batch_size=32,  # a few hundred pictures still make some steps an epoch
     learning_rate=None,
+    pretrained=AUTO,
     flip=True,
     validation_fraction=0.15,
 )

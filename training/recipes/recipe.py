@@ -18,6 +18,8 @@ from models.registry import Completion
 from training.data import registry as data_sets
 from training.recipes.arguments import Arguments
 
+AUTO = "auto"
+"""The value of `pretrained` that `training/recipes/auto.py` replaces."""
 _ABOVE_ZERO = ("epochs", "batch_size", "learning_rate", "size")
 _ZERO_OR_MORE = ("l1", "l2", "l2_norm", "weight_decay", "crop_padding")
 _LEAST_SEED, _LARGEST_SEED = -(2**63), 2**63 - 1  # what torch's generators take
@@ -66,8 +68,12 @@ class Recipe:
     """torch's own; Xavier's uniform one (Glorot and Bengio 2010); or whitening, which fills and
     freezes the first convolution of a convnet."""
     pretrained: str | None = None
-    """Start from these weights with a new head: `download` for torchvision's own, or a file that
-    holds a state_dict."""
+    """Start from these weights with a new head: `imagenet` for those of efficientnet-lite0 that
+    the extra `pretrained` brings, `download` for torchvision's own, or a file that holds a
+    state_dict. none starts from scratch; auto chooses by the pictures."""
+    tune: Literal["all", "head", "head-first"] = "all"
+    """all trains every layer; head fits the last layer alone, on what the others give as they are;
+    head-first does that, then trains every layer, and keeps it if it validates better."""
     size: int | None = None
     """Height and width of the input in pixels; none takes the architecture's own, or chooses by the
     pictures where the architecture takes any."""
@@ -94,7 +100,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.pretrained == "":
-            raise OptionError("pretrained must be download or a file, not empty")
+            raise OptionError("pretrained must be imagenet, download or a file, not empty")
         for name in _ABOVE_ZERO:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -147,7 +153,7 @@ class Recipe:
 
 GROUPS = {
     "What is published, and trained on what": ("name", "dataset", "validation_fraction", "seed"),
-    "Network": ("architecture", "arguments", "initialisation", "pretrained"),
+    "Network": ("architecture", "arguments", "initialisation", "pretrained", "tune"),
     "Input": ("size", "mean", "std", "resize", "flip", "crop_padding"),
     "Optimisation": (
         "epochs",

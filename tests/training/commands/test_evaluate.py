@@ -60,7 +60,7 @@ def test_accuracy_and_loss_of_the_test_set(
     figures = expected(repository, version=2)
     assert (
         f"colors/2 on {colors_folder} (test, 24 pictures): "
-        f"accuracy {figures.accuracy:.4f}, loss {figures.loss:.4f}\n"
+        f"accuracy {figures.accuracy:.4f} ({figures.interval}), loss {figures.loss:.4f}\n"
     ) in capsys.readouterr().out
 
 

@@ -81,6 +81,9 @@ class TestMetrics:
         assert outcome.metrics == pytest.approx(
             {
                 "test_accuracy": test.accuracy,
+                "test_accuracy_95_low": evaluation.interval(test.accuracy, 24).low,
+                "test_accuracy_95_high": evaluation.interval(test.accuracy, 24).high,
+                "test_pictures": 24,
                 "test_loss": test.loss,
                 "train_accuracy": train.accuracy,
                 "train_loss": train.loss,
@@ -213,6 +216,11 @@ class TestOutcome:
             "metrics": {"test_accuracy": 0.5},
             "epochs": 3,
             "selected_epoch": 2,
+            "classes": [
+                {"label": label, "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 1}
+                for label in LABELS
+            ],
+            "note": None,
             "parameters": 3 * 4 * 9 + 4 + 4 * 3 + 3,
             "seconds": 12.3,
             "peak_memory": None,

@@ -13,8 +13,8 @@ from training.recipes.recipe import Recipe
 
 
 def own(folder: Path, **fields: Any) -> Recipe:
-    """The recipe for a folder of one's own pictures."""
-    return replace(catalogue.OWN, dataset=str(folder), **fields)
+    """The recipe for a folder of one's own pictures, from scratch unless a field says otherwise."""
+    return replace(catalogue.OWN, **({"dataset": str(folder), "pretrained": None} | fields))
 
 
 def write(folder: Path, sizes: list[tuple[int, int]], mode: str = "RGB") -> Path:

@@ -1,0 +1,263 @@
+"""Training on features that are there: first the head alone, then all layers where that pays.
+
+The layers before the head stay as they are, so what they give is computed once for each picture
+and kept in memory; the head is fit to it in seconds (`training/fitting/head.py`). That is epoch 1
+of the history. The epochs behind it train all layers, as `training/fitting/loop.py` does.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from models import features
+from models.errors import OptionError
+from models.preprocessing import InputSpec
+from training.data.datasets import ImageSet
+from training.fitting import evaluation, head, loop, optimization
+from training.fitting.evaluation import Metrics
+from training.fitting.head import Choice, Head
+from training.fitting.loop import Epoch, Fitted, Hooks, Training
+from training.recipes.recipe import Recipe
+
+FEATURE_BATCH = 16  # pictures; larger ones are not quicker on a CPU, and take memory
+LEAST_MISTAKES = 5
+"""Mistakes of the head on the pictures held out from which on all layers are trained. Were all of
+fewer mended, chance would do as much in more than one case of twenty: 1/2⁴ > 0.05 > 1/2⁵."""
+
+
+def fit(
+    recipe: Recipe,
+    train: ImageSet,
+    spec: InputSpec,
+    device: torch.device,
+    hooks: Hooks | None = None,
+    state: dict[str, Any] | None = None,
+    validation: ImageSet | None = None,
+) -> Fitted:
+    """Like `loop.fit`, for recipes that fit the head first: `tune` is not `all`.
+
+    Pictures that were held out of `train` to judge all layers serve the head in the end: where the
+    head is kept, it is fit to all of `train`. Raises `OptionError` too if the network doesn't end
+    in a linear layer.
+    """
+    hooks = hooks or Hooks()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(recipe.seed)
+        generator = torch.Generator().manual_seed(recipe.seed)
+        pictures = _Pictures.split(recipe, train, validation, generator).to(device)
+        left = replace(recipe, epochs=max(recipe.epochs_to_run - 1, 1))  # for all layers
+        training = Training(left, pictures.rest, spec, device, generator)
+        frozen = _Frozen(training, spec)
+        if state is not None:
+            training.load_state_dict(state)
+        elif (alone := _fit_head(recipe, pictures, frozen, hooks)) is not None:
+            return alone
+        last = recipe.epochs_to_run
+        loop.run_epochs(training, pictures.rest, pictures.held, spec, hooks, last)
+        fitted = training.fitted(pictures.rest)
+        if fitted.selected.number == 1:  # the layers before the head are again as they were
+            found = frozen.features(pictures.both, hooks)
+            choice = _choose(recipe, found, pictures.both)
+            frozen.set_head(_fit(recipe, found, pictures.both, choice.penalty))
+            fitted = replace(fitted, trained_on=pictures.both)
+        note = _verdict(recipe, fitted.history, fitted.selected)
+        return replace(fitted, validated=len(pictures.held), note=note)
+
+
+def _fit_head(
+    recipe: Recipe, pictures: "_Pictures", frozen: "_Frozen", hooks: Hooks
+) -> Fitted | None:
+    """Epoch 1: the head alone. Returns None if all layers are to be trained behind it."""
+    training, rest, held, both = frozen.training, pictures.rest, pictures.held, pictures.both
+    started = time.monotonic()
+    known, unknown = frozen.features(rest, hooks), frozen.features(held, hooks)
+    seconds = (time.monotonic() - started) / (len(rest) + len(held))  # a picture
+    every = torch.cat([known, unknown]) if pictures.is_held_out else known
+    choice = _choose(recipe, every, both)
+    first = _fit(recipe, known, rest, choice.penalty)
+    judged = _metrics(first, unknown, held) if len(held) else None
+    reason = _reason_not_to_tune(recipe, judged, len(held))
+    if reason is not None:
+        final = _fit(recipe, every, both, choice.penalty)
+        frozen.set_head(final)
+        checked = _crossed(choice, both) if pictures.is_held_out else judged
+        training.finish(Epoch(1, _metrics(final, every, both), checked))
+        hooks.on_epoch(training.history[-1])
+        return replace(
+            training.fitted(both),
+            validated=len(choice.pictures) if pictures.is_held_out else len(held),
+            is_crossed=pictures.is_held_out,
+            note=reason,
+        )
+    frozen.set_head(first)
+    training.finish(Epoch(1, _metrics(first, known, rest), judged))
+    if hooks.on_state is not None:
+        hooks.on_state(training.state_dict())
+    hooks.on_epoch(training.history[-1])
+    _note_time(seconds, len(rest), recipe.epochs_to_run - 1, hooks)
+    return None
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """`held` judges what is trained on `rest`; `both` is what the head may be fit to in the end.
+
+    `is_held_out` says that `held` is a part of the training set.
+    """
+
+    rest: ImageSet
+    held: ImageSet
+    both: ImageSet
+    is_held_out: bool
+
+    @classmethod
+    def split(
+        cls,
+        recipe: Recipe,
+        train: ImageSet,
+        validation: ImageSet | None,
+        generator: torch.Generator,
+    ) -> Self:
+        """Raises `OptionError` if no picture is left to train on."""
+        if validation is not None:
+            return cls(train, validation, train, False)
+        rest, held = train.hold_out(recipe.validation_fraction, generator)
+        if not len(rest):
+            raise OptionError("every picture is held out: lower validation_fraction")
+        both = replace(
+            rest,
+            images=torch.cat([rest.images, held.images]),
+            targets=torch.cat([rest.targets, held.targets]),
+        )
+        return cls(rest, held, both, True)
+
+    def to(self, device: torch.device) -> Self:
+        rest, held, both = (each.to(device) for each in (self.rest, self.held, self.both))
+        return replace(self, rest=rest, held=held, both=both)
+
+
+@dataclass(frozen=True)
+class _Frozen:
+    """The layers before the head, which stay as they are, and the head behind them."""
+
+    training: Training
+    spec: InputSpec
+
+    @cached_property
+    def _name(self) -> str:
+        """The name of the head; raises `OptionError` if the network doesn't end in one."""
+        network = self.training.kept_network()
+        black = torch.zeros(1, *self.spec.shape, dtype=torch.uint8, device=self.training.device)
+        example = self.spec.normalize(black)
+        name = features.embedding_layer(features.layers(network.eval(), example))
+        if name is None or not isinstance(network.get_submodule(name), nn.Linear):
+            raise OptionError(
+                f"{self.training.recipe.architecture} does not end in a linear layer, so its head "
+                "can't be fit alone: train every layer, with --tune all"
+            )
+        return name
+
+    @torch.inference_mode()
+    def features(self, images: ImageSet, hooks: Hooks) -> Tensor:
+        """What the head takes (N, D), float32 on the CPU, in evaluation mode."""
+        network = self.training.kept_network().eval()
+        found: list[Tensor] = []
+
+        def record(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            found.append(inputs[0].float().cpu())
+
+        module = network.get_submodule(self._name)
+        with module.register_forward_pre_hook(record):
+            for batch in images.images.split(FEATURE_BATCH):
+                pixels = self.spec.normalize(batch)
+                network(pixels.contiguous(memory_format=torch.channels_last))
+                hooks.on_batch(len(batch))
+        if not found:
+            return torch.empty(0, module.get_parameter("weight").shape[1])
+        return torch.cat(found)
+
+    @torch.no_grad()
+    def set_head(self, fitted: Head) -> None:
+        """Put the weights into the network, and into its moving average."""
+        name = self._name
+        average = self.training.average
+        for network in [self.training.network] + ([average.module] if average else []):
+            module = network.get_submodule(name)
+            module.get_parameter("weight").copy_(fitted.weight)
+            if module.bias is not None:
+                module.get_parameter("bias").copy_(fitted.bias)
+
+
+def _weights(recipe: Recipe, images: ImageSet) -> Tensor:
+    weights = optimization.class_weights(recipe, images)
+    return torch.ones(len(images.labels)) if weights is None else weights.cpu()
+
+
+def _choose(recipe: Recipe, found: Tensor, images: ImageSet) -> Choice:
+    return head.choose(found, images.targets.cpu(), _weights(recipe, images), recipe.seed)
+
+
+def _fit(recipe: Recipe, found: Tensor, images: ImageSet, penalty: float) -> Head:
+    return head.fit(found, images.targets.cpu(), _weights(recipe, images), penalty)
+
+
+def _metrics(fitted: Head, found: Tensor, images: ImageSet) -> Metrics:
+    return evaluation.metrics(fitted.logits(found), images.targets.cpu())
+
+
+def _crossed(choice: Choice, images: ImageSet) -> Metrics:
+    return evaluation.metrics(choice.logits, images.targets.cpu()[choice.pictures])
+
+
+def _reason_not_to_tune(recipe: Recipe, judged: Metrics | None, count: int) -> str | None:
+    """Say why the head alone is trained; None where all layers shall be."""
+    if recipe.tune == "head":
+        return "only the head was trained, as tune says"
+    if recipe.epochs_to_run < 2:
+        return "only the head was trained: epochs leaves none for the other layers"
+    if judged is None:
+        return "only the head was trained: no picture is held out to judge more by"
+    mistakes = round((1 - judged.accuracy) * count)
+    if mistakes < LEAST_MISTAKES:
+        return (
+            f"only the head was trained: it takes {mistakes} of {count:,} pictures held out for "
+            "another class, and a gain on so few could be chance"
+        )
+    return None
+
+
+def _note_time(seconds: float, pictures: int, epochs: int, hooks: Hooks) -> None:
+    """Tell that all layers are trained now, and about how long that takes.
+
+    `seconds` are those of the forward pass of a picture; the backward pass takes twice as long.
+    """
+    total = 3 * seconds * pictures * epochs
+    text = f"{total:.0f} s" if total < 120 else f"{total / 60:.0f} min"
+    hooks.on_note(
+        f"the head is fit; now all layers are trained, {epochs} epochs in about {text} "
+        "(--tune head leaves that out)"
+    )
+
+
+def _verdict(recipe: Recipe, history: list[Epoch], selected: Epoch) -> str:
+    """Say what training all layers has brought."""
+    if recipe.selection == "last":
+        return f"all layers were trained, and epoch {selected.number} is kept, the last"
+    before = _told(history[0])
+    if selected.number == 1:
+        others = [each for each in history[1:] if each.validation]
+        best = max(others, key=lambda each: each.validation.accuracy if each.validation else 0)
+        return (
+            "the head alone is kept: training all layers did not validate better "
+            f"({_told(best)}, the head {before})"
+        )
+    return f"all layers were trained, which validates better ({_told(selected)}, the head {before})"
+
+
+def _told(epoch: Epoch) -> str:
+    found = epoch.validation
+    return f"accuracy {found.accuracy:.4f}, loss {found.loss:.4f}" if found else "unknown"
