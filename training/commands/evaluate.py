@@ -64,8 +64,8 @@ class Evaluate:
             f"{card.name}/{card.version} on {dataset} ({self.split}, {len(images):,} pictures): "
             f"accuracy {result.accuracy:.4f} ({result.interval}), loss {result.loss:.4f}"
         )
-        if result.is_unlike:
-            console.print(result.by_class(), markup=False, highlight=False)
+        if (hidden := result.verdict()) is not None:
+            console.print(hidden, markup=False, highlight=False)
         console.print(_confusion_table(result), _class_table(result))
         if self.output is not None:
             self.output.mkdir(parents=True, exist_ok=True)

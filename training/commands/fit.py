@@ -285,14 +285,8 @@ def _tell_outcome(recipe: Recipe, pictures: Pictures, outcome: Outcome, console:
         f"test accuracy {test.accuracy:.4f} ({test.interval}), loss {test.loss:.4f} "
         f"({len(pictures.test):,} pictures, trained in {outcome.seconds:.0f} s)"
     )
-    if test.is_unlike:
-        console.print(test.by_class())
-    unfound = [each.label for each in test.classes if each.support and not each.recall]
-    if unfound:
-        console.print(
-            f"this model finds no picture of {', '.join(unfound)}: its accuracy says nothing about "
-            f"{'it' if len(unfound) == 1 else 'them'}"
-        )
+    if (hidden := test.verdict()) is not None:
+        console.print(hidden, markup=False, highlight=False)
 
 
 def _check_finite(outcome: Outcome, recipe: Recipe, console: Console) -> None:

@@ -125,19 +125,35 @@ class Evaluation:
         sizes = [each.support for each in self.classes if each.support]
         return max(sizes) >= UNLIKE * min(sizes)
 
+    @property
+    def never_found(self) -> list[str]:
+        """The classes no picture of which is recognised."""
+        return [each.label for each in self.classes if each.support and not each.recall]
+
     def by_class(self) -> str:
-        """Say, for people, how many pictures of each class were found, none first."""
+        """Say, for people, how many pictures of each class were found, the worst first."""
         lines = [f"balanced accuracy {self.balanced_accuracy:.4f}, the mean recall of the classes"]
         for each in sorted(self.classes, key=lambda each: each.recall):
             if each.support:
-                hits = round(each.recall * each.support)
-                found = f"{hits:,} of {each.support:,} found" if hits else "NONE FOUND"
+                hits = round(each.recall * each.support) or "none"
                 lines.append(
-                    f"  {each.label}: {found}"
-                    + (f" of {each.support:,}" if not hits else "")
-                    + f", recall {each.recall:.4f} ({interval(each.recall, each.support)})"
+                    f"  {each.label}: {hits} of {each.support} found, recall {each.recall:.4f} "
+                    f"({interval(each.recall, each.support)})"
                 )
         return "\n".join(lines)
+
+    def verdict(self) -> str | None:
+        """What the accuracy hides, for people; None if nothing.
+
+        Classes are told one by one where they differ in size, or one is never found.
+        """
+        lines = [self.by_class()] if self.is_unlike or self.never_found else []
+        if self.never_found:
+            lines.append(
+                f"no picture of {', '.join(self.never_found)} is found: the accuracy says nothing "
+                "about such pictures"
+            )
+        return "\n".join(lines) or None
 
     def figures(self) -> dict[str, float]:
         """The figures of the test set by their names in a card."""

@@ -3,14 +3,19 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from fanlight.command import main
 from models import checkpoint
 from tests.networks import LABELS
 from tests.training.pictures import write_colors
 from training.commands.fit import model_name, recipe_for
+from training.fitting import imagenet
 
 
 @pytest.fixture
@@ -132,3 +137,108 @@ def test_what_is_neither_a_folder_nor_a_recipe(
 def test_a_folder_without_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", str(tmp_path)]) == 1
     assert "has no folders with pictures in it; make one for each class" in capsys.readouterr().err
+
+
+class TestStart:
+    """Which options leave the start to the pictures, and which decide it."""
+
+    @pytest.mark.parametrize(
+        ("changes", "architecture", "source", "tune"),
+        [
+            ({}, "convnet", "auto", "all"),
+            ({"epochs": 3, "size": 96, "seed": 1}, "convnet", "auto", "all"),
+            ({"pretrained": None}, "convnet", None, "all"),
+            ({"architecture": "lenet"}, "lenet", None, "all"),
+            ({"arguments": {"widths": [4]}}, "convnet", None, "all"),
+            ({"initialisation": "default"}, "convnet", None, "all"),
+            ({"architecture": "efficientnet-lite0"}, "efficientnet-lite0", "auto", "all"),
+            ({"pretrained": "imagenet"}, "efficientnet-lite0", "imagenet", "head-first"),
+            ({"pretrained": "imagenet", "tune": "all"}, "efficientnet-lite0", "imagenet", "all"),
+            (
+                {"architecture": "torchvision/resnet18", "pretrained": "download"},
+                *("torchvision/resnet18", "download", "all"),
+            ),
+            ({"pretrained": "weights.pt"}, "convnet", "weights.pt", "all"),
+        ],
+    )
+    def test_options(
+        self,
+        pets: Path,
+        changes: dict[str, Any],
+        architecture: str,
+        source: str | None,
+        tune: str,
+    ) -> None:
+        for target, own in ((str(pets), changes), ("own-pictures", {"dataset": "x"} | changes)):
+            recipe = recipe_for(target, own)
+            assert (recipe.architecture, recipe.pretrained) == (architecture, source)
+            assert recipe.tune == tune
+
+
+def photographs(folder: Path, side: int = 70) -> Path:
+    """Two classes of six pictures of one colour, with noise."""
+    for number, label in enumerate(("green", "red")):
+        (folder / label).mkdir(parents=True)
+        for seed in range(6):
+            noise = np.random.default_rng(seed).integers(0, 60, (side, side, 3), dtype=np.uint8)
+            noise[..., number] += 150
+            Image.fromarray(noise).save(folder / label / f"{seed}.png")
+    return folder
+
+
+@pytest.mark.usefixtures("quick_plots")
+class TestPhotographs:
+    @pytest.mark.skipif(imagenet.file() is None, reason="the extra pretrained is missing")
+    @pytest.mark.slow
+    def test_the_published_network_stands_alone(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = photographs(tmp_path / "pets")
+        places = ["--repository", str(tmp_path / "r"), "--runs", str(tmp_path / "runs")]
+        assert main(["fit", str(folder), *places]) == 0
+        printed = capsys.readouterr().out
+        assert "\npretrained: 10 photographs of 70 pixels" in printed
+        assert "only the head was trained" in printed
+        assert "cross-validation: accuracy 1.0000 (95 %: 0.7225 to 1.0000; 10 pictures)" in printed
+        assert "test accuracy 1.0000 (95 %: 0.3424 to 1.0000)" in printed
+        monkeypatch.setattr(imagenet, "file", lambda: None)  # the package is gone
+        loaded = checkpoint.load(tmp_path / "r" / "pets" / "1", torch.device("cpu"))
+        assert loaded.card.architecture == "efficientnet-lite0"
+        assert loaded.card.training is not None
+        told = loaded.card.training.recipe
+        assert (told["pretrained"], told["tune"]) == ("imagenet", "head-first")
+        assert str(told["start_because"]).startswith("pretrained: 10 photographs")
+        assert str(told["tuned_because"]).startswith("only the head was trained")
+
+    def test_without_the_extra_it_is_trained_from_scratch_and_told(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(imagenet, "file", lambda: None)
+        folder = photographs(tmp_path / "pets")
+        places = ["--repository", str(tmp_path / "r"), "--runs", str(tmp_path / "runs")]
+        assert main(["fit", str(folder), "--epochs", "1", *places]) == 0
+        assert "pip install 'fanlight[pretrained]'" in capsys.readouterr().out
+        card = checkpoint.read_card(tmp_path / "r" / "pets" / "1")
+        assert card.architecture == "convnet"
+        assert card.training is not None
+        assert "no pretrained network is installed" in str(card.training.recipe["start_because"])
+
+    def test_weights_that_are_asked_for_and_absent_are_an_error(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(imagenet, "file", lambda: None)
+        folder = photographs(tmp_path / "pets")
+        assert main(["fit", str(folder), "--pretrained", "imagenet"]) == 1
+        assert "pip install 'fanlight[pretrained]'" in capsys.readouterr().err
+
+    def test_a_class_that_is_never_found_is_told(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Two reds among the greens, which look like them."""
+        folder = photographs(tmp_path / "pets", side=8)
+        for path in [*(folder / "red").iterdir()][2:]:
+            path.unlink()
+        for path in (folder / "red").iterdir():
+            shutil.copy(folder / "green" / path.name, path)
+        assert fit(folder, tmp_path) == 0
+        assert "no picture of " in capsys.readouterr().out

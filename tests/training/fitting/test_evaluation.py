@@ -85,3 +85,70 @@ def test_one_logit_that_is_not_finite_leaves_no_figure(value: float) -> None:
     tally.add(logits, torch.zeros(4, dtype=torch.int64))
     assert math.isnan(tally.metrics().loss)
     assert math.isnan(tally.metrics().accuracy)
+
+
+class TestInterval:
+    @pytest.mark.parametrize(
+        ("accuracy", "count", "low", "high"),
+        [  # Newcombe 1998, Two-sided confidence intervals for the single proportion, table I
+            (81 / 263, 263, 0.2553, 0.3662),
+            (15 / 148, 148, 0.0624, 0.1605),
+            (0 / 20, 20, 0.0000, 0.1611),
+            (1 / 29, 29, 0.0061, 0.1718),
+        ],
+    )
+    def test_published_values(self, accuracy: float, count: int, low: float, high: float) -> None:
+        found = evaluation.interval(accuracy, count)
+        assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+
+    @pytest.mark.parametrize("count", [1, 2, 10, 10_000])
+    def test_it_stays_within_0_and_1(self, count: int) -> None:
+        assert evaluation.interval(0, count).low == 0
+        assert evaluation.interval(1, count).high == pytest.approx(1)
+        assert evaluation.interval(1, count).high <= 1
+
+    def test_no_picture_tells_nothing(self) -> None:
+        assert evaluation.interval(0.5, 0) == evaluation.Interval(0, 1)
+
+    def test_no_accuracy_has_no_interval(self) -> None:
+        found = evaluation.interval(math.nan, 10)
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
+
+    def test_as_text(self) -> None:
+        assert str(evaluation.interval(0.9, 10)) == "95 %: 0.5958 to 0.9821"
+
+
+class TestUnlikeClasses:
+    """48 planes and 2 birds, all of which are taken for planes."""
+
+    @staticmethod
+    def planes(found: int = 0) -> evaluation.Evaluation:
+        targets = torch.tensor([0] * 48 + [1] * 2)
+        logits = torch.tensor([[1.0, 0.0]] * (50 - found) + [[0.0, 1.0]] * found)
+        return evaluation.score(logits, targets, ("plane", "bird"))
+
+    def test_the_balanced_accuracy_counts_each_class_the_same(self) -> None:
+        result = self.planes()
+        assert (result.accuracy, result.balanced_accuracy) == (pytest.approx(0.96), 0.5)
+        assert result.is_unlike
+        assert result.figures()["test_balanced_accuracy"] == 0.5
+
+    def test_a_class_that_is_never_found_comes_first(self) -> None:
+        first, second, third = self.planes().by_class().splitlines()
+        assert first.startswith("balanced accuracy 0.5000")
+        assert second.startswith("  bird: none of 2 found, recall 0.0000 (95 %: 0.0000 to ")
+        assert third.startswith("  plane: 48 of 48 found, recall 1.0000")
+        assert self.planes().never_found == ["bird"]
+        assert self.planes(found=1).never_found == []
+
+    def test_classes_of_one_size_are_not_told(self) -> None:
+        result = evaluation.score(torch.eye(2), torch.arange(2), ("plane", "bird"))
+        assert not result.is_unlike
+        assert "test_balanced_accuracy" not in result.figures()
+
+    def test_a_class_without_pictures_does_not_count(self) -> None:
+        result = evaluation.score(torch.eye(3)[:2], torch.arange(2), ("a", "b", "c"))
+        assert result.balanced_accuracy == 1
+        assert not result.is_unlike
+        assert result.never_found == []

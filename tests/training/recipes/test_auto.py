@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from training.recipes import catalogue
-from training.recipes.auto import fill_input, fill_length
+from training.fitting import imagenet
+from training.recipes import auto, catalogue
+from training.recipes.auto import fill_input, fill_length, fill_start
 from training.recipes.recipe import Recipe
 
 
@@ -24,6 +25,82 @@ def write(folder: Path, sizes: list[tuple[int, int]], mode: str = "RGB") -> Path
         for number, size in enumerate(sizes):
             Image.new(mode, size).save(folder / label / f"{mode}-{number}.png")
     return folder
+
+
+class TestStart:
+    def start(self, folder: Path, **fields: Any) -> tuple[Recipe, str | None]:
+        return fill_start(own(folder, **({"pretrained": "auto"} | fields)), folder)
+
+    @pytest.fixture(autouse=True)
+    def weights(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Stand for the weights of the extra `pretrained`."""
+        monkeypatch.setattr(imagenet, "file", lambda: tmp_path / "weights.pth")
+        return tmp_path
+
+    @pytest.mark.parametrize("mode", ["RGB", "L"])
+    @pytest.mark.parametrize("side", [64, 300])
+    def test_photographs_start_from_a_pretrained_network(
+        self, tmp_path: Path, mode: str, side: int
+    ) -> None:
+        recipe, why = self.start(write(tmp_path, [(side, side)] * 3, mode))
+        assert (recipe.architecture, recipe.pretrained) == ("efficientnet-lite0", "imagenet")
+        assert recipe.tune == "head-first"
+        assert fill_input(recipe, tmp_path).input.shape == (3, 224, 224)
+        assert why is not None
+        assert why.startswith(f"pretrained: 4 photographs of {side} pixels")
+
+    @pytest.mark.parametrize("side", [28, 32, 63])
+    def test_small_pictures_start_from_scratch(self, tmp_path: Path, side: int) -> None:
+        recipe, why = self.start(write(tmp_path, [(side, 300)] * 3))
+        assert recipe == own(tmp_path)
+        assert why is not None
+        assert f"small ({side} pixels" in why
+
+    def test_without_the_extra_the_command_that_installs_it_is_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(imagenet, "file", lambda: None)
+        recipe, why = self.start(write(tmp_path, [(100, 100)] * 3))
+        assert recipe == own(tmp_path)
+        assert why is not None
+        assert "pip install 'fanlight[pretrained]'" in why
+
+    def test_more_pictures_than_memory_takes_start_from_scratch(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(auto, "_MOST_PHOTOGRAPHS", 3)
+        recipe, why = self.start(write(tmp_path, [(100, 100)] * 3))
+        assert recipe == own(tmp_path)
+        assert why is not None
+        assert "4 pictures are enough" in why
+
+    def test_a_data_set_without_files_starts_from_scratch(self, tmp_path: Path) -> None:
+        recipe, why = self.start(tmp_path, dataset="mnist")
+        assert recipe.pretrained is None
+        assert why is not None
+        assert why.startswith("from scratch")
+
+    @pytest.mark.parametrize("source", [None, "imagenet", "download", "weights.pt"])
+    def test_a_start_that_is_given_stays(self, tmp_path: Path, source: str | None) -> None:
+        write(tmp_path, [(100, 100)] * 3)
+        recipe, why = self.start(tmp_path, pretrained=source)
+        assert (recipe, why) == (own(tmp_path, pretrained=source), None)
+
+    def test_the_network_that_has_weights_takes_them_for_small_pictures_too(
+        self, tmp_path: Path
+    ) -> None:
+        write(tmp_path, [(28, 28)] * 3)
+        recipe, _ = self.start(tmp_path, architecture="efficientnet-lite0")
+        assert recipe.pretrained == "imagenet"
+
+    @pytest.mark.parametrize(("asked", "tune"), [("head", "head"), ("all", "head-first")])
+    def test_what_shall_be_tuned_stays(self, tmp_path: Path, asked: str, tune: str) -> None:
+        write(tmp_path, [(100, 100)] * 3)
+        assert self.start(tmp_path, tune=asked)[0].tune == tune
+
+    def test_from_scratch_every_layer_is_trained(self, tmp_path: Path) -> None:
+        write(tmp_path, [(28, 28)] * 3)
+        assert self.start(tmp_path, tune="head")[0].tune == "all"
 
 
 class TestInput:
@@ -160,3 +237,12 @@ class TestLength:
     def test_what_was_asked_for_is_not_chosen(self) -> None:
         asked = own(Path(), epochs=3, learning_rate=0.3)
         assert fill_length(asked, 100) == asked
+
+
+@pytest.mark.parametrize(
+    ("tune", "pictures", "epochs"),
+    [("head", 245, 1), ("head-first", 20, 9), ("head-first", 800, 5), ("head-first", 9000, 4)],
+)
+def test_a_head_is_one_epoch_and_all_layers_few_more(tune: Any, pictures: int, epochs: int) -> None:
+    recipe = own(Path(), pretrained="imagenet", architecture="efficientnet-lite0", tune=tune)
+    assert fill_length(recipe, pictures).epochs == epochs
