@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models import files
 from models.errors import damaged
+from training.fitting import evaluation
 from training.fitting.run_folder import HISTORY, RECIPE, Figures, Run, as_json, problem
 from training.recipes.catalogue import CATALOGUE, Entry
 from training.studies import report
@@ -227,13 +228,16 @@ def _cells(entry: Entry, rows: Sequence[Row]) -> list[str]:
 
 
 def _measured(rows: Sequence[Row]) -> str:
-    """Test accuracy: mean and deviation over the seeds, each seed's, then other test figures."""
+    """Test accuracy: mean and deviation over the seeds, interval, each seed's, other figures."""
     values = [row["metrics"]["test_accuracy"] for row in rows]
     text = f"**{_figure(values)}**"
+    count = rows[0]["metrics"].get(_PICTURES)
+    if count and None not in values:
+        text += f" ({evaluation.interval(mean(values), int(count))})"
     if len(values) > 1:
         text += f"<br>{', '.join(_figure([value]) for value in values)}"
     for name in rows[0]["metrics"]:
-        if name.startswith(_ALSO):
+        if name.startswith(_ALSO) and not name.startswith(_INTERVAL):
             text_of_metric = _METRIC_TEXTS.get(name, f"on {name.removeprefix(_ALSO)}")
             text += f"<br>{text_of_metric}: {_figure([row['metrics'][name] for row in rows])}"
     return text
@@ -258,7 +262,9 @@ def _command(name: str, options: Sequence[str], threads: int | None = None) -> s
     return f"`{' '.join([*set_threads, 'fanlight fit', name, *options])}`"
 
 
+_PICTURES = "test_pictures"  # absent from what earlier versions recorded
 _ALSO = "test_accuracy_"
+_INTERVAL = "test_accuracy_95_"
 _METRIC_TEXTS: Mapping[str, str] = {"test_accuracy_with_flip": "with test-time flipping"}
 _COLUMNS = (
     *("recipe", "reported", "test accuracy", "training accuracy", "training loss (epoch)"),
@@ -272,10 +278,12 @@ behind it are in `results.json`.
 What was reported is what the system's first author saw; there the test pictures mostly served for
 validation. What was measured is the accuracy on the test set, looked at once, with the weights of
 the epoch that held-out pictures selected (the strong recipes hold nothing out and keep the last
-epoch). Several seeds give their mean ± standard deviation. The training accuracy is that of the
-same weights; the training loss is the mean over an epoch, of the first seed, and has no penalty in
-it. Time is that of the training alone, on a virtual machine without a GPU, with other programs
-beside it. Where a training has fewer epochs than its recipe, the row says so: `1 of 10`.
+epoch). Several seeds give their mean ± standard deviation. In brackets stands the interval in which
+the accuracy on ever more such pictures lies with 95 % confidence (Wilson's, for the mean). The
+training accuracy is that of the same weights; the training loss is the mean over an epoch, of the
+first seed, and has no penalty in it. Time is that of the training alone, on a virtual machine
+without a GPU, with other programs beside it. Where a training has fewer epochs than its recipe, the
+row says so: `1 of 10`.
 
 ## Recipes
 """

@@ -89,6 +89,22 @@ class TestTrainings:
         cells = row(short.with_runs(tmp_path).markdown(), "xo-base")
         assert (cells[2], cells[6]) == ("**0.9000**", "10")
 
+    def test_an_accuracy_has_its_interval(self, tmp_path: Path) -> None:
+        run = finished(tmp_path, MNIST, accuracy=0.9)
+        result = run.result()
+        assert result is not None
+        figures = {"test_pictures": 10.0, "test_accuracy_95_low": 0.5958}
+        run.finish(result | {"metrics": result["metrics"] | figures})
+        cells = row(EMPTY.with_runs(tmp_path).markdown(), "mnist-cnn")
+        assert cells[2] == "**0.9000** (95 %: 0.5958 to 0.9821)"
+
+    def test_a_run_of_an_earlier_version_counts(self, tmp_path: Path) -> None:
+        run = finished(tmp_path, MNIST)
+        recipe = json.loads((run.folder / "recipe.json").read_text())
+        del recipe["tune"]
+        (run.folder / "recipe.json").write_text(json.dumps(recipe))
+        assert len(EMPTY.with_runs(tmp_path).trainings) == 1
+
     def test_losses_at_the_epochs_that_first_descriptions_tell(self, tmp_path: Path) -> None:
         finished(tmp_path, replace(recipe("birds-vs-planes-base"), epochs=12))
         cells = row(EMPTY.with_runs(tmp_path).markdown(), "birds-vs-planes-base")
