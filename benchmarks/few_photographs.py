@@ -29,7 +29,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 SIZES = (5, 10, 50, None)  # photographs a class; None takes all
 DRAWS = {
     "pretrained": {5: 5, 10: 5, 50: 5, None: 5},
-    "from scratch": {5: 5, 10: 5, 50: 2, None: 1},  # slow: fewer draws of the large ones
+    "from scratch": {5: 5, 10: 5, 50: 1, None: 1},  # slow, so few of the large ones
 }
 _TABLE = re.compile(r"(<!-- measured -->\n).*?(<!-- end of measured -->)", re.DOTALL)
 Row = dict[str, Any]

@@ -124,6 +124,8 @@ def fill_length(recipe: Recipe, pictures: int) -> Recipe:
         recipe = replace(recipe, epochs=epochs)
     if recipe.learning_rate is None:
         scratch, pretrained = (0.001, 0.0001) if recipe.optimizer == "adam" else (0.05, 0.01)
+        if recipe.tune == "head-first":  # the head fits already, so large steps only unlearn
+            pretrained /= 5
         recipe = replace(recipe, learning_rate=scratch if recipe.pretrained is None else pretrained)
     return recipe
 

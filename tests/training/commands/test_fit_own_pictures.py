@@ -223,6 +223,19 @@ class TestPhotographs:
         assert card.training is not None
         assert "no pretrained network is installed" in str(card.training.recipe["start_because"])
 
+    def test_from_scratch_where_that_is_asked_for(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(imagenet, "file", lambda: tmp_path / "weights.pth")
+        folder = photographs(tmp_path / "pets")
+        places = ["--repository", str(tmp_path / "r"), "--runs", str(tmp_path / "runs")]
+        assert main(["fit", str(folder), "--pretrained", "none", "--epochs", "1", *places]) == 0
+        card = checkpoint.read_card(tmp_path / "r" / "pets" / "1")
+        assert card.architecture == "convnet"
+        assert card.training is not None
+        assert card.training.recipe["pretrained"] is None
+        assert "pretrained:" not in capsys.readouterr().out
+
     def test_weights_that_are_asked_for_and_absent_are_an_error(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
