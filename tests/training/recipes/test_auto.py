@@ -246,3 +246,11 @@ class TestLength:
 def test_a_head_is_one_epoch_and_all_layers_few_more(tune: Any, pictures: int, epochs: int) -> None:
     recipe = own(Path(), pretrained="imagenet", architecture="efficientnet-lite0", tune=tune)
     assert fill_length(recipe, pictures).epochs == epochs
+
+
+def test_behind_a_head_that_fits_the_steps_are_small() -> None:
+    recipe = own(Path(), pretrained="imagenet", architecture="efficientnet-lite0")
+    whole, behind = (
+        fill_length(replace(recipe, tune=tune), 245).learning_rate for tune in ("all", "head-first")
+    )
+    assert (whole, behind) == (0.01, 0.002)
