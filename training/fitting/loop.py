@@ -259,6 +259,10 @@ def train_one_epoch(
     tally = Tally(device)
     order = torch.randperm(len(train), generator=training.generator).to(device)
     network.train()
+    if recipe.tune != "all":  # the head was fit to features that these statistics gave
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
     for indices in batches(order, recipe.batch_size):
         batch = _augmented(spec.normalize(train.images[indices]), recipe, training.generator)
         targets = train.targets[indices]

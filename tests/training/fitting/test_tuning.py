@@ -126,6 +126,17 @@ class TestAllLayers:
         assert fitted.validated == 9
         assert fitted.selected.validation is not None
 
+    def test_the_statistics_of_batch_normalisation_stay(self) -> None:
+        """The head was fit to features that these gave."""
+        arguments = {"widths": [4]}
+        recipe = replace(RECIPE, architecture="convnet", arguments=arguments, averaging=0.5)
+        fitted = fit(recipe, shuffled())
+        assert len(fitted.history) == 4
+        before, after = start(recipe), fitted.network.state_dict()
+        means = [name for name in after if name.endswith("running_mean")]
+        assert means
+        assert all(torch.equal(before[name], after[name]) for name in means)
+
     def test_the_best_epoch_is_kept(self) -> None:
         fitted = fit(replace(RECIPE, epochs=12), shuffled())
         best = max(epoch.validation.accuracy for epoch in fitted.history if epoch.validation)
