@@ -5,6 +5,8 @@ and kept in memory; the head is fit to it in seconds (`training/fitting/head.py`
 of the history. The epochs behind it train all layers, as `training/fitting/loop.py` does.
 """
 
+import copy
+import math
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -52,6 +54,7 @@ def fit(
         left = replace(recipe, epochs=max(recipe.epochs_to_run - 1, 1))  # for all layers
         training = Training(left, pictures.rest, spec, device, generator)
         frozen = _Frozen(training, spec)
+        start = copy.deepcopy(training.kept_network().state_dict())
         if state is not None:
             training.load_state_dict(state)
         elif (alone := _fit_head(recipe, pictures, frozen, hooks)) is not None:
@@ -59,11 +62,13 @@ def fit(
         last = recipe.epochs_to_run
         loop.run_epochs(training, pictures.rest, pictures.held, spec, hooks, last)
         fitted = training.fitted(pictures.rest)
-        if fitted.selected.number == 1:  # the layers before the head are again as they were
+        if not _pays(recipe, fitted.history[0], fitted.selected, len(pictures.held)):
+            fitted.network.load_state_dict(start)
             found = frozen.features(pictures.both, hooks)
             choice = _choose(recipe, found, pictures.both)
             frozen.set_head(_fit(recipe, found, pictures.both, choice.penalty))
-            fitted = replace(fitted, trained_on=pictures.both)
+            first = fitted.history[0]
+            fitted = replace(fitted, selected=first, trained_on=pictures.both)
         note = _verdict(recipe, fitted.history, fitted.selected)
         return replace(fitted, validated=len(pictures.held), note=note)
 
@@ -243,6 +248,20 @@ def _note_time(seconds: float, pictures: int, epochs: int, hooks: Hooks) -> None
     )
 
 
+def _pays(recipe: Recipe, first: Epoch, selected: Epoch, count: int) -> bool:
+    """Whether the selected epoch is better than the head of epoch 1 by more than chance.
+
+    The accuracy on the `count` pictures of validation must rise by more than its standard error.
+    """
+    if selected.number == 1 or recipe.selection == "last":
+        return selected.number > 1
+    assert first.validation is not None  # noqa: S101 (without it all layers are not trained)
+    assert selected.validation is not None  # noqa: S101
+    before = first.validation.accuracy
+    error = math.sqrt(before * (1 - before) / count)
+    return selected.validation.accuracy - before > error
+
+
 def _verdict(recipe: Recipe, history: list[Epoch], selected: Epoch) -> str:
     """Say what training all layers has brought."""
     if recipe.selection == "last":
@@ -252,7 +271,7 @@ def _verdict(recipe: Recipe, history: list[Epoch], selected: Epoch) -> str:
         others = [each for each in history[1:] if each.validation]
         best = max(others, key=lambda each: each.validation.accuracy if each.validation else 0)
         return (
-            "the head alone is kept: training all layers did not validate better "
+            "the head alone is kept: training all layers validates no better than chance allows "
             f"({_told(best)}, the head {before})"
         )
     return f"all layers were trained, which validates better ({_told(selected)}, the head {before})"

@@ -73,7 +73,7 @@ class Recipe:
     state_dict. none starts from scratch; auto chooses by the pictures."""
     tune: Literal["all", "head", "head-first"] = "all"
     """all trains every layer; head fits the last layer alone, on what the others give as they are;
-    head-first does that, then trains every layer, and keeps it if it validates better."""
+    head-first does that, then trains every layer, and keeps it if that validates better."""
     size: int | None = None
     """Height and width of the input in pixels; none takes the architecture's own, or chooses by the
     pictures where the architecture takes any."""
