@@ -62,7 +62,7 @@ def fit(
         last = recipe.epochs_to_run
         loop.run_epochs(training, pictures.rest, pictures.held, spec, hooks, last)
         fitted = training.fitted(pictures.rest)
-        if not _pays(recipe, fitted.history[0], fitted.selected, len(pictures.held)):
+        if not pays(recipe, fitted.history[0], fitted.selected, len(pictures.held)):
             fitted.network.load_state_dict(start)
             found = frozen.features(pictures.both, hooks)
             choice = _choose(recipe, found, pictures.both)
@@ -248,7 +248,7 @@ def _note_time(seconds: float, pictures: int, epochs: int, hooks: Hooks) -> None
     )
 
 
-def _pays(recipe: Recipe, first: Epoch, selected: Epoch, count: int) -> bool:
+def pays(recipe: Recipe, first: Epoch, selected: Epoch, count: int) -> bool:
     """Whether the selected epoch is better than the head of epoch 1 by more than chance.
 
     The accuracy on the `count` pictures of validation must rise by more than its standard error.

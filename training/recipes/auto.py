@@ -22,7 +22,7 @@ _SHOWN = 200_000  # pictures that a network sees from scratch, each counted ever
 _SHOWN_PRETRAINED = 20_000
 _SHOWN_TUNED = 4_000  # behind a head that was fit
 _PHOTOGRAPH = 64  # pixels of the shorter side, below which ImageNet's features are of little use
-_MOST_PHOTOGRAPHS = 20_000  # which lie in memory at 224×224: 3 GB
+MAX_PHOTOGRAPHS = 20_000  # which lie in memory at 224×224: 3 GB
 
 
 def fill_start(recipe: Recipe, root: Path) -> tuple[Recipe, str | None]:
@@ -46,9 +46,9 @@ def fill_start(recipe: Recipe, root: Path) -> tuple[Recipe, str | None]:
             f"photographs of {_PHOTOGRAPH} and more)"
         )
     count = _count(recipe, root)
-    if count > _MOST_PHOTOGRAPHS:
+    if count > MAX_PHOTOGRAPHS:
         return scratch, (
-            f"from scratch: {count:,} pictures are enough, and more than {_MOST_PHOTOGRAPHS:,} "
+            f"from scratch: {count:,} pictures are enough, and more than {MAX_PHOTOGRAPHS:,} "
             "take too much memory at 224×224; a pretrained network all the same: "
             f"--architecture {imagenet.ARCHITECTURE} --pretrained {imagenet.IMAGENET}"
         )

@@ -1,5 +1,6 @@
 """The head is fit first, and all layers are trained where that validates better."""
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -139,15 +140,15 @@ class TestAllLayers:
         assert all(torch.equal(before[name], after[name]) for name in means)
 
     @pytest.mark.parametrize(
-        ("accuracy", "pays"), [(0.50, False), (0.54, False), (0.56, True), (0.9, True)]
+        ("accuracy", "expected"), [(0.50, False), (0.54, False), (0.56, True), (0.9, True)]
     )
     def test_a_gain_within_the_standard_error_does_not_pay(
-        self, accuracy: float, pays: bool
+        self, accuracy: float, expected: bool
     ) -> None:
         """Of 100 pictures half are right: the standard error is 0.05."""
         first = Epoch(1, Metrics(1, 0.5), Metrics(1, 0.5))
         later = Epoch(3, Metrics(1, 0.5), Metrics(1, accuracy))
-        assert tuning._pays(RECIPE, first, later, 100) is pays
+        assert tuning.pays(RECIPE, first, later, 100) is expected
 
     def test_the_best_epoch_is_kept(self) -> None:
         fitted = fit(replace(RECIPE, epochs=12), shuffled())
@@ -192,7 +193,7 @@ class TestSameWeights:
         states: list[dict[str, Any]] = []
 
         def keep(state: dict[str, Any]) -> None:
-            states.append(torch.utils._pytree.tree_map(copied, state))
+            states.append(copy.deepcopy(state))
 
         whole = fit(RECIPE, shuffled(), hooks=Hooks(on_state=keep))
         epochs: list[int] = []
@@ -209,10 +210,6 @@ class TestSameWeights:
         torch.manual_seed(3)
         fit(RECIPE, colors(8))
         assert torch.equal(torch.rand(1), expected)
-
-
-def copied(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value
 
 
 def test_metrics_of_logits() -> None:

@@ -68,7 +68,7 @@ class TestStart:
     def test_more_pictures_than_memory_takes_start_from_scratch(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(auto, "_MOST_PHOTOGRAPHS", 3)
+        monkeypatch.setattr(auto, "MAX_PHOTOGRAPHS", 3)
         recipe, why = self.start(write(tmp_path, [(100, 100)] * 3))
         assert recipe == own(tmp_path)
         assert why is not None
