@@ -11,7 +11,7 @@ from rich.console import Console
 
 from fanlight.fields import given, parameters
 from fanlight.parameters import Command, Example, Group
-from models.errors import OptionError, message
+from models.errors import OptionError, message, next_step
 from service.environment import unknown
 
 _GO_ON = {
@@ -58,12 +58,19 @@ def run(name: str, command: Any) -> int:
         text = message(error)
         if text is None:
             raise
+        if isinstance(error, OSError):
+            text = "; ".join(filter(None, [text, next_step(error), *_notes(error)]))
         console(stderr=True).print(f"error: {text}")
         return 2 if isinstance(error, OptionError) else 1
     except KeyboardInterrupt:
         console(stderr=True).print(f"interrupted{_GO_ON.get(name, '')}")
         return 130
     return 0
+
+
+def _notes(error: OSError) -> list[str]:
+    """What a command has added, such as how to go on afterwards."""
+    return getattr(error, "__notes__", [])
 
 
 def console(*, stderr: bool = False) -> Console:

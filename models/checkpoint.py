@@ -17,7 +17,7 @@ import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from itertools import islice
@@ -226,8 +226,8 @@ def _published(
     """Write the file and a card with these fields as the next version in the model's folder."""
     model.mkdir(parents=True, exist_ok=True)
     draft = files.draft_in(model)
-    draft.mkdir()
     try:
+        draft.mkdir()
         with files.writing(draft / file_name) as file:
             write(file)
         sha256 = _sha256(draft / file_name)
@@ -236,6 +236,8 @@ def _published(
         raise CheckpointError(f"the card: {_problem(error)}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):  # a model without versions, after an error
+            model.rmdir()
 
 
 def check_name(name: str) -> None:

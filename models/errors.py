@@ -5,7 +5,24 @@ Every error that a user can mend (a wrong option, a damaged file, a device that 
 exception is a bug, and keeps its traceback. docs/errors.md shows the family.
 """
 
+import errno
 from pathlib import Path
+
+_NEXT_STEPS = {
+    errno.ENOSPC: "make room on that disk, or name a folder on another one",
+    errno.EDQUOT: "make room within your quota, or name a folder on another disk",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), or name another folder",
+    errno.EACCES: "give your user the permission, or name another place",
+    errno.EPERM: "give your user the permission, or name another place",
+    errno.EROFS: "name a folder on a disk that can be written to",
+    errno.ENOENT: "put it there, or correct the path",
+    errno.ENOTDIR: "a part of the path is a file: name a folder",
+    errno.EISDIR: "it is a folder: name a file",
+    errno.EEXIST: "there is something else of that name: move it away, or name another place",
+    errno.ENAMETOOLONG: "shorten the name",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.EIO: "the disk may be broken: name a folder on another one",
+}
 
 
 class FanlightError(Exception):
@@ -42,6 +59,11 @@ def message(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return None
+
+
+def next_step(error: OSError) -> str:
+    """What to do about an error of the file system, "" if there is nothing special to do."""
+    return _NEXT_STEPS.get(error.errno or 0, "")
 
 
 def damaged(path: Path, problem: str, *, line: int | None = None) -> DamagedFileError:

@@ -6,6 +6,7 @@ Whoever reads meanwhile, and whoever reads after a power cut, finds the old cont
 Each writer has a draft of its own, so that of two writers the last one wins.
 """
 
+import errno
 import json
 import os
 import stat
@@ -135,6 +136,20 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             draft.unlink()
+
+
+def check_writable(folder: Path) -> None:
+    """Raise `OSError` if no file could be written to a folder, which may not be there yet.
+
+    It is asked before long work, whose result would be lost.
+    """
+    there = folder.resolve()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def draft_in(folder: Path) -> Path:

@@ -6,7 +6,8 @@ state.pt      what a broken-off training needs to go on after its last epoch; go
 weights.pt    the selected weights
 curves.png    loss and accuracy of both sets
 confusion.png of the test set
-mistakes.png  the wrong predictions with the highest confidence
+mistakes.png  the wrong predictions with the highest confidence, with the names of their files
+data.html     what is odd about the pictures, and which labels are probably wrong; data.csv has all
 result.json   written last: the selected epoch, the figures, what was published
 .lock         held by the process that trains in the folder
 """
@@ -15,7 +16,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,7 +100,13 @@ class Run:
                 folder.mkdir(parents=True)
             except FileExistsError:
                 continue
-            return cls.at(folder, recipe)
+            try:
+                return cls.at(folder, recipe)
+            except OSError:
+                with suppress(OSError):
+                    folder.rmdir()
+                    folder.parent.rmdir()
+                raise
         raise RunHeldError(f"{root / recipe.name / stamp} is taken: try again in a second")
 
     @classmethod
@@ -128,6 +135,18 @@ class Run:
             if run.recipe() == wanted and run.result() is None and not run.is_held():
                 return run
         return None
+
+    @contextmanager
+    def resumable(self) -> Iterator[None]:
+        """Add to an error of the file system that the training can go on after it."""
+        try:
+            yield
+        except OSError as error:
+            if (self.folder / STATE).exists():
+                error.add_note(
+                    "the same command with --resume then goes on after the last finished epoch"
+                )
+            raise
 
     @contextmanager
     def held(self) -> Iterator[None]:
