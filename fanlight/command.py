@@ -85,6 +85,16 @@ COMMANDS = {
         "results",
         (Example("fanlight results --runs runs --docs docs"),),
     ),
+    "look": Entry(
+        "Look for copies, blank and unreadable pictures in a data set.",
+        _LOOK,
+        "training",
+        "look",
+        (
+            Example("fanlight look my-pictures", "writes look/data.html"),
+            Example("fanlight look birds-vs-planes --output birds"),
+        ),
+    ),
     "evaluate": Entry(
         "Accuracy, confusion matrix and figures by class of a model.",
         _LOOK,

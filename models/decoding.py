@@ -167,6 +167,21 @@ def read_small(encoded: bytes, to: Framing, *, max_pixels: int | None = None) ->
     return scaled(Image.fromarray(array), to)
 
 
+def size(encoded: bytes, formats: tuple[str, ...] = FORMATS) -> tuple[int, int] | None:
+    """Width and height as the header has them, not turned; None if it doesn't tell."""
+    format = sniff(encoded, formats)
+    if format is None:
+        return None
+    try:
+        claim = format.claim(encoded)
+        if claim is not None:
+            return claim.width, claim.height
+        with Image.open(BytesIO(encoded), formats=(format.pillow,)) as image:
+            return image.size
+    except Exception:  # Pillow's plugins raise a dozen types for broken files
+        return None
+
+
 def decode(
     encoded: bytes,
     *,

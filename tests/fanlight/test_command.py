@@ -17,6 +17,7 @@ from training.commands.evaluate import Evaluate
 from training.commands.export import Export
 from training.commands.fit import Fit
 from training.commands.import_weights import Import
+from training.commands.look import Look
 from training.commands.profile import Profile
 from training.commands.results import Results
 from training.commands.study import Study
@@ -32,7 +33,7 @@ PYTHON = re.compile(r"\b(int|float|str|bool|Path|None|NoneType|tuple|Optional|IN
 def called(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The commands that would have run."""
     calls: list[Any] = []
-    for kind in (Evaluate, Export, Fit, Import, Profile, Results, Study, Visualize):
+    for kind in (Evaluate, Export, Fit, Import, Look, Profile, Results, Study, Visualize):
         monkeypatch.setattr(kind, "__call__", lambda self, console: calls.append(self))
     monkeypatch.setattr(launch, "serve", calls.append)
     return calls

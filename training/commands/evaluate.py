@@ -17,6 +17,8 @@ from training.data.account import Account
 from training.data.folders import Split
 from training.fitting import evaluation, loop
 from training.fitting.evaluation import Evaluation
+from training.review.labels import HELD_OUT, Judged
+from training.review.review import Review
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Evaluate:
     repository: options.Repository = field(default_factory=options.readable_repository)
     architectures: options.Architectures = field(default_factory=options.architectures)
     output: Path | None = None
-    """A folder for evaluation.json and confusion.png."""
+    """A folder for evaluation.json, confusion.png, data.html and data.csv."""
     device: options.Device = "auto"
 
     def __call__(self, console: Console) -> None:
@@ -57,6 +59,8 @@ class Evaluate:
         images = datasets.load(dataset, self.split, self.data_root, card.input, seed)
         account = Account({self.split: images})
         console.print(account.text(), markup=False, highlight=False)
+        review = Review.of({self.split: images})
+        console.print(review.text(), markup=False, highlight=False)
         images = images.relabel(card.labels).to(device)
         logits = loop.predict(loaded.network, images, card.input)
         result = evaluation.score(logits.cpu(), images.targets.cpu(), card.labels)
@@ -67,17 +71,22 @@ class Evaluate:
         if (hidden := result.verdict()) is not None:
             console.print(hidden, markup=False, highlight=False)
         console.print(_confusion_table(result), _class_table(result))
-        if self.output is not None:
-            self.output.mkdir(parents=True, exist_ok=True)
+        if self.split != "train":  # which the network was trained on
+            judged = Judged(self.split, images, logits.softmax(1).cpu(), HELD_OUT)
+            review = review.judged([judged])
+            console.print(review.text_of_labels(), markup=False, highlight=False)
+        if (output := self.output) is not None:
+            output.mkdir(parents=True, exist_ok=True)
+            review.write(dataset, lambda name, content: files.write(output / name, content))
             title = f"{card.name}/{card.version} on {dataset}"
-            files.write(self.output / "confusion.png", plots.confusion(result, title))
+            files.write(output / "confusion.png", plots.confusion(result, title))
             told = asdict(result) | {
                 "pictures": result.count,
                 "accuracy_interval": [result.interval.low, result.interval.high],
                 "balanced_accuracy": result.balanced_accuracy,
             }
             content = json.dumps(told, indent=2, ensure_ascii=False).encode()
-            files.write(self.output / "evaluation.json", content)
+            files.write(output / "evaluation.json", content)
 
 
 def _confusion_table(result: Evaluation) -> Table:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models import checkpoint, devices
+from models import checkpoint, devices, files
 from models.architectures import registry
 from models.checkpoint import Card, TrainingRecord
 from models.errors import OptionError
@@ -30,6 +30,8 @@ from training.fitting.run_folder import Run, as_json
 from training.recipes import auto, catalogue
 from training.recipes.catalogue import CATALOGUE
 from training.recipes.recipe import Recipe
+from training.review import labels
+from training.review.review import Review
 
 OWN = "own-pictures"
 RECIPES = {name: entry.recipe for name, entry in CATALOGUE.items()} | {OWN: catalogue.OWN}
@@ -57,6 +59,7 @@ class Fit:
     def __call__(self, console: Console) -> None:
         device, commit = devices.resolve(self.device), provenance.commit()
         checkpoint.check_name(self.recipe.name)
+        files.check_writable(self.repository)
         recipe, why = auto.fill_start(self.recipe, self.data_root)
         registry.named(recipe.architecture).check(recipe.arguments)
         pretrained.check(recipe.pretrained, recipe.architecture)
@@ -68,22 +71,26 @@ class Fit:
         run = self._unfinished(recipe) if self.resume else Run.start(self.runs, recipe)
         account = Account(pictures.splits)
         console.print(account.text(run.folder / LEFT_OUT), markup=False, highlight=False)
+        review = Review.of(pictures.splits)
+        console.print(review.text(), markup=False, highlight=False)
         if why is not None:
             console.print(why)
         _tell(recipe, pictures, self.recipe, console)
         console.print(
             f"{recipe.name}: {len(pictures.train):,} pictures on {device}, run folder {run.folder}"
         )
-        with run.held():
+        with run.held(), run.resumable():
             if account.left_out:
                 run.write(LEFT_OUT, account.as_csv())
+            review.write(recipe.name, run.write)
             outcome = self._train(recipe, pictures, device, run, console)
             _check_finite(outcome, recipe, console)
+            _review_again(review, outcome, recipe, pictures, run, console)
             card = self._publish(recipe, pictures, outcome, device, commit, why)
             text = card.model_dump(mode="json", exclude_none=True)
             run.finish(outcome.as_json() | {"card": text})
         to_open = options.to_open(self.repository, recipe.architecture)
-        drawn = ", ".join(sorted(path.name for path in run.folder.glob("*.png")))
+        drawn = ", ".join(sorted(p.name for p in run.folder.iterdir() if p.suffix in _DRAWN))
         _tell_outcome(recipe, pictures, outcome, console)
         console.print(
             f"drawn in {run.folder}: {drawn}\n"
@@ -289,6 +296,31 @@ def _tell_outcome(recipe: Recipe, pictures: Pictures, outcome: Outcome, console:
         console.print(hidden, markup=False, highlight=False)
 
 
+def _review_again(
+    review: Review,
+    outcome: Outcome,
+    recipe: Recipe,
+    pictures: Pictures,
+    run: Run,
+    console: Console,
+) -> None:
+    """Judge the labels, and measure the accuracy without pictures that were seen in training."""
+    seen = review.seen_in_train("test")
+    without = evaluation.accuracy_without(seen, outcome.test_logits, pictures.test.targets)
+    if without is not None:
+        outcome.metrics["test_accuracy_without_copies"] = without
+        console.print(
+            f"test accuracy without the {len(seen):,} pictures that are in train too, or nearly: "
+            f"{without:.4f}; with them {outcome.test.accuracy:.4f}"
+        )
+    judged = labels.judge(
+        outcome.fitted, pictures.test, outcome.test_logits, pictures.spec, recipe.seed
+    )
+    review = review.judged(judged)
+    review.write(recipe.name, run.write)
+    console.print(review.text_of_labels(), markup=False, highlight=False)
+
+
 def _check_finite(outcome: Outcome, recipe: Recipe, console: Console) -> None:
     """Raises `TrainingError` if the weights that were kept are of no use."""
     last, selected = outcome.fitted.history[-1], outcome.fitted.selected
@@ -303,4 +335,5 @@ def _check_finite(outcome: Outcome, recipe: Recipe, console: Console) -> None:
     )
 
 
+_DRAWN = (".png", ".html")
 _IMBALANCE = 2.0  # largest class to smallest, from which on it is told

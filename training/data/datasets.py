@@ -6,10 +6,11 @@ A data set is an image folder (`training/data/folders.py`), an archive of one or
 by " + " are one. Every picture goes through `InputSpec.pixels`, as it does in the service.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from rich.markup import escape
 from rich.progress import track
 from torch import Tensor
 
+from models import decoding
 from models.preprocessing import ImageError, InputSpec, read
 from models.registry import proposal
 from training.data import archives, folders, tables
@@ -26,6 +28,19 @@ from training.data.folders import Files, Split
 from training.data.registry import DATASETS
 
 JOIN = " + "
+_BOTH: tuple[Split, Split] = ("train", "test")
+
+
+class Origin(NamedTuple):
+    """Where a picture is from.
+
+    `name` is its path, or its data set, split and index where it is from no file. `size` is
+    (width, height) in pixels and `digest` that of the bytes, both of the file.
+    """
+
+    name: str
+    size: tuple[int, int] | None = None
+    digest: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -33,7 +48,8 @@ class ImageSet:
     """`images` uint8 (N, C, H, W), `targets` int64 (N,) in the order of `labels`.
 
     `left_out` has the files that are not among them, each with the reason; `place` says where they
-    are from, for people; None for pictures that are from no files.
+    are from, for people; None for pictures that are from no files. `origins` has one for each
+    picture, or is empty.
     """
 
     images: Tensor
@@ -41,6 +57,7 @@ class ImageSet:
     labels: tuple[str, ...]
     left_out: tuple[tuple[Path, str], ...] = ()
     place: str | None = None
+    origins: tuple[Origin, ...] = ()
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -53,7 +70,19 @@ class ImageSet:
         return replace(self, images=self.images.flip(-1))
 
     def subset(self, indices: Tensor) -> Self:
-        return replace(self, images=self.images[indices], targets=self.targets[indices])
+        return replace(
+            self,
+            images=self.images[indices],
+            targets=self.targets[indices],
+            origins=tuple(self.origins[i] for i in indices.tolist()) if self.origins else (),
+        )
+
+    def origin(self, index: int) -> Origin:
+        return self.origins[index] if self.origins else Origin(f"no. {index}")
+
+    def name(self, index: int) -> str:
+        """The path of a picture's file, or its data set, split and index."""
+        return self.origin(index).name
 
     def hold_out(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self]:
         """Split into (rest, held out) at random, with the same fraction of every class."""
@@ -97,7 +126,21 @@ def load(name: str, split: Split, root: Path, spec: InputSpec, seed: int = 0) ->
         labels,
         tuple(pair for each in sets for pair in each.left_out),
         JOIN.join(each.place or "" for each in sets),
+        tuple(origin for each in sets for origin in each.origins),
     )
+
+
+def load_all(name: str, root: Path, spec: InputSpec, seed: int = 0) -> dict[str, ImageSet]:
+    """Train, validation where the data set has one, and test, with the labels of train.
+
+    Raises `DatasetError`.
+    """
+    train, test = (load(name, split, root, spec, seed) for split in _BOTH)
+    validation = load_validation(name, root, spec)
+    splits = {"train": train}
+    if validation is not None:
+        splits["validation"] = validation.relabel(train.labels)
+    return splits | {"test": test.relabel(train.labels)}
 
 
 def load_validation(name: str, root: Path, spec: InputSpec) -> ImageSet | None:
@@ -165,7 +208,9 @@ def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> Im
     if split == "validation":
         raise DatasetError(f"{name} has no pictures for validation; take train or test")
     try:
-        return replace(DATASETS.get(name).load(split == "train", root, spec), place=name)
+        images = DATASETS.get(name).load(split == "train", root, spec)
+        origins = tuple(Origin(f"{name} {split} no. {i}") for i in range(len(images)))
+        return replace(images, place=name, origins=origins)
     except (OSError, RuntimeError) as error:
         raise DatasetError(
             f"{name} is not under {root} and could not be downloaded ({error}); "
@@ -181,15 +226,19 @@ def _pictures(folder: Path, split: Split, spec: InputSpec, seed: int) -> ImageSe
             f"{folder} has one class, {listed.labels[0]}, and a classifier needs two: each class "
             f"is a folder of its own; give {folder / listed.labels[0]} if the classes are in there"
         )
-    images, targets, broken = [], [], []
+    images, targets, origins, broken = [], [], [], []
     pairs = list(zip(listed.paths, listed.targets, strict=True))
     description = f"reading {escape(str(folder))} ({split})"
     for path, target in track(pairs, description, transient=True, disable=len(pairs) < 1000):
         try:
-            images.append(read(path.read_bytes(), spec))
+            encoded = path.read_bytes()
+            images.append(read(encoded, spec))
             targets.append(target)
+            origins.append(_origin(path, encoded))
         except ImageError as error:
             broken.append((path, f"broken: {error}"))
+        except OSError as error:  # it was there when the folder was listed
+            broken.append((path, f"it can't be read: {error.strerror}"))
     empty = sorted(set(listed.labels) - {listed.labels[target] for target in targets})
     if not images or (empty and split == "train"):
         unread = f"; {len(broken)} files could not be read" if broken else ""
@@ -199,7 +248,13 @@ def _pictures(folder: Path, split: Split, spec: InputSpec, seed: int) -> ImageSe
         )
     pixels = torch.from_numpy(np.array(images))
     left_out = (*listed.left_out, *broken)
-    return ImageSet(pixels, torch.tensor(targets), listed.labels, left_out, place)
+    taken = torch.tensor(targets)
+    return ImageSet(pixels, taken, listed.labels, left_out, place, tuple(origins))
+
+
+def _origin(path: Path, encoded: bytes) -> Origin:
+    digest = hashlib.blake2b(encoded, digest_size=16).digest()
+    return Origin(str(path), decoding.size(encoded), digest)
 
 
 def _place(splits: Mapping[Split, Path], folder: Path, split: Split) -> str:

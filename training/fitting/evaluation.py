@@ -1,6 +1,7 @@
 """How good a classifier is, class by class: logits and targets → confusion matrix → figures."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, mean
 
@@ -195,6 +196,18 @@ def score(logits: Tensor, targets: Tensor, labels: tuple[str, ...]) -> Evaluatio
             for i, label in enumerate(labels)
         ],
     )
+
+
+def accuracy_without(indices: Sequence[int], logits: Tensor, targets: Tensor) -> float | None:
+    """The accuracy on the pictures that are left without these.
+
+    None where it would be that of all pictures, or of none.
+    """
+    left = torch.ones(len(targets), dtype=torch.bool)
+    left[list(indices)] = False
+    if left.all() or not left.any():
+        return None
+    return (logits.argmax(1) == targets)[left].float().mean().item()
 
 
 def _ratio(part: Tensor, whole: Tensor) -> float:

@@ -17,7 +17,7 @@ from models.checkpoint import label_problem
 from models.errors import damaged
 from models.preprocessing import InputSpec
 from training import plots
-from training.data import datasets
+from training.data import datasets, names
 from training.data.datasets import DatasetError, ImageSet
 from training.fitting import evaluation, loop, tuning
 from training.fitting.evaluation import Evaluation
@@ -52,12 +52,14 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`metrics` are figures by name, NaN where training diverged; `seconds` is the time of the
-    training alone; `peak_memory` is in bytes, above what the process held before, or None where
-    the system doesn't tell."""
+    """`test_logits` (N, num_classes) are what `test` was computed from; `metrics` are figures
+    by name, NaN where training diverged; `seconds` is the time of the training alone;
+    `peak_memory` is in bytes, above what the process held before, or None where the system doesn't
+    tell."""
 
     fitted: Fitted
     test: Evaluation
+    test_logits: Tensor
     metrics: dict[str, float]
     seconds: float
     peak_memory: int | None
@@ -85,15 +87,10 @@ def load(recipe: Recipe, root: Path) -> Pictures:
     Raises `ArchitectureError` for an unknown architecture.
     """
     spec = recipe.input
-    train, test = (
-        datasets.load(recipe.dataset, split, root, spec, recipe.seed) for split in ("train", "test")
-    )
-    if (problem := label_problem(train.labels)) is not None:
+    splits = datasets.load_all(recipe.dataset, root, spec, recipe.seed)
+    if (problem := label_problem(splits["train"].labels)) is not None:
         raise DatasetError(f"{recipe.dataset}: {problem}")
-    validation = datasets.load_validation(recipe.dataset, root, spec)
-    if validation is not None:
-        validation = validation.relabel(train.labels)
-    return Pictures(train, test.relabel(train.labels), spec, validation)
+    return Pictures(splits["train"], splits["test"], spec, splits.get("validation"))
 
 
 def run(
@@ -161,7 +158,7 @@ def run(
     folder.write("curves.png", plots.curves(fitted.history, title, fitted.selected))
     folder.write("confusion.png", plots.confusion(test, f"{title}: test set"))
     folder.write("mistakes.png", _mistakes(logits, pictures))
-    return Outcome(fitted, test, metrics, seconds, peak.bytes)
+    return Outcome(fitted, test, logits, metrics, seconds, peak.bytes)
 
 
 def _measure(
@@ -210,6 +207,7 @@ def _mistakes(logits: Tensor, pictures: Pictures) -> bytes:
         [labels[i] for i in predicted[surest].tolist()],
         scores[surest].tolist(),
         f"{len(wrong):,} of {len(targets):,} test pictures are taken for another class",
+        [names.last(pictures.test.name(i)) for i in surest.tolist()],
     )
 
 

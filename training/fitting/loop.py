@@ -56,10 +56,12 @@ class Epoch:
 class Fitted:
     """The network with the weights of the selected epoch, in evaluation mode.
 
-    `trained_on` are the pictures that were not held out. `validated` counts those behind the
+    `trained_on` are the pictures that were not held out, `held_out` those that the epoch was
+    selected by, where that was not cross-validation. `validated` counts those behind the
     selected epoch's figures of validation; `is_crossed` says that these are of cross-validation,
     where each picture is predicted by weights that were fit without it. `note` says, for people,
-    which layers were trained and why, where that was open.
+    which layers were trained and why, where that was open. `is_frozen` says that only the head was
+    trained.
     """
 
     network: nn.Module
@@ -69,6 +71,8 @@ class Fitted:
     validated: int = 0
     is_crossed: bool = False
     note: str | None = None
+    held_out: ImageSet | None = None
+    is_frozen: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def fit(
         if state is not None:
             training.load_state_dict(state)
         run_epochs(training, train, validation, spec, hooks, recipe.epochs_to_run)
-    return replace(training.fitted(train), validated=len(validation))
+    return replace(training.fitted(train), validated=len(validation), held_out=validation)
 
 
 def run_epochs(

@@ -61,14 +61,21 @@ def fit(
             return alone
         last = recipe.epochs_to_run
         loop.run_epochs(training, pictures.rest, pictures.held, spec, hooks, last)
-        fitted = training.fitted(pictures.rest)
+        fitted = replace(training.fitted(pictures.rest), held_out=pictures.held)
         if not pays(recipe, fitted.history[0], fitted.selected, len(pictures.held)):
             fitted.network.load_state_dict(start)
             found = frozen.features(pictures.both, hooks)
             choice = _choose(recipe, found, pictures.both)
             frozen.set_head(_fit(recipe, found, pictures.both, choice.penalty))
             first = fitted.history[0]
-            fitted = replace(fitted, selected=first, trained_on=pictures.both)
+            held_out = None if pictures.is_held_out else pictures.held
+            fitted = replace(
+                fitted,
+                selected=first,
+                trained_on=pictures.both,
+                held_out=held_out,
+                is_frozen=True,
+            )
         note = _verdict(recipe, fitted.history, fitted.selected)
         return replace(fitted, validated=len(pictures.held), note=note)
 
@@ -97,6 +104,8 @@ def _fit_head(
             validated=len(choice.pictures) if pictures.is_held_out else len(held),
             is_crossed=pictures.is_held_out,
             note=reason,
+            held_out=None if pictures.is_held_out else held,
+            is_frozen=True,
         )
     frozen.set_head(first)
     training.finish(Epoch(1, _metrics(first, known, rest), judged))
@@ -137,6 +146,7 @@ class _Pictures:
             rest,
             images=torch.cat([rest.images, held.images]),
             targets=torch.cat([rest.targets, held.targets]),
+            origins=(*rest.origins, *held.origins),
         )
         return cls(rest, held, both, True)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from training.plots.figures import heading, pixels, plain_text, png, short
 
 _COLUMNS = 5
-_LETTERS = 26  # of a label
+_LETTERS = 26  # of a label or a name
 
 
 @plain_text
@@ -18,22 +18,28 @@ def mistakes(
     predicted: Sequence[str],
     scores: Sequence[float],
     title: str,
+    names: Sequence[str],
 ) -> bytes:
-    """uint8 pictures (N, C, H, W), and over each what it is and what it was taken for.
+    """uint8 pictures (N, C, H, W), and over each its name, what it is and what it was taken for.
 
     Without pictures there is the title alone.
     """
     rows = -(-len(images) // _COLUMNS)
-    figure = Figure(figsize=(2.2 * _COLUMNS, 2.6 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(2.2 * _COLUMNS, 2.8 * rows + 0.5), layout="constrained")
     heading(figure, title)
     if not rows:
         return png(figure)
     grid = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()
     for axes in grid:
         axes.set_axis_off()
-    shown = zip(images, actual, predicted, scores, strict=True)
-    for axes, (image, is_class, taken_for, score) in zip(grid, shown, strict=False):
+    shown = zip(images, names, actual, predicted, scores, strict=True)
+    for axes, (image, name, is_class, taken_for, score) in zip(grid, shown, strict=False):
         axes.imshow(pixels(image), cmap="gray", vmin=0, vmax=255)
-        lines = short(is_class, _LETTERS), f"as {short(taken_for, _LETTERS)}", f"{score:.2f}"
+        lines = (
+            short(name, _LETTERS),
+            short(is_class, _LETTERS),
+            f"as {short(taken_for, _LETTERS)}",
+            f"{score:.2f}",
+        )
         axes.set_title("\n".join(lines), fontsize="small")
     return png(figure)

@@ -138,7 +138,9 @@ def test_the_split_of_a_folder_without_test_pictures_is_that_of_the_training(
 def test_output(repository: Path, tmp_path: Path) -> None:
     output = tmp_path / "some" / "output"
     assert evaluate(repository, "--output", str(output)) == 0
-    assert sorted(path.name for path in output.iterdir()) == ["confusion.png", "evaluation.json"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        *("confusion.png", "data.csv", "data.html", "evaluation.json"),
+    ]
     figures = expected(repository, version=2)
     result = json.loads((output / "evaluation.json").read_bytes())
     assert result["accuracy"] == pytest.approx(figures.accuracy)

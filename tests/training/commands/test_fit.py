@@ -141,6 +141,8 @@ def test_the_run_folder(tmp_path: Path, colors_folder: Path) -> None:
         ".lock",
         "confusion.png",
         "curves.png",
+        "data.csv",
+        "data.html",
         "history.csv",
         "mistakes.png",
         "recipe.json",

@@ -167,7 +167,7 @@ class TestFolder:
         monkeypatch.setattr(plots, "mistakes", mistakes)
         monkeypatch.setattr(experiment, "SHOWN_MISTAKES", 5)
         outcome = run(replace(RECIPE, epochs=1, learning_rate=1e-9), root, tmp_path)
-        images, actual, predicted, scores, title = shown
+        images, actual, predicted, scores, title, names = shown
         test = colors(seed=1)
         probabilities = loop.predict(outcome.fitted.network, test, SPEC).softmax(1)
         surest, classes = probabilities.max(1)
@@ -179,6 +179,7 @@ class TestFolder:
         assert predicted == [LABELS[int(classes[i])] for i in wrong[:5]]
         assert scores == pytest.approx([surest[i].item() for i in wrong[:5]])
         assert title == f"{len(wrong)} of 24 test pictures are taken for another class"
+        assert names == [f"{i % 8}.png" for i in wrong[:5]]
 
     @pytest.mark.usefixtures("quick_plots")
     def test_who_listens_hears_of_every_step_and_epoch(self, root: Path, tmp_path: Path) -> None:
@@ -208,7 +209,7 @@ class TestOutcome:
         history = [Epoch(n, Metrics(1.0, 0.5), None) for n in (1, 2, 3)]
         fitted = Fitted(Tiny(3), history, history[1], colors(seed=0))
         test = evaluation.score(torch.eye(3), torch.arange(3), LABELS)
-        return Outcome(fitted, test, metrics, seconds=12.345, peak_memory=None)
+        return Outcome(fitted, test, torch.eye(3), metrics, seconds=12.345, peak_memory=None)
 
     def test_as_json(self) -> None:
         content = self.outcome(test_accuracy=0.5).as_json()

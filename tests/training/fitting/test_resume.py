@@ -219,8 +219,9 @@ class TestKilled:
         command = [*begin, "--resume"]
 
         mortal = [sys.executable, "-m", "tests.training.fitting.mortal"]
-        # recipe.json, then state.pt and history.csv of each epoch: the fourth is a state's
-        died = subprocess.run([*mortal, "replace", "4", *begin], env=self.environment())
+        # recipe.json, data.html, data.csv, then state.pt and history.csv of each epoch: the sixth
+        # is a state's
+        died = subprocess.run([*mortal, "replace", "6", *begin], env=self.environment())
         assert died.returncode == -signal.SIGKILL
         assert self.epochs_done(place) == 1
 

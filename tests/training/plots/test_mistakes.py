@@ -9,16 +9,18 @@ from tests.training.plots.drawn import Drawn, opened
 from training import plots
 
 
-def mistakes(count: int, label: str = "red") -> bytes:
+def mistakes(count: int, label: str = "red", name: str = "1.png") -> bytes:
     images = torch.full((count, 3, 4, 4), 200, dtype=torch.uint8)
-    return plots.mistakes(images, [label] * count, ["blue"] * count, [0.5] * count, "mistakes")
+    return plots.mistakes(
+        images, [label] * count, ["blue"] * count, [0.5] * count, "mistakes", [name] * count
+    )
 
 
 @pytest.mark.parametrize("count", [1, 5, 6])
 def test_each_is_told(count: int, drawn: Drawn) -> None:
     mistakes(count)
     told = [axes.get_title() for axes in drawn.figure.axes if axes.images]
-    assert told == ["red\nas blue\n0.50"] * count
+    assert told == ["1.png\nred\nas blue\n0.50"] * count
 
 
 def test_none_leaves_the_title_alone(drawn: Drawn) -> None:
@@ -28,13 +30,17 @@ def test_none_leaves_the_title_alone(drawn: Drawn) -> None:
 
 
 def test_long_labels_do_not_run_into_each_other(drawn: Drawn) -> None:
-    mistakes(5, label="a label of very many letters that goes on and on")
+    mistakes(5, "a label of very many letters that goes on and on", "a name as long" * 9 + ".png")
     titles = [axes.title for axes in drawn.figure.axes]
     boxes = [title.get_window_extent() for title in titles]
     assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
     assert drawn.words_outside() == []
+    assert titles[0].get_text().startswith("a name as lon…")
+    assert titles[0].get_text().partition("\n")[0].endswith("a name as long.png"[-12:])
 
 
 def test_grey_pictures_keep_their_levels(drawn: Drawn) -> None:
-    plots.mistakes(torch.full((1, 1, 4, 4), 7, dtype=torch.uint8), ["a"], ["b"], [1.0], "grey")
+    plots.mistakes(
+        torch.full((1, 1, 4, 4), 7, dtype=torch.uint8), ["a"], ["b"], [1.0], "grey", ["c"]
+    )
     assert drawn.figure.axes[0].images[0].get_clim() == (0, 255)

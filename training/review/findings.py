@@ -1,0 +1,222 @@
+"""What is odd about the pictures of a data set: splits → findings, each with its pictures.
+
+Nothing is changed or left out because of a finding: the data are their owner's to change.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from training.data.datasets import ImageSet
+from training.review import copies
+
+FEW = 10  # training pictures of a class; with fewer, no figure about it means much
+_ONE_COLOUR = 8  # levels of 255 between the darkest and the brightest pixel
+_ENLARGED = 2.0  # times, from which on a picture is too small
+_ELONGATED = 4.0  # longer side to shorter
+
+
+class Place(NamedTuple):
+    """A picture, by its split and its number there."""
+
+    split: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`advice` says what its owner can do; a kind with `pairs` is about pictures that are alike."""
+
+    name: str
+    title: str
+    advice: str
+    pairs: bool = False
+
+
+TWO_CLASSES = Kind(
+    "two-classes",
+    "the same picture in two classes",
+    "one of the labels is wrong: keep the picture in one class",
+    pairs=True,
+)
+IN_TEST = Kind(
+    "in-test",
+    "the same picture in train and outside of it",
+    "what is measured on it counts too high: take it out of train",
+    pairs=True,
+)
+COPY = Kind(
+    "copy", "the same picture several times", "it counts several times: keep one", pairs=True
+)
+NEAR_TWO_CLASSES = Kind(
+    "near-two-classes",
+    "almost the same picture in two classes",
+    "one of the labels may be wrong: compare them",
+    pairs=True,
+)
+NEAR_IN_TEST = Kind(
+    "near-in-test",
+    "almost the same picture in train and outside of it",
+    "what is measured on it counts too high: take it out of train",
+    pairs=True,
+)
+NEAR_COPY = Kind(
+    "near-copy",
+    "almost the same picture several times",
+    "it counts several times: keep one",
+    pairs=True,
+)
+BLANK = Kind("blank", "of one colour", "there is nothing to learn from it: remove it")
+TINY = Kind(
+    "tiny",
+    "far smaller than what the network takes",
+    "it is enlarged, and blurred: find a larger one, or lower --size",
+)
+ELONGATED = Kind(
+    "elongated",
+    "very long or very high",
+    "the network sees its middle, or all of it squeezed: crop it to what matters",
+)
+UNREADABLE = Kind("unreadable", "unreadable", "it is left out: save it anew, or remove it")
+FEW_PICTURES = Kind(
+    "few-pictures",
+    f"classes with fewer than {FEW} training pictures",
+    "no figure about such a class means much: add some",
+)
+KINDS = (
+    *(TWO_CLASSES, IN_TEST, COPY, NEAR_TWO_CLASSES, NEAR_IN_TEST, NEAR_COPY),
+    *(BLANK, TINY, ELONGATED, UNREADABLE, FEW_PICTURES),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`pictures` belong together where they are alike; `about` is what else there is to say."""
+
+    kind: Kind
+    pictures: tuple[Place, ...] = ()
+    about: str = ""
+
+
+def find(splits: Mapping[str, ImageSet]) -> list[Finding]:
+    """The findings of a data set, by the order of `KINDS`.
+
+    The splits have the same labels in the same order, and pictures of one size.
+    """
+    places = [Place(name, i) for name, images in splits.items() for i in range(len(images))]
+    blank = {p for name, images in splits.items() for p in _places(name, _one_colour(images))}
+    found = [
+        *_alike(splits, places, blank),
+        *(Finding(BLANK, (place,)) for place in places if place in blank),
+        *(each for name, images in splits.items() for each in _shapes(name, images)),
+        *_unreadable(splits),
+        *_small_classes(splits),
+    ]
+    return sorted(found, key=lambda each: KINDS.index(each.kind))
+
+
+def of(kind: Kind, findings: Sequence[Finding]) -> list[Finding]:
+    return [each for each in findings if each.kind == kind]
+
+
+def seen_in_train(findings: Sequence[Finding], split: str) -> list[int]:
+    """The indices of the pictures of a split that are in train too, or nearly."""
+    alike = [*of(IN_TEST, findings), *of(NEAR_IN_TEST, findings)]
+    return sorted({p.number for each in alike for p in each.pictures if p.split == split})
+
+
+def _places(split: str, indices: Tensor) -> Iterator[Place]:
+    return (Place(split, i) for i in indices.tolist())
+
+
+def _one_colour(images: ImageSet) -> Tensor:
+    """The indices of pictures whose every channel has one level, or nearly."""
+    flat = images.images.flatten(2)  # (N, C, H * W)
+    levels = flat.amax(2).int() - flat.amin(2).int()
+    return (levels.amax(1) <= _ONE_COLOUR).nonzero().flatten()
+
+
+def _alike(
+    splits: Mapping[str, ImageSet], places: Sequence[Place], blank: set[Place]
+) -> Iterator[Finding]:
+    """Copies, then near copies among what is left when each group of copies counts once."""
+    candidates = [place for place in places if place not in blank]
+    groups = _grouped(splits, candidates, copies.exact)
+    yield from _sorted_out(splits, groups, (TWO_CLASSES, IN_TEST, COPY))
+    again = {place for group in groups for place in group[1:]}
+    whole = {group[0]: group for group in groups}
+    once = [place for place in candidates if place not in again]
+    near = [
+        [place for one in group for place in whole.get(one, (one,))]
+        for group in _grouped(splits, once, copies.near)
+    ]
+    yield from _sorted_out(splits, near, (NEAR_TWO_CLASSES, NEAR_IN_TEST, NEAR_COPY))
+
+
+def _grouped(
+    splits: Mapping[str, ImageSet],
+    places: Sequence[Place],
+    search: Callable[[Tensor], list[list[int]]],
+) -> list[list[Place]]:
+    parts = [
+        images.images[[place.number for place in places if place.split == name]]
+        for name, images in splits.items()
+    ]
+    return [[places[i] for i in group] for group in search(torch.cat(parts).cpu())]
+
+
+def _sorted_out(
+    splits: Mapping[str, ImageSet], groups: Sequence[Sequence[Place]], kinds: tuple[Kind, ...]
+) -> Iterator[Finding]:
+    """A group may be in two classes, and in train and test as well."""
+    two_classes, in_test, copy = kinds
+    for group in groups:
+        targets = {int(splits[place.split].targets[place.number]) for place in group}
+        names = {place.split for place in group}
+        about = _same_file(splits, group) if kinds[0] == TWO_CLASSES else ""
+        both = "train" in names and len(names) > 1
+        if len(targets) > 1:
+            yield Finding(two_classes, tuple(group), about)
+        if both:
+            yield Finding(in_test, tuple(group), about)
+        if len(targets) == 1 and not both:
+            yield Finding(copy, tuple(group), about)
+
+
+def _same_file(splits: Mapping[str, ImageSet], group: Sequence[Place]) -> str:
+    digests = {splits[place.split].origin(place.number).digest for place in group}
+    if digests == {None}:
+        return ""
+    return "the files are equal" if len(digests) == 1 else "the files differ, their pixels don't"
+
+
+def _shapes(split: str, images: ImageSet) -> Iterator[Finding]:
+    least = min(images.images.shape[2:]) / _ENLARGED
+    for index in range(len(images)):
+        size = images.origin(index).size
+        if size is None:
+            continue
+        about = f"{size[0]} × {size[1]} pixels"
+        if min(size) < least:
+            yield Finding(TINY, (Place(split, index),), about)
+        if max(size) > _ELONGATED * min(size):
+            yield Finding(ELONGATED, (Place(split, index),), about)
+
+
+def _unreadable(splits: Mapping[str, ImageSet]) -> Iterator[Finding]:
+    left_out = dict(pair for images in splits.values() for pair in images.left_out)
+    for path, reason in left_out.items():
+        if reason.startswith(("broken", "it can't be read")):
+            yield Finding(UNREADABLE, about=f"{path}: {reason}")
+
+
+def _small_classes(splits: Mapping[str, ImageSet]) -> Iterator[Finding]:
+    if (images := splits.get("train")) is None:
+        return
+    counts = torch.bincount(images.targets, minlength=len(images.labels)).tolist()
+    for label, count in zip(images.labels, counts, strict=True):
+        if count < FEW:
+            yield Finding(FEW_PICTURES, about=f"{label}: {count:,}")
