@@ -97,6 +97,24 @@ def suspects(judged: Sequence[Judged]) -> list[Suspect]:
     return sorted(found, key=lambda suspect: suspect.margin)
 
 
+def hardest(judged: Sequence[Judged], named: Sequence[Suspect], most: int) -> list[Suspect]:
+    """The pictures whose label the network finds least likely, beside those that are named."""
+    without = {(each.split, each.name) for each in named}
+    found: list[Suspect] = []
+    for each in judged:
+        if not len(each.images) or not each.probabilities.isfinite().all():
+            continue
+        rows, targets = torch.arange(len(each.images)), each.images.targets.cpu()
+        others = each.probabilities.clone()
+        others[rows, targets] = -1.0
+        score, likely = others.max(1)
+        margin = each.probabilities[rows, targets] - score
+        worst = margin.argsort()[: most + len(without)].tolist()
+        found += [_suspect(each, index, int(likely[index])) for index in worst]
+    left = [each for each in found if (each.split, each.name) not in without]
+    return sorted(left, key=lambda each: each.margin)[:most]
+
+
 def thresholds(probabilities: Tensor, targets: Tensor) -> Tensor:
     """For each class the mean of its probability over the pictures that have its label.
 
@@ -112,18 +130,21 @@ def _suspects(judged: Judged, limits: Tensor) -> Iterator[Suspect]:
     confident = probabilities.where(probabilities >= limits, -1.0)
     score, likely = confident.max(1)
     doubtful = ((score >= 0) & (likely != targets)).nonzero().flatten()
-    labels = judged.images.labels
     for index in doubtful.tolist():
-        given, other = int(targets[index]), int(likely[index])
-        yield Suspect(
-            judged.split,
-            judged.images.name(index),
-            judged.images.images[index].cpu(),
-            labels[given],
-            labels[other],
-            float(probabilities[index, given]),
-            float(probabilities[index, other]),
-        )
+        yield _suspect(judged, index, int(likely[index]))
+
+
+def _suspect(judged: Judged, index: int, likely: int) -> Suspect:
+    labels, given = judged.images.labels, int(judged.images.targets[index])
+    return Suspect(
+        judged.split,
+        judged.images.name(index),
+        judged.images.images[index].cpu(),
+        labels[given],
+        labels[likely],
+        float(judged.probabilities[index, given]),
+        float(judged.probabilities[index, likely]),
+    )
 
 
 def cross_validated(

@@ -21,6 +21,10 @@ from training.review.labels import Suspect
 WORST = 50  # pictures that are shown of each kind
 _SIDE = 96  # pixels of a picture on the page
 _SMALL = 48  # side up to which nothing is lost by compression
+_HARD = (
+    "Their labels are less likely than others, or hardly more, by the same probabilities. Most are "
+    "right; among them are pictures that are of no class, or of several."
+)
 _STYLE = """
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
 body { max-width: 72rem; margin: auto; padding: 1rem; }
@@ -46,9 +50,10 @@ def page(
     findings: Sequence[Finding],
     suspects: Sequence[Suspect] | None,
     how: Sequence[str] = (),
+    hard: Sequence[Suspect] = (),
 ) -> bytes:
     """The page; `suspects` is None before labels were judged, and `how` tells by what they were."""
-    parts = list(_sections(splits, findings, suspects, how))
+    parts = list(_sections(splits, findings, suspects, how, hard))
     links = "".join(f'<li><a href="#{name}">{text}</a></li>' for name, text, _ in parts)
     counts = ", ".join(f"{len(images):,} {escape(name)}" for name, images in splits.items())
     body = "\n".join(
@@ -71,10 +76,14 @@ def _sections(
     findings: Sequence[Finding],
     suspects: Sequence[Suspect] | None,
     how: Sequence[str],
+    hard: Sequence[Suspect],
 ) -> Iterator[tuple[str, str, str]]:
     """Name, heading and content of each section, as HTML."""
     if suspects is not None:
         yield "labels", f"labels that are probably wrong: {len(suspects):,}", _doubts(suspects, how)
+    if hard:
+        content = f"<p>{_HARD}</p>{_list(hard, 'or')}"
+        yield "hard", f"hardest pictures beside them: {len(hard):,}", content
     for kind in kinds.KINDS:
         of_kind = kinds.of(kind, findings)
         if of_kind:
@@ -93,16 +102,21 @@ def _doubts(suspects: Sequence[Suspect], how: Sequence[str]) -> str:
         "are right, and only hard: look at each before you move it. The probabilities are of</p>"
         f"<ul>{judged}</ul>"
     )
+    return f"{about}{_list(suspects, 'probably')}{_more(len(suspects))}"
+
+
+def _list(suspects: Sequence[Suspect], word: str) -> str:
     items = "".join(
-        f"<li>{_figure(each.picture, each.name, _doubt(each))}</li>" for each in suspects[:WORST]
+        f"<li>{_figure(each.picture, each.name, _doubt(each, word))}</li>"
+        for each in suspects[:WORST]
     )
-    return f'{about}<ol class="pictures">{items}</ol>{_more(len(suspects))}'
+    return f'<ol class="pictures">{items}</ol>'
 
 
-def _doubt(suspect: Suspect) -> str:
+def _doubt(suspect: Suspect, word: str) -> str:
     return (
         f"{escape(suspect.split)}: <bdi>{escape(shown(suspect.given))}</bdi> "
-        f"({suspect.probability_given:.2f}), probably "
+        f"({suspect.probability_given:.2f}), {word} "
         f"<strong><bdi>{escape(shown(suspect.likely))}</bdi></strong> "
         f"({suspect.probability_likely:.2f})"
     )

@@ -11,8 +11,8 @@ from training.data.datasets import ImageSet
 from training.data.names import shown
 from training.review import findings as kinds
 from training.review.findings import Finding, Kind
-from training.review.labels import Judged, Suspect, suspects
-from training.review.page import page
+from training.review.labels import Judged, Suspect, hardest, suspects
+from training.review.page import WORST, page
 
 PAGE, TABLE = "data.html", "data.csv"
 _OF_USE = 0.7  # accuracy below which most labels that are called wrong are right
@@ -23,14 +23,16 @@ _NAMED = 3  # pictures of each kind, on the console
 class Review:
     """What was found among the pictures, in so many seconds.
 
-    `suspects` are pictures whose label is probably wrong, None until labels are judged; `how` tells
-    by what, and `right` is the accuracy of that, the least where there were several.
+    `suspects` are pictures whose label is probably wrong, None until labels are judged; `hard` are
+    those that the network finds hardest beside them, so that fifty are shown. `how` tells by what
+    they were judged, and `right` is the accuracy of that, the least where there were several.
     """
 
     splits: Mapping[str, ImageSet]
     findings: Sequence[Finding]
     seconds: float
     suspects: Sequence[Suspect] | None = None
+    hard: Sequence[Suspect] = ()
     how: Sequence[str] = ()
     right: float = 1.0
 
@@ -49,7 +51,9 @@ class Review:
             names = ", ".join(each.split for each in same)
             how.append(f"{names}: {way}. It is right on {shares[-1]:.0%} of them")
         worst = min(shares, default=1.0)
-        return replace(self, suspects=suspects(judged), how=how, right=worst)
+        named = suspects(judged)
+        hard = hardest(judged, named, WORST - min(WORST, len(named)))
+        return replace(self, suspects=named, hard=hard, how=how, right=worst)
 
     def text(self) -> str:
         """A line for each kind of finding, with a few names."""
@@ -84,7 +88,7 @@ class Review:
 
     def write(self, title: str, write: Callable[[str, bytes], None]) -> None:
         """Write the page and the table by a function of name and content."""
-        write(PAGE, page(title, self.splits, self.findings, self.suspects, self.how))
+        write(PAGE, page(title, self.splits, self.findings, self.suspects, self.how, self.hard))
         write(TABLE, self.as_csv())
 
     def as_csv(self) -> bytes:
@@ -96,12 +100,14 @@ class Review:
         return written.getvalue().encode(errors="replace")
 
     def _rows(self) -> Iterator[tuple[str, int, str, str, str, str]]:
-        for number, suspect in enumerate(self.suspects or (), 1):
+        for number, suspect in enumerate([*(self.suspects or ()), *self.hard], 1):
+            kind = "label" if number <= len(self.suspects or ()) else "hard"
+            word = "probably" if kind == "label" else "or"
             about = (
-                f"probably {suspect.likely} ({suspect.probability_likely:.3f}; "
+                f"{word} {suspect.likely} ({suspect.probability_likely:.3f}; "
                 f"{suspect.given} {suspect.probability_given:.3f})"
             )
-            yield "label", number, suspect.split, suspect.given, suspect.name, about
+            yield kind, number, suspect.split, suspect.given, suspect.name, about
         for number, finding in enumerate(self.findings, 1):
             for split, index in finding.pictures:
                 images = self.splits[split]

@@ -1,5 +1,7 @@
 """Wrong labels are found by probabilities of a network that was not trained on the pictures."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -62,6 +64,17 @@ def test_the_surest_come_first_and_hard_ones_are_not_named() -> None:
     assert found[0].margin == pytest.approx(-0.9)
 
 
+def test_the_hardest_are_those_with_the_least_margin_that_are_not_named() -> None:
+    of_b = [0.1, 0.05, 0.95, 0.88, 0.55, 0.9, 0.8]
+    each = judged([[1 - p, p] for p in of_b], [0, 0, 0, 0, 0, 1, 1])
+    found = labels.hardest([each], suspects([each]), 2)
+    assert [(one.name, one.given, one.likely) for one in found] == [
+        ("no. 4", "a", "b"),
+        ("no. 6", "b", "a"),
+    ]
+    assert labels.hardest([each], suspects([each]), 0) == []
+
+
 def test_probabilities_that_are_not_finite_name_nothing() -> None:
     assert suspects([judged([[float("nan")] * 2] * 3, [0, 1, 1])]) == []
 
@@ -97,7 +110,8 @@ def test_a_network_without_weights_has_no_features() -> None:
 
 def test_each_split_is_judged_by_what_was_not_trained_on_it() -> None:
     network = MeanColour().eval()
-    fitted = Fitted(network, [], None, mislabelled(), colors(seed=2))  # type: ignore[arg-type]
+    selected: Any = None
+    fitted = Fitted(network, [], selected, mislabelled(), held_out=colors(seed=2))
     test = colors(seed=3)
     found = labels.judge(fitted, test, network(SPEC.normalize(test.images)).detach(), SPEC, 0)
     assert [(each.split, each.how) for each in found] == [
