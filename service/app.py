@@ -25,6 +25,7 @@ from service.routes import pages, routers
 from service.server import protocol, telemetry
 from service.server.connections import ConnectionLimits
 from service.server.fast_path import FastPath
+from service.server.head import HeadAsGet
 from service.server.metrics_port import MetricsPort
 from service.server.shortcut import Shortcut
 from service.settings import Settings
@@ -57,7 +58,7 @@ class Application(FastAPI):
     def __init__(self, state: AppState, **settings: Any) -> None:
         super().__init__(**settings)
         self.state = state  # type: ignore[assignment] # in place of one without types
-        inside: ASGIApp = Shortcut(super().__call__, state)
+        inside: ASGIApp = HeadAsGet(Shortcut(super().__call__, state))
         if state.settings.metrics_port is not None:
             inside = MetricsPort(inside, state.settings.metrics_port)
         self._front = telemetry.Telemetry(inside, state.metrics)
