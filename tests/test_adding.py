@@ -192,6 +192,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for package in PACKAGES:
         shutil.copytree(ROOT / package, copy / package, ignore=unwanted)
     shutil.copy(ROOT / "README.md", copy)
+    (copy / "tests").mkdir()  # one table of the docs is of networks that the tests hold
+    shutil.copy(ROOT / "tests" / "tutorial_networks.py", copy / "tests")
     for file, text in NEW.items():
         lines = text.strip("\n").split("\n")
         (copy / file).write_text("\n".join(line.removeprefix("        ") for line in lines))

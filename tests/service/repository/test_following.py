@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-import torch
 from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -85,9 +84,9 @@ def record_loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     loads: list[str] = []
     load = checkpoint.load
 
-    def recorded(folder: Path, device: torch.device, limit: int) -> checkpoint.Checkpoint:
+    def recorded(folder: Path, *others: Any) -> checkpoint.Checkpoint:
         loads.append(folder.name)
-        return load(folder, device, limit)
+        return load(folder, *others)
 
     monkeypatch.setattr(checkpoint, "load", recorded)
     return loads
