@@ -29,7 +29,7 @@ from fanlight.parameters import (
 )
 from models.errors import OptionError
 from models.registry import Completion
-from training.commands.options import File, Positional, Variable
+from training.commands.options import File, Positional, Repeated, Variable
 from training.recipes import arguments
 from training.recipes.arguments import Pairs
 
@@ -79,9 +79,10 @@ def _parameter(
         word = positional.kind or field.name
         return Argument(field.name, text, type=_type(word, plain, marks), metavar=word.upper())
     variable = next((mark for mark in marks if isinstance(mark, Variable)), None)
-    default = _default(field) if defaults is None else getattr(defaults, field.name)
-    if variable is not None:
+    if variable is not None:  # whose value is read when the command runs, where it may be wrong
         default = variable.default
+    else:
+        default = _default(field) if defaults is None else getattr(defaults, field.name)
     name = "--" + field.name.replace("_", "-")
     settings: dict[str, Any] = {
         "help": text,
@@ -102,6 +103,15 @@ def _parameter(
         )
     if plain is bool:
         return Option([f"{name}/--no-{name[2:]}", field.name], default=None, **settings)
+    if any(isinstance(mark, Repeated) for mark in marks):
+        (inner_plain, _) = get_args(plain)
+        return Option(
+            [name, field.name],
+            type=_type(field.name, inner_plain, marks),
+            multiple=True,
+            metavar=_metavar(field.name, inner_plain),
+            **settings,
+        )
     if get_origin(plain) is tuple:
         inner = _type(field.name, get_args(plain)[0], marks)
         takes = is_number if inner is click.FLOAT else _anything

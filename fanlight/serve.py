@@ -19,8 +19,9 @@ from service.environment import PREFIX
 from service.settings import GROUPS, Settings, Shown
 
 EXAMPLES = (
-    Example("fanlight serve", "the models that Fanlight ships, at http://127.0.0.1:8000"),
+    Example("fanlight serve", "./checkpoints and what Fanlight ships, at http://127.0.0.1:8000"),
     Example("fanlight serve --repository checkpoints --port 9000"),
+    Example("fanlight serve --repository mine --repository theirs", "mine hides theirs"),
     Example("fanlight serve --max-body-bytes '64 MiB' --request-timeout '10 s'"),
     Example("fanlight serve --api-key-file keys.txt --rate-limit 50", "keys by 'fanlight key'"),
     Example("fanlight serve --tls-certificate chain.pem --tls-key key.pem", "HTTPS"),
@@ -37,6 +38,9 @@ _WORDS = {
     "device": "DEVICE",
     "architectures": "MODULE",
 }
+
+_REPEATED = ("repository",)
+"""Settings whose option is given once for each of several values."""
 
 
 def command() -> click.Command:
@@ -85,6 +89,8 @@ def _option(name: str, field: FieldInfo, group: str) -> Option:
     if get_origin(field.annotation) is tuple:
         metavar = f"{metavar} ..."
         several = {"multiple": True, "takes": lambda word: True, "callback": _several}
+    if name in _REPEATED:
+        several = {"multiple": True}
     return Option(
         ["--" + name.replace("_", "-"), name],
         **several,

@@ -4,8 +4,13 @@ import multiprocessing
 import os
 import socket
 import ssl
+import stat
+import threading
+from collections.abc import Sequence
 from functools import partial
 from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Literal
 
 import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
@@ -22,15 +27,13 @@ from service.server.supervisor import Supervisor, Times
 from service.settings import Settings
 
 log = logs.Log()
+ANSWER_SECONDS = 2.0  # that a folder of models may take to say whether it is there
 
 
 def refusal(settings: Settings) -> str | None:
     """Why the service can't start with these settings; None if it can."""
-    if not settings.repository.is_dir():
-        return (
-            f"there is no folder {settings.repository} (setting repository); train into one with\n"
-            f"  fanlight fit mnist --repository {settings.repository}"
-        )
+    if reason := _repository_problem(settings.repository or ()):
+        return reason
     if reason := _device_problem(settings.device):
         return f"{reason} (setting device)"
     for name, port in (("port", settings.port), ("metrics_port", settings.metrics_port)):
@@ -85,6 +88,47 @@ def tls_context(*_: object) -> ssl.SSLContext:
     context, files = tls.following(settings.tls_certificate, settings.tls_key)
     files.start()
     return context
+
+
+def _repository_problem(named: Sequence[Path]) -> str | None:
+    """Why none of the folders that were named can be served, or None.
+
+    A file among them is a mistake. A folder that is not there, while another is, is followed until
+    it comes: its disk may be mounted later. The log warns of it.
+    """
+    kinds = {path: _kind(path) for path in named}
+    for path, kind in kinds.items():
+        if kind == "file":
+            return f"{path} is a file (setting repository); name the folder that holds the models"
+    if not named or any(kind != "missing" for kind in kinds.values()):
+        return None
+    if len(named) == 1:
+        return (
+            f"there is no folder {named[0]} (setting repository); train into one with\n"
+            f"  fanlight fit mnist --repository {named[0]}"
+        )
+    return (
+        f"there is none of the folders {', '.join(map(str, named))} (setting repository); "
+        "make one of them, or name one that is there"
+    )
+
+
+def _kind(path: Path) -> Literal["folder", "file", "missing", "silent"]:
+    """What lies there; `silent` if its disk does not tell within `ANSWER_SECONDS`."""
+    found: list[Literal["folder", "file", "missing"]] = []
+
+    def look() -> None:
+        try:
+            found.append("folder" if stat.S_ISDIR(path.stat().st_mode) else "file")
+        except (FileNotFoundError, NotADirectoryError):
+            found.append("missing")
+        except OSError:  # no permission, or a disk in trouble: the log will tell
+            found.append("folder")
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    looking.join(ANSWER_SECONDS)
+    return found[0] if found else "silent"
 
 
 def _device_problem(name: str) -> str | None:

@@ -4,10 +4,9 @@ The option `--max-batch-size` of `fanlight serve` is the variable FANLIGHT_MAX_B
 option wins.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -21,7 +20,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from models import repository_paths
 from models.permission import Permission, modules
+from models.repository_paths import SHIPPED as SHIPPED
 from service import units
 from service.environment import PREFIX, is_service_link
 
@@ -40,15 +41,18 @@ Modules = Annotated[tuple[str, ...], NoDecode, BeforeValidator(modules)]
 Count = Annotated[int, BeforeValidator(units.parse_count), Shown(units.show_count, "N")]
 
 
-def _shipped() -> Path:
-    """In the folder of `models`, which is not imported for that: it needs torch."""
-    spec = find_spec("models")
-    assert spec is not None  # noqa: S101
-    assert spec.origin is not None  # noqa: S101
-    return Path(spec.origin).parent / "checkpoints"
+def _folders(value: Any) -> Any:
+    """A text of a variable, a folder, or the folders that options have given, one each."""
+    if isinstance(value, str):
+        return repository_paths.split(value)
+    if isinstance(value, Path):
+        return (value,)
+    if isinstance(value, Sequence) and "" in value:
+        raise ValueError("a folder's name is empty; name a folder, '.' for the working folder")
+    return value
 
 
-SHIPPED = _shipped()
+Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_folders)]
 _runtimes = import_module("service.inference.runtimes.registry")  # by name: it is a floor above
 if TYPE_CHECKING:
     RuntimeName = str
@@ -96,8 +100,11 @@ class Settings(BaseSettings):
         le=65535,
         description="port where /metrics is answered, and nothing else; default: the same port",
     )
-    repository: Path = Field(
-        SHIPPED, description="folder of <model>/<version>/; default: the checkpoints of Fanlight"
+    repository: Folders | None = Field(
+        None,
+        description="folder of <model>/<version>/, may be given several times: a model in an "
+        "earlier one hides one of its name in a later one; default: ./checkpoints, then the "
+        "models that Fanlight ships",
     )
     architectures: Modules = Field(
         (),
@@ -300,10 +307,15 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def repositories(self) -> tuple[Path, ...]:
+        """The folders to serve, each once; the first one that has a model serves it."""
+        return repository_paths.distinct(self.repository or repository_paths.USUAL)
+
+    @property
     def permission(self) -> Permission:
-        """For the code that versions may need. The repository is no place to import it from."""
+        """For the code that versions may need. A repository is no place to import it from."""
         here = Path.cwd()
-        is_inside = here.is_relative_to(self.repository.resolve())
+        is_inside = any(here.is_relative_to(each.resolve()) for each in self.repositories)
         return Permission(self.architectures, None if is_inside else here)
 
     @property
@@ -328,6 +340,8 @@ class Settings(BaseSettings):
         if self.api_key is not None:
             values["api_key"] = self.api_key.get_secret_value()
         values["architectures"] = ",".join(self.architectures)
+        if self.repository is not None:
+            values["repository"] = repository_paths.join(self.repository)
         return {
             PREFIX + name.upper(): str(value) for name, value in values.items() if value is not None
         }

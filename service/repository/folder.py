@@ -20,10 +20,13 @@ log = logs.Log()
 
 
 class Folder:
-    """A repository folder, which need not be there."""
+    """A repository folder, which need not be there.
 
-    def __init__(self, path: Path, max_versions: int = 1000) -> None:
-        self._path, self._max_versions = path, max_versions
+    That it is missing is a trouble, unless it is `optional` and was never seen.
+    """
+
+    def __init__(self, path: Path, max_versions: int = 1000, *, optional: bool = False) -> None:
+        self.path, self._max_versions, self._optional = path, max_versions, optional
         self._identity: os.stat_result | None = None  # as it was when it was last read
         self._troubles: set[str] = set()
 
@@ -40,19 +43,25 @@ class Folder:
         """
         troubles: set[str] = set()
         try:
-            wanted = self._read(held, troubles)
+            wanted = set() if self._is_to_come() else self._read(held, troubles)
         except (OSError, CheckpointError) as error:
             wanted = set(held)
             troubles.add(str(error))
         for reason in sorted(troubles - self._troubles):
-            log.warning("not readable", repository=str(self._path), reason=reason)
+            log.warning("not readable", repository=str(self.path), reason=reason)
         if self._troubles and not troubles:
-            log.info("readable again", repository=str(self._path))
+            log.info("readable again", repository=str(self.path))
         self._troubles = troubles
         return wanted
 
+    def _is_to_come(self) -> bool:
+        """True if the folder is optional, and nothing was there yet."""
+        return self._optional and self._identity is None and not self.path.exists()
+
     def _read(self, held: Set[tuple[str, int]], troubles: set[str]) -> set[tuple[str, int]]:
-        opened = os.open(self._path, os.O_RDONLY)  # stays this folder while others are moved about
+        opened = os.open(
+            self.path, os.O_RDONLY | os.O_DIRECTORY
+        )  # stays this folder while others are moved about
         try:
             return self._read_opened(opened, held, troubles)
         finally:
@@ -63,13 +72,13 @@ class Folder:
     ) -> set[tuple[str, int]]:
         identity = os.fstat(opened)
         found: set[tuple[str, int]] = set()
-        for name in checkpoint.names(self._path):
+        for name in checkpoint.names(self.path):
             try:
-                found.update((name, number) for number in checkpoint.versions(self._path / name))
+                found.update((name, number) for number in checkpoint.versions(self.path / name))
             except (OSError, CheckpointError) as error:  # of this model; the others are still seen
                 troubles.add(str(error))
         wanted = found | {version for version in held - found if not _gone(opened, *version)}
-        if not os.path.samestat(identity, self._path.stat()):
+        if not os.path.samestat(identity, self.path.stat()):
             raise OSError("another folder took its place while it was read")
         replaced = self._identity is not None and not os.path.samestat(identity, self._identity)
         if replaced and held and not found:  # a mount point without its disk
@@ -80,8 +89,16 @@ class Folder:
                 f"there are {len(wanted):,} versions; at most {self._max_versions:,} are served "
                 "(setting max_versions), of each model the highest first"
             )
-            wanted = set(heapq.nsmallest(self._max_versions, wanted, key=_priority(wanted, held)))
+        return limited(wanted, held, self._max_versions)
+
+
+def limited(
+    wanted: set[tuple[str, int]], held: Set[tuple[str, int]], most: int
+) -> set[tuple[str, int]]:
+    """At most so many of the wanted versions, of each model the highest first."""
+    if len(wanted) <= most:
         return wanted
+    return set(heapq.nsmallest(most, wanted, key=_priority(wanted, held)))
 
 
 def _gone(repository: int, name: str, number: int) -> bool:

@@ -21,6 +21,7 @@ from service.process import cpu
 from service.repository import background
 from service.repository.leases import Lease, Leases
 from service.repository.marks import Marks
+from service.repository.places import Place
 from service.settings import Settings
 
 
@@ -56,32 +57,30 @@ class Loader:
         self._permission = settings.permission
         self._graphs = Graphs(asked or onnx_cache.usual_folder(), asked=asked is not None)
 
-    async def load(self, name: str, number: int) -> Checkpoint:
-        """Read and verify the version in the folder `<repository>/<name>/<number>`.
+    async def load(self, place: Place) -> Checkpoint:
+        """Read and verify the version in its folder.
 
         Raises `CheckpointError` for a folder that is not a valid checkpoint, and whatever torch
         raises where there is not enough memory. Files may hang for ever.
         """
-        settings = self._settings
-        folder = settings.repository / name / str(number)
         return await background.start(
             checkpoint.load,
-            folder,
+            place.folder,
             self.device,
-            settings.max_checkpoint_bytes,
+            self._settings.max_checkpoint_bytes,
             self._permission,
             self._threads,
         )
 
-    async def prepare(self, verified: Checkpoint) -> ServingModel:
+    async def prepare(self, place: Place, verified: Checkpoint) -> ServingModel:
         """Choose the runtime of a version that was read, and warm it.
 
         Raises `CheckpointError` for a network without finite answers, and whatever torch raises
         where there is not enough memory.
         """
         settings = self._settings
-        name, number = verified.card.name, verified.card.version
-        marks = Marks(name, number, verified.stamps, self._metrics)
+        name, number = place.name, place.number  # the card has the same: `load` checks it
+        marks = Marks(name, number, place.folder, verified.stamps, self._metrics)
         chosen = await asyncio.to_thread(
             choice.choose,
             verified,

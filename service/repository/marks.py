@@ -1,6 +1,7 @@
 """What is wrong with a version that answers: it is told, counted and logged."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from models.checkpoint import FileStamp
 from service import logs
@@ -10,13 +11,23 @@ log = logs.Log()
 
 
 class Marks:
-    """The marks of one loaded version; `stamps` are its files as they were loaded."""
+    """The marks of one loaded version.
+
+    `stamps` are the files of `folder` as they were loaded. Once it is `retired`, no change is told:
+    another version may have its name and number by then, out of another repository.
+    """
 
     def __init__(
-        self, model: str, version: int, stamps: Mapping[str, FileStamp], metrics: Metrics
+        self,
+        model: str,
+        version: int,
+        folder: Path,
+        stamps: Mapping[str, FileStamp],
+        metrics: Metrics,
     ) -> None:
-        self.model, self.version = model, version
+        self.model, self.version, self.folder = model, version, folder
         self.stamps = stamps
+        self.retired = False
         self._metrics = metrics
         self._not_finite = 0
         self._change: str | None = None
@@ -30,7 +41,7 @@ class Marks:
 
     def changed(self, reason: str | None) -> None:
         """The files are not those that were loaded, for this reason; None if they are."""
-        if reason == self._change:
+        if reason == self._change or self.retired:
             return
         self._change = reason
         if reason is None:

@@ -1,15 +1,17 @@
-"""The models that are served: repository folder → verified, loaded, warmed versions.
+"""The models that are served: repository folders → verified, loaded, warmed versions.
 
-A task beside the server follows the folder: it lets go of the versions that were removed and loads
+A task beside the server follows the folders: it lets go of the versions that were removed and loads
 the new ones, one after the other. Each version is `loading`, `ready` or `failed`; one that fails
 stops no other, and is not tried again while its folder is there. One whose files are slow or hang
-is read beside the others.
+is read beside the others. Where another repository begins to provide a model, the versions from
+before answer until one of the new ones can.
 """
 
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Literal, Self
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import torch
 
@@ -20,17 +22,15 @@ from service import logs
 from service.errors import NotFoundError, UnavailableError
 from service.metrics import Metrics
 from service.process import garbage
-from service.repository import background
 from service.repository.changes import ChangeWatch
-from service.repository.folder import Folder
 from service.repository.leases import Leases
 from service.repository.loading import Loader, ServingModel
+from service.repository.places import Place, Places
 from service.settings import Settings
 
 log = logs.Log()
 ASIDE_SECONDS = 2.0  # for reading a version, before the next one is begun beside it
 PATIENCE_SECONDS = 30.0  # for reading a version, before a look at the folder ends without it
-LOOK_SECONDS = 10.0  # for listing the folder
 EXIT_SECONDS = 2.0  # that the end of the service waits for what is being read
 MAX_READING = 16  # versions that are read beside each other; those that hang are never done
 MAX_REASON = 2000  # characters
@@ -40,15 +40,22 @@ MAX_REASON = 2000  # characters
 class Version:
     """One version of a model; `loaded` is there once it is ready, `reason` once it has failed."""
 
-    name: str
-    number: int
+    place: Place
     state: Literal["loading", "ready", "failed"] = "loading"
     reason: str | None = None
     loaded: "ServingModel | None" = None
 
+    @property
+    def name(self) -> str:
+        return self.place.name
+
+    @property
+    def number(self) -> int:
+        return self.place.number
+
 
 class Repository:
-    """All versions of a folder; an async context manager that follows the folder meanwhile.
+    """All versions of some folders; an async context manager that follows the folders meanwhile.
 
     Leaving it drains the batchers and ends the engines.
     """
@@ -57,20 +64,23 @@ class Repository:
         self._settings, self._metrics = settings, metrics
         self._leases = Leases()
         self._loader = Loader(settings, metrics, self._leases)
-        self._folder = Folder(settings.repository, settings.max_versions)
+        self._roots = settings.repositories
+        optional = () if settings.repository else self._roots
+        self._places = Places(self._roots, settings.max_versions, optional)
         self._versions: dict[str, dict[int, Version]] = {}
+        self._replaced: dict[str, list[Version]] = {}  # ready ones, of another repository
         self._answering: dict[tuple[str, int | None], ServingModel] = {}  # as far as somebody asked
-        self._awaited: set[str] = set()
+        self._awaited: dict[str, Path] = {}  # by name, with the repository
         self._reasons: list[str] | None = None
-        self._reading: dict[tuple[str, int], _Reading] = {}
-        self._looking: asyncio.Future[set[tuple[str, int]]] | None = None
-        self._changes = ChangeWatch(settings.repository)
+        self._reading: dict[Place, _Reading] = {}
+        self._changes = ChangeWatch()
         self._first_update = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        log.info("repositories", folders=[str(each) for each in self._roots])
         await self._look()
-        self._awaited = set(self._versions)
+        self._awaited = {each.name: each.place.root for each in self._all()}
         self._watching = asyncio.create_task(self._watch())
         return self
 
@@ -125,13 +135,18 @@ class Repository:
         """The version that answers; raises `NotFoundError`, or `UnavailableError` if not ready."""
         if known := self._answering.get((name, number)):
             return known
-        version = self.version(name, number)
+        version = self._replacing(name, number) or self.version(name, number)
         if version.loaded is None:
             state = "is still loading" if version.state == "loading" else "failed to load"
             reason = f": {version.reason}" if version.reason else ""
             raise UnavailableError(f"{name}/{version.number} {state}{reason}")
         self._answering[name, number] = version.loaded
         return version.loaded
+
+    def _replacing(self, name: str, number: int | None) -> Version | None:
+        """The version from before, while none of the repository that replaces it is ready."""
+        before = [each for each in self._replaced.get(name, ()) if number in (None, each.number)]
+        return max(before, key=lambda each: each.number, default=None)
 
     def not_ready(self) -> list[str]:
         """Why the service should get no requests yet: a line for each model that keeps it waiting.
@@ -140,15 +155,16 @@ class Repository:
         don't count, whether they load or fail: publishing must not take servers that answer out of
         rotation. A service where no model answers is not ready.
         """
-        if self._looking is not None and not self._versions:
-            return [f"the folder {self._settings.repository} does not answer"]
+        if (silent := self._places.silent) and not self._versions:
+            return [f"the folder {root} does not answer" for root in silent]
         if not self._versions and not self._awaited:
             return ["the repository holds no models; train one with fanlight fit"]
         chosen = [self.version(name, None) for name in self.names()]
-        if any(each.loaded for each in chosen):
-            chosen = [each for each in chosen if each.name in self._awaited]
-        reasons = {each.name: each.reason or each.state for each in chosen if not each.loaded}
-        unread = self._awaited - self._versions.keys()
+        failing = [each for each in chosen if not each.loaded and each.name not in self._replaced]
+        if len(failing) < len(chosen):
+            failing = [each for each in failing if each.name in self._awaited]
+        reasons = {each.name: each.reason or each.state for each in failing}
+        unread = self._awaited.keys() - self._versions.keys()
         reasons |= dict.fromkeys(unread, "its folder can't be read; see the log")
         return [f"{name}: {reason}" for name, reason in sorted(reasons.items())]
 
@@ -170,8 +186,13 @@ class Repository:
             else:
                 break
             await self._look()
-        if self._folder.readable and self._looking is None:
-            await self._changes.look([each.loaded.marks for each in self._all() if each.loaded])
+        await self._changes.look(
+            [
+                each.loaded.marks
+                for each in self._all()
+                if each.loaded and self._places.readable(each.place.root)
+            ]
+        )
         if changed:
             garbage.freeze()
         reasons = self.not_ready()
@@ -194,9 +215,8 @@ class Repository:
             self._first_update.set()
             if self._settings.watch_interval:
                 await asyncio.sleep(self._settings.watch_interval)
-            elif self._reading:  # what was slow at the start is not forgotten
-                futures = [each.future for each in self._reading.values()]
-                await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+            elif slow := self._slow():  # at the start, which is not forgotten
+                await asyncio.wait(slow, return_when=asyncio.FIRST_COMPLETED)
             else:
                 return
 
@@ -205,42 +225,57 @@ class Repository:
 
         Returns whether there were others.
         """
-        wanted = await self._wanted()
-        if wanted is None:
-            return False
-        removed = {(each.name, each.number) for each in self._all()} - wanted
-        for name, number in removed:
-            self._strike_out(name, number)
-        for name, number in wanted:
-            known = self._versions.setdefault(name, {})
-            known.setdefault(number, Version(name, number))
+        held = {each.place for each in self._all() if each.state != "failed"}
+        wanted = await self._places.wanted(held)
+        roots = {place.name: place.root for place in wanted}
+        removed = [each for each in self._all() if each.place not in wanted]
+        for version in removed:
+            del self._versions[version.name][version.number]
+            if version.loaded and roots.get(version.name, version.place.root) != version.place.root:
+                self._replaced.setdefault(version.name, []).append(version)
+                self._answering.clear()
+            else:
+                self._strike_out(version)
+        for place in wanted:
+            known = self._versions.setdefault(place.name, {})
+            known.setdefault(place.number, Version(place))
         self._versions = {name: known for name, known in self._versions.items() if known}
-        if self._folder.readable:  # else it doesn't say that a model is gone
-            self._awaited &= self._versions.keys()
+        self._end_replaced()
+        self._awaited = {  # a folder that can't be read doesn't say that a model is gone
+            name: root
+            for name, root in self._awaited.items()
+            if name in self._versions or not self._places.readable(root)
+        }
         await self._leases.close_unused()  # before anything is loaded that needs the room
         return bool(removed)
 
-    async def _wanted(self) -> set[tuple[str, int]] | None:
-        """What the folder wants to be served; None while it hangs."""
-        if self._looking is None:
-            held = {(each.name, each.number) for each in self._all() if each.state != "failed"}
-            self._looking = background.start(self._folder.wanted, held)
-            await asyncio.wait([self._looking], timeout=LOOK_SECONDS)
-            if not self._looking.done():
-                log.warning("folder does not answer", repository=str(self._settings.repository))
-        if not self._looking.done():
-            return None
-        done, self._looking = self._looking, None
-        return done.result()
+    def _end_replaced(self) -> None:
+        """Strike out replaced versions whose model another repository serves, or nobody any more.
 
-    def _strike_out(self, name: str, number: int) -> None:
-        version = self._versions[name].pop(number)
+        Where all that was to replace them has failed, they answer as long as their files are there.
+        """
+        for name, before in list(self._replaced.items()):
+            states = {each.state for each in self._versions.get(name, {}).values()}
+            if states and "ready" not in states:
+                kept = [e for e in before if "loading" in states or e.place in self._places.hidden]
+            else:
+                kept = []
+            for version in before:
+                if version not in kept:
+                    self._strike_out(version)
+            if kept:
+                self._replaced[name] = kept
+            else:
+                del self._replaced[name]
+
+    def _strike_out(self, version: Version) -> None:
+        name, number = version.name, version.number
         self._answering.clear()
-        if reading := self._reading.pop((name, number), None):
+        if reading := self._reading.pop(version.place, None):
             reading.future.cancel()
         runtime = None
         if version.loaded:
-            version.loaded.lease.retired = True
+            version.loaded.lease.retired = version.loaded.marks.retired = True
             runtime = version.loaded.chosen.runtime.name
         self._metrics.removed(name, number, runtime)
         log.info("removed", model=name, version=number)
@@ -257,8 +292,12 @@ class Repository:
 
     def _is_next(self, version: Version) -> bool:
         """Whether it was read, or may be now."""
-        reading = self._reading.get((version.name, version.number))
+        reading = self._reading.get(version.place)
         return len(self._reading) < MAX_READING if reading is None else reading.future.done()
+
+    def _slow(self) -> list[asyncio.Future[Any]]:
+        """The files and folders that are still being read."""
+        return [*(each.future for each in self._reading.values()), *self._places.silent.values()]
 
     def _patience(self) -> float:
         """Seconds that a look at the folder waits for what is still being read."""
@@ -268,11 +307,11 @@ class Repository:
         )
 
     async def _try_to_load(self, version: Version) -> None:
-        key = version.name, version.number
-        reading = self._reading.get(key)
+        place = version.place
+        reading = self._reading.get(place)
         if reading is None:
-            reading = self._reading[key] = _Reading(
-                asyncio.create_task(self._loader.load(*key)), time.monotonic()
+            reading = self._reading[place] = _Reading(
+                asyncio.create_task(self._loader.load(place)), time.monotonic()
             )
             await asyncio.wait([reading.future], timeout=ASIDE_SECONDS)
         if not reading.future.done():
@@ -282,9 +321,9 @@ class Repository:
             )
             log.warning("slow to load", model=version.name, version=version.number)
             return
-        del self._reading[key]
+        del self._reading[place]
         try:
-            loaded = await self._loader.prepare(reading.future.result())
+            loaded = await self._loader.prepare(place, reading.future.result())
         except Exception as error:
             self._has_failed(version, error)
         else:
@@ -293,8 +332,9 @@ class Repository:
     def _is_ready(self, version: Version, loaded: ServingModel) -> None:
         chosen = loaded.chosen
         version.loaded, version.state, version.reason = loaded, "ready", None
+        self._end_replaced()
         self._answering.clear()
-        self._awaited.discard(version.name)
+        self._awaited.pop(version.name, None)
         fell_back = chosen.fallback is not None
         self._metrics.loaded(version.name, version.number, chosen.runtime.name, fell_back)
         named = {"model": version.name, "version": version.number}
@@ -307,6 +347,8 @@ class Repository:
         reason = str(error)[:MAX_REASON]
         version.state = "failed"
         version.reason = reason if known else "internal error; see the log"
+        if version.name in self._replaced:
+            version.reason += "; the model of this name in another repository goes on answering"
         self._metrics.failed(version.name, version.number)
         log.error(
             "not loaded",

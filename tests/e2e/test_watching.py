@@ -1,17 +1,21 @@
 """What is published into the folder of a running server is served, by all of its workers."""
 
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx2 as httpx
 import torch
+from PIL import Image
 
 from models import checkpoint
 from service.settings import SHIPPED
 from tests.e2e.servers import running
 from tests.networks import DATA
+from tests.waiting import until
 
 IMAGE = (DATA / "digits" / "7.png").read_bytes()
 ROW = 30  # connections that two workers share: that one gets all of them is as good as impossible
@@ -67,3 +71,36 @@ def test_two_workers_follow_the_folder(tmp_path: Path) -> None:
         assert httpx.get(f"{server.url}/health/ready").status_code == 200
         assert server.stop() == 0
         assert "error" not in server.log.read_text()
+
+
+def test_what_is_trained_beside_a_running_server_is_served(tmp_path: Path) -> None:
+    """Neither command names a repository: both mean ./checkpoints, which is not there at first."""
+    colors = tmp_path / "colors"
+    for number, (name, colour) in enumerate({"red": (255, 0, 0), "blue": (0, 0, 255)}.items()):
+        (colors / name).mkdir(parents=True)
+        for shade in range(12):
+            picture = Image.new("RGB", (16, 16), tuple(max(c - 9 * shade, 0) for c in colour))
+            picture.save(colors / name / f"{number}-{shade}.png")
+    command = [sys.executable, "-m", "fanlight", "fit", "colors", "--epochs", "1"]
+    with running(tmp_path / "log", "--watch-interval", "0.1", cwd=tmp_path) as server:
+
+        def names() -> list[str]:
+            models = httpx.get(f"{server.url}/v1/models").json()["models"]
+            return sorted(each["name"] for each in models)
+
+        shipped = names()
+        assert "mnist" in shipped
+        done = subprocess.run(
+            [*command, "--pretrained", "none"], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert "--repository" not in done.stdout
+
+        def is_ready() -> bool:
+            image = (colors / "red" / "0-0.png").read_bytes()
+            url = f"{server.url}/v1/models/colors/predict"
+            return httpx.post(url, files={"images": image}).status_code == 200
+
+        until(is_ready)
+        assert names() == sorted([*shipped, "colors"])
+        assert server.stop() == 0

@@ -20,7 +20,7 @@ from service.settings import SHIPPED, Settings
 def test_defaults_listen_to_this_machine_only() -> None:
     settings = Settings()
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
-    assert settings.repository == SHIPPED
+    assert settings.repositories == (Path("checkpoints"), SHIPPED)
     assert settings.api_key is None
     assert settings.watch_interval == 2
 
@@ -91,7 +91,8 @@ def test_help_tells_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_can_not_be_started_is_told_in_a_line(
     arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--repository", str(tmp_path), *arguments]) == 2
+    repository = [] if "--repository" in arguments else ["--repository", str(tmp_path)]
+    assert main([*repository, *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert told in error

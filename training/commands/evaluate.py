@@ -8,7 +8,7 @@ from typing import Annotated
 from rich.console import Console
 from rich.table import Table
 
-from models import checkpoint, devices, files
+from models import devices, files, repositories
 from training import plots
 from training.commands import options
 from training.data import datasets
@@ -35,7 +35,7 @@ class Evaluate:
     split: Split = "test"
     """Which part of the data set."""
     data_root: options.DataRoot = field(default_factory=options.data_root)
-    repository: options.Repository = field(default_factory=options.readable_repository)
+    repository: options.Repositories = field(default_factory=options.readable_repositories)
     architectures: options.Architectures = field(default_factory=options.architectures)
     output: Path | None = None
     """A folder for evaluation.json, confusion.png, data.html and data.csv."""
@@ -44,7 +44,7 @@ class Evaluate:
     def __call__(self, console: Console) -> None:
         device = devices.resolve(self.device)
         permission = options.permission(self.architectures)
-        loaded = checkpoint.load_named(
+        loaded = repositories.load_named(
             self.repository, self.model, self.version, device, permission
         )
         card = loaded.card

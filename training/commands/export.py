@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 from typing_extensions import Doc
 
-from models import checkpoint, files
+from models import files, repositories
 from models.registry import Completion
 from training.commands import options
 from training.exporting import format as exporting
@@ -35,12 +35,12 @@ class Export:
     """Of the pixels, channels first or last."""
     force: bool = False
     """Replace the file if it is there."""
-    repository: options.Repository = field(default_factory=options.readable_repository)
+    repository: options.Repositories = field(default_factory=options.readable_repositories)
     architectures: options.Architectures = field(default_factory=options.architectures)
 
     def __call__(self, console: Console) -> None:
         form = FORMATS.get(self.format)
-        loaded = checkpoint.load_named(
+        loaded = repositories.load_named(
             self.repository,
             self.model,
             self.version,

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models import checkpoint, devices, files
+from models import checkpoint, devices, files, repositories
 from models.architectures import registry
 from models.checkpoint import Card, TrainingRecord
 from models.errors import OptionError
@@ -66,7 +66,7 @@ class Fit:
         recipe = auto.fill_input(recipe, self.data_root)
         pictures = experiment.load(recipe, self.data_root)
         if not self.labels_changed:
-            checkpoint.check_same_labels(self.repository, recipe.name, pictures.labels)
+            repositories.check_same_labels(self.repository, recipe.name, pictures.labels)
         recipe = auto.fill_length(recipe, len(pictures.train))
         run = self._unfinished(recipe) if self.resume else Run.start(self.runs, recipe)
         account = Account(pictures.splits)
@@ -96,9 +96,9 @@ class Fit:
             f"drawn in {run.folder}: {drawn}\n"
             f"published {card.name}/{card.version} in {self.repository}; a service that runs there "
             "picks it up, or start one with\n"
-            f"  fanlight serve {to_open}\n"
+            f"  fanlight serve{to_open}\n"
             "what its layers see is on the page of the service, or drawn by\n"
-            f"  fanlight visualize weights {card.name} {to_open}"
+            f"  fanlight visualize weights {card.name}{to_open}"
         )
 
     def _unfinished(self, recipe: Recipe) -> Run:

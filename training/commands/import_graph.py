@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from rich.console import Console
 
-from models import checkpoint
+from models import checkpoint, repositories, repository_paths
 from models.checkpoint import CheckpointError
 from models.errors import OptionError
 from models.graphs import exchange, interface, parsing
@@ -64,7 +64,7 @@ def run(asked: "Import", console: Console) -> None:
         raise CheckpointError(f"{path}: {error}") from error
     checkpoint.check_labels(labels)
     if not asked.labels_changed:
-        checkpoint.check_same_labels(asked.repository, name, labels)
+        repositories.check_same_labels(asked.repository, name, labels)
     card = checkpoint.publish_graph(asked.repository, content, name=name, labels=labels, input=spec)
     for note in adapted.notes:
         console.print(note, markup=False, highlight=False)
@@ -76,7 +76,7 @@ def run(asked: "Import", console: Console) -> None:
         console.print(_normalisation(spec), markup=False, highlight=False)
     console.print(
         f"published {card.name}/{card.version} in {asked.repository}; serve it with\n"
-        f"  fanlight serve --repository {asked.repository}",
+        f"  fanlight serve{repository_paths.options([asked.repository])}",
         markup=False,
         highlight=False,
     )

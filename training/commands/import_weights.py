@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from typing_extensions import Doc
 
-from models import checkpoint
+from models import checkpoint, repositories
 from models.architectures import inputs, registry
 from models.checkpoint import CheckpointError
 from models.errors import OptionError
@@ -104,7 +104,7 @@ class Import:
         )
         changes = {name: v for name in changed if (v := getattr(self, name)) is not None}
         if not self.labels_changed:
-            checkpoint.check_same_labels(self.repository, name, labels)
+            repositories.check_same_labels(self.repository, name, labels)
         spec = architecture.input_for(self.arguments, **changes)
         content = saved_files.read(self.weights)
         found = state_dicts.choose(content, self.weights, self.key)
@@ -143,7 +143,7 @@ class Import:
             console.print(note, markup=False, highlight=False)
         console.print(
             f"published {card.name}/{card.version} in {self.repository}; serve it with\n"
-            f"  fanlight serve {options.to_open(self.repository, self.architecture)}"
+            f"  fanlight serve{options.to_open(self.repository, self.architecture)}"
         )
 
 

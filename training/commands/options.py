@@ -7,9 +7,8 @@ from typing import Annotated
 
 from typing_extensions import Doc
 
-import models
-from models import checkpoint
 from models import permission as permissions
+from models import repositories, repository_paths
 from models.errors import OptionError
 from models.permission import Permission, is_reference, module_of
 from models.registry import Completion
@@ -40,13 +39,23 @@ class File:
     short: str
 
 
+@dataclass(frozen=True)
+class Repeated:
+    """Marks a field of several values whose option is given once for each of them."""
+
+
 DATA = Variable("FANLIGHT_DATA", "data")
-REPOSITORY = Variable("FANLIGHT_REPOSITORY", "checkpoints")
+REPOSITORY = Variable(repository_paths.VARIABLE, "checkpoints")
+READ_REPOSITORIES = Variable(REPOSITORY.name, "checkpoints, then the models of Fanlight")
 ARCHITECTURES = Variable("FANLIGHT_ARCHITECTURES", "none")
-READ_REPOSITORY = Variable(REPOSITORY.name, "checkpoints, or that of Fanlight if there is none")
 
 DataRoot = Annotated[Path, DATA, Doc("Where data sets lie or are downloaded to.")]
-Repository = Annotated[Path, READ_REPOSITORY, Doc("The model repository.")]
+Repositories = Annotated[
+    tuple[Path, ...],
+    READ_REPOSITORIES,
+    Repeated(),
+    Doc("The model repository; may be given several times: the first that has the model counts."),
+]
 PublishTo = Annotated[Path, REPOSITORY, Doc("The model repository to publish to.")]
 LabelsChanged = Annotated[
     bool, Doc("Publish although the classes are others than those of the version before.")
@@ -70,24 +79,25 @@ def data_root() -> Path:
 
 
 def repository() -> Path:
-    """The folder named by FANLIGHT_REPOSITORY, otherwise ./checkpoints."""
-    return _folder(REPOSITORY)
+    """Where to publish: the first folder of FANLIGHT_REPOSITORY that can be written.
 
-
-def readable_repository() -> Path:
-    """The same for what publishes nothing: where ./checkpoints isn't there, that of Fanlight.
-
-    So the networks that Fanlight ships can be looked at before any is trained.
+    Without that variable it is ./checkpoints; never the folder of the models that Fanlight ships.
     """
-    named = repository()
-    if named.is_dir() or os.environ.get(REPOSITORY.name):
-        return named
-    return Path(models.__file__).parent / "checkpoints"
+    return repository_paths.to_publish()
+
+
+def readable_repositories() -> tuple[Path, ...]:
+    """Where models are looked for: the folders of FANLIGHT_REPOSITORY.
+
+    Without that variable these are ./checkpoints and the models that Fanlight ships, as those that
+    the service serves.
+    """
+    return repository_paths.chosen()
 
 
 def model_names() -> list[str]:
-    """The models of the readable repository, for completion in a shell."""
-    return checkpoint.names(readable_repository())
+    """The models that a command finds by name, for completion in a shell."""
+    return repositories.names(readable_repositories())
 
 
 ModelName = Annotated[str, Positional("model"), Completion(model_names)]
@@ -107,9 +117,9 @@ def permission(modules: tuple[str, ...]) -> Permission:
 
 
 def to_open(repository: Path, architecture: str) -> str:
-    """The options that a command needs to open what was published there."""
+    """The options that a command needs to open what was published there; each follows a space."""
     allowed = f" --architectures {module_of(architecture)}" if is_reference(architecture) else ""
-    return f"--repository {repository}{allowed}"
+    return repository_paths.options([repository]) + allowed
 
 
 def _folder(variable: Variable) -> Path:

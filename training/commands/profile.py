@@ -16,7 +16,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from typing_extensions import Doc
 
-from models import checkpoint, devices, files
+from models import checkpoint, devices, files, repositories
 from models.architectures import registry
 from models.architectures.registry import OTHERS
 from models.errors import OptionError
@@ -64,7 +64,7 @@ class Profile:
     """Decides the weights of an architecture, and the pictures, which are noise."""
     json: Path | None = None
     """A file for the figures."""
-    repository: options.Repository = field(default_factory=options.readable_repository)
+    repository: options.Repositories = field(default_factory=options.readable_repositories)
     architectures: options.Architectures = field(default_factory=options.architectures)
     device: options.Device = "auto"
 
@@ -114,14 +114,14 @@ class Profile:
             files.write(self.json, json.dumps(content, indent=2).encode() + b"\n")
 
     def _subject(self, device: torch.device) -> "_Subject":
-        architectures, models = registry.names(), checkpoint.names(self.repository)
+        architectures, models = registry.names(), repositories.names(self.repository)
         published = self.checkpoint or self.version is not None
         if not published and registry.is_known(self.target):
             return self._architecture(device)
         if not published and self.target not in models:
             raise UnknownNameError(
                 f"{self.target!r} is neither an architecture ({', '.join(architectures)}, "
-                f"{OTHERS}) nor a model in the repository {self.repository} "
+                f"{OTHERS}) nor a model in {', '.join(map(str, self.repository))} "
                 f"({', '.join(models) or 'which has none'}); "
                 f"{proposal(self.target, [*architectures, *models])}".rstrip("; ")
             )
@@ -156,7 +156,7 @@ class Profile:
                 "--arguments, --num-classes and --size are told by a model's checkpoint"
             )
         permission = options.permission(self.architectures)
-        loaded = checkpoint.load_named(
+        loaded = repositories.load_named(
             self.repository, self.target, self.version, device, permission
         )
         card = loaded.card

@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 from typing_extensions import Doc
 
-from models import checkpoint, devices, features, files, image_formats
+from models import devices, features, files, image_formats, repositories
 from models.checkpoint import Checkpoint
 from models.preprocessing import ImageError, InputSpec, decode
 from training import plots
@@ -93,13 +93,15 @@ class _OfModel:
     """The model's name in the repository."""
     version: int | None = None
     """Its version; by default the highest."""
-    repository: options.Repository = field(default_factory=options.readable_repository)
+    repository: options.Repositories = field(default_factory=options.readable_repositories)
     architectures: options.Architectures = field(default_factory=options.architectures)
     device: options.Device = "auto"
 
     def load(self) -> Checkpoint:
         device, permission = devices.resolve(self.device), options.permission(self.architectures)
-        return checkpoint.load_named(self.repository, self.model, self.version, device, permission)
+        return repositories.load_named(
+            self.repository, self.model, self.version, device, permission
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from models import checkpoint
 from models.checkpoint import Checkpoint
 from service.app import create_app
 from service.repository import changes as changes_module
+from service.repository import places as places_module
 from service.repository import repository as repository_module
 from service.repository.folder import Folder
 from service.settings import Settings
@@ -46,7 +47,8 @@ class Hang:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repository_module, "ASIDE_SECONDS", 0.05)
     monkeypatch.setattr(repository_module, "PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr(repository_module, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(places_module, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(places_module, "BESIDE_SECONDS", 0.2)
     monkeypatch.setattr(repository_module, "EXIT_SECONDS", 0.2)
     monkeypatch.setattr(changes_module, "PATIENCE_SECONDS", 0.2)
 

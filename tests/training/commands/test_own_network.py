@@ -73,9 +73,7 @@ def published(
         file = saved(module, "Net", 3)
     options = ("--architecture", f"{module}:Net", "--labels", *LABELS)
     assert main(["import", str(file), *options]) == 0
-    assert f"fanlight serve --repository checkpoints --architectures {module}" in (
-        capsys.readouterr().out
-    )
+    assert f"fanlight serve --architectures {module}" in (capsys.readouterr().out)
     return module
 
 
@@ -90,7 +88,7 @@ class TestFit:
         assert card.input.shape == (3, 8, 8)  # the one size that it takes
         printed = capsys.readouterr().out
         assert "the input was worked out from the network: 3×8×8\n" in printed
-        to_open = f"--repository checkpoints --architectures {module}"
+        to_open = f"--architectures {module}"
         assert f"fanlight serve {to_open}\n" in printed
         assert f"fanlight visualize weights own {to_open}\n" in printed
 

@@ -179,7 +179,7 @@ def test_the_global_generator_is_left_alone() -> None:
     ("target", "options", "message"),
     [
         ("nothing", (), "'nothing' is neither an architecture (alexnet, "),
-        ("nothing", (), "nor a model in the repository missing (which has none)"),
+        ("nothing", (), "nor a model in missing (which has none)"),
         ("torchvision/nothing", (), "torchvision has no classifier 'nothing'"),
         ("lenet", ("--version", "3"), "there is no folder missing, in which 'lenet'"),
         ("lenet", ("--checkpoint",), "there is no folder missing, in which 'lenet'"),

@@ -1,0 +1,65 @@
+"""Several repositories → the one that has a model: the first, which hides the later ones.
+
+The first repository with a published version of that name counts, with all of its versions and
+with no others: a version number means one thing.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from models import checkpoint, repository_paths
+from models.checkpoint import Checkpoint, CheckpointError
+from models.permission import NOTHING, Permission
+from models.registry import proposal
+
+
+def names(repositories: Sequence[Path]) -> list[str]:
+    """The models of all repositories, sorted."""
+    return sorted({name for each in repositories for name in checkpoint.names(each)})
+
+
+def having(repositories: Sequence[Path], name: str) -> Path:
+    """The first repository that has a version of the model. Raises `CheckpointError`."""
+    for each in repositories:
+        if checkpoint.NAME.fullmatch(name) and checkpoint.versions(each / name):
+            return each
+    if len(repositories) == 1:
+        checkpoint.find(repositories[0], name)  # tells what is wrong there
+    shown = ", ".join(
+        str(each) + ("" if each.is_dir() else " (no folder)") for each in repositories
+    )
+    known = names(repositories)
+    raise CheckpointError(
+        f"no model {name!r} in the repositories {shown}; {proposal(name, known)}"
+        f"there are: {', '.join(known) or 'none'}"
+    )
+
+
+def find(repositories: Sequence[Path], name: str, version: int | None = None) -> Path:
+    """The folder of a model's version, by default the highest; raises `CheckpointError`."""
+    return checkpoint.find(having(repositories, name), name, version)
+
+
+def load_named(
+    repositories: Sequence[Path],
+    name: str,
+    version: int | None,
+    device: torch.device,
+    permission: Permission = NOTHING,
+) -> Checkpoint:
+    """Find and load a model's version; errors begin with its folder. Raises `CheckpointError`."""
+    return checkpoint.load_named(having(repositories, name), name, version, device, permission)
+
+
+def check_same_labels(target: Path, name: str, labels: Sequence[str]) -> None:
+    """Raises `CheckpointError` if the model that publishing to `target` replaces has others.
+
+    That is the one in `target`, or the one that it will hide in another of the usual folders.
+    """
+    shown = repository_paths.chosen()
+    if target in shown and not checkpoint.versions(target / name):
+        later = shown[shown.index(target) + 1 :]
+        target = next((each for each in later if checkpoint.versions(each / name)), target)
+    checkpoint.check_same_labels(target, name, labels)

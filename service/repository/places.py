@@ -1,0 +1,127 @@
+"""Several repository folders → the versions to serve: of each model those of the first that has it.
+
+Each folder is looked at in a thread of its own. One that hangs or can't be read holds up no other:
+what it held goes on being wanted.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence, Set
+from pathlib import Path
+from typing import NamedTuple
+
+from service import logs
+from service.repository import background
+from service.repository.folder import Folder, limited
+
+log = logs.Log()
+BESIDE_SECONDS = 2.0  # for listing a folder, before the others are followed without it
+LOOK_SECONDS = 10.0  # for listing the first of the folders
+
+
+class Place(NamedTuple):
+    """Where a version lies. Two repositories can each have a `name/number`."""
+
+    root: Path
+    name: str
+    number: int
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.name / str(self.number)
+
+
+class Places:
+    """The versions in the folders `roots`; a model in an earlier one hides it in a later one.
+
+    A root among `optional` need not be there before it has been seen for the first time.
+    """
+
+    def __init__(
+        self, roots: Sequence[Path], max_versions: int, optional: Collection[Path] = ()
+    ) -> None:
+        self._looks = [
+            _Look(root, Folder(root, max_versions, optional=root in optional)) for root in roots
+        ]
+        self._max_versions = max_versions
+        self._hiding: dict[tuple[str, Path], Path] = {}
+        self._too_many = False
+        self.hidden: set[Place] = set()
+        """The versions that an earlier repository hides."""
+
+    @property
+    def silent(self) -> dict[Path, asyncio.Future[set[tuple[str, int]]]]:
+        """The folders that do not answer, with what they will answer."""
+        return {each.root: each.future for each in self._looks if each.future is not None}
+
+    def readable(self, root: Path) -> bool:
+        """Whether all of that folder could be read when it was last looked at."""
+        return any(e.root == root and e.future is None and e.folder.readable for e in self._looks)
+
+    async def wanted(self, held: Set[Place]) -> set[Place]:
+        """The versions to serve; `held` are those that answer or load now."""
+        fresh = [each.start(held) for each in self._looks if each.future is None]
+        if fresh:
+            await asyncio.wait(fresh, timeout=BESIDE_SECONDS)
+        if not any(each.answered() for each in self._looks) and fresh:
+            await asyncio.wait(fresh, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        for each in self._looks:
+            if each.answered():
+                each.take()
+            elif each.future in fresh:
+                log.warning("folder does not answer", repository=str(each.root))
+        return self._limited(self._merged(), held)
+
+    def _merged(self) -> set[Place]:
+        owners: dict[str, Path] = {}
+        found: set[Place] = set()
+        self.hidden = set()
+        for look in self._looks:
+            for name, number in look.found:
+                place = Place(look.root, name, number)
+                is_first = owners.setdefault(name, look.root) == look.root
+                (found if is_first else self.hidden).add(place)
+        self._tell({(each.name, each.root): owners[each.name] for each in self.hidden})
+        return found
+
+    def _tell(self, hiding: dict[tuple[str, Path], Path]) -> None:
+        """Log what is hidden, once."""
+        for name, root in sorted(hiding.keys() - self._hiding.keys()):
+            log.info("hidden", model=name, repository=str(root), by=str(hiding[name, root]))
+        for name, root in sorted(self._hiding.keys() - hiding.keys()):
+            log.info("no longer hidden", model=name, repository=str(root))
+        self._hiding = hiding
+
+    def _limited(self, wanted: set[Place], held: Set[Place]) -> set[Place]:
+        """So many as are served at most, of all folders together."""
+        too_many = len(wanted) > self._max_versions
+        if too_many and not self._too_many:
+            log.warning("too many versions", found=len(wanted), max_versions=self._max_versions)
+        self._too_many = too_many
+        if not too_many:
+            return wanted
+        kept = limited(
+            {each[1:] for each in wanted}, {each[1:] for each in held}, self._max_versions
+        )
+        return {each for each in wanted if each[1:] in kept}
+
+
+class _Look:
+    """A folder, what was last found there, and the look at it that goes on, if one does."""
+
+    def __init__(self, root: Path, folder: Folder) -> None:
+        self.root, self.folder = root, folder
+        self.found: set[tuple[str, int]] = set()
+        self.future: asyncio.Future[set[tuple[str, int]]] | None = None
+
+    def start(self, held: Set[Place]) -> asyncio.Future[set[tuple[str, int]]]:
+        own = {(each.name, each.number) for each in held if each.root == self.root}
+        self.future = background.start(self.folder.wanted, own)
+        return self.future
+
+    def answered(self) -> bool:
+        return self.future is not None and self.future.done()
+
+    def take(self) -> None:
+        assert self.future is not None  # noqa: S101
+        done, self.future = self.future, None
+        self.found = done.result()
