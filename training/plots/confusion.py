@@ -8,7 +8,7 @@ from training.plots.figures import heading, plain_text, png, short
 
 _MOST_COUNTED = 30  # classes whose counts can still be read
 _MOST_NAMED = 100
-_LETTERS = 24  # of a label
+_MAX_LABEL_LENGTH = 24  # letters of a label
 
 
 @plain_text
@@ -18,7 +18,7 @@ def confusion(evaluation: Evaluation, title: str) -> bytes:
     The colour is the share of the row, so that classes of different sizes compare. Counts are
     written for up to 30 classes, labels for up to 100.
     """
-    labels = [short(figures.label, _LETTERS) for figures in evaluation.classes]
+    labels = [short(figures.label, _MAX_LABEL_LENGTH) for figures in evaluation.classes]
     counts = np.array(evaluation.confusion)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     room = 2.4 + 0.08 * max(map(len, labels))  # for labels and the title, in inches

@@ -31,7 +31,7 @@ _MOST_BARS = 128
 _LINE = 128  # values in a line of a long vector
 _MOST_VALUES = 8 * _LINE
 _MOST_CLASSES = 10  # whose scores are drawn
-_LETTERS = 24  # of a label
+_MAX_LABEL_LENGTH = 24  # letters of a label
 _WITHIN = 0.98  # of the values lie on the scale
 _LEVELS = ("low", "middle", "high")
 
@@ -181,7 +181,7 @@ def _input(axes: Axes, picture: Tensor) -> None:
 
 def _scores(axes: Axes, scores: Mapping[str, float]) -> None:
     highest = sorted(scores.items(), key=lambda item: -item[1])[:_MOST_CLASSES]
-    labels = [short(label, _LETTERS) for label, _ in highest]
+    labels = [short(label, _MAX_LABEL_LENGTH) for label, _ in highest]
     bars = axes.barh(range(len(highest)), [score for _, score in highest])
     axes.bar_label(bars, [f"{score:.3f}" for _, score in highest], padding=3, fontsize="small")
     axes.set_yticks(range(len(highest)), labels, fontsize="small")

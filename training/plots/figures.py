@@ -14,17 +14,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models import colours
+from training.plots import fonts
 
 VIRIDIS = LinearSegmentedColormap.from_list("viridis", np.array(colours.VIRIDIS) / 255)
 plain_text = rc_context({"text.parse_math": False})  # a $ in a label is a $
 _DPI = 120
-_LETTERS = 10  # of a heading, that an inch holds
+_LETTERS_AN_INCH = 10  # of a heading, that an inch holds
 _TILE_TO_GAP = 12
 
 
 def png(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG file, in fonts that have its letters."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
+    with fonts.used_by(figure):
+        figure.savefig(buffer, format="png", dpi=_DPI)
     return buffer.getvalue()
 
 
@@ -35,7 +38,7 @@ def heading(figure: Figure, text: str) -> None:
 
 def wrapped(text: str, inches: float) -> str:
     """The text of a heading, in lines that are no longer than that."""
-    return fill(text, max(20, int(inches * _LETTERS)))
+    return fill(text, max(20, int(inches * _LETTERS_AN_INCH)))
 
 
 def short(label: str, most: int) -> str:

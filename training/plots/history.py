@@ -14,9 +14,9 @@ from training.fitting.loop import Epoch
 from training.plots.figures import heading, logarithmic, plain_text, png, say, short
 
 _FIGURES = ("loss", "accuracy")
-_LEGEND_LETTERS = 130  # in a row of the overlay's legend
-_MOST_LETTERS = 100  # of a name in it
-_KEY_LETTERS = 8  # that a line and the space around it take
+_LEGEND_ROW_LENGTH = 130  # letters in a row of the overlay's legend
+_MAX_NAME_LENGTH = 100  # letters of a name in it
+_KEY_LENGTH = 8  # letters that a line and the space around it take
 
 
 @plain_text
@@ -71,13 +71,13 @@ def overlay(histories: Mapping[str, Sequence[Epoch]], title: str) -> bytes:
 def _key(figure: Figure, colors: Mapping[str, ColorType]) -> None:
     """A legend below, which makes the figure higher by what it takes."""
     lines = [
-        Line2D([], [], color=color, label=short(label, _MOST_LETTERS))
+        Line2D([], [], color=color, label=short(label, _MAX_NAME_LENGTH))
         for label, color in colors.items()
     ]
     lines += [Line2D([], [], color="grey", linestyle="--", label="training")]
     lines += [Line2D([], [], color="grey", label="validation")]
-    longest = max(len(str(line.get_label())) for line in lines) + _KEY_LETTERS
-    columns = max(1, min(4, _LEGEND_LETTERS // longest))
+    longest = max(len(str(line.get_label())) for line in lines) + _KEY_LENGTH
+    columns = max(1, min(4, _LEGEND_ROW_LENGTH // longest))
     figure.set_figheight(figure.get_figheight() + 0.22 * (-(-len(lines) // columns)))
     figure.legend(handles=lines, loc="outside lower center", ncols=columns)
 

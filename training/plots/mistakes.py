@@ -8,7 +8,7 @@ from torch import Tensor
 from training.plots.figures import heading, pixels, plain_text, png, short
 
 _COLUMNS = 5
-_LETTERS = 26  # of a label or a name
+_MAX_LABEL_LENGTH = 26  # letters of a label or a name
 
 
 @plain_text
@@ -36,9 +36,9 @@ def mistakes(
     for axes, (image, name, is_class, taken_for, score) in zip(grid, shown, strict=False):
         axes.imshow(pixels(image), cmap="gray", vmin=0, vmax=255)
         lines = (
-            short(name, _LETTERS),
-            short(is_class, _LETTERS),
-            f"as {short(taken_for, _LETTERS)}",
+            short(name, _MAX_LABEL_LENGTH),
+            short(is_class, _MAX_LABEL_LENGTH),
+            f"as {short(taken_for, _MAX_LABEL_LENGTH)}",
             f"{score:.2f}",
         )
         axes.set_title("\n".join(lines), fontsize="small")

@@ -10,7 +10,7 @@ from training.plots.figures import bare, centres, heading, mosaic, pixels, plain
 
 _COLUMNS = 10
 _MOST_ROWS = 50
-_LETTERS = 24  # of a label
+_MAX_LABEL_LENGTH = 24  # letters of a label
 _GAP = 220  # light grey, so that white pictures have an end
 _INCHES = 0.8  # the height of a row
 
@@ -32,7 +32,7 @@ def samples(images: ImageSet, title: str, generator: torch.Generator) -> bytes:
         chosen = images.images[members[order[:_COLUMNS]]]
         missing = [np.full((height, width, 3), np.nan)] * (_COLUMNS - len(chosen))
         tiles += [_coloured(pixels(image)) for image in chosen] + missing
-        names.append(f"{short(label, _LETTERS)} ({len(members):,})")
+        names.append(f"{short(label, _MAX_LABEL_LENGTH)} ({len(members):,})")
     whole = np.nan_to_num(mosaic(np.stack(tiles), _COLUMNS), nan=_GAP).astype(np.uint8)
     tall = _INCHES * len(labels) + 0.8
     wide = _INCHES * _COLUMNS * width / height + 0.1 * max(map(len, names)) + 0.3

@@ -14,7 +14,7 @@ _COLUMNS = 4
 _BINS = 80
 _MOST_VALUES = 1_000_000  # of a tensor; more are thinned evenly
 MAX_TENSORS = 120
-_LETTERS = 40  # of a name
+_MAX_LABEL_LENGTH = 40  # letters of a name
 
 
 @plain_text
@@ -41,7 +41,7 @@ def histograms(parameters: Mapping[str, Tensor], title: str) -> bytes:
 def _histogram(axes: Axes, name: str, tensor: Tensor) -> None:
     values = tensor.detach().float().flatten().cpu()
     finite = values[values.isfinite()]
-    text = f"{short(name, _LETTERS)} ({values.numel():,})"
+    text = f"{short(name, _MAX_LABEL_LENGTH)} ({values.numel():,})"
     if len(finite) < len(values):
         text += f"\n{len(values) - len(finite):,} not finite"
     if len(finite):

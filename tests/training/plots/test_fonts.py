@@ -1,0 +1,117 @@
+"""Letters of all scripts: fonts that have them, or their numbers and a line that says so."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from PIL import Image
+
+from training.plots import figures, fonts
+
+
+def make_font(path: Path, name: str, letters: str, *, outlines: bool = True) -> Path:
+    """A font whose letters are all squares, or nothing at all."""
+    pen = TTGlyphPen(None)
+    if outlines:
+        for move, point in zip(
+            (pen.moveTo, pen.lineTo, pen.lineTo, pen.lineTo),
+            ((100, 0), (900, 0), (900, 800), (100, 800)),
+            strict=True,
+        ):
+            move(point)
+        pen.closePath()
+    glyph = pen.glyph()
+    names = [".notdef", *(f"letter{number}" for number in range(len(letters)))]
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder(names)
+    builder.setupCharacterMap(dict(zip(map(ord, letters), names[1:], strict=True)))
+    builder.setupGlyf(dict.fromkeys(names, glyph))
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (1000, 0)))
+    builder.setupHorizontalHeader(ascent=900, descent=-100)
+    builder.setupNameTable({"familyName": name, "styleName": "Regular"})
+    builder.setupOS2(usWeightClass=400)
+    builder.setupPost()
+    builder.save(path)
+    return path
+
+
+@pytest.fixture
+def only(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
+    """The fonts of the system are those in this list."""
+    paths: list[Path] = []
+    manager = font_manager.fontManager
+    usual = [font for font in manager.ttflist if font.name.startswith("DejaVu")]
+    monkeypatch.setattr(manager, "ttflist", usual)
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: list(map(str, paths)))
+    forget()
+    yield paths
+    forget()
+
+
+def forget() -> None:
+    """Look for fonts anew."""
+    for function in (fonts.fonts_of, fonts.drawn_by, fonts.installed, fonts.say_missing):
+        function.cache_clear()
+
+
+def drawn(*labels: str) -> Image.Image:
+    figure = Figure(layout="constrained")
+    figures.heading(figure, labels[0])
+    axes = figure.subplots()
+    axes.set_xticks(range(len(labels)), labels, rotation=45)
+    axes.text(0.5, 0.5, labels[-1])
+    return Image.open(io.BytesIO(figures.png(figure)))
+
+
+def test_latin_needs_no_other_font(only: list[Path]) -> None:
+    assert fonts.fonts_of(frozenset("Größe, café, муравей ±1")) == (fonts.USUAL,)
+
+
+def test_fonts_that_have_the_letters_are_found(only: list[Path], tmp_path: Path) -> None:
+    """Also two, and those that were installed after matplotlib had made its list."""
+    only.append(make_font(tmp_path / "a.ttf", "Ants", "蚂蚁"))
+    only.append(make_font(tmp_path / "b.ttf", "Bees", "蜜蜂"))
+    assert set(fonts.fonts_of(frozenset("蚂蚁 und 蜜蜂"))) == {fonts.USUAL, "Ants", "Bees"}
+
+
+def test_plots_are_drawn_without_a_warning(
+    only: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A warning would be an error here."""
+    only.append(make_font(tmp_path / "a.ttf", "Ants", "蚂蚁"))
+    assert drawn("蚂蚁", "ant").size == drawn("ab", "ant").size
+    assert capsys.readouterr().err == ""
+
+
+def test_without_a_font_numbers_are_drawn_and_a_line_says_so(
+    only: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        drawn("蚂蚁", "ant")
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "apt install fonts-noto-cjk" in error
+    assert fonts.written("ant 蚁", [fonts.USUAL]) == r"ant \u8681"
+
+
+def test_a_font_without_outlines_draws_nothing(only: list[Path], tmp_path: Path) -> None:
+    """As fonts of coloured emoji: what they have are pictures."""
+    only.append(make_font(tmp_path / "a.ttf", "Colours", "🐜🐝", outlines=False))
+    assert fonts.fonts_of(frozenset("🐜")) == (fonts.USUAL,)
+    assert fonts.written("🐜", [fonts.USUAL]) == r"\U0001f41c"
+
+
+def test_what_chooses_colours_is_left_out(only: list[Path], tmp_path: Path) -> None:
+    only.append(make_font(tmp_path / "a.ttf", "Emoji", "🐜👨👩"))
+    families = fonts.fonts_of(frozenset("🐜\ufe0f 👨\u200d👩"))
+    assert fonts.written("🐜\ufe0f 👨\u200d👩", families) == "🐜 👨👩"
+
+
+@pytest.mark.parametrize("label", ["$x_1$", r"\frac{1}{2}", "50 %", "a_b^c", "{", "$"])
+def test_formulas_are_drawn_as_they_are(only: list[Path], label: str) -> None:
+    figures.plain_text(drawn)(label)
