@@ -72,7 +72,7 @@ export function bars(top) {
       return element(
         "li",
         {},
-        element("span", {}, label),
+        element("span", { dir: "auto" }, label),
         element("div", "track", fill),
         element("span", "number", percent(score)),
       );

@@ -57,7 +57,8 @@ export function gallery({ opened, failed }) {
   function show({ prediction, error, name, told, button }) {
     const parts = [element("span", "quiet", name)];
     if (prediction) {
-      parts.unshift(element("strong", {}, `${prediction.label} ${percent(prediction.score)}`));
+      const label = element("bdi", {}, prediction.label); // of either direction
+      parts.unshift(element("strong", {}, label, ` ${percent(prediction.score)}`));
       parts.push(bars(prediction.top.slice(0, 3)));
     } else if (error) parts.push(element("span", "error", error));
     else parts.push(element("span", "quiet", " …"));
