@@ -23,6 +23,7 @@ USUAL = "DejaVu Sans"  # comes with matplotlib
 _REGULAR = 400  # weight
 _CJK = ("cjk", "hiragana", "katakana", "hangul")  # first words of the names of letters
 _BOXES = "Last Resort"  # of matplotlib: a font that has a box for each letter
+_ROOM = " \n"  # needs no glyph
 _LEFT_OUT = {"\u200d", "\ufe0e", "\ufe0f"}  # join emoji, or choose their colours
 
 
@@ -62,11 +63,9 @@ def fonts_of(letters: frozenset[str]) -> tuple[str, ...]:
 
 def written(text: str, families: Iterable[str]) -> str:
     """The text, with the numbers of letters that none of the fonts has: `\\u8681`."""
-    if text.isascii():
-        return text
     drawn = frozenset().union(*map(drawn_by, families))
     return "".join(
-        letter if letter in drawn or letter.isspace() else letter.encode("unicode_escape").decode()
+        letter if letter in drawn or letter in _ROOM else letter.encode("unicode_escape").decode()
         for letter in text
         if letter not in _LEFT_OUT
     )
@@ -96,9 +95,13 @@ def installed() -> Mapping[str, str]:
     }
 
 
-def _merit(name: str, missing: frozenset[str]) -> tuple[int, bool]:
-    """How many of the letters the font has; of equal ones, without serifs is better."""
-    return len(missing & drawn_by(name)), "Sans" in name
+def _merit(name: str, missing: frozenset[str]) -> tuple[int, bool, bool]:
+    """How many of the letters the font has; of equal ones, without serifs is better.
+
+    Of fonts for Chinese, Japanese and Korean, that of the language: with kana it is Japanese.
+    """
+    has_kana = any("\u3040" <= letter <= "\u30ff" for letter in missing)
+    return len(missing & drawn_by(name)), "Sans" in name, name.endswith("JP" if has_kana else "SC")
 
 
 def _opened(path: str) -> FT2Font | None:
@@ -117,7 +120,8 @@ def _opened(path: str) -> FT2Font | None:
 
 
 def _visible(letters: Iterable[str]) -> frozenset[str]:
-    return frozenset(e for e in letters if not e.isspace() and e not in _LEFT_OUT)
+    drawn = (letter for letter in letters if letter.isprintable())
+    return frozenset(drawn) - _LEFT_OUT - set(_ROOM)
 
 
 @cache
@@ -126,7 +130,7 @@ def say_missing(letters: frozenset[str]) -> None:
     shown = " ".join(sorted(letters)[:10])
     name = unicodedata.name(min(letters), "").partition(" ")[0].lower()
     package = "fonts-noto-cjk" if name in _CJK else "fonts-noto"
-    if min(letters) > "\U0001f000":  # emoji, of which fonts-noto has colours only
+    if "\U0001f000" < min(letters) < "\U0001fb00":  # emoji, of which fonts-noto has colours only
         package = "fonts-symbola"
     sys.stderr.write(
         f"no installed font has the letters {shown}; plots show their numbers instead; "

@@ -88,6 +88,22 @@ def test_plots_are_drawn_without_a_warning(
     assert capsys.readouterr().err == ""
 
 
+def test_what_is_not_printed_is_written_as_its_number(only: list[Path]) -> None:
+    assert fonts.written("a\tb\x07c d\ne", [fonts.USUAL]) == "a\\tb\\x07c d\ne"
+    drawn("a\tb", "c\x07")
+
+
+@pytest.mark.parametrize(
+    ("letters", "name"), [("蚂蚁", "Words SC"), ("蜂とハチ", "Words JP"), ("개미", "Words SC")]
+)
+def test_of_alike_fonts_that_of_the_language_is_taken(
+    only: list[Path], tmp_path: Path, letters: str, name: str
+) -> None:
+    for each in ("Words HK", "Words JP", "Words SC", "Words TC"):
+        only.append(make_font(tmp_path / f"{each}.ttf", each, letters))
+    assert fonts.fonts_of(frozenset(letters)) == (fonts.USUAL, name)
+
+
 def test_without_a_font_numbers_are_drawn_and_a_line_says_so(
     only: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
