@@ -52,7 +52,7 @@ def _folders(value: Any) -> Any:
     return value
 
 
-Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_folders)]
+Folders = Annotated[tuple[Path, ...] | None, NoDecode, BeforeValidator(_folders)]
 _runtimes = import_module("service.inference.runtimes.registry")  # by name: it is a floor above
 if TYPE_CHECKING:
     RuntimeName = str
@@ -100,7 +100,7 @@ class Settings(BaseSettings):
         le=65535,
         description="port where /metrics is answered, and nothing else; default: the same port",
     )
-    repository: Folders | None = Field(
+    repository: Folders = Field(
         None,
         description="folder of <model>/<version>/, may be given several times: a model in an "
         "earlier one hides one of its name in a later one; default: ./checkpoints, then the "

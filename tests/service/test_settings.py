@@ -40,6 +40,59 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
     assert Settings().api_key is None
 
 
+class TestRepository:
+    def test_several_are_told_to_workers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for folders in ([Path("a"), Path("b c")], [Path("a:b"), Path("[c")]):
+            settings = Settings(repository=folders)
+            monkeypatch.setenv("FANLIGHT_REPOSITORY", settings.environment()["FANLIGHT_REPOSITORY"])
+            assert Settings().repositories == tuple(folders)
+
+    @pytest.mark.parametrize("text", [f"a{os.pathsep}b", '["a", "b"]'])
+    def test_a_variable_names_several(self, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FANLIGHT_REPOSITORY", text)
+        assert Settings().repositories == (Path("a"), Path("b"))
+
+    @pytest.mark.parametrize("text", ["[", "[1]", os.pathsep, "[]"])
+    def test_a_variable_that_names_none_is_told(
+        self, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("FANLIGHT_REPOSITORY", text)
+        assert main([]) == 2
+        assert "(variable FANLIGHT_REPOSITORY)" in capsys.readouterr().err
+
+    def test_the_same_folder_counts_once(self, tmp_path: Path) -> None:
+        link = tmp_path / "link"
+        link.symlink_to(tmp_path)
+        settings = Settings(repository=[tmp_path, link, tmp_path / "."])
+        assert settings.repositories == (tmp_path,)
+
+    @pytest.mark.parametrize(
+        ("names", "told"),
+        [
+            (["nowhere", "neither"], "none of the folders"),
+            (["there", "file"], "is a file"),
+            ([""], "name is empty"),
+        ],
+    )
+    def test_a_folder_that_can_not_be_is_refused(
+        self,
+        names: list[str],
+        told: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("there").mkdir()
+        Path("file").touch()
+        assert main([word for name in names for word in ("--repository", name)]) == 2
+        assert told in capsys.readouterr().err
+
+    def test_one_of_two_may_come_later(self, tmp_path: Path) -> None:
+        assert launch.refusal(Settings(repository=[tmp_path / "later", tmp_path], port=0)) is None
+        assert launch.refusal(Settings(port=0)) is None
+
+
 def test_workers_start_with_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(api_key=SecretStr("sesame"), threads=3, repository=Path("elsewhere"))
     for name, value in settings.environment().items():
