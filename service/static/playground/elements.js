@@ -1,7 +1,5 @@
 // Elements of the page. Text that comes from elsewhere only ever becomes text, never markup.
 
-import { percent } from "./numbers.js";
-
 /**
  * The step (x, y) of each arrow key.
  * @type {Record<string, Pair>}
@@ -56,28 +54,6 @@ export function element(tag, properties = {}, ...children) {
   }
   made.append(...children);
   return made;
-}
-
-/**
- * The classes and their probabilities, as a list of bars.
- * @param {LabelScore[]} top
- */
-export function bars(top) {
-  return element(
-    "ul",
-    "bars",
-    ...top.map(({ label, score }) => {
-      const fill = element("div", "fill");
-      fill.style.width = `${100 * score}%`;
-      return element(
-        "li",
-        {},
-        element("span", { dir: "auto" }, label),
-        element("div", "track", fill),
-        element("span", "number", percent(score)),
-      );
-    }),
-  );
 }
 
 /**

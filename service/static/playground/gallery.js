@@ -1,7 +1,8 @@
 // The pictures and their predictions: classified many in one request, one card each.
 
 import { ApiError, isAbort, json, path } from "./api.js";
-import { bars, byId, element } from "./elements.js";
+import { byId, element } from "./elements.js";
+import { bars, inSentence, shortLabel } from "./labels.js";
 import { percent } from "./numbers.js";
 
 const AT_ONCE = 32; // pictures a request
@@ -57,8 +58,9 @@ export function gallery({ opened, failed }) {
   function show({ prediction, error, name, told, button }) {
     const parts = [element("span", "quiet", name)];
     if (prediction) {
-      const label = element("bdi", {}, prediction.label); // of either direction
-      parts.unshift(element("strong", {}, label, ` ${percent(prediction.score)}`));
+      parts.unshift(
+        element("strong", {}, shortLabel(prediction.label), ` ${percent(prediction.score)}`),
+      );
       parts.push(bars(prediction.top.slice(0, 3)));
     } else if (error) parts.push(element("span", "error", error));
     else parts.push(element("span", "quiet", " …"));
@@ -70,7 +72,9 @@ export function gallery({ opened, failed }) {
   function announce(done) {
     const said = done.flatMap(({ name, error, prediction }) => {
       if (error) return [`${name}: ${error}`];
-      return prediction ? [`${name}: ${prediction.label}, ${percent(prediction.score)}`] : [];
+      return prediction
+        ? [`${name}: ${inSentence(prediction.label)}, ${percent(prediction.score)}`]
+        : [];
     });
     if (said.length) byId("result").textContent = said.slice(-5).join(". ");
   }

@@ -8,6 +8,7 @@ import { gallery } from "./gallery.js";
 import { answer } from "./inside/answers.js";
 import { methodsOf } from "./inside/explanations.js";
 import { network } from "./inside/network.js";
+import { inSentence } from "./labels.js";
 import { camera, receive } from "./receiving.js";
 import { onDark, samples } from "./samples.js";
 import { sharing } from "./sharing.js";
@@ -127,7 +128,7 @@ async function useModel() {
   const chosen = await describedBy(view.model, view.version, signal);
   model = chosen;
   showMethod();
-  offer(select.target, [["", "it sees"], ...options(chosen.labels)], view.target);
+  offer(select.target, [["", "it sees"], ...chosen.labels.map(named)], view.target);
   view.target = select.target.value;
   address.write(view);
   describe(chosen);
@@ -145,10 +146,17 @@ async function useModel() {
  */
 const options = values => values.map(each => [each, each]);
 
+/**
+ * The option of a label, whose title has the whole of it.
+ * @param {string} label
+ * @returns {Choice}
+ */
+const named = label => [label, inSentence(label), label];
+
 /** @param {Model} model */
 function describe({ name, labels, detail: { card } }) {
   const accuracy = card.metrics?.test_accuracy;
-  const classes = `${labels.slice(0, 12).join(", ")}${labels.length > 12 ? ", …" : ""}`;
+  const classes = `${labels.slice(0, 12).map(inSentence).join(", ")}${labels.length > 12 ? ", …" : ""}`;
   const right = accuracy ? `, ${(100 * accuracy).toFixed(1)} % right on its test pictures` : "";
   document.title = `${name} · Fanlight`;
   byId("facts").textContent =

@@ -1,7 +1,8 @@
 // One picture and one model: the prediction, the heat map, and the network's input.
 
 import { isAbort, json, messageOf, only, path } from "../api.js";
-import { bars, element } from "../elements.js";
+import { element } from "../elements.js";
+import { bars, inSentence, shortLabel } from "../labels.js";
 import { largest, shape, short } from "../numbers.js";
 import { captionOf, covered, isSigned } from "./explanations.js";
 import { drawPixels, heatLayer, penOf } from "./maps.js";
@@ -86,7 +87,7 @@ export function answer() {
       ]);
       signal.throwIfAborted();
       const view = only(input.images);
-      title.textContent = `${model.name} says ${said.label}`;
+      title.replaceChildren(`${model.name} says `, shortLabel(said.label));
       top.replaceChildren(bars(said.top));
       shown = { bitmap, box: view.box, heat: null };
       canvas.setAttribute("aria-label", picture.name);
@@ -111,8 +112,8 @@ export function answer() {
         const most = largest([found.min, found.max]);
         under.heat = heatLayer(found.values, most);
         describe(found, layer, most);
-        const label = `Heat map for ${found.target.label} over ${picture.name}`;
-        canvas.setAttribute("aria-label", label);
+        const what = `Heat map for ${inSentence(found.target.label)} over ${picture.name}`;
+        canvas.setAttribute("aria-label", what);
       } catch (error) {
         if (isAbort(error)) return;
         told = messageOf(error);

@@ -1,5 +1,6 @@
 // Heat maps in words, and the methods that make them.
 
+import { inSentence } from "../labels.js";
 import { short } from "../numbers.js";
 
 /**
@@ -25,9 +26,10 @@ export const isSigned = ({ min }) => min < 0;
  */
 export function captionOf(explanation, layer) {
   const { target, convergence_delta: delta } = explanation;
+  const named = inSentence(target.label);
   const sentences = isSigned(explanation)
-    ? [`Red speaks for “${target.label}”, blue against it.`]
-    : [`The redder, the more it counts for “${target.label}”.`];
+    ? [`Red speaks for “${named}”, blue against it.`]
+    : [`The redder, the more it counts for “${named}”.`];
   if (layer) sentences.push(`Seen by ${layer}.`);
   if (delta !== undefined) sentences.push(`Convergence delta ${short(delta)}.`);
   return sentences.join(" ");

@@ -2,6 +2,7 @@
 
 import { image, json, only, path } from "../api.js";
 import { byId, element, rove } from "../elements.js";
+import { inSentence, label } from "../labels.js";
 import { flat, largest, mapsOf, range, shape, short } from "../numbers.js";
 import { tint } from "./colours.js";
 import { drawMap } from "./maps.js";
@@ -157,7 +158,7 @@ function vector(layer, values, { labels, detail: { layers } }) {
       return element(
         "li",
         {},
-        element("span", {}, named(i)),
+        label(named(i)),
         element("div", "track", fill),
         element("span", "number", short(value)),
       );
@@ -208,7 +209,9 @@ const isPicture = ([, inputs = 0]) => inputs === 1 || inputs === 3;
 function templates(layer, { sides, url }, { labels, detail: { layers } }) {
   const [outputs = 0, inputs] = sides;
   const classes = layer === layers.at(-1) && outputs === labels.length && outputs <= LISTED;
-  const each = classes ? `one of its classes (${labels.join(", ")})` : "one of its values";
+  const each = classes
+    ? `one of its classes (${labels.map(inSentence).join(", ")})`
+    : "one of its values";
   const form = isPicture(sides)
     ? `a template for ${each}`
     : `a row for ${each}, a column for each of the ${inputs} maps before it`;
