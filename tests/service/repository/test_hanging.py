@@ -76,7 +76,8 @@ class TestVersion:
         assert predict(client).json()["version"] == 1
         assert "still loading" in predict(client, version=2).json()["detail"]
         assert ready(client)
-        assert [line["event"] for line in logs].count("slow to load") == 1
+        slow = [(e["model"], e["version"]) for e in logs if e["event"] == "slow to load"]
+        assert slow.count(("colors", 2)) == 1  # a busy machine may be slow with others too
         hang.release()
         until(lambda: predict(client).json()["version"] == 2)  # also where nobody watches
         assert "reason" not in versions(client)[1]
