@@ -4,6 +4,7 @@ The first repository with a published version of that name counts, with all of i
 with no others: a version number means one thing.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,8 +59,9 @@ def check_same_labels(target: Path, name: str, labels: Sequence[str]) -> None:
 
     That is the one in `target`, or the one that it will hide in another of the usual folders.
     """
-    shown = repository_paths.chosen()
-    if target in shown and not checkpoint.versions(target / name):
-        later = shown[shown.index(target) + 1 :]
+    places = [os.path.realpath(each) for each in repository_paths.chosen()]
+    place = os.path.realpath(target)  # however it is written: relative, absolute, a symlink
+    if place in places and not checkpoint.versions(target / name):
+        later = map(Path, places[places.index(place) + 1 :])
         target = next((each for each in later if checkpoint.versions(each / name)), target)
     checkpoint.check_same_labels(target, name, labels)

@@ -56,3 +56,14 @@ def test_labels_are_compared_with_what_will_be_hidden(
     with pytest.raises(CheckpointError, match="other classes under the same name"):
         repositories.check_same_labels(both[0], "shapes", ("a", "b"))
     repositories.check_same_labels(both[0].parent, "shapes", ("a", "b"))
+
+
+@pytest.mark.parametrize("written", ["first", "./second/../first", "link"])
+def test_labels_are_compared_however_the_folder_is_written(
+    written: str, both: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(both[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(VARIABLE, join(both))
+    with pytest.raises(CheckpointError, match="other classes under the same name"):
+        repositories.check_same_labels(Path(written), "shapes", ("a", "b"))
