@@ -17,7 +17,8 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from models import png, preprocessing
+from models import preprocessing
+from models.images import png
 from models.preprocessing import InputSpec
 from service.app import create_app  # noqa: F401 (imports what a server has in memory)
 from service.process import event_loop, garbage

@@ -26,6 +26,7 @@ def needed(python: str) -> list[str]:
     stated += [each for each in extras["test"] if Requirement(each).name in FOR_TESTS]
     there = _closure(PROVIDED, set(), python)
     missing = _closure(stated, there | set(ONLY_ON_A_CPU), python)
+    missing.discard(project["name"])  # an extra may name another extra of this project
     return [f"{name}=={version(name)}" for name in sorted(missing)]
 
 

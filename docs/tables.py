@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.soak import bad_versions, faults, promises
-from models import image_formats
 from models.architectures import registry as architectures
 from models.errors import FanlightError
 from models.graphs import operators
+from models.images import formats as image_formats
 from service.errors import ServiceError
 from service.inference.explain_methods import method as explain_methods
 from service.inference.runtimes import registry as runtimes

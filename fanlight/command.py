@@ -4,9 +4,11 @@ A command's module is imported when the command is named, so that help, completi
 not wait for torch.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module, metadata
+from pathlib import Path
 from typing import Any
 
 import click
@@ -102,6 +104,16 @@ COMMANDS = {
         "evaluate",
         (Example("fanlight evaluate mnist"), Example("fanlight evaluate pets --dataset holiday")),
     ),
+    "calibrate": Entry(
+        "Fit how sure a model may be, and what it does not know.",
+        _LOOK,
+        "training",
+        "calibrate",
+        (
+            Example("fanlight calibrate pets --data holiday", "images that were not trained on"),
+            Example("fanlight calibrate mnist --data mnist --split test"),
+        ),
+    ),
     "profile": Entry(
         "Parameters, arithmetic, memory and time of a network by layer.",
         _LOOK,
@@ -159,6 +171,9 @@ def main(arguments: list[str] | None = None) -> int:
         error.show()
         return USAGE
     except click.NoSuchOption as error:
+        words = sys.argv[1:] if arguments is None else arguments
+        if files := [word for word in words if word.startswith("-") and Path(word).exists()]:
+            return _refuse_usage(f"{files[0]} is taken for an option: write ./{files[0]}", error)
         near = nearest(error.option_name, error.possibilities or ())
         meant = f"; did you mean {near}?" if near else ""
         return _refuse_usage(f"no option {error.option_name}{meant}", error)

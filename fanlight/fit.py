@@ -110,4 +110,6 @@ def _fit(ctx: click.Context, /, target: str, **values: Any) -> int:
         recipe = fit.recipe_for(target, changes)
     except OptionError as error:
         raise click.UsageError(str(error)) from None
+    if (taken := fit.taken(target)) is not None:
+        console().print(taken, markup=False, highlight=False)
     return run("fit", build(Fit, {"recipe": recipe, **others}))

@@ -15,6 +15,7 @@ _NEXT_STEPS = {
     errno.EACCES: "give your user the permission, or name another place",
     errno.EPERM: "give your user the permission, or name another place",
     errno.EROFS: "name a folder on a disk that can be written to",
+    errno.EOPNOTSUPP: "name a place on a disk",
     errno.ENOENT: "put it there, or correct the path",
     errno.ENOTDIR: "a part of the path is a file: name a folder",
     errno.EISDIR: "it is a folder: name a file",

@@ -49,7 +49,7 @@ def open_beneath(root: Path, *names: str) -> BufferedReader:
     name = names[-1]
     if not real.is_relative_to(top):
         raise UnsafeFileError(
-            f"{name} is a link to {str(real)!r}, outside of the repository; "
+            f"{name} is a link to {str(real)!r}, outside of {str(root)!r}; "
             "put the file itself there"
         )
     parts = real.relative_to(top).parts
@@ -132,6 +132,8 @@ def writing(path: Path) -> Iterator[BinaryIO]:
             raise
         if str(cause.filename or draft) != str(draft):
             raise
+        if isinstance(cause, FileNotFoundError) and path.parent.is_dir():
+            raise _made_up(path) from error
         raise OSError(cause.errno, cause.strerror, str(path)) from error
     finally:
         with suppress(OSError):
@@ -148,8 +150,43 @@ def check_writable(folder: Path) -> None:
         there = there.parent
     if not there.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    draft = draft_in(there)
+    try:
+        draft.mkdir()  # permissions alone don't tell of a disk that is full, or can only be read
+        draft.rmdir()
+    except FileNotFoundError as error:
+        raise _made_up(folder) from error
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+
+
+@contextmanager
+def final_place(draft: Path, place: Path) -> Iterator[None]:
+    """Give an `OSError` about a draft, or a file in it, the path that this would get in the end."""
+    try:
+        yield
+    except OSError as error:
+        named = Path(str(error.filename))
+        if not named.is_relative_to(draft):
+            raise
+        final = place / named.relative_to(draft)
+        raise OSError(error.errno, error.strerror, str(final)) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, unless it is there; raises `OSError` with its path."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:
+        raise _made_up(folder) from error
+
+
+def _made_up(path: Path) -> OSError:
+    """The error for a place below a folder that the kernel makes up, such as /proc.
+
+    The kernel says there that the file is missing which was to be made.
+    """
+    return OSError(errno.EOPNOTSUPP, "no file or folder can be made there", str(path))
 
 
 def draft_in(folder: Path) -> Path:

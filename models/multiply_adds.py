@@ -25,14 +25,7 @@ class MultiplyAdds(DispatchMode):
     def __init__(self) -> None:  # torch sets up the rest on entering
         self.total = 0
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
+    def run(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         formula = _FLOPS.get(func.overloadpacket)
         if formula is None:
             with self:

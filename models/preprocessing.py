@@ -5,12 +5,12 @@
       spec.pixels       → the same as a tensor
     spec.normalize    → float32 batch (N, C, H, W), computed on the batch's own device
 
-`models.decoding` has what needs no torch.
+`models.images.decoding` has what needs no torch.
 
 Training and service call the same functions, so an image gives the same values in both.
 """
 
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Literal, Self
 
 import torch
@@ -19,14 +19,16 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor
 
-from models import decoding
-from models.decoding import FORMATS, Pixels, decode, read, read_small
 from models.errors import ImageError, TooManyPixelsError
+from models.images import decoding
+from models.images.decoding import FORMATS, Pixels, decode, read, read_small
+from models.images.framing import Rule
 
 __all__ = [
     "FORMATS",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "FramingRule",
     "ImageError",
     "InputSpec",
     "Pixels",
@@ -37,6 +39,26 @@ __all__ = [
 ]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class FramingRule(BaseModel):
+    """The frame of the training images, into which other pictures are brought.
+
+    `models.images.framing` does that.
+
+    The network was trained on light subjects on black.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subject: Literal["strokes", "object"] = Field(
+        description="strokes: lines of one ink, on any ground; object: a thing with its own shades"
+    )
+    fill: float = Field(gt=0.05, le=1, description="the subject's longer side, of the input's")
+    centre: Literal["mass", "box"] = Field(
+        "box", description="what lies in the middle: the centre of mass, or of the box around it"
+    )
+    middle: float = Field(0.5, ge=0.25, le=0.75, description="where that is, of the input's side")
 
 
 class InputSpec(BaseModel):
@@ -50,6 +72,10 @@ class InputSpec(BaseModel):
     (`stretch`: until that of the stretched one has), and the input is cut out of its centre, as
     torchvision's and timm's evaluation transforms do. It holds for images of every size.
 
+    `framing` brings pictures into the frame of the training images first: it finds the subject,
+    removes what it lies on, and centres it, light on black. Pictures that are framed already are
+    left as they are. Without it, pictures are scaled as they come.
+
     `mean` and `std` are per channel, for pixels in [0, 1]: x = (pixel / 255 - mean) / std.
     """
 
@@ -61,6 +87,7 @@ class InputSpec(BaseModel):
     resize: Literal["crop", "stretch"] = "crop"
     resize_size: Annotated[int, Field(ge=1, le=8192)] | SkipJsonSchema[None] = None
     interpolation: Literal["bilinear", "bicubic"] | SkipJsonSchema[None] = None
+    framing: FramingRule | SkipJsonSchema[None] = None
     mean: tuple[FiniteFloat, ...] = ()
     std: tuple[FiniteFloat, ...] = ()
 
@@ -86,17 +113,23 @@ class InputSpec(BaseModel):
         """(C, H, W)."""
         return self.channels, self.height, self.width
 
+    @cached_property
+    def rule(self) -> Rule | None:
+        """The framing rule as `models.images.framing` takes it; None without one."""
+        return None if self.framing is None else Rule(**self.framing.model_dump())
+
     def pixels(self, image: Image.Image) -> Tensor:
         """The picture as the network sees it, before normalisation: uint8 (C, H, W)."""
-        return torch.from_numpy(self.array(image))
+        return torch.tensor(self.array(image))
 
     def array(self, image: Image.Image) -> Pixels:
-        """The same as an array."""
+        """The same pixels as `pixels`, as an array."""
         return decoding.scaled(image, self)
 
     def box(self, size: tuple[int, int]) -> decoding.Box:
         """The part of a picture of that width and height that the network gets, in its pixels:
-        (left, top, right, bottom)."""
+        (left, top, right, bottom). A framing rule may find another one in a picture; that is told
+        by `decoding.scaled_with_box`."""
         return decoding.box(size, self)
 
     def normalize(self, batch: Tensor) -> Tensor:

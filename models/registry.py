@@ -13,6 +13,7 @@ import difflib
 import importlib
 import pkgutil
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ class Registry(Generic[T]):
         self._places: dict[str, str] = {}
         self._sorted: tuple[T, ...] | None = None
         self._is_complete = package is None and plugins is None
+        self._discovering, self._is_importing = threading.RLock(), False
 
     def register(self, entry: T, *, stacklevel: int = 1) -> T:
         """Add an entry, and return it.
@@ -140,17 +142,29 @@ class Registry(Generic[T]):
             self._entries, self._places, self._sorted = entries, places, None
 
     def _discover(self) -> None:
-        """Import every module of the package, once."""
+        """Import every module of the package, once.
+
+        Another thread waits until all are there. What is imported may look up what is registered.
+        """
         if self._is_complete:
             return
-        if self._package is not None:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__):
-                importlib.import_module(f"{self._package}.{module.name}")
-        if self._plugins is not None:
-            plugins, self._plugins = self._plugins, None  # they look up what is registered
-            self._failed.update(plugins())
-        self._is_complete = True  # last: another thread may ask meanwhile
+        with self._discovering:
+            self._import_all()
+
+    def _import_all(self) -> None:
+        if self._is_complete or self._is_importing:
+            return
+        self._is_importing = True
+        try:
+            if self._package is not None:
+                package = importlib.import_module(self._package)
+                for module in pkgutil.iter_modules(package.__path__):
+                    importlib.import_module(f"{self._package}.{module.name}")
+            if self._plugins is not None:
+                self._failed.update(self._plugins())
+        finally:
+            self._is_importing = False
+        self._is_complete = True
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> str:

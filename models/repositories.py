@@ -15,6 +15,8 @@ from models.checkpoint import Checkpoint, CheckpointError
 from models.permission import NOTHING, Permission
 from models.registry import proposal
 
+MAX_SHOWN = 10  # labels in a message
+
 
 def names(repositories: Sequence[Path]) -> list[str]:
     """The models of all repositories, sorted."""
@@ -55,13 +57,39 @@ def load_named(
 
 
 def check_same_labels(target: Path, name: str, labels: Sequence[str]) -> None:
-    """Raises `CheckpointError` if the model that publishing to `target` replaces has others.
+    """Raises `CheckpointError` if the version that clients get now has other labels.
 
-    That is the one in `target`, or the one that it will hide in another of the usual folders.
+    Another order counts as other labels. The version is that in `target`, or the one that it will
+    hide in another of the usual folders. If its card can't be read, nothing is raised.
     """
     places = [os.path.realpath(each) for each in repository_paths.chosen()]
     place = os.path.realpath(target)  # however it is written: relative, absolute, a symlink
     if place in places and not checkpoint.versions(target / name):
         later = map(Path, places[places.index(place) + 1 :])
         target = next((each for each in later if checkpoint.versions(each / name)), target)
-    checkpoint.check_same_labels(target, name, labels)
+    _check_same(target, name, labels)
+
+
+def _check_same(repository: Path, name: str, labels: Sequence[str]) -> None:
+    """Raises `CheckpointError` if the model's highest version has others, or another order.
+
+    Clients would get other classes under the same name, without a word.
+    """
+    there = checkpoint.versions(repository / name)
+    if not there:
+        return
+    try:
+        before = checkpoint.read_card(repository / name / str(there[-1])).labels
+    except CheckpointError:  # it can't be served either
+        return
+    if before != tuple(labels):
+        raise CheckpointError(
+            f"{name}/{there[-1]} has the labels {_shown(before)}, and the new version would have "
+            f"{_shown(labels)}: clients would get other classes under the same name. Take another "
+            "--name, or --labels-changed if it is meant"
+        )
+
+
+def _shown(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - MAX_SHOWN} more" if len(labels) > MAX_SHOWN else ""
+    return ", ".join(labels[:MAX_SHOWN]) + more

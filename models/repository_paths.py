@@ -5,6 +5,7 @@ Imports no torch: the settings of the service are read without it.
 
 import json
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def options(folders: Sequence[Path]) -> str:
     """
     if tuple(folders) == chosen() or (len(folders) == 1 and folders[0] in chosen()):
         return ""
-    return "".join(f" --repository {folder}" for folder in folders)
+    return "".join(f" --repository {shlex.quote(str(folder))}" for folder in folders)
 
 
 def _is_writable(folder: Path) -> bool:

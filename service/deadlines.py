@@ -103,5 +103,6 @@ class Deadline:
                 f"the body did not arrive within {self.seconds:g} s (setting request_timeout)"
             )
         return DeadlineError(
-            f"no answer within {self.seconds:g} s (setting request_timeout); the server is busy"
+            f"no answer within {self.seconds:g} s (setting request_timeout): the server is busy, "
+            "or what was asked takes longer; ask for less, or try again later"
         )

@@ -82,7 +82,7 @@ class Inspector:
     places: Places
 
     async def features(self, model: str, asked: FeaturesParameters, images: Images) -> Response:
-        """Activations of layers, with the predictions of the same forward pass."""
+        """Activations of layers, with the predictions."""
         serving = self.repository.get(model, asked.version)
         names = tuple(dict.fromkeys(asked.layer))
         shapes = _shapes(serving.checkpoint, names)
@@ -148,6 +148,7 @@ class Inspector:
                         image.pixels,
                         checkpoint.device,
                         question,
+                        trust=checkpoint.trust,
                     )
                     try:
                         found.append(await self.worker.run(work))

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shlex
 import socket
 import ssl
 import stat
@@ -91,10 +92,11 @@ def tls_context(*_: object) -> ssl.SSLContext:
 
 
 def _repository_problem(named: Sequence[Path]) -> str | None:
-    """Why none of the folders that were named can be served, or None.
+    """The message that ends `fanlight serve` before it starts, or None if it can start.
 
-    A file among them is a mistake. A folder that is not there, while another is, is followed until
-    it comes: its disk may be mounted later. The log warns of it.
+    It can't if one of the folders is a file, or if all of them are missing. Where only some are
+    missing the service starts, warns in its log, and serves them once they are there: their disk
+    may be mounted later.
     """
     kinds = {path: _kind(path) for path in named}
     for path, kind in kinds.items():
@@ -105,7 +107,7 @@ def _repository_problem(named: Sequence[Path]) -> str | None:
     if len(named) == 1:
         return (
             f"there is no folder {named[0]} (setting repository); train into one with\n"
-            f"  fanlight fit mnist --repository {named[0]}"
+            f"  fanlight fit mnist --repository {shlex.quote(str(named[0]))}"
         )
     return (
         f"there is none of the folders {', '.join(map(str, named))} (setting repository); "

@@ -6,20 +6,36 @@ With more than one worker their figures are summed: each writes its own to the f
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from models.checkpoint import Card
+from models.trust.card import TENTHS
 from service.log_writer import LOST
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+MOST_LABELS = 100  # of a version that have a figure each
+OTHERS = "(others)"
+_TENTHS = tuple(f"{tenth / TENTHS:g}" for tenth in range(TENTHS))  # their lower bounds
+
+
+class Counts(NamedTuple):
+    """Answers by label, by tenth of score and of familiarity, and by why they are unsure."""
+
+    labels: Sequence[int]
+    scores: Sequence[int]
+    familiarity: Sequence[int]
+    unsure: Mapping[str, int]
 
 
 @contextmanager
@@ -41,92 +57,117 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
+        counter = partial(Counter, registry=registry)
+        gauge = partial(Gauge, registry=registry, multiprocess_mode="livemax")
+        histogram = partial(Histogram, registry=registry)
         version = ["model", "version"]
-        requests = Histogram(
+        requests = histogram(
             "fanlight_request_seconds",
             "From the head of a request to the head of its answer",
             ["operation", "status"],
             buckets=_SECONDS,
-            registry=registry,
         )
-        batches = Histogram(
+        batches = histogram(
             "fanlight_batch_images",
             "Images in a forward pass",
             version,
             buckets=_IMAGES,
-            registry=registry,
         )
-        passes = Histogram(
+        passes = histogram(
             "fanlight_forward_seconds",
             "Duration of a forward pass",
             version,
             buckets=_SECONDS,
-            registry=registry,
         )
-        self._ready = Gauge(
+        self._ready = gauge(
             "fanlight_model_ready",
             "1 for a version that answers, by the runtime that gives its predictions",
             [*version, "runtime"],
-            registry=registry,
-            multiprocess_mode="livemax",
         )
-        self._fallback = Gauge(
+        self._fallback = gauge(
             "fanlight_runtime_fallback",
             "1 for a version whose predictions don't come from the runtime that was wanted",
             version,
-            registry=registry,
-            multiprocess_mode="livemax",
         )
-        ways = Counter(
+        ways = counter(
             "fanlight_predict_requests",
             "Requests for predictions, by which code answered: fast_path or application",
             ["way"],
-            registry=registry,
         )
-        self._failures = Counter(
+        self._failures = counter(
             "fanlight_fast_path_failures",
             "Unexpected errors of the fast path, by type; the application answered these requests",
             ["error"],
-            registry=registry,
         )
-        self._ended = Counter(
+        self._ended = counter(
             "fanlight_connections_ended",
             "Connections that the service ended or refused, by reason; unfinished_head, "
             "unfinished_handshake, untaken_answer and refused mean limits, see the settings of "
             "connections",
             ["reason"],
-            registry=registry,
         )
-        self._failed = Gauge(
+        self._failed = gauge(
             "fanlight_model_failed",
             "1 for a version that could not be loaded",
             version,
-            registry=registry,
-            multiprocess_mode="livemax",
         )
-        self._changed = Gauge(
+        self._changed = gauge(
             "fanlight_model_changed",
             "1 for a version whose files have changed since they were loaded",
             version,
-            registry=registry,
-            multiprocess_mode="livemax",
         )
-        self._not_finite = Counter(
+        self._not_finite = counter(
             "fanlight_not_finite_images",
             "Images that were refused because the network gives no finite number for them",
             version,
-            registry=registry,
         )
-        self._lost = Counter(
+        self._labels = counter(
+            "fanlight_answers",
+            f"Images by the label that they got; labels beyond {MOST_LABELS} count as {OTHERS}",
+            [*version, "label"],
+        )
+        self._scores = counter(
+            "fanlight_answer_scores",
+            "Images by the score of their label; tenth 0.9 is 0.9 to 1",
+            [*version, "tenth"],
+        )
+        self._familiarity = counter(
+            "fanlight_answer_familiarity",
+            "Images by their familiarity; of usual images each tenth has as many",
+            [*version, "tenth"],
+        )
+        self._unsure = counter(
+            "fanlight_unsure_answers",
+            "Images whose answer is unsure, by why, at the usual coverage and threshold",
+            [*version, "why"],
+        )
+        self._usual_labels, self._usual_scores, self._usual_familiarity = (
+            gauge(
+                f"fanlight_usual_{what}",
+                f"Part of usual images that {has}, as the model's card tells",
+                [*version, by],
+            )
+            for what, has, by in (
+                ("answers", "get the label", "label"),
+                ("answer_scores", "have such a score", "tenth"),
+                ("answer_familiarity", "have such a familiarity", "tenth"),
+            )
+        )
+        self._calibration_images = gauge(
+            "fanlight_calibration_images",
+            "Images that the usual parts are of, as the model's card tells",
+            version,
+        )
+        self._usual: dict[tuple[str, int], list[tuple[Gauge, tuple[str, ...]]]] = {}
+        self._asked: list[Callable[[], None]] = []
+        self._lost = counter(
             "fanlight_log_lines_lost",
             "Lines of the log that could not be written, or not quickly enough",
-            registry=registry,
         )
         self._lost_before = LOST.total
-        self._tasks = Gauge(
+        self._tasks = gauge(
             "fanlight_event_loop_tasks",
             "Tasks of asyncio that are not done, when this process was last asked for its figures",
-            registry=registry,
             multiprocess_mode="liveall",
         )
         self._request = cache(requests.labels)
@@ -159,9 +200,61 @@ class Metrics:
         self._pass(model, version).observe(seconds)
         self._count_ways()
 
-    def loaded(self, model: str, version: int, runtime: str, fallback: bool) -> None:
+    @contextmanager
+    def asking(self, report: Callable[[], None]) -> Iterator[None]:
+        """While in the context, `exposition` calls `report` first; leaving calls it a last time."""
+        self._asked.append(report)
+        try:
+            yield
+        finally:
+            self._asked.remove(report)
+            report()
+
+    def arrived(self, model: str, version: int, labels: Sequence[str], counts: Counts) -> None:
+        """Add the counts of what a version has answered since the last call.
+
+        `labels` are those of its card.
+        """
+        for label, count in zip(_shown(labels), counts.labels, strict=True):
+            if count:
+                self._labels.labels(model, version, label).inc(count)
+        for told, tenths in (
+            (self._scores, counts.scores),
+            (self._familiarity, counts.familiarity),
+        ):
+            for tenth, count in zip(_TENTHS, tenths, strict=True):
+                if count:
+                    told.labels(model, version, tenth).inc(count)
+        for why, count in filter(itemgetter(1), counts.unsure.items()):
+            self._unsure.labels(model, version, why).inc(count)
+
+    def loaded(self, card: Card, runtime: str, fallback: bool) -> None:
+        """A version begins to answer: set its gauges, also those of what is usual by its card."""
+        model, version = card.name, card.version
         self._ready.labels(model, version, runtime).set(1)
         self._fallback.labels(model, version).set(fallback)
+        self._forget_usual(model, version)
+        told = self._usual[model, version] = []
+
+        def tell(gauge: Gauge, value: float, *by: str) -> None:
+            labels = (model, str(version), *by)
+            gauge.labels(*labels).set(value)
+            told.append((gauge, labels))
+
+        if card.calibration is not None:
+            tell(self._calibration_images, card.calibration.images)
+        if card.calibration is not None and card.calibration.usual is not None:
+            usual = card.calibration.usual
+            shares = dict.fromkeys(_shown(card.labels), 0.0)
+            for label, share in zip(_shown(card.labels), usual.labels, strict=True):
+                shares[label] += share
+            for label, share in shares.items():
+                tell(self._usual_labels, share, label)
+            for tenth, share in zip(_TENTHS, usual.scores, strict=True):
+                tell(self._usual_scores, share, tenth)
+        if card.familiarity is not None:
+            for tenth in _TENTHS:
+                tell(self._usual_familiarity, 1 / len(_TENTHS), tenth)
 
     def failed(self, model: str, version: int) -> None:
         """A version could not be loaded."""
@@ -183,6 +276,18 @@ class Metrics:
         self._ready.labels(model, version, runtime).set(0)
         self._fallback.labels(model, version).set(0)
         self._changed.labels(model, version).set(0)
+        self._forget_usual(model, version)
+
+    def _forget_usual(self, model: str, version: int) -> None:
+        """Withdraw what is usual by a card that no longer answers.
+
+        Several processes can't withdraw a figure: there it is 0, which adds nothing to an index.
+        """
+        for gauge, labels in self._usual.pop((model, version), ()):
+            if os.environ.get(FOLDER):
+                gauge.labels(*labels).set(0)
+            else:
+                gauge.remove(*labels)
 
     def _count_ways(self) -> None:
         for way, requests in self._uncounted.items():
@@ -196,6 +301,8 @@ class Metrics:
     def exposition(self) -> bytes:
         """In Prometheus' text format."""
         self._count_ways()
+        for report in self._asked:
+            report()
         with suppress(RuntimeError):  # where no event loop runs
             self._tasks.set(len(asyncio.all_tasks()))
         if not os.environ.get(FOLDER):
@@ -210,6 +317,11 @@ class Metrics:
         self._count_ways()
         if os.environ.get(FOLDER):
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+
+def _shown(labels: Sequence[str]) -> list[str]:
+    """The names under which labels are counted."""
+    return [*labels[:MOST_LABELS], *(OTHERS for _ in labels[MOST_LABELS:])]
 
 
 def _forget_the_dead(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The one way to a prediction: API key → version of the model → images → decode → queue → results.
+"""The one way to a prediction: API key → version → images → decode → queue → results → doubts.
 
 Every door (the fast path, the FastAPI route, …) calls `Predictor.predict`. A door differs only in
 how images arrive, and in how it waits for threads and for the batcher; see `Door`.
@@ -6,7 +6,7 @@ how images arrive, and in how it waits for threads and for the batcher; see `Doo
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from models.checkpoint import Card
 from models.preprocessing import InputSpec, Pixels
@@ -14,7 +14,9 @@ from service.access.gate import CALLER, Gate
 from service.errors import ImageFault, QueueFullError, ServiceError, UnanswerableError
 from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
+from service.inference import doubt
 from service.inference.batcher import Batcher, BatchFailedError, Queued
+from service.inference.doubt import Doubt
 from service.inference.engine import NOT_FINITE, NotFiniteError, PredictionResult
 from service.repository.repository import Repository
 from service.settings import Settings
@@ -55,8 +57,28 @@ class Door(Protocol):
 
 
 SHORT_WAIT_SECONDS = 0.02  # a queue that takes no longer needs no look before images are decoded
-Predicted = tuple[Card, Sequence[PredictionResult]]
-"""The card of the version, and the results for the images of a request in the order sent."""
+
+
+class Asked(doubt.Asked, Protocol):
+    """What a request asks for."""
+
+    @property
+    def version(self) -> int | None:
+        """The version that is asked; None asks the highest that is ready."""
+        ...
+
+
+class Predicted(NamedTuple):
+    """The card of the version, and the results for the images of a request in the order sent.
+
+    `doubts` and `warnings` are those of the results, None where the request or the card has no use
+    for them.
+    """
+
+    card: Card
+    results: Sequence[PredictionResult]
+    doubts: Sequence[Doubt] | None = None
+    warnings: Sequence[Sequence[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,10 +94,10 @@ class Predictor:
         self,
         scope: MutableMapping[str, Any],
         model: str,
-        version: int | None,
+        asked: Asked,
         door: Door,
     ) -> Predicted:
-        """Predict the images of one request; without a version, with the highest that is ready.
+        """Predict the images of one request.
 
         `scope` is that of ASGI: the gate reads its headers and the client's address.
         All images are decoded before any is queued, so that a bad one fails no other request.
@@ -87,8 +109,9 @@ class Predictor:
         if self.gate is not None:
             self.gate.check(scope)
             client = scope.get(CALLER) or client
-        serving = self.repository.get(model, version)
+        serving = self.repository.get(model, asked.version)
         card, batcher = serving.checkpoint.card, serving.batcher
+        judge = doubt.judge(card, serving.judge, asked)
         wait = batcher.waiting * batcher.seconds_per_item
         if wait > SHORT_WAIT_SECONDS or door.waited > SHORT_WAIT_SECONDS:
             self._check_wait(batcher, door, client)
@@ -98,13 +121,18 @@ class Predictor:
             pixels = await door.decode(self.decoder, images, card.input)
             queued = batcher.enqueue(pixels, client)
             try:
-                return card, await door.wait(queued)
+                results = await door.wait(queued)
             except BatchFailedError as error:
                 batcher.withdraw(queued)
                 raise refusal(error, card, images) from error
             except BaseException:
                 batcher.withdraw(queued)
                 raise
+            if judge is None:
+                return Predicted(card, results)
+            doubts = judge.doubts(results)
+            unsure = [doubt.why is not None for doubt in doubts]
+            return Predicted(card, results, doubts, serving.unlike.warnings(images, pixels, unsure))
 
     def _check_wait(
         self, batcher: Batcher[Pixels, PredictionResult], door: Door, client: str

@@ -128,6 +128,22 @@ class Settings(BaseSettings):
         "float32", description="of the forward pass; half precision pays on GPUs"
     )
     runtime: RuntimeName = Field("auto", description=_runtimes.describe())
+    coverage: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="part of familiar images whose right label is in the set of an answer, of "
+        "models that are calibrated; default: that of the model's card, between 0.95 and 1",
+    )
+    familiarity_threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="familiarity below which an answer is unsure, of models that are calibrated; "
+        "default: that of the model's card, usually 0.05",
+    )
     graph_cache: Path | None = Field(
         None,
         description="folder of exported graphs, which make later starts quicker, and which may be "
@@ -186,7 +202,8 @@ class Settings(BaseSettings):
         0.25,
         ge=0.02,
         le=60,
-        description="processor time to decode one image; a HEIC gets four times as much",
+        description="processor time to decode one image; a HEIC gets four times as much, and a "
+        "file above 10 MB as much for each 10 MB",
     )
     max_feature_values: Count = Field(
         2**24,
@@ -359,6 +376,7 @@ GROUPS = {
         "max_versions",
     ),
     "How predictions are computed": ("device", "runtime", "precision", "threads", "graph_cache"),
+    "When an answer is unsure": ("coverage", "familiarity_threshold"),
     "Batches, queues and time": (
         "max_batch_size",
         "max_batch_delay",

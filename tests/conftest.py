@@ -21,6 +21,17 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """Tests share the processors: threads of torch wait for each other longer than they compute."""
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # of processes that tests start
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Servers that serve many tests keep their exported graphs here, and end at once."""
     with pytest.MonkeyPatch.context() as patch:

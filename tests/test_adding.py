@@ -49,6 +49,9 @@ NEW = {
             def __call__(self, batch):
                 return self.eager(batch)
 
+            def settle(self):
+                pass
+
 
         register(
             RuntimeEntry(
@@ -134,7 +137,7 @@ NEW = {
 }
 # file → (a line of it, what stands there instead)
 CHANGED = {
-    "models/image_formats.py": [
+    "models/images/formats.py": [
         (
             "register(\n    ImageFormat(\n        name=\"tiff\",",
             "register(\n    ImageFormat(\n"
@@ -165,7 +168,10 @@ CHANGED = {
             "class Predictions(Schema):\n",
             "class Predictions(Schema):\n    toys: int = Field(description=\"of this request\")\n",
         ),
-        ("    content = {\n", "    content = {\n        \"toys\": 1,\n"),
+        (
+            "orjson.dumps({\"model\": card.name,",
+            "orjson.dumps({\"toys\": 1, \"model\": card.name,",
+        ),
     ],
 }  # fmt: skip
 PUBLISH = """

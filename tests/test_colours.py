@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from models import colours
+from models.images import colours
 from service.responses import rendering
 from training.plots import figures
 

@@ -12,8 +12,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from models import image_formats
 from models.architectures import registry as architectures
+from models.images import formats as image_formats
 from models.preprocessing import InputSpec
 from service.inference.explain_methods import method as methods
 

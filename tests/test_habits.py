@@ -10,7 +10,8 @@ TESTS = Path(__file__).parent
 SLEEPS = "waiting.py"  # the one file that may
 
 ALLOWED = {
-    "_replace": "public, as the documentation of namedtuple says",
+    "_asdict": "public, as the documentation of namedtuple says",
+    "_replace": "as above",
     "_forward_hooks": "torch tells in no other way whether a module has hooks",
     "_forward_pre_hooks": "as above",
     "_backward_hooks": "as above",
@@ -67,11 +68,13 @@ def found_in(habit: Callable[[ast.AST], Iterator[ast.stmt | ast.expr]]) -> list[
     ]
 
 
+@pytest.mark.slow
 def test_no_test_sleeps() -> None:
     """A sleep means "by now it has probably come": `tests/waiting.py` waits for it."""
     assert not found_in(sleeps)
 
 
+@pytest.mark.slow
 def test_no_test_reaches_into_private_parts() -> None:
     """What a test needs is public, or the test goes through what users see."""
     assert not found_in(private_parts)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from service.responses.explanations import ImageExplanation
 from service.responses.features import Activation
 from service.responses.models import ExplainMethodInfo, LayerInfo, ModelDetail
-from service.responses.predictions import LabelScore, Prediction
+from service.responses.predictions import LabelScore, SurePrediction
 
 ROOT = Path(__file__).parents[1]
 NPM = shutil.which("npm")
@@ -47,7 +47,7 @@ def test_no_type_is_escaped(file: Path) -> None:
     ("interface", "schema"),
     [
         ("LabelScore", LabelScore),
-        ("Prediction", Prediction),
+        ("Prediction", SurePrediction),
         ("Layer", LayerInfo),
         ("ExplainMethod", ExplainMethodInfo),
         ("ModelDetail", ModelDetail),

@@ -265,7 +265,11 @@ def _command(name: str, options: Sequence[str], threads: int | None = None) -> s
 _PICTURES = "test_pictures"  # absent from what earlier versions recorded
 _ALSO = "test_accuracy_"
 _INTERVAL = "test_accuracy_95_"
-_METRIC_TEXTS: Mapping[str, str] = {"test_accuracy_with_flip": "with test-time flipping"}
+_METRIC_TEXTS: Mapping[str, str] = {
+    "test_accuracy_with_flip": "with test-time flipping",
+    "test_accuracy_with_second_look": "with a second look where unsure",
+    "test_accuracy_without_copies": "without pictures that train has too",
+}
 _COLUMNS = (
     *("recipe", "reported", "test accuracy", "training accuracy", "training loss (epoch)"),
     *("parameters", "epochs", "seeds", "time", "command"),

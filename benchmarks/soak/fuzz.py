@@ -26,7 +26,7 @@ import numpy as np
 import structlog
 from PIL import Image
 
-from models import heif
+from models.images import heif
 from models.preprocessing import InputSpec
 from service.errors import ServiceError
 from service.images.decoding import Decoder

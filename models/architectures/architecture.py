@@ -17,8 +17,9 @@ from pydantic.errors import PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 from torch import nn
 
-from models.architectures import inputs, own_code
+from models.architectures import inputs, outputs, own_code
 from models.errors import FanlightError
+from models.permission import OURS
 from models.preprocessing import InputSpec
 from models.registry import Parameters, unknown
 
@@ -72,7 +73,10 @@ class Architecture:
 
     @cached_property
     def classes(self) -> str | None:
-        """The argument that takes the number of classes; None where the head is fixed."""
+        """The name of the argument that takes the number of classes; None where the head is fixed.
+
+        It is `num_classes` for a factory that takes any argument.
+        """
         there = {each.name: each for each in self._signature if each.kind in _BY_NAME}
         for name in CLASSES:
             if name in there and _counts(there[name]):
@@ -143,7 +147,8 @@ class Architecture:
     def build(self, num_classes: int, /, **arguments: Any) -> nn.Module:
         """The network, freshly initialised from torch's global generator.
 
-        A row of linear layers gets images flattened. Whether a fixed head has so many outputs is
+        Linear layers that need it get images flattened; of several outputs the logits are returned
+        (`outputs.logits_of`). Whether a fixed head has so many outputs is
         for `models.checkpoint.trial` to see. Raises `ArchitectureError` for arguments that it does
         not take.
         """
@@ -154,20 +159,25 @@ class Architecture:
             network = self.factory(**arguments)
         except (FanlightError, torch.OutOfMemoryError):
             raise
-        except Exception as error:
+        except own_code.FAILURES as error:
             arguments = {name: v for name, v in arguments.items() if name != self.classes}
-            reason = str(error).partition("\n")[0]  # torch adds the frames of its own code
-            raise self._error(
-                arguments, (reason or type(error).__name__) + own_code.place_of(error)
-            ) from error
+            raise self._error(arguments, own_code.reason(error)) from error
         if not isinstance(network, nn.Module):
             raise ArchitectureError(
                 f"{self.name} returned an object of {type(network).__name__}, where a "
                 "torch.nn.Module is needed"
             )
-        if inputs.takes_flat(network):
+        if inputs.takes_flat(network) or (not self.is_ours and inputs.fails_unless_flat(network)):
             inputs.flatten_before(network)
+        if not self.is_ours:
+            outputs.take_logits(network)
         return network
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether Fanlight's own code builds it: then it takes images, and returns logits alone."""
+        module = getattr(self.factory, "__module__", None) or ""
+        return module.partition(".")[0] in OURS
 
     def takes(self, arguments: Mapping[str, Any]) -> inputs.Takes:
         """What the network takes that is built with these arguments, as far as trying it tells."""

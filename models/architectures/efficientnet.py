@@ -41,7 +41,7 @@ class SameConv2d(nn.Conv2d):
         super().__init__(channels_in, channels, kernel, stride, groups=groups, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels_in, H, W) to (N, channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
+        """Turn maps (N, channels_in, H, W) into maps (N, channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
         vertical, horizontal = (
             max((-(-size // stride) - 1) * stride + kernel - size, 0)
             for size, stride, kernel in zip(
@@ -90,7 +90,7 @@ class InvertedResidual(nn.Module):
         self.is_residual = stride == 1 and channels_in == channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels_in, H, W) to (N, channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
+        """Turn maps (N, channels_in, H, W) into maps (N, channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
         y: Tensor = self.project(self.depthwise(self.expand(x)))
         return x + y if self.is_residual else y
 

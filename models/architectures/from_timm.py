@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import nn
 
+from models import extras
 from models.architectures.architecture import Architecture, ArchitectureError
-from models.errors import InstallationError
 from models.preprocessing import InputSpec
 from models.registry import nearest
 from models.torchvision_import import torchvision
@@ -55,14 +55,7 @@ def architecture(name: str) -> Architecture:
 
 def _timm(name: str) -> ModuleType:
     torchvision("models")  # which timm imports, and which may need help for that
-    try:
-        return importlib.import_module("timm")
-    except ModuleNotFoundError as error:
-        if error.name != "timm":
-            raise
-        raise InstallationError(
-            f"{name} needs timm, which is not installed: pip install 'fanlight[timm]'"
-        ) from None
+    return extras.imported("timm", "timm", name)
 
 
 def _input(timm: ModuleType, model: str) -> tuple[InputSpec, bool]:

@@ -3,6 +3,7 @@
 Only shapes are computed (torch's device `meta`), so a try takes well under a millisecond.
 """
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from models.architectures import outputs, own_code
 from models.errors import FanlightError
 
 CHANNELS = (1, 3)
@@ -27,10 +29,12 @@ class UnclearInputError(FanlightError):
 class Takes:
     """The inputs that a network takes.
 
-    `sides` are those of squares in pixels, by channels; it is empty where any will do.
+    `sides` are those of squares in pixels, by channels; it is empty where any will do. `problem` is
+    what the network raised, where it took none.
     """
 
     sides: Mapping[int, tuple[int, ...]]
+    problem: str | None = None
 
     def of(self, channels: int) -> str:
         """The sides in words, for people; empty where any will do, or only one."""
@@ -55,6 +59,41 @@ def takes_flat(network: nn.Module) -> bool:
     return bool(layers) and isinstance(layers[0], nn.Linear) and not has_flatten
 
 
+def fails_unless_flat(network: nn.Module) -> bool:
+    """Whether a network that begins with a linear layer takes images only if they are flattened.
+
+    It is tried with images of as many values as the layer takes, as they are and flattened.
+    """
+    leaves = (each for each in network.modules() if not list(each.children()))
+    first = next((each for each in leaves if list(each.parameters(recurse=False))), None)
+    if not isinstance(first, nn.Linear):
+        return False
+    values = first.in_features
+    sides = {(channels, math.isqrt(values // channels)) for channels in CHANNELS}
+    images = [(c, side, side) for c, side in sides if c * side**2 == values]
+    rows = [(c, side, side) for c in CHANNELS for side in {values, *USUAL_SIDES}]
+    modes = {each: each.training for each in network.modules()}
+    network.eval()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            tried = images + [shape for shape in rows if shape[1] <= MAX_SIDE]
+            return not any(_answers(network, shape) for shape in tried) and _answers(
+                network, (values,)
+            )
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def _answers(network: nn.Module, shape: tuple[int, ...]) -> bool:
+    return _problem(network, torch.zeros(1, *shape)) is None
+
+
+def is_flattened(network: nn.Module) -> bool:
+    """Whether `flatten_before` was called for the network."""
+    return any(hook is _flatten for hook in network._forward_pre_hooks.values())
+
+
 def flatten_before(network: nn.Module) -> None:
     """Let a network take images (N, C, H, W) that takes them flattened; its names stay."""
     network.register_forward_pre_hook(_flatten)
@@ -68,7 +107,19 @@ def takes(network: nn.Module) -> Takes:
     """Try squares of up to `MAX_SIDE` pixels, with one channel and with three."""
     network = network.eval().to("meta")
     found = {channels: _sides(network, channels) for channels in CHANNELS}
-    return Takes({channels: sides for channels, sides in found.items() if sides is not None})
+    taken = {channels: sides for channels, sides in found.items() if sides is not None}
+    return Takes(taken, "" if taken else _problems(network))
+
+
+def _problems(network: nn.Module) -> str:
+    """What a network raises that takes no image, for two usual ones."""
+    problems = {}
+    for shape in ((1, 28, 28), (3, 32, 32)):
+        problem = _problem(network, torch.empty(2, *shape, device="meta"))
+        problems["×".join(map(str, shape))] = problem
+    if len(set(problems.values())) == 1:
+        return f"each time {next(iter(problems.values()))}"
+    return ", ".join(f"for {shape} {problem}" for shape, problem in problems.items())
 
 
 def _sides(network: nn.Module, channels: int) -> tuple[int, ...] | None:
@@ -85,13 +136,22 @@ def _sides(network: nn.Module, channels: int) -> tuple[int, ...] | None:
 
 
 def _runs(network: nn.Module, channels: int, side: int) -> bool:
+    return _problem(network, torch.empty(2, channels, side, side, device="meta")) is None
+
+
+def _problem(network: nn.Module, batch: torch.Tensor) -> str | None:
+    """Why a network has no logits (N, num_classes) for a batch, as "it raises …"."""
     try:
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            output = network(torch.empty(2, channels, side, side, device="meta"))
-        return output.ndim == 2 and len(output) == 2
-    except Exception:  # whatever a network raises for what it does not take
-        return False
+            output = outputs.logits_of(network(batch))
+    except own_code.FAILURES as error:
+        return f"it raises {own_code.reason(error)}"
+    if not isinstance(output, torch.Tensor):
+        return f"it returns {outputs.kind(output)}"
+    if output.ndim != 2 or len(output) != len(batch):
+        return f"it returns the shape {tuple(output.shape)} for {len(batch)} images"
+    return None
 
 
 def choose(name: str, takes: Takes, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,8 +165,9 @@ def choose(name: str, takes: Takes, given: Mapping[str, Any]) -> dict[str, Any]:
             raise UnclearInputError(f"{name} does not say how many channels it takes: --channels")
         if len(takes.sides) != 1:
             raise UnclearInputError(
-                f"{name} does not say what it takes, and trying it has not shown it: give "
-                "--channels, --height and --width, or register it with an InputSpec"
+                f"{name} does not say what it takes, and trying it has not shown it"
+                f"{f' ({takes.problem})' if takes.problem else ''}: give --channels, --height and "
+                f"--width, or register it with an InputSpec{_MEND if takes.problem else ''}"
             )
         found["channels"] = next(iter(takes.sides))
     sides = takes.sides.get(found["channels"], ())
@@ -116,6 +177,9 @@ def choose(name: str, takes: Takes, given: Mapping[str, Any]) -> dict[str, Any]:
     if "height" not in found:
         found["height"] = found["width"] = _side(name, sides)
     return {key: found[key] for key in ("channels", "height", "width")}
+
+
+_MEND = "; if it takes no picture at all, mend what it raises or returns"
 
 
 def _side(name: str, sides: tuple[int, ...]) -> int:

@@ -19,6 +19,9 @@ from models.errors import FanlightError
 from models.permission import FORM, OURS, Permission, module_problem
 from models.registry import proposal
 
+FAILURES = (Exception, SystemExit)
+"""What somebody's code may raise that is told as its fault; an interrupt is not."""
+_MAX_SAID = 300  # letters of an error's own message
 _ROOT = Path(__file__).parents[2]
 
 
@@ -70,9 +73,7 @@ def _imported(module: str, folder: Path | None) -> ModuleType:
             'a program under if __name__ == "__main__":'
         ) from error
     except Exception as error:
-        said = str(error).partition("\n")[0]
-        about = f"{type(error).__name__}: {said}" if said else type(error).__name__
-        failed = CodeError(f"{module} can't be imported{place_of(error)}: {about}")
+        failed = CodeError(f"{module} can't be imported{place_of(error)}: {_said(error)}")
         failed.add_note(traceback_of(error))
         raise failed from error
 
@@ -98,7 +99,7 @@ def _named(module: ModuleType, name: str) -> Any:
             f"{module.__name__}{where} has no {name!r}; {proposal(name, there)}"
             f"its networks are {', '.join(there) or 'none'}"
         ) from None
-    except Exception as error:  # a module's own __getattr__
+    except FAILURES as error:  # a module's own __getattr__
         raise CodeError(f"{module.__name__}:{name} can't be read: {error!r}") from error
 
 
@@ -127,6 +128,18 @@ def _object_problem(found: Any, permission: Permission) -> str | None:
             f"{module}:{getattr(made_by, '__name__', '…')}"
         )
     return None
+
+
+def reason(error: BaseException) -> str:
+    """`ValueError: no pixels (net.py, line 3)`: what somebody's code raised, and where."""
+    return _said(error) + place_of(error)
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return "SystemExit, which ends the program (sys.exit)"
+    said = str(error).strip().partition("\n")[0][:_MAX_SAID]
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def place_of(error: BaseException) -> str:

@@ -47,8 +47,8 @@ def load_plugins() -> dict[str, str]:
             found = each.load()
             if each.attr and all(entry.factory is not found for entry in ARCHITECTURES):
                 ARCHITECTURES.register(_of(each.name, found))
-        except Exception as error:
-            failed[each.name] = f"{type(error).__name__}: {error}{own_code.place_of(error)}"
+        except own_code.FAILURES as error:
+            failed[each.name] = own_code.reason(error)
     return failed
 
 

@@ -25,7 +25,7 @@ class Residual(nn.Module):
         self.relu2 = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels_in, H, W) to (N, channels, H / stride, W / stride)."""
+        """Turn maps (N, channels_in, H, W) into maps (N, channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
         y = self.relu1(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
         summed: Tensor = self.relu2(y + self.conv3(x))

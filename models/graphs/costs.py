@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from models.graphs.errors import GraphError
-from models.graphs.shapes import Shapes
+from models.graphs.shapes import Shapes, batch_size, infer, scales
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -14,6 +14,22 @@ MAX_VALUES = 2**28  # of all tensors of a forward pass, for one image
 MAX_OPERATIONS = 2 * 10**11  # multiply-adds and the like for one image: seconds on a CPU
 MAX_UNFOLDED = 2**28  # values: the patches of a convolution, side by side
 _IN_ORDER = ("GRU", "LSTM", "RNN")
+
+
+def bounded(model: "ModelProto") -> tuple[int | None, Shapes]:
+    """The batch size that the graph is fixed to, if any, and the shapes of its tensors.
+
+    The shapes are those of a batch of that size, or of one image. Raises `GraphError` if the batch
+    or a forward pass of one image would be too large, or a larger batch might be.
+    """
+    size = batch_size(model)
+    found = infer(model, size or 1)
+    check(model, found)
+    if size is None and not scales(model, found):
+        raise GraphError(
+            "a larger batch may take far more memory than one image; export it with a fixed batch"
+        )
+    return size, found
 
 
 def check(model: "ModelProto", shapes: Shapes) -> None:

@@ -11,7 +11,7 @@ from models.graphs.shapes import image_input
 from models.preprocessing import InputSpec
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import ModelProto, NodeProto, ValueInfoProto
 
 BATCH = "n"  # the name of a batch's size, if it may be any
 Layout = str  # nchw or nhwc
@@ -99,17 +99,47 @@ def whole(model: "ModelProto", spec: InputSpec, layout: Layout = "nchw") -> "Mod
 
     The pixels are (N, C, H, W), or (N, H, W, C) for the layout nhwc, of the size of the input.
     """
+    editor, _normalised = _prepared(model, spec, layout)
+    graph = editor.model.graph
+    batch: int | str = _batch(graph.input[-1])
+    num_classes = graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    answer = editor.name("probabilities")
+    logits = graph.output[0].name
+    editor.nodes.append(needed("onnx").helper.make_node("Softmax", [logits], [answer], axis=1))
+    editor.put_behind(answer, (batch, num_classes))
+    return editor.model
+
+
+def prepared(
+    model: "ModelProto", spec: InputSpec, tensors: Sequence[str] = ()
+) -> "tuple[ModelProto, list[str]]":
+    """The graph with preprocessing inside, and the names of its outputs.
+
+    It takes uint8 `pixels` (N, C, H, W). It gives the logits, and these tensors of the graph as
+    float32, flattened to (N, D).
+    """
+    onnx, old = needed("onnx"), image_input(model)
+    editor, normalised = _prepared(model, spec)
+    graph, names = editor.model.graph, []
+    for each in tensors:
+        at = editor.add("Flatten", [normalised if each == old else each], axis=1)
+        names.append(editor.add("Cast", [at], to=onnx.TensorProto.FLOAT))
+    graph.node.extend(editor.nodes)
+    graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names
+    )
+    return editor.model, [graph.output[0].name, *names]
+
+
+def _prepared(model: "ModelProto", spec: InputSpec, layout: Layout = "nchw") -> tuple[Editor, str]:
+    """A copy that takes uint8 pixels, and the name of the tensor that was its input before."""
     onnx = needed("onnx")
     result: ModelProto = onnx.ModelProto()
     result.CopyFrom(model)
     editor = Editor(result)
     channels, height, width = spec.shape
-    tensor = next(
-        each for each in result.graph.input if each.name == image_input(result)
-    ).type.tensor_type
-    first = tensor.shape.dim[0]
-    batch: int | str = first.dim_value if first.HasField("dim_value") else BATCH
-    num_classes = result.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    old = image_input(result)
+    batch = _batch(next(each for each in result.graph.input if each.name == old))
     pixels, at = editor.name("pixels"), ""
     at = editor.add("Cast", [pixels], to=onnx.TensorProto.FLOAT)
     if layout == "nhwc":
@@ -120,11 +150,13 @@ def whole(model: "ModelProto", spec: InputSpec, layout: Layout = "nchw") -> "Mod
     at = editor.add("Div", [at, editor.constant(std)])
     sides = (channels, height, width) if layout == "nchw" else (height, width, channels)
     editor.put_before(pixels, onnx.TensorProto.UINT8, (batch, *sides), at)
-    logits = result.graph.output[0].name
-    answer = editor.name("probabilities")
-    editor.nodes.append(onnx.helper.make_node("Softmax", [logits], [answer], axis=1))
-    editor.put_behind(answer, (batch, num_classes))
-    return result
+    return editor, at
+
+
+def _batch(images: "ValueInfoProto") -> int | str:
+    """The number of images that the graph takes, or the name of any."""
+    first = images.type.tensor_type.shape.dim[0]
+    return first.dim_value if first.HasField("dim_value") else BATCH
 
 
 def describe(model: "ModelProto", entries: dict[str, str]) -> None:

@@ -1,9 +1,9 @@
-"""What can be wrong with a graph, and a package that is missing."""
+"""What can be wrong with a graph, and the packages that graphs need."""
 
-from importlib import import_module
 from types import ModuleType
 
-from models.errors import FanlightError, InstallationError
+from models import extras
+from models.errors import FanlightError
 
 
 class GraphError(FanlightError):
@@ -12,13 +12,7 @@ class GraphError(FanlightError):
 
 def needed(module: str) -> ModuleType:
     """Import onnx or onnxruntime; raises `InstallationError` where it is not installed."""
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        raise InstallationError(
-            f"an ONNX graph needs {error.name}, which is not installed; pip install "
-            "'fanlight[onnx]'"
-        ) from error
+    return extras.imported(module, "onnx", "an ONNX graph")
 
 
 def reason(error: BaseException) -> str:

@@ -69,7 +69,9 @@ def look(
     tensor = next(each for each in model.graph.input if each.name == name).type.tensor_type
     kinds = onnx.TensorProto
     if tensor.elem_type not in (kinds.FLOAT, kinds.FLOAT16, kinds.DOUBLE, kinds.UINT8):
-        kind = kinds.DataType.Name(tensor.elem_type).lower() if tensor.elem_type else "no tensor"
+        types = {value: name.lower() for name, value in kinds.DataType.items()}
+        kind = types.get(tensor.elem_type, f"of the unknown type {tensor.elem_type}")
+        kind = kind if tensor.elem_type else "no tensor"
         raise GraphError(
             f"its input {name!r} is {kind}; images go in as float32, float16, float64 or uint8"
         )

@@ -53,7 +53,11 @@ class Adapted:
 
 
 def adapted(model: "ModelProto", wishes: Wishes) -> Adapted:
-    """The graph as Fanlight publishes it; raises `GraphError` where something has to be said."""
+    """Rewrite `model` as Fanlight publishes graphs.
+
+    Raises `GraphError` for what can't be served, and where the user has to choose; it then names
+    the option.
+    """
     _, notes = outputs.select(model, wishes.output, wishes.count)
     parsing.check(model)
     labels = outputs.class_labels(model)
@@ -93,10 +97,7 @@ def _with_batch(
     batch: int | str = BATCH if size is None else size
     inputs.adapt(result, taken, batch)
     trial.check(parsing.serialized(result))
-    own = shapes.infer(result, size or 1)
-    costs.check(result, own)
-    if size is None and not shapes.scales(result, own):
-        raise GraphError("a larger batch may take far more memory than one image")
+    _, own = costs.bounded(result)
     pictures = np.random.default_rng(0).random((_PROBES, *taken.shape), np.float32)
     pictures[0], pictures[1] = 0, 1
     single = answers(result, [pictures[i : i + 1] for i in range(_PROBES)], size)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.errors import FanlightError
-from models.features import Layer, OpaqueNetwork
+from models.features import PENULTIMATE, Layer, OpaqueNetwork, embedding_layer
 from models.graphs import costs, parsing, session, shapes, trial
 from models.graphs.errors import GraphError, needed, reason
 from models.graphs.shapes import Shapes
@@ -102,6 +102,12 @@ class OnnxNetwork(OpaqueNetwork):
             cast(nn.Module, self._modules[name])(found[taken], found[given])
         return found[self.output]
 
+    def tensor(self, layer: str) -> str:
+        """The tensor of the graph that `features.capture` gives under the name of that layer."""
+        if layer in self.given or layer != PENULTIMATE:
+            return self.given[layer]
+        return self.taken[str(embedding_layer(self.layers))]
+
     def get_submodule(self, target: str) -> nn.Module:
         """A layer by its name, in which a dot is a letter like any other."""
         module = self._modules.get(target) if target else self
@@ -158,8 +164,8 @@ class OnnxNetwork(OpaqueNetwork):
             given = next((name for name in node.output if is_of_images(name)), None)
             if taken is None or given is None:
                 continue
-            name = given.lstrip("/") or given
-            name = given if name in self.given else name
+            short = given.lstrip("/")
+            name = given if not short or short in own.of or short in self.given else short
             weight, bias, kernels = _weights(node, own, layers, own.of[taken][1:])
             layer = Layer(
                 name=name,
@@ -202,15 +208,7 @@ def network(model: "ModelProto", input: InputSpec, num_classes: int, threads: in
         raise GraphError(
             f"it has {len(model.graph.output)} outputs instead of one; import it again"
         )
-    size = shapes.batch_size(model)
-    if size is not None and not 1 <= size <= shapes.MAX_BATCH:
-        raise GraphError(
-            f"its batch has {size:,} images; at most {shapes.MAX_BATCH} are run at once"
-        )
-    own = shapes.infer(model, size or 1)
-    costs.check(model, own)
-    if size is None and not shapes.scales(model, own):
-        raise GraphError("a larger batch may take far more memory than one image; import it again")
+    size, own = costs.bounded(model)
     output = model.graph.output[0].name
     if own.of.get(output) != (size or 1, num_classes):
         raise GraphError(

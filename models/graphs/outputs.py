@@ -65,7 +65,7 @@ def select(model: "ModelProto", name: str | None, count: int | None) -> tuple[st
     if left := [each for each in outputs if each != tensor]:
         notes.append(f"took the output {tensor!r}, and left out {', '.join(map(repr, left))}")
     maker = makers.get(tensor)
-    if maker is not None and maker.op_type == "ZipMap":
+    if maker is not None and maker.op_type == "ZipMap" and maker.input:
         tensor = maker.input[0]
         notes.append("left out ZipMap, which names the classes: --labels does so")
     editing.keep_only(model, [tensor])

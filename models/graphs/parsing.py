@@ -5,7 +5,7 @@ refused, except by `read`, which copies in what lies beside the file that a user
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 2**31 - 1  # of a protocol buffer
 MAX_NODES = 20_000
+MAX_DEPTH = 100  # functions that call one another
 MAX_RANK = 16  # dimensions of a tensor
 _BITS = {  # of an element, by the names of onnx.TensorProto
     "FLOAT": 32, "UINT8": 8, "INT8": 8, "UINT16": 16, "INT16": 16, "INT32": 32, "INT64": 64,
@@ -33,12 +34,13 @@ def parse(content: bytes) -> "ModelProto":
 
 
 def read(path: Path) -> "ModelProto":
-    """The graph in a file that a user imports, with tensors from files beside it copied in.
+    """The graph in a file that a user imports, with tensors from files beside `path` copied in.
 
     Functions that the graph brings along are written out. What it has is to be checked by `check`,
     once what no image needs is taken out. Raises `GraphError` or `OSError`.
     """
-    with files.open_beneath(path.parent, path.name) as file:
+    own = path.resolve(strict=True)  # the file that is named may be a link, as in caches of hubs
+    with files.open_beneath(own.parent, own.name) as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise GraphError(f"it is larger than {MAX_BYTES:,} bytes, which no ONNX file can be")
@@ -69,8 +71,7 @@ def check(model: "ModelProto") -> None:
     for node in model.graph.node:
         if problem := operators.refusal(node.op_type, operators.domain(node.domain)):
             raise GraphError(problem)
-        if any(each.HasField("g") or each.graphs for each in node.attribute):
-            raise GraphError(f"the node {_name(node)} has a graph of its own, which is not run")
+        _check_no_graph_inside([node])
         if any(each.HasField("sparse_tensor") or each.sparse_tensors for each in node.attribute):
             raise GraphError(f"the node {_name(node)} has a sparse tensor; make it a dense one")
     if model.graph.sparse_initializer:
@@ -83,6 +84,13 @@ def check(model: "ModelProto") -> None:
         raise GraphError(
             f"it breaks the rules of ONNX: {reason(error)}; export it again"
         ) from error
+
+
+def _check_no_graph_inside(nodes: "Iterable[NodeProto]") -> None:
+    """Raises `GraphError` for control flow: a branch or a loop."""
+    for node in nodes:
+        if any(each.HasField("g") or each.graphs for each in node.attribute):
+            raise GraphError(f"the node {_name(node)} has a graph of its own, which is not run")
 
 
 def tensors(model: "ModelProto") -> Iterator["TensorProto"]:
@@ -147,6 +155,7 @@ def _name(node: "NodeProto") -> str:
 
 def _take_in(model: "ModelProto", folder: Path) -> None:
     """Copy in tensors that lie in files of the folder; raises `GraphError` for other places."""
+    total = model.ByteSize()  # it is slow: it writes the whole graph
     for tensor in model.graph.initializer:
         if tensor.data_location != tensor.EXTERNAL:
             continue
@@ -187,7 +196,8 @@ def _take_in(model: "ModelProto", folder: Path) -> None:
         tensor.raw_data = content
         del tensor.external_data[:]
         tensor.data_location = tensor.DEFAULT
-        if model.ByteSize() > MAX_BYTES:
+        total += length
+        if total > MAX_BYTES:
             raise GraphError(f"with its weights it is larger than {MAX_BYTES:,} bytes")
 
 
@@ -196,6 +206,8 @@ def _without_functions(model: "ModelProto") -> "ModelProto":
     if not model.functions:
         return model
     own = {(each.domain, each.name): each for each in model.functions}
+    for nodes in (model.graph.node, *(each.node for each in model.functions)):
+        _check_no_graph_inside(nodes)  # a call in one would be written out too
     sizes: dict[tuple[str, str], int] = {}
 
     def size(nodes: "list[NodeProto]", inside: tuple[tuple[str, str], ...]) -> int:
@@ -204,6 +216,8 @@ def _without_functions(model: "ModelProto") -> "ModelProto":
             key = node.domain, node.op_type
             if key in inside:
                 raise GraphError(f"its function {node.op_type!r} calls itself")
+            if len(inside) > MAX_DEPTH:
+                raise GraphError(f"its functions call each other more than {MAX_DEPTH} levels deep")
             if key not in own:
                 total += 1
             else:

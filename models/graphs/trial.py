@@ -85,15 +85,7 @@ def main() -> None:
 
 def _run(content: bytes) -> None:
     model = parsing.parse(content)
-    size = shapes.batch_size(model)
-    if size is not None and not 1 <= size <= shapes.MAX_BATCH:
-        raise GraphError(
-            f"its batch has {size:,} images; at most {shapes.MAX_BATCH} are run at once"
-        )
-    own = shapes.infer(model, size or 1)
-    costs.check(model, own)
-    if size is None:
-        shapes.scales(model, own)
+    size, own = costs.bounded(model)
     running = session(content, 1)
     name = shapes.image_input(model)
     shape: Sequence[int] = own.of.get(name, ())[1:]

@@ -6,13 +6,13 @@ altogether. They are matched only where one way is possible; what was done is sa
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from models.errors import FanlightError
-from models.importing.state_dicts import Found, listed
+from models.importing.state_dicts import Found, listed, short
 
 WRAPPERS = frozenset(
     ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
@@ -21,6 +21,13 @@ WRAPPERS = frozenset(
 _COUNTER = "num_batches_tracked"  # of a BatchNorm; old files lack it
 Head = Literal["theirs", "ours", "theirs if it fits"]
 _SHOWN = 4  # pairs of names in a note
+
+
+class Order(NamedTuple):
+    """Whether the order of a file's tensors is that in which they were defined, and is wanted."""
+
+    is_known: bool
+    is_asked_for: bool
 
 
 class MismatchError(FanlightError):
@@ -34,24 +41,27 @@ def fit(
     architecture: str,
     strip_prefix: str | None = None,
     by_order: bool = False,
+    has_order: bool = True,
     head: Head = "theirs",
 ) -> Found:
     """The tensors by the names of `own`, the state_dict of a network, in its types of number.
 
     `strip_prefix` leaves only the names that begin so. `by_order` takes tensors of equal shapes in
-    their order, whatever their names. `head` says whose last layer is taken. Raises
-    `MismatchError`.
+    their order, whatever their names; `has_order` says whether their order means anything. `head`
+    says whose last layer is taken. Raises `MismatchError`.
     """
     notes: list[str] = []
     renamed = dict(tensors)
     if strip_prefix is not None:
         renamed = _stripped(renamed, strip_prefix, notes)
+    _check_plain(renamed)
     renamed = _without_wrappers(renamed, own, notes)
     needed = [name for name in own if not name.endswith(_COUNTER)]
     if not set(needed) <= renamed.keys() and strip_prefix is None:
         renamed = _under_one_prefix(renamed, needed, notes)
     if {name for name in renamed if not name.endswith(_COUNTER)} != set(needed):
-        renamed = _matched(renamed, needed, own, architecture, by_order, notes)
+        order = Order(has_order, by_order)
+        renamed = _matched(renamed, needed, own, architecture, order, notes)
     _check_shapes(renamed, own, architecture, head, notes)
     found = {name: renamed.get(name, value) for name, value in own.items()}
     return Found(_converted(found, own, notes), tuple(notes))
@@ -69,6 +79,23 @@ def _stripped(tensors: dict[str, Tensor], prefix: str, notes: list[str]) -> dict
     if others := [name for name in tensors if not name.startswith(prefix)]:
         notes.append(f"left out {listed(others)}, which do not begin with {prefix!r}")
     return kept
+
+
+def _check_plain(tensors: Mapping[str, Tensor]) -> None:
+    """Raise for tensors that are not rows of plain numbers, of which even the shape may fail."""
+    for name, value in tensors.items():
+        if value.is_meta:
+            raise MismatchError(
+                f"{short(name)} has no values: it was on the device 'meta' when it was saved. Load "
+                "the network's weights first, and save it again"
+            )
+        if value.is_nested:
+            raise MismatchError(f"{short(name)} is a nested tensor: save it as plain numbers")
+        if value.is_quantized or value.is_complex() or value.layout != torch.strided:
+            raise MismatchError(
+                f"{short(name)} is quantised, complex or sparse: save it as plain numbers "
+                "(dequantize(), real, to_dense())"
+            )
 
 
 def _without_wrappers(
@@ -99,12 +126,12 @@ def _under_one_prefix(
         and {name.removesuffix(longest) + n for n in needed} <= tensors.keys()
     ]
     if len(prefixes) > 1:
-        options = " or ".join(f"--strip-prefix {prefix}" for prefix in prefixes)
+        options = " or ".join(f"--strip-prefix {short(prefix)}" for prefix in prefixes)
         raise MismatchError(f"the file has {len(prefixes)} sets of weights that fit: {options}")
     if not prefixes:
         return tensors
     [prefix] = prefixes
-    notes.append(f"took {prefix!r} off the names")
+    notes.append(f"took {short(prefix)!r} off the names")
     return _stripped(tensors, prefix, notes)
 
 
@@ -113,7 +140,7 @@ def _matched(
     needed: list[str],
     own: Mapping[str, Tensor],
     architecture: str,
-    by_order: bool,
+    order: Order,
     notes: list[str],
 ) -> dict[str, Tensor]:
     """Rename by shapes: each tensor fits one place only, or, if asked for, by their order."""
@@ -129,21 +156,27 @@ def _matched(
         how = "each layer's shapes fit one place only"
     elif renumbered := _renumbered(tensors, there, needed, own):
         pairs, how = renumbered, "only the numbers differ, and keep their order"
-    elif ours != theirs:
+    elif order.is_asked_for and not order.is_known:
+        raise MismatchError(
+            "the file does not keep the order of its tensors (safetensors sorts them by name), so "
+            f"--by-order can't follow it: rename the entries, to {listed(needed)}, or save the "
+            "state_dict with torch.save"
+        )
+    elif ours != theirs or not order.is_known:
         raise MismatchError(
             f"the shapes are those of {architecture}, but the names and the order are others, such "
-            f"as {there[0]!r}, and several places have one shape: rename the entries, to "
+            f"as {short(there[0])!r}, and several places have one shape: rename the entries, to "
             f"{listed(needed)}"
         )
-    elif not by_order:
+    elif not order.is_asked_for:
         raise MismatchError(
             f"the shapes are those of {architecture} in the same order, but the names are others: "
-            f"{there[0]!r} would be {needed[0]!r}. If the layers were defined in the order in "
-            "which they are used, --by-order takes them so"
+            f"{short(there[0])!r} would be {needed[0]!r}. If the layers were defined in the order "
+            "in which they are used, --by-order takes them so"
         )
     else:
         pairs, how = list(zip(there, needed, strict=True)), "in their order"
-    shown = ", ".join(f"{theirs} → {ours}" for theirs, ours in pairs[:_SHOWN])
+    shown = ", ".join(f"{short(theirs)} → {ours}" for theirs, ours in pairs[:_SHOWN])
     more = f" and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
     notes.append(f"renamed, {how}: {shown}{more}")
     return {ours: tensors[theirs] for theirs, ours in pairs}
@@ -164,7 +197,10 @@ def _renumbered(
     def words(name: str) -> list[str]:
         return [part for part in name.split(".") if not part.isdigit()]
 
-    pairs = list(zip(sorted(there, key=words), sorted(needed, key=words), strict=True))
+    def place(name: str) -> tuple[list[str], list[int]]:  # a file may have them in any order
+        return words(name), [int(part) for part in name.split(".") if part.isdigit()]
+
+    pairs = list(zip(sorted(there, key=place), sorted(needed, key=place), strict=True))
     fit = all(
         words(one) == words(other) and tensors[one].shape == own[other].shape
         for one, other in pairs
@@ -202,7 +238,7 @@ def _what_differs(
     return (
         f"it is another network: of the {len(needed)} tensors of {architecture} the file has "
         f"{len(needed) - len(missing)}; it lacks {missing[0]!r} {_shape(own[missing[0]])}, and has "
-        f"{unknown[0]!r} {_shape(tensors[unknown[0]])}"
+        f"{short(unknown[0])!r} {_shape(tensors[unknown[0]])}"
     )
 
 
@@ -252,16 +288,23 @@ def _shape(value: Tensor) -> str:
 def _converted(
     tensors: dict[str, Tensor], own: Mapping[str, Tensor], notes: list[str]
 ) -> dict[str, Tensor]:
-    """In the types of number of the network; raises for what is not finite, or no plain number."""
+    """The tensors in the types of number of the network `own`.
+
+    Raises `MismatchError` for values that are not finite.
+    """
     changed = {
         f"{value.dtype} to {own[name].dtype}".replace("torch.", "")
         for name, value in tensors.items()
         if value.dtype != own[name].dtype
     }
     for name, value in tensors.items():
-        if value.is_quantized or value.is_complex() or value.layout != torch.strided:
-            raise MismatchError(f"{name} is quantised, complex or sparse: save it as plain numbers")
-        if value.is_floating_point() and not value.isfinite().all():
+        if own[name].is_floating_point() and not value.is_floating_point():
+            raise MismatchError(
+                f"{name} has whole numbers ({value.dtype}), as quantised weights have, which mean "
+                "nothing without their scale: save it as plain numbers".replace("torch.", "")
+            )
+        whole = value.float() if value.element_size() == 1 else value  # isfinite lacks eight bits
+        if value.is_floating_point() and not whole.isfinite().all():
             raise MismatchError(f"{name} has values that are not finite: the training went wrong")
     if changed:
         notes.append(f"converted {', '.join(sorted(changed))}")

@@ -10,16 +10,18 @@ from pathlib import Path
 
 from torch import Tensor
 
+from models.checkpoint.pickles import Inert
 from models.importing import saved_files
 from models.importing.saved_files import SavedFileError
 from models.registry import proposal
-from models.weights_file import Inert
 
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 """Keys of weights that were averaged over the training; they are preferred, as timm does."""
 COUNTERS = ("n_averaged", "total_ops", "total_params")
 """Entries of no layer, by the last part of their names: of `AveragedModel`, of FLOP counters."""
 _OF_OPTIMIZERS = ("optim", "lr_sched", "sched")  # keys that begin so have no weights
+_ARRAY = "multiarray._reconstruct"  # of numpy: what makes an array in a pickle
+_LONGEST = 80  # letters of a name in a message
 _SHOWN = 6  # keys in a message
 
 
@@ -32,7 +34,7 @@ class Found:
 
 
 def choose(content: object, path: Path, key: str | None = None) -> Found:
-    """The state_dict in what was saved; `key` says where it lies, as `model` or `nets.encoder`.
+    """The state_dict in what was saved; `key` says where it lies: `model`, `nets.encoder`, `0`.
 
     Raises `SavedFileError` if there is none, or several that could be meant.
     """
@@ -47,23 +49,33 @@ def choose(content: object, path: Path, key: str | None = None) -> Found:
         for _, each in places:
             if isinstance(each, Inert):
                 raise saved_files.whole_network(path, each.name)
+        if _has_arrays(content):
+            raise SavedFileError(
+                f"{path} holds arrays of numpy, not tensors. Make tensors of them where it was "
+                "made: torch.save({name: torch.from_numpy(a) for name, a in weights.items()}, "
+                "'weights.pt')"
+            )
         raise SavedFileError(f"{path} has no weights: {_described(content)}")
     found = {place: each for place, each in found.items() if not _is_around(place, found)}
     averaged = [name for name in found if name.rpartition(".")[2] in AVERAGED]
     if len(found) > 1 and len(averaged) == 1:
         others = listed(name for name in found if name not in averaged)
-        taken = f"took {averaged[0]!r}, the averaged weights, not {others}; --key takes others"
+        taken = (
+            f"took {short(averaged[0])!r}, the averaged weights, not {others}; --key takes others"
+        )
         return _cleaned(found[averaged[0]], taken)
     if len(found) > 1:
         raise SavedFileError(
             f"{path} has several sets of weights: {listed(found)}; choose one with --key"
         )
     [(name, state_dict)] = found.items()
-    return _cleaned(state_dict, *([f"took the weights under {name!r}"] if name else []))
+    return _cleaned(state_dict, *([f"took the weights under {short(name)!r}"] if name else []))
 
 
 def _places(content: object) -> Iterator[tuple[str, Mapping[object, object] | Inert]]:
-    """Find the dicts of names to tensors, and the whole networks, by the keys that lead to them.
+    """Find the dicts of names to tensors, and the whole networks, by what leads to them.
+
+    That is a key of a dict, or a number in a list.
 
     What belongs to an optimizer is passed over, and so is what was found at another place before: a
     small file can hold one dict at very many places, or a dict in itself.
@@ -73,15 +85,23 @@ def _places(content: object) -> Iterator[tuple[str, Mapping[object, object] | In
         place, each = waiting.popleft()
         if isinstance(each, Inert) and saved_files.is_network(each):
             yield place, each
-        if not isinstance(each, Mapping):
-            continue
-        for name, value in each.items():
-            is_place = isinstance(name, str) and isinstance(value, Mapping | Inert)
+        for name, value in _entries(each):
+            is_place = isinstance(value, Mapping | list | tuple | Inert)
             if is_place and not name.startswith(_OF_OPTIMIZERS) and id(value) not in seen:
                 seen.add(id(value))
                 waiting.append((f"{place}.{name}" if place else name, value))
-        if any(isinstance(value, Tensor) and value.ndim for value in each.values()):
+        if isinstance(each, Mapping) and any(
+            isinstance(value, Tensor) and value.ndim for value in each.values()
+        ):
             yield place, each
+
+
+def _entries(content: object) -> Iterator[tuple[str, object]]:
+    """What a dict has under its names, and what a list has by its numbers, from 0."""
+    if isinstance(content, Mapping):
+        yield from ((str(name), v) for name, v in content.items() if isinstance(name, str | int))
+    elif isinstance(content, list | tuple):
+        yield from ((str(index), value) for index, value in enumerate(content))
 
 
 def _is_around(place: str, others: Iterable[str]) -> bool:
@@ -104,17 +124,39 @@ def _cleaned(state_dict: Mapping[object, object], *notes: str) -> Found:
     return Found(tensors, notes)
 
 
+def _has_arrays(content: object) -> bool:
+    """Whether most of a dict in it are arrays of numpy, which are read as inert objects."""
+    waiting, seen = deque([content]), {id(content)}
+    while waiting:
+        values = [value for _, value in _entries(waiting.popleft())]
+        if 2 * sum(isinstance(v, Inert) and v.name.endswith(_ARRAY) for v in values) > len(values):
+            return True
+        for value in values:
+            if isinstance(value, Mapping | list | tuple) and id(value) not in seen:
+                seen.add(id(value))
+                waiting.append(value)
+    return False
+
+
 def _described(content: object) -> str:
     if isinstance(content, Mapping):
         return f"its keys are {listed(map(str, content))}" if content else "it is an empty dict"
     if isinstance(content, Tensor):
         return f"it is one tensor of shape {tuple(content.shape)}, without names"
+    if isinstance(content, list | tuple) and any(isinstance(each, Tensor) for each in content):
+        return "it is a list of tensors without names; save network.state_dict()"
     kind = content.name if isinstance(content, Inert) else type(content).__name__
     return f"it holds an object of {kind}"
 
 
+def short(name: str) -> str:
+    """A name of somebody's file for people: its middle left out if it is long, in one line."""
+    name = name if name.isprintable() else ascii(name)[1:-1]
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 20]}…{name[-19:]}"
+
+
 def listed(names: Iterable[str]) -> str:
     """The first few, and how many more there are."""
-    every = [repr(name) for name in names]
+    every = [repr(short(name)) for name in names]
     more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
     return ", ".join(every[:_SHOWN]) + more

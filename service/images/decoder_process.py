@@ -28,10 +28,10 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageOps
 
-from models import decoding
-from models.decoding import Box, Frame, Pixels
 from models.errors import ImageError, TooManyPixelsError
-from models.image_formats import FORMATS
+from models.images import decoding
+from models.images.decoding import Box, Frame, Pixels
+from models.images.formats import FORMATS
 
 START, KILL = b"s", b"k"  # commands to the template
 COMMAND = struct.Struct("<ci")  # with the niceness, or the process to kill
@@ -58,7 +58,7 @@ class Job(NamedTuple):
     with_original: bool
     formats: tuple[str, ...]
     max_pixels: int
-    to: tuple[Any, ...]  # a `Frame`
+    to: tuple[Any, ...]  # a packed `Frame`
     seconds: float
     memory: int
 
@@ -187,7 +187,7 @@ def limited(job: Job, encoded: bytes) -> tuple[int, bytes]:
 
 def answer(job: Job, encoded: bytes) -> tuple[int, bytes]:
     """The same without limits."""
-    to = Frame(*job.to)
+    to = Frame.unpacked(job.to)
     try:
         if not job.with_original:
             pixels = decoding.read(encoded, to, formats=job.formats, max_pixels=job.max_pixels)
@@ -212,11 +212,10 @@ def with_original(
     """The network's input, the image as it was sent, made small, and the part of it that the
     network gets, in fractions of its width and height."""
     image = decoding.decode_for(encoded, to, formats=formats, max_pixels=max_pixels)
-    pixels = decoding.scaled(image, to)
+    pixels, (left, top, right, bottom) = decoding.scaled_with_box(image, to)
+    box = left / image.width, top / image.height, right / image.width, bottom / image.height
     if formats == ("JPEG",) and max(image.size) < ORIGINAL:  # decoded too small to be shown
         image = decoding.decode(encoded, formats=formats, max_pixels=max_pixels, at_least=ORIGINAL)
-    left, top, right, bottom = decoding.box(image.size, to)
-    box = left / image.width, top / image.height, right / image.width, bottom / image.height
     if max(image.size) > ORIGINAL:
         image = ImageOps.contain(image, (ORIGINAL, ORIGINAL), Image.Resampling.BILINEAR)
     return pixels, image, box

@@ -17,9 +17,9 @@ from typing import TypeVar, cast
 import numpy as np
 from PIL import Image
 
-from models import decoding
-from models.containers import jpeg
-from models.image_formats import JPEG, ImageFormat, is_image_type, sniff, taken
+from models.images import decoding
+from models.images.containers import jpeg
+from models.images.formats import JPEG, ImageFormat, is_image_type, sniff, taken
 from models.preprocessing import ImageError, InputSpec, Pixels, TooManyPixelsError
 from service import units
 from service.errors import (
@@ -47,6 +47,7 @@ from service.settings import Settings
 Result = TypeVar("Result", Pixels, "DecodedImage")
 LIGHT_WORK = 6_000_000  # pixels that decoding passes over, of an image that waits for light ones
 LIGHT_BYTES = 2**21  # of such an image
+LARGE_BYTES = 10_000_000  # for each of which a file may take `max_decode_time`
 MEMORY_PER_PIXEL = 9  # bytes, of the network's input
 MEMORY_PER_BYTE = 4  # bytes for each of the encoded image: copies
 MEMORY = 24 * 2**20  # bytes, whatever the image
@@ -124,7 +125,7 @@ class Decoder:
         for upload in uploads:
             pixels = self._small(upload, spec)
             if pixels is None:
-                if len(uploads) > 1 or not self._is_quick_jpeg(upload):
+                if len(uploads) > 1 or not self._is_quick_jpeg(upload, spec):
                     return None
                 pixels = self._quick(upload, spec)
             found.append(pixels)
@@ -152,13 +153,19 @@ class Decoder:
         most = self._settings.max_image_pixels
         return decoding.read_small(upload.encoded, spec, max_pixels=most)
 
-    def _is_quick_jpeg(self, upload: EncodedImage) -> bool:
+    def _is_quick_jpeg(self, upload: EncodedImage, spec: InputSpec) -> bool:
         """True for a JPEG to decode on the event loop: on a single core, and small.
 
-        The bytes before its first scan cost Pillow up to half a millisecond per kilobyte.
+        With a framing rule, none is: to find the subject takes longer than to decode. The bytes
+        before its first scan cost Pillow up to half a millisecond per kilobyte.
         """
         encoded = upload.encoded
-        if self._processes > 1 or len(encoded) > QUICK_JPEG_BYTES or sniff(encoded) is not JPEG:
+        if (
+            spec.framing
+            or self._processes > 1
+            or len(encoded) > QUICK_JPEG_BYTES
+            or sniff(encoded) is not JPEG
+        ):
             return False
         frame = jpeg.only_frame(encoded)
         return (
@@ -215,7 +222,7 @@ class Decoder:
         return cast(dict[int, Result], found)
 
     async def _pixels(self, spec: InputSpec, upload: EncodedImage) -> Pixels:
-        if self._is_quick_jpeg(upload):
+        if self._is_quick_jpeg(upload, spec):
             await asyncio.sleep(0)
             return self._read(upload, spec)
         content = await self._ask(upload, spec, with_original=False)
@@ -236,7 +243,7 @@ class Decoder:
         actual = _format(upload)
         claim = actual.claim(upload.encoded)
         most = self._settings.max_image_pixels
-        seconds = self._settings.max_decode_time * actual.time
+        seconds = self._seconds(actual, len(upload.encoded))
         pixels = most if claim is None else min(claim.pixels, most)
         scaled = spec.height * spec.width  # whatever the resize_size: only the part is computed
         memory = MEMORY + actual.memory * pixels + MEMORY_PER_PIXEL * scaled
@@ -249,14 +256,14 @@ class Decoder:
             with_original,
             (actual.pillow,),
             most,
-            tuple(decoding.Frame.of(spec)),
+            decoding.Frame.of(spec).packed,
             max(seconds - _MARGIN, seconds / 2),
             memory,
         )
         try:
             kind, content = await lane.run(job, upload.encoded)
         except EndedError as error:
-            raise _of_end(error, seconds) from error
+            raise _of_end(error, upload.encoded, seconds) from error
         if kind == TOO_MANY:
             raise _too_many(content.decode())
         if kind == BROKEN:
@@ -267,6 +274,14 @@ class Decoder:
                 "send it smaller, or as a JPEG"
             )
         return content
+
+    def _seconds(self, format: ImageFormat, size: int) -> float:
+        """The processor time that a file of so many bytes may take.
+
+        Decoders spend it on bytes as well as on pixels: libjpeg needs about 10 ms for each million
+        bytes of Huffman codes, at any scale.
+        """
+        return self._settings.max_decode_time * max(format.time, size / LARGE_BYTES)
 
 
 def _unpacked(content: bytes, spec: InputSpec) -> Pixels:
@@ -279,15 +294,20 @@ def _too_many(reason: str) -> TooLargeError:
     return TooLargeError(f"{reason} (setting max_image_pixels)")
 
 
-def _of_end(end: EndedError, seconds: float) -> ServiceError:
+def _of_end(end: EndedError, encoded: bytes, seconds: float) -> ServiceError:
     """Why an image has no pixels, by how the process ended that decoded it.
 
     Time and crashes are the image's own fault, and come again. What the system did may not.
     """
     if end.code == TOO_LONG:
+        size = decoding.size(encoded)
+        pixels = f"{size[0]} × {size[1]} pixels in " if size else ""
+        is_baseline = sniff(encoded) is JPEG and jpeg.only_frame(encoded) is not None
         return InvalidInputError(
-            f"takes more than {units.show_seconds(seconds)} of processor time to decode (setting "
-            "max_decode_time); send it smaller, or as a baseline JPEG"
+            f"{pixels}{len(encoded):,} bytes take more than "
+            f"{units.show_seconds(round(seconds, 2))} of processor time to "
+            "decode (setting max_decode_time); send it with fewer pixels, or "
+            + ("at a lower quality" if is_baseline else "as a baseline JPEG")
         )
     if end.late:
         return UnavailableError(
@@ -306,18 +326,20 @@ def _of_end(end: EndedError, seconds: float) -> ServiceError:
 
 def _format(upload: EncodedImage) -> ImageFormat:
     """What the bytes are, whatever the client said."""
-    encoded, declared, _ = upload
+    encoded, declared, _, fault = upload
+    if fault is not None:
+        raise InvalidInputError(fault)
     if not encoded:
-        raise InvalidInputError("empty")
+        raise InvalidInputError("empty: it has no bytes; send those of an image file")
     actual = sniff(encoded)
     if actual is None and is_image_type(declared):
         raise InvalidInputError(
             f"said to be {declared}, but the bytes are not; taken are {taken()}"
         )
     if actual is None:
-        said = f"the type is {declared}" if declared else "no type is given"
+        said = f"the type is {declared}, and " if declared else ""
         raise UnsupportedTypeError(
-            f"{said}, and the bytes are no image that is taken; taken are {taken()}"
+            f"{said}the bytes are no image that is taken; taken are {taken()}"
         )
     try:
         actual.prepare()

@@ -25,6 +25,8 @@ from models import checkpoint as checkpoints
 from models import features
 from models.checkpoint import Checkpoint, CheckpointError
 from models.preprocessing import Pixels
+from service.inference.doubt import Judge, Set
+from service.inference.outputs import Columns, Outputs, looked_again, split, without_blank
 from service.inference.runtimes.cuda_graphs import sizes
 from service.inference.runtimes.eager import Torch
 from service.inference.runtimes.registry import Runtime
@@ -49,10 +51,17 @@ class NotFiniteError(ArithmeticError):
 
 
 class PredictionResult(NamedTuple):
-    """Softmax probabilities by class, and the batch size of the forward pass."""
+    """Probabilities by class, calibrated where the card says how, and the size of the batch.
+
+    `logits` are by class, float32. `familiarity` and `set` are those of `service.inference.doubt`,
+    empty where the card has not what they need.
+    """
 
     probabilities: list[float]
     batch_size: int
+    logits: NDArray[np.float32]
+    familiarity: float | None = None
+    set: Set = ()
 
 
 @dataclass(frozen=True)
@@ -75,9 +84,10 @@ class Engine:
     """Runs a checkpoint's network; `threads` are torch's intra-op threads on the CPU.
 
     `eager` is the network in torch, by default in float32; it also computes predictions if there is
-    no `runtime`. Batches of an independent runtime run on the event loop if they take less time
-    than a thread switch. `alone` means a single CPU core: then larger batches run on the loop too.
-    `observe(images, seconds)` is called after each forward pass for predictions, and
+    no `runtime`. `judge` tells familiarity and set of each result; without it they stay empty.
+    Batches of an independent runtime run on the event loop if they take less time than a thread
+    switch. `alone` means a single CPU core: then larger batches run on the loop too.
+    `observe(outputs, seconds)` is called after each forward pass for predictions, and
     `observe_not_finite(images)` for images that got no finite answer; both on the event loop.
     """
 
@@ -89,13 +99,15 @@ class Engine:
         max_batch_size: int = 64,
         eager: Torch | None = None,
         runtime: Runtime | None = None,
+        judge: Judge | None = None,
         alone: bool = False,
-        observe: Callable[[int, float], None] = lambda _images, _seconds: None,
+        observe: Callable[[Outputs, float], None] = lambda _outputs, _seconds: None,
         observe_not_finite: Callable[[int], None] = lambda _images: None,
     ) -> None:
         self._checkpoint = checkpoint
         self._torch = eager or Torch(checkpoint, "float32")
         self._runtime = runtime or self._torch
+        self._judge, self._num_classes = judge, len(checkpoint.card.labels)
         self._alone = alone
         room = max(1, MAX_BATCH_VALUES // _largest_step(checkpoint))
         self.batch_size = min(max_batch_size, room)  # pictures that are best run together
@@ -133,6 +145,7 @@ class Engine:
                 self.batch_size = size
                 break
             before = each[size]
+        await loop.run_in_executor(self._executor, self._runtime.settle)
         self._at_once = max((size for size in each if size * each[size] <= limit), default=0)
         quick = self._at_once
         if (
@@ -153,7 +166,7 @@ class Engine:
             some = list(islice(cycle(probes), start, start + size))
             for _ in range(TIMED_RUNS):
                 started = time.perf_counter()
-                answers = self._predict([pixels for _name, pixels in some])
+                answers, _ = self._predict([pixels for _name, pixels in some], again=False)
                 seconds.append(time.perf_counter() - started)
                 if seconds[-1] > LONG_RUN_SECONDS:
                     break
@@ -173,13 +186,14 @@ class Engine:
         """
         started = time.perf_counter()
         if self._runs_here(pictures):
-            answers = self._predict(pictures)
+            answers, outputs = self._predict(pictures)
         else:
             loop = asyncio.get_running_loop()
-            answers = await loop.run_in_executor(self._executor, self._predict, pictures)
+            predicted = loop.run_in_executor(self._executor, self._predict, pictures)
+            answers, outputs = await predicted
         if self._not_finite:
             self._report_not_finite()
-        self._observe(len(pictures), time.perf_counter() - started)
+        self._observe(outputs, time.perf_counter() - started)
         return answers
 
     async def activations(
@@ -223,8 +237,13 @@ class Engine:
     def _runs_here(self, pictures: Sequence[Pixels]) -> bool:
         return len(pictures) <= self._at_once
 
-    def _predict(self, pictures: Sequence[Pixels]) -> list[PredictionResult | Exception]:
-        return self._answers(self._runtime(np.array(pictures)))
+    def _predict(
+        self, pictures: Sequence[Pixels], *, again: bool = True
+    ) -> tuple[list[PredictionResult | Exception], Outputs]:
+        """The results of a batch; `again` allows a second look at some of its images."""
+        batch = np.array(pictures)
+        outputs = self._outputs(self._runtime(batch), batch, self._runtime if again else None)
+        return self._answers(outputs), outputs
 
     @torch.inference_mode()
     def _capture(
@@ -232,22 +251,41 @@ class Engine:
     ) -> tuple[list[PredictionResult | Exception], dict[str, Tensor]]:
         network = self._checkpoint.network
         with features.capture(network, layers, self._checkpoint.layers) as activations:
-            answers = self._answers(self._torch(np.array(pictures)))
+            batch = np.array(pictures)
+            columns = self._torch(batch)
+        answers = self._answers(self._outputs(columns, batch, self._torch))
         return answers, {name: activations[name].float().cpu() for name in layers}
 
-    def _answers(self, probabilities: NDArray[np.float32]) -> list[PredictionResult | Exception]:
-        """By row of (N, num_classes)."""
-        rows, size = probabilities.tolist(), len(probabilities)
-        if np.isfinite(probabilities).all():
-            return [PredictionResult(row, size) for row in rows]
-        answers: list[PredictionResult | Exception] = [
-            PredictionResult(row, size)
-            if all(map(math.isfinite, row))
-            else NotFiniteError(NOT_FINITE)
-            for row in rows
-        ]
+    def _outputs(
+        self, columns: Columns, batch: Pixels, run: Callable[[Pixels], Columns] | None
+    ) -> Outputs:
+        """What the columns of a batch hold, after a second look by `run` if one is due."""
+        found = split(columns, self._num_classes)
+        if run is not None:
+            found = looked_again(found, batch, self._checkpoint.trust, run)
+        return without_blank(found, batch, self._checkpoint.trust)
+
+    def _answers(self, outputs: Outputs) -> list[PredictionResult | Exception]:
+        """The result of each image of a batch."""
+        size = len(outputs.probabilities)
+        rows = zip(outputs.probabilities.tolist(), outputs.logits, strict=True)
+        answers: list[PredictionResult | Exception]
+        if self._judge is None:
+            answers = [PredictionResult(row, size, logits) for row, logits in rows]
+        else:
+            measured = self._judge.measure(outputs)
+            answers = [
+                PredictionResult(row, size, logits, *each)
+                for (row, logits), each in zip(rows, measured, strict=True)
+            ]
+        finite = np.isfinite(outputs.probabilities)
+        if finite.all():
+            return answers
+        failed = np.flatnonzero(~finite.all(1)).tolist()
+        for index in failed:
+            answers[index] = NotFiniteError(NOT_FINITE)
         with self._lock:
-            self._not_finite += sum(isinstance(each, Exception) for each in answers)
+            self._not_finite += len(failed)
         return answers
 
     def _report_not_finite(self) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from models import features
 from models.checkpoint import Checkpoint
 from models.preprocessing import InputSpec, Pixels
+from models.trust import SecondLook, Trust
 from service.errors import InvalidInputError, QueueFullError
 from service.inference.engine import NOT_FINITE, NotFiniteError
 from service.inference.explain_methods.method import (
@@ -170,11 +171,14 @@ def explain(
     device: torch.device,
     question: Question,
     check: Callable[[], None] = lambda: None,
+    trust: Trust | None = None,
 ) -> Explanation:
     """Explain the network's answer for a uint8 image (C, H, W).
 
-    `check` is called before each forward pass, and may raise `AbandonedError`. Raises
-    `NotFiniteError` if the network's answer is not finite.
+    `check` is called before each forward pass, and may raise `AbandonedError`. Probabilities are
+    calibrated with the `trust` of the checkpoint, if it has one, after a second look, if one is
+    due; what is explained is the first look. Raises `NotFiniteError` if the network's answer is
+    not finite.
     """
     image = torch.tensor(pixels)
     batch = spec.normalize(image.to(device).unsqueeze(0))  # (1, C, H, W)
@@ -189,13 +193,23 @@ def explain(
         return logits
 
     with torch.inference_mode():
-        probabilities = forward(batch).softmax(1)[0]
+        logits = forward(batch)
+        if trust is not None and trust.second_look is not None:
+            logits = _looked_again(logits, lambda: forward(batch.flip(-1)), trust.second_look)
+        probabilities = (trust.probabilities(logits) if trust else logits.softmax(1))[0]
     if not probabilities.isfinite().all():
         raise NotFiniteError(NOT_FINITE)
     target = int(probabilities.argmax()) if question.target is None else question.target
     subject = Subject(network, forward, batch.requires_grad_(), target, baseline)
     values, delta = question.method.attribute(subject, question.parameters)
     return Explanation(probabilities.tolist(), target, values.float().cpu().numpy(), delta)
+
+
+def _looked_again(first: Tensor, mirrored: Callable[[], Tensor], look: SecondLook) -> Tensor:
+    """The logits (1, K) after a second look, if one is due, as the engine gives them."""
+    return torch.from_numpy(
+        look.answer(first.float().cpu().numpy(), lambda _due: mirrored().float().cpu().numpy())
+    )
 
 
 def _step_back() -> None:

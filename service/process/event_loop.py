@@ -20,7 +20,7 @@ MIN_BATCH_ON_LOOP = 8  # images: a thread and back is then 13 µs an image
 MAX_SLOWDOWN_ON_LOOP = 1.1  # of the time an image, beside the best size of a batch
 
 # --- decoding
-SMALL_BODY_BYTES = 2**14  # with small PNGs; the largest that `models.png` takes: 0.3 ms
+SMALL_BODY_BYTES = 2**14  # with small PNGs; the largest that `models.images.png` takes: 0.3 ms
 QUICK_JPEG_BYTES = 2**17  # a JPEG, on one processor only: 2 ms
 QUICK_JPEG_PIXELS = 2**20  # of that JPEG
 QUICK_JPEG_HEAD_BYTES = 2**13  # before its pixels; up to 0.5 ms for 1,024 of them

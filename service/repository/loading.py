@@ -10,9 +10,13 @@ from torch import nn
 from models import checkpoint, devices
 from models.checkpoint import Checkpoint
 from models.preprocessing import Pixels
-from service.inference import explanation
+from service.images.unlike import Unlike
+from service.inference import doubt, explanation
+from service.inference.arrivals import Arrivals
 from service.inference.batcher import Batcher
+from service.inference.doubt import Judge
 from service.inference.engine import Engine, FeatureRequest, FeatureResult, PredictionResult
+from service.inference.outputs import Outputs
 from service.inference.runtimes import choice, onnx_cache
 from service.inference.runtimes.choice import Chosen
 from service.inference.runtimes.onnx_cache import Graphs
@@ -38,6 +42,8 @@ class ServingModel:
     features: Batcher[FeatureRequest, FeatureResult] = field(repr=False)
     explain_network: nn.Module = field(repr=False)
     chosen: Chosen
+    judge: Judge | None
+    unlike: Unlike
     lease: Lease = field(repr=False)
     marks: Marks = field(repr=False)
 
@@ -90,6 +96,15 @@ class Loader:
             max_batch_size=settings.max_batch_size,
             graphs=self._graphs,
         )
+        judge = doubt.usual(verified, settings.coverage, settings.familiarity_threshold)
+        labels = verified.card.labels
+        report = partial(self._metrics.arrived, name, number, labels)
+        arrivals = Arrivals(len(labels), judge, report)
+
+        def observe(outputs: Outputs, seconds: float) -> None:
+            self._metrics.ran(name, number, len(outputs.probabilities), seconds)
+            arrivals.add(outputs)
+
         async with AsyncExitStack() as resources:  # closed here if warming fails
             engine = Engine(
                 verified,
@@ -97,10 +112,12 @@ class Loader:
                 max_batch_size=settings.max_batch_size,
                 eager=chosen.eager,
                 runtime=chosen.runtime,
+                judge=judge,
                 alone=self._processors == 1,
-                observe=partial(self._metrics.ran, name, number),
+                observe=observe,
                 observe_not_finite=marks.not_finite,
             )
+            resources.enter_context(self._metrics.asking(arrivals.report))
             resources.push_async_callback(asyncio.to_thread, engine.close)
             await engine.warm()
             batcher = Batcher[Pixels, PredictionResult](
@@ -118,4 +135,5 @@ class Loader:
             await resources.enter_async_context(features)
             twin = explanation.twin(verified.network)
             lease = self._leases.own(resources.pop_all())
-        return ServingModel(verified, batcher, features, twin, chosen, lease, marks)
+        unlike = Unlike(verified.card)
+        return ServingModel(verified, batcher, features, twin, chosen, judge, unlike, lease, marks)

@@ -106,7 +106,7 @@ class Places:
 
 
 class _Look:
-    """A folder, what was last found there, and the look at it that goes on, if one does."""
+    """One folder: the versions in its last listing, and the listing that goes on now, if any."""
 
     def __init__(self, root: Path, folder: Folder) -> None:
         self.root, self.folder = root, folder

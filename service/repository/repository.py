@@ -336,7 +336,7 @@ class Repository:
         self._answering.clear()
         self._awaited.pop(version.name, None)
         fell_back = chosen.fallback is not None
-        self._metrics.loaded(version.name, version.number, chosen.runtime.name, fell_back)
+        self._metrics.loaded(loaded.checkpoint.card, chosen.runtime.name, fell_back)
         named = {"model": version.name, "version": version.number}
         log.info("loaded", **named, device=str(self._loader.device), runtime=chosen.runtime.name)
         if chosen.fallback:

@@ -16,9 +16,8 @@ from multipart import (
     parse_options_header,
 )
 
-from models.image_formats import is_image_type, media_type, sniff, taken
+from models.images.formats import is_image_type, media_type, sniff, taken
 from service.errors import (
-    ImageFault,
     InvalidInputError,
     MalformedBodyError,
     QueueFullError,
@@ -37,8 +36,16 @@ PART = "images"
 PARTS = (PART, "image", "files", "file", "upload")  # names that are taken, also with [] or [0]
 FORM = "multipart/form-data"
 ALWAYS_TAKEN_BYTES = 2**20  # a body up to this is taken even if all bodies hold too much
+_SEND = (
+    f"send one image as the body, {FORM} with the parts named {PART!r}, or {JSON} with images as "
+    "base64"
+)
 _BEGINNING = 2**7  # bytes that tell what a body is
 _NAME = re.compile(rf"(?:{'|'.join(PARTS)})(?:\[\d{{0,6}}\])?")
+_TEXT = (
+    "it has no filename, so it is text, and it does not begin like an image that is taken; send it "
+    f"as a file, or send {JSON} with images as base64"
+)
 _AS_IT_IS = ("", "binary", "8bit", "7bit")  # encodings of a part that change nothing
 
 
@@ -142,14 +149,15 @@ class _Whole:
         """Tell an image from JSON; raises `UnsupportedTypeError` for anything else."""
         if sniff(beginning) is not None:
             return
+        if not beginning:
+            raise InvalidInputError(f"the body is empty; {_SEND}")
         if self._kind == JSON:
             self._structure = json_body.Structure(self._limit)
             return
         hint = f"; for JSON, set Content-Type: {JSON}" if beginning.lstrip()[:1] == b"{" else ""
         raise UnsupportedTypeError(
             f"Content-Type is {self._kind or 'absent'}, and the body is no image that is taken: "
-            f"send one image as the body ({taken()}), {FORM} with the parts named {PART!r}, or "
-            f"{JSON} with images as base64{hint}"
+            f"{_SEND} (taken are {taken()}){hint}"
         )
 
     def images(self) -> list[EncodedImage]:
@@ -181,6 +189,8 @@ class _Form:
             if more and len(self._kept) <= SIMPLE_FORM_BYTES:
                 return
             chunk, self._kept = bytes(self._kept), b""
+            if not chunk:
+                raise InvalidInputError(f"the body is empty; {_SEND}")
             plain = None if more else simple_form.parts(chunk, self._boundary, self._limit)
             if plain is not None:
                 if len(plain) > self._limit:
@@ -223,22 +233,23 @@ class _Form:
                 self._parser.close()
         except MultipartError as error:
             raise _malformed("it ends before its last boundary") from _without_frames(error)
-        others = sorted({part.name for part in self._parts if not _is_taken(part.name)})
+        others = [part for part in self._parts if not _is_taken(part.name)]
         if others or not self._parts:
-            found = f"it has {', '.join(map(repr, others))}" if others else "it has none"
+            named = ", ".join(repr(name) for name in sorted({part.name for part in others}))
             names = ", ".join(map(repr, PARTS[1:]))
+            is_text = any(map(_is_text, others))
+            hint = "; parameters such as top_k stand in the URL" if is_text else ""
             raise InvalidInputError(
-                f"each image is a part named {PART!r} (taken too: {names}); {found}"
-            )
-        texts = [i for i, part in enumerate(self._parts) if _is_text(part)]
-        if texts:
-            raise InvalidInputError(
-                "parts without a filename are text, unless they begin like an image that is taken "
-                f"({taken()}); send files, or {JSON} with images as base64",
-                [ImageFault(i, "", "has no filename, and is no image") for i in texts],
+                f"each image is a part named {PART!r} (taken too: {names}); "
+                f"the form has {named or 'no part'}{hint}"
             )
         return [
-            EncodedImage(part.content, media_type(part.content_type), part.filename or "")
+            EncodedImage(
+                part.content,
+                media_type(part.content_type),
+                part.filename or "",
+                _TEXT if _is_text(part) else None,
+            )
             for part in self._parts
         ]
 

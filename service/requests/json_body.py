@@ -10,7 +10,7 @@ from collections.abc import Generator
 from typing import Any
 
 from models.registry import unknown
-from service.errors import ImageFault, InvalidInputError, MalformedBodyError, TooLargeError
+from service.errors import InvalidInputError, MalformedBodyError, TooLargeError
 from service.images.encoded import EncodedImage
 from service.requests import base64_text
 
@@ -43,11 +43,12 @@ def images(body: bytes | bytearray, most: int) -> Generator[None, None, list[Enc
     """The images in a whole body that `Structure` has let pass, at most so many.
 
     The generator has steps, between which other requests can get their turn, and returns the
-    images. Raises a `ServiceError`; one names all strings that are not base64.
+    images. What is no base64 is an image with a fault, which the decoder names with all other
+    invalid ones. Raises a `ServiceError` for a body that is not as it should be.
     """
     texts = _texts(_parsed(body), most)
     del body
-    found, faults = [], []
+    found = []
     for index, text in enumerate(texts):
         texts[index] = None  # gives its memory back
         try:
@@ -55,13 +56,10 @@ def images(body: bytes | bytearray, most: int) -> Generator[None, None, list[Enc
                 raise base64_text.NotBase64Error(f"is {_named(text)}, and no string of base64")
             encoded, media_type = yield from base64_text.image(text)
         except base64_text.NotBase64Error as error:
-            faults.append(ImageFault(index, "", str(error)))
+            found.append(EncodedImage(b"", "", "", str(error)))
             continue
         found.append(EncodedImage(encoded, media_type, ""))
         yield
-    if faults:
-        shown = "; ".join(f"image {each.index} {each.reason}" for each in faults[:3])
-        raise InvalidInputError(shown + ("; …" if len(faults) > 3 else ""), faults)
     return found
 
 

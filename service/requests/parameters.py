@@ -74,7 +74,39 @@ class _Values(Parameters):
 
 
 class PredictParameters(_TopK, ModelParameters):
-    pass
+    """What `predict` may be asked for in the URL.
+
+    `familiarity`, `coverage` and `threshold` are for models with a calibration.
+    """
+
+    logits: bool = Field(False, description="list the logits too, before calibration")
+    familiarity: bool | SkipJsonSchema[None] = Field(
+        None,
+        description="tell `familiarity`, `unsure`, `why` and `set`, or leave them out; default: "
+        "tell them where the model is calibrated",
+    )
+    coverage: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | SkipJsonSchema[None] = (
+        Field(
+            None,
+            description="the part of familiar images whose right label is in `set`, above 0 and "
+            "below 1; default: that of the setting coverage, or of the model's card",
+        )
+    )
+    threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | SkipJsonSchema[None] = (
+        Field(
+            None,
+            description="an answer of a lower familiarity is unsure, 0 to 1; default: that of the "
+            "setting familiarity_threshold, or of the model's card, 0.05",
+        )
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for name in ("coverage", "threshold"):
+            if self.familiarity is False and getattr(self, name) is not None:
+                text = f"{name} says nothing with familiarity=false; leave one of the two out"
+                raise PydanticCustomError("contradiction", "{text}", {"text": text})
+        return self
 
 
 class FeaturesParameters(_TopK, _Values, _Format, ModelParameters):

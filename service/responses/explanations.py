@@ -23,7 +23,9 @@ class Target(Schema):
 
     label: str
     index: int = Field(description="its place among the labels, from 0")
-    score: float = Field(description="its softmax probability, 0 to 1")
+    score: float = Field(
+        description="its probability, 0 to 1; calibrated where the model's card has a calibration"
+    )
 
 
 class ImageExplanation(Schema):

@@ -38,7 +38,7 @@ class LayerFeatures(Schema):
 
 
 class Features(Schema):
-    """Activations, and the predictions of the same forward pass."""
+    """Activations, of the first look, and the predictions."""
 
     model: str
     version: int

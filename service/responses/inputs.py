@@ -19,7 +19,7 @@ class InputImage(Schema):
     values: list[Any] = Field(description="pixels 0 to 255, nested lists of the shape")
     box: list[float] = Field(
         description="the part of the upright image that it shows: left, top, right, bottom, "
-        "as fractions of width and height"
+        "as fractions of width and height; it may reach beyond the image (below 0, above 1)"
     )
 
 

@@ -6,13 +6,16 @@ from typing import Literal
 from pydantic import Field, JsonValue
 from pydantic.json_schema import SkipJsonSchema
 
-from models import image_formats
 from models.checkpoint import Card, Checkpoint
 from models.graphs import network as graphs
+from models.images import formats as image_formats
 from service.inference import explanation
 from service.inference.explain_methods import grad_cam
 from service.inference.runtimes.registry import RUNTIMES
+from service.repository.loading import ServingModel
 from service.repository.repository import Version
+from service.responses import reliance
+from service.responses.reliance import Reliance
 from service.responses.schemas import Schema
 
 
@@ -82,11 +85,13 @@ class ModelDetail(Schema):
     explain_methods: list[ExplainMethodInfo] = Field(
         description="that can explain this network's answers"
     )
+    reliance: Reliance
     layers: list[LayerInfo] = Field(description="in the order of the forward pass")
 
 
-def detail(checkpoint: Checkpoint, versions: Iterable[Version]) -> ModelDetail:
+def detail(serving: ServingModel, versions: Iterable[Version]) -> ModelDetail:
     """What `get_model` tells of a version; `versions` are all of that model."""
+    checkpoint = serving.checkpoint
     card = checkpoint.card
     return ModelDetail(
         model=card.name,
@@ -96,6 +101,7 @@ def detail(checkpoint: Checkpoint, versions: Iterable[Version]) -> ModelDetail:
         architecture=_architecture(checkpoint),
         media_types=sorted(image_formats.by_media_type()),
         explain_methods=_explain_methods(checkpoint),
+        reliance=reliance.of(card, serving.judge),
         layers=_layers(checkpoint),
     )
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from models import image_formats
+from models.images import formats as image_formats
 from service.errors import ServiceError
 from service.requests.bodies import FORM, PART, PARTS
 from service.requests.json_body import JSON

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
 import orjson
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from models.checkpoint import Card
+from service.inference.doubt import Doubt, Why
 from service.prediction import Predicted
 from service.requests.parameters import PredictParameters
 from service.responses.schemas import Schema
@@ -22,36 +25,80 @@ EncodedAnswer = tuple[int, RawHeaders, bytes]
 
 class LabelScore(Schema):
     label: str
-    score: float = Field(description="softmax probability, 0 to 1")
+    score: float = Field(
+        description="its probability, 0 to 1; calibrated where the model's card has a calibration"
+    )
 
 
 class Prediction(Schema):
     """The class of one image."""
 
     label: str = Field(description="the most probable class")
-    score: float = Field(description="its softmax probability, 0 to 1")
+    score: float = Field(
+        description="its probability, 0 to 1; calibrated where the model's card has a calibration"
+    )
     top: list[LabelScore] = Field(description="the most probable classes, best first")
+
+
+class SurePrediction(Prediction):
+    """The class of one image, and, where the model is calibrated, whether to rely on it."""
+
+    familiarity: float | SkipJsonSchema[None] = Field(
+        None,
+        ge=0,
+        le=1,
+        description="how usual the image is among those of the kind that was trained on: of such "
+        "images, a part of 0.05 has a familiarity below 0.05 (a conformal p-value)",
+    )
+    unsure: bool | SkipJsonSchema[None] = Field(
+        None, description="whether the answer is not to be relied on; `why` says why"
+    )
+    why: Why | SkipJsonSchema[None] = Field(
+        None,
+        description="unfamiliar: the familiarity is below the threshold; ambiguous: the set has "
+        "several labels, or no label is probable enough. Absent if the answer is sure",
+    )
+    set: list[str] | SkipJsonSchema[None] = Field(
+        None,
+        description="labels, the most probable first, among which the right one is for the part "
+        "`coverage` of familiar images (split conformal prediction)",
+    )
+    warnings: list[str] | SkipJsonSchema[None] = Field(
+        None,
+        description="in what the image is plainly not as the model expects, and what to do; absent "
+        "for an image that is",
+    )
+    logits: list[float] | SkipJsonSchema[None] = Field(
+        None, description="in the order of the card's labels, with logits=true"
+    )
 
 
 class Predictions(Schema):
     model: str
     version: int
-    predictions: list[Prediction] = Field(description="one for each image, in the order sent")
+    predictions: list[SurePrediction] = Field(description="one for each image, in the order sent")
 
 
 def encode(predicted: Predicted, parameters: PredictParameters) -> EncodedAnswer:
     """The answer 200 in JSON, as `Predictions`."""
-    card, answers = predicted
-    content = {
-        "model": card.name,
-        "version": card.version,
-        "predictions": [prediction(card, each.probabilities, parameters.top_k) for each in answers],
-    }
-    body = orjson.dumps(content)
+    card, results, doubts, warnings = predicted
+    top_k = parameters.top_k
+    each = [prediction(card, result.probabilities, top_k) for result in results]
+    if doubts is not None:
+        for one, found in zip(each, doubts, strict=True):
+            one |= _told(found, card.labels)
+    if warnings is not None:
+        for one, sentences in zip(each, warnings, strict=True):
+            if sentences:
+                one["warnings"] = sentences
+    if parameters.logits:
+        for one, result in zip(each, results, strict=True):
+            one["logits"] = np.nan_to_num(result.logits).tolist()
+    body = orjson.dumps({"model": card.name, "version": card.version, "predictions": each})
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
-        (_BATCH_SIZE, b"%d" % max(map(_OF_BATCH, answers))),
+        (_BATCH_SIZE, b"%d" % max(map(_OF_BATCH, results))),
     ]
     return 200, headers, body
 
@@ -62,3 +109,13 @@ def prediction(card: Card, probabilities: Sequence[float], top_k: int) -> dict[s
     labels = card.labels
     top = [{"label": labels[index], "score": probabilities[index]} for index in ranked[:top_k]]
     return {**top[0], "top": top}
+
+
+def _told(doubt: Doubt, labels: Sequence[str]) -> dict[str, Any]:
+    """The fields of a prediction that say whether to rely on it."""
+    found: dict[str, Any] = {} if doubt.familiarity is None else {"familiarity": doubt.familiarity}
+    found["unsure"] = doubt.why is not None
+    if doubt.why is not None:
+        found["why"] = doubt.why
+    found["set"] = [labels[index] for index in doubt.set]
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.colours import viridis
+from models.images.colours import viridis
 from service.errors import TooLargeError
 from service.requests.parameters import MAX_TILE
 

@@ -42,4 +42,4 @@ async def get_model(
 ) -> ModelDetail:
     """The card of a model (labels, input, metrics, how it was trained) and its layers."""
     serving = state.repository.get(model, asked.version)
-    return models.detail(serving.checkpoint, state.repository.versions(model))
+    return models.detail(serving, state.repository.versions(model))

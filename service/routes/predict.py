@@ -26,7 +26,7 @@ async def predict(
 ) -> Response:
     """Classify one image or many; the predictions come in the order of the images."""
     door = AsgiDoor(state.receiver, request.scope, request.receive)
-    predicted = await state.predictor.predict(request.scope, model, asked.version, door)
+    predicted = await state.predictor.predict(request.scope, model, asked, door)
     status, headers, body = predictions.encode(predicted, asked)
     response = Response(body, status)
     response.raw_headers = headers

@@ -113,7 +113,7 @@ class FastPath:
         path, model, asked_for = parsed
         waited = connection.waited() if self.backpressure.is_active else 0.0
         pending = PendingAnswer(connection, scope, body, asked_for, state, waited)
-        predicting = state.predictor.predict(scope, model, asked_for.version, pending)
+        predicting = state.predictor.predict(scope, model, asked_for, pending)
         refusal = None
         try:
             pending.start(predicting)

@@ -42,7 +42,7 @@ class Shortcut:
         door = AsgiDoor(state.receiver, scope, receive)
         try:
             asked_for = parameters.parse(PredictParameters, scope["query_string"])
-            predicted = await state.predictor.predict(scope, model, asked_for.version, door)
+            predicted = await state.predictor.predict(scope, model, asked_for, door)
         except ServiceError as error:
             await problems.response(error, scope)(scope, receive, send)
             return

@@ -11,7 +11,16 @@ interface LabelScore {
   score: number;
 }
 
-interface Prediction extends LabelScore {
+/** Whether to rely on an answer; empty where the model is not calibrated. */
+interface Doubt {
+  familiarity?: number;
+  unsure?: boolean;
+  why?: "unfamiliar" | "ambiguous";
+  set?: string[];
+  warnings?: string[];
+}
+
+interface Prediction extends LabelScore, Doubt {
   top: LabelScore[];
 }
 
@@ -64,8 +73,9 @@ interface ModelDetail {
     labels: string[];
     parameters: number;
     input: { channels: number; height: number; width: number; mean: number[]; std: number[] };
-    metrics?: { test_accuracy?: number } | null;
+    metrics?: { test_accuracy?: number; test_accuracy_with_second_look?: number } | null;
   };
+  reliance: { calibrated: boolean; knows_strangers: boolean; description: string; expects: string };
   layers: Layer[];
   explain_methods: ExplainMethod[];
 }

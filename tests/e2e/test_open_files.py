@@ -94,6 +94,8 @@ def open_files(server: Server) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system has no /proc")
 def test_old_connections_get_their_answers(server: Server) -> None:
+    with connect(server) as first:  # what a prediction opens for good is open before
+        assert status(first, PREDICT) == 200
     before = open_files(server)
     with ExitStack() as opened:
         old = [opened.enter_context(connect(server)) for _ in range(5)]

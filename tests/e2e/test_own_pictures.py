@@ -65,7 +65,7 @@ def test_a_folder_becomes_a_served_model(pictures: Path, tmp_path: Path) -> None
             "broken (3)",
             f"  {pictures}/bag/text.jpg: broken: not a picture of a known format",
             f"  {pictures}/bag/truncated.png: broken: corrupt or truncated",
-            f"  {pictures}/trouser/more/empty.png: broken: not a picture of a known format",
+            f"  {pictures}/trouser/more/empty.png: broken: empty: the file has no bytes",
             "the classes differ in size: ankle-boot 80, bag ",
             "with --class-weights balanced",
             f"published pets/1 in {repository}",

@@ -13,6 +13,7 @@ from fanlight import serve
 from fanlight.command import COMMANDS, EXAMPLES, main
 from service import launch
 from service.settings import GROUPS, Settings
+from training.commands.calibrate import Calibrate
 from training.commands.evaluate import Evaluate
 from training.commands.export import Export
 from training.commands.fit import Fit
@@ -33,7 +34,18 @@ PYTHON = re.compile(r"\b(int|float|str|bool|Path|None|NoneType|tuple|Optional|IN
 def called(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The commands that would have run."""
     calls: list[Any] = []
-    for kind in (Evaluate, Export, Fit, Import, Look, Profile, Results, Study, Visualize):
+    for kind in (
+        Calibrate,
+        Evaluate,
+        Export,
+        Fit,
+        Import,
+        Look,
+        Profile,
+        Results,
+        Study,
+        Visualize,
+    ):
         monkeypatch.setattr(kind, "__call__", lambda self, console: calls.append(self))
     monkeypatch.setattr(launch, "serve", calls.append)
     return calls
@@ -260,6 +272,7 @@ def test_completion_prints_a_script(shell: str, capsys: pytest.CaptureFixture[st
     assert f"_FANLIGHT_COMPLETE={shell}_complete" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "completed"),
     [
@@ -320,6 +333,7 @@ def test_help_loads_neither_torch_nor_a_web_framework() -> None:
     assert ended.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["fanlight", "training", "service"])
 def test_the_modules_lead_to_the_command(module: str) -> None:
     command = [sys.executable, "-m", module, "--help"]
@@ -345,3 +359,16 @@ def test_an_option_that_can_not_be_is_a_mistake_of_usage(words: list[str]) -> No
 def test_several_values_may_begin_with_an_equals_sign(labels: list[str], called: list[Any]) -> None:
     assert main(["import", "weights.pt", "--architecture", "mlp", *labels]) == 0
     assert called[-1].labels == ("cat", "dog")
+
+
+def test_a_file_that_begins_with_a_dash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-dash.pt").touch()
+    line = ["import", "-dash.pt", "--architecture", "mlp", "--labels", "a", "b"]
+    assert main(line) == 2
+    assert "-dash.pt is taken for an option: write ./-dash.pt" in capsys.readouterr().err
+    Path("-dash.pt").unlink()
+    assert main(line) == 2
+    assert "no option -d" in capsys.readouterr().err

@@ -223,6 +223,7 @@ def test_arithmetic_of_lenet_by_hand() -> None:
     }
 
 
+@pytest.mark.slow
 def test_arithmetic_of_alexnet_by_hand() -> None:
     layers = features.layers(
         registry.architecture("alexnet").build(10).eval(), torch.zeros(1, 1, 224, 224)
@@ -301,6 +302,7 @@ def test_kernels_have_the_shape_of_what_they_look_at(
     assert layers_of(name)[layer].kernels == kernels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(registry.names()))
 def test_a_weight_has_the_shape_that_is_told(name: str) -> None:
     architecture = registry.architecture(name)
@@ -323,6 +325,7 @@ def test_a_module_called_penultimate_is_captured_as_any_other() -> None:
     assert features.shapes(layers)[features.PENULTIMATE] == (3,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(registry.names()))
 def test_what_can_be_captured_has_the_shape_that_is_told(name: str) -> None:
     """Every name, `penultimate` too, of every architecture."""

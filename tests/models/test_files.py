@@ -149,6 +149,7 @@ def test_file_and_folder_are_flushed_around_the_rename(
     assert done == ["file", "rename", "folder"]
 
 
+@pytest.mark.slow
 def test_nothing_else_writes_files() -> None:
     """What is written with another call would not appear whole."""
     packages = ("models", "training", "service", "fanlight")

@@ -482,6 +482,7 @@ class TestNormalize:
     def batch(self) -> torch.Tensor:
         return torch.stack([spec().pixels(picture(seed)) for seed in range(4)])
 
+    @pytest.mark.slow
     def test_the_formula(self) -> None:
         batch = self.batch()
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (self.MEAN, self.STD))

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +105,29 @@ def test_the_modules_of_the_package_are_imported_at_the_first_lookup(package: Pa
         assert TOYS.names() == ["doll", "robot"]
     with pytest.raises(UnknownNameError, match=r"; there are doll, robot; see the shelf$"):
         TOYS.get("car")
+
+
+def test_another_thread_waits_until_all_are_there() -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def plugins() -> dict[str, str]:
+        begun.set()
+        assert goes_on.wait(30)
+        shelf.register(Toy("late"))
+        assert shelf.get("late").name == "late"  # what is loaded may look up
+        return {}
+
+    shelf = Registry[Toy]("toy", plugins=plugins)
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(shelf.get("late").name))]
+    threads[0].start()
+    assert begun.wait(30)
+    threads.append(threading.Thread(target=lambda: found.append(shelf.get("late").name)))
+    threads[1].start()
+    goes_on.set()
+    for each in threads:
+        each.join(30)
+    assert found == ["late", "late"]
 
 
 def test_what_is_changed_inside_is_undone(toys: Registry[Toy]) -> None:

@@ -40,6 +40,12 @@ export const detail = properties => ({
     parameters: 10,
     input: { channels: 1, height: 2, width: 2, mean: [0], std: [1] },
   },
+  reliance: {
+    calibrated: false,
+    knows_strangers: false,
+    description: "No calibration.",
+    expects: "",
+  },
   layers: [],
   explain_methods: [],
   ...properties,

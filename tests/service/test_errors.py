@@ -13,9 +13,9 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from models import image_formats
 from models.errors import ImageError
-from models.image_formats import FORMATS
+from models.images import formats as image_formats
+from models.images.formats import FORMATS
 from models.preprocessing import Pixels
 from service.inference.batcher import Batcher
 from service.inference.engine import PredictionResult
@@ -182,6 +182,7 @@ class Test401:
         assert locked.post(PREDICT, files=parts(GOOD), headers=key).status_code == 200
         assert locked.get("/v1/models", headers=key).status_code == 200
 
+    @pytest.mark.slow
     def test_not_with_the_key_beyond_ascii(self, serve: Serve) -> None:
         client = serve(api_key="sésame")
         headers = {b"Authorization": "Bearer sésame".encode()}
@@ -226,10 +227,12 @@ def test_405_names_the_possible_methods(client: TestClient) -> None:
 
 
 class Test413:
+    @pytest.mark.slow
     def test_declared_body(self, serve: Serve) -> None:
         answer = serve(max_body_bytes=1024).post(PREDICT, files=parts(GOOD * 20))
         assert "1,024 bytes (setting max_body_bytes)" in problem(answer, 413)["detail"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("type", ["image/png", MULTIPART])
     def test_streamed_body(self, serve: Serve, type: str) -> None:
         def endless() -> Iterator[bytes]:
@@ -242,6 +245,7 @@ class Test413:
         )
         assert "10,000 bytes (setting max_body_bytes)" in problem(answer, 413)["detail"]
 
+    @pytest.mark.slow
     def test_number_of_images(self, serve: Serve) -> None:
         client = serve(max_images=3)
         assert client.post(PREDICT, files=parts(*[GOOD] * 3)).status_code == 200
@@ -250,10 +254,12 @@ class Test413:
             "more than 3 images in a request (setting max_images)" in problem(answer, 413)["detail"]
         )
 
+    @pytest.mark.slow
     def test_not_for_as_many_as_are_allowed(self, serve: Serve) -> None:
         client = serve(max_images=1200, max_queue_size=1200)
         assert client.post(PREDICT, files=parts(*[GOOD] * 1100)).status_code == 200
 
+    @pytest.mark.slow
     def test_pixels_before_decoding(self, serve: Serve) -> None:
         document = problem(serve(max_image_pixels=63).post(PREDICT, files=parts(GOOD)), 413)
         assert "8 × 8 pixels; the limit is 63 in all" in document["detail"]
@@ -272,13 +278,19 @@ def missing() -> None:
 
 class Test415:
     @pytest.mark.parametrize("type", ["image/svg+xml", "text/plain", "application/pdf", ""])
-    @pytest.mark.parametrize("body", [b"hello", b"%PDF-1.7" + b"\n" * 500, b""])
+    @pytest.mark.parametrize("body", [b"hello", b"%PDF-1.7" + b"\n" * 500])
     def test_body(self, client: TestClient, type: str, body: bytes) -> None:
         answer = client.post(PREDICT, content=body, headers={"Content-Type": type})
         detail = problem(answer, 415)["detail"]
         assert f"Content-Type is {type or 'absent'}" in detail
         assert "multipart/form-data" in detail
         assert "image/webp" in detail
+
+    @pytest.mark.parametrize("type", ["text/plain", "application/json", MULTIPART, ""])
+    def test_an_empty_body(self, client: TestClient, type: str) -> None:
+        answer = client.post(PREDICT, content=b"", headers={"Content-Type": type})
+        detail = problem(answer, 422)["detail"]
+        assert detail.startswith("the body is empty; send one image as the body, multipart/form-da")
 
     def test_json_of_another_type(self, client: TestClient) -> None:
         """As curl sends it without a header."""
@@ -355,7 +367,7 @@ class Test422:
         assert [image["index"] for image in document["errors"]] == [1, 2, 4, 5]
         reasons = {image["index"]: image["reason"] for image in document["errors"]}
         assert "truncated" in reasons[1]
-        assert reasons[2] == "empty"
+        assert reasons[2].startswith("empty")
         assert reasons[5].startswith("said to be image/png, but the bytes are not; taken are ")
         assert "predictions" not in document
 
@@ -386,16 +398,25 @@ class Test422:
         answer = client.post(PREDICT, files={"picture": ("a.png", GOOD, "image/png")})
         detail = problem(answer, 422)["detail"]
         assert "a part named 'images' (taken too: 'image', 'files', 'file', 'upload')" in detail
-        assert detail.endswith("it has 'picture'")
+        assert detail.endswith("the form has 'picture'")
 
     def test_part_that_is_text(self, client: TestClient) -> None:
-        answer = client.post(PREDICT, files={"images": (None, "a.png")})
-        assert "without a filename" in problem(answer, 422)["detail"]
+        text: tuple[str, Any] = ("images", (None, "a.png"))
+        files = [text, *parts(GOOD, b"no image")]
+        document = problem(client.post(PREDICT, files=files), 422)
+        assert [each["index"] for each in document["errors"]] == [0, 2]
+        assert "has no filename" in document["errors"][0]["reason"]
+
+    def test_parameters_beside_an_image(self, client: TestClient) -> None:
+        answer = client.post(PREDICT, files=parts(GOOD), data={"top_k": "2"})
+        assert problem(answer, 422)["detail"].endswith(
+            "the form has 'top_k'; parameters such as top_k stand in the URL"
+        )
 
     def test_no_part(self, client: TestClient) -> None:
         type = MULTIPART
         answer = client.post(PREDICT, content=b"--x--\r\n", headers={"Content-Type": type})
-        assert "it has none" in problem(answer, 422)["detail"]
+        assert "the form has no part" in problem(answer, 422)["detail"]
 
 
 def batcher_of(client: TestClient, version: int | None = None) -> Batcher[Pixels, PredictionResult]:
@@ -403,6 +424,7 @@ def batcher_of(client: TestClient, version: int | None = None) -> Batcher[Pixels
     return repository.get("colors", version).batcher
 
 
+@pytest.mark.slow
 def test_429_when_the_queue_is_full(serve: Serve) -> None:
     client = serve(max_images=1, max_queue_size=1)
     batcher = batcher_of(client)
@@ -419,6 +441,7 @@ def test_429_when_the_queue_is_full(serve: Serve) -> None:
     assert answer.headers["retry-after"] == "1"
 
 
+@pytest.mark.slow
 def test_429_when_too_many_wait_to_be_decoded(serve: Serve) -> None:
     client = serve(max_images=2, max_queue_size=2)
     client.app.state.decoder.waiting = 1  # type: ignore[attr-defined]
@@ -487,6 +510,7 @@ class Test503:
         [model] = client.get("/v1/models").json()["models"]
         assert [version["state"] for version in model["versions"]] == ["loading", "loading"]
 
+    @pytest.mark.slow
     def test_where_no_version_could_be_loaded(self, serve: Serve, repository: Path) -> None:
         for version in (1, 2):
             (repository / "colors" / str(version) / "weights.pt").write_bytes(b"changed")
@@ -494,6 +518,7 @@ class Test503:
         for answer in (client.post(PREDICT, files=parts(GOOD)), client.get("/health/ready")):
             assert "SHA-256" in problem(answer, 503)["detail"]
 
+    @pytest.mark.slow
     def test_not_where_a_lower_version_answers(self, serve: Serve, repository: Path) -> None:
         (repository / "colors" / "2" / "weights.pt").write_bytes(b"changed")
         client = serve()

@@ -21,8 +21,10 @@ from models import checkpoint
 from models.checkpoint import Checkpoint
 from service.inference import explanation
 from service.inference.explain_methods import method as methods
+from service.inference.explain_methods import occlusion
 from service.inference.explain_methods.method import METHODS
 from service.requests import parameters
+from tests.hooks import hooks
 from tests.networks import LABELS, SPEC, encode, picture
 from tests.service.conftest import Serve
 from tests.service.connections import PREDICT
@@ -92,6 +94,18 @@ class TestOracle:
             torch.tensor(found["values"]), expected[0, 0].detach(), atol=1e-5, rtol=1e-4
         )
 
+    def test_windows_of_a_large_network_do_not_overlap(
+        self, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(occlusion, "WINDOWS_ACROSS", 2)
+        small = only(ask(client, method="occlusion", target="blue"))
+        monkeypatch.setattr(occlusion, "COSTLY", 0)
+        large = only(ask(client, method="occlusion", target="blue"))
+        for found, stride in ((small, 2), (large, 4)):
+            said = only(ask(client, method="occlusion", target="blue", window=4, stride=stride))
+            assert found["values"] == said["values"]
+        assert small["values"] != large["values"]
+
     @pytest.mark.parametrize("layer", ["conv", "relu"])
     def test_grad_cam(
         self, client: TestClient, plain: Checkpoint, batch: torch.Tensor, layer: str
@@ -154,6 +168,7 @@ class TestAnswer:
 
 
 class TestRefusals:
+    @pytest.mark.slow
     def test_grad_cam_without_convolutions(self, serve: Serve, repository: Path) -> None:
         publish(repository, "mlp", hidden=[4])
         client = serve()
@@ -215,10 +230,10 @@ class Held:
         self.started, self.let_go = threading.Event(), threading.Event()
         explain = explanation.explain
 
-        def held(*arguments: Any) -> Any:
+        def held(*arguments: Any, **options: Any) -> Any:
             self.started.set()
             assert self.let_go.wait(30)
-            return explain(*arguments)
+            return explain(*arguments, **options)
 
         monkeypatch.setattr(explanation, "explain", held)
 
@@ -256,7 +271,7 @@ class TestLane:
         ended = threading.Event()
         explain = explanation.explain
 
-        def endless(*arguments: Any) -> Any:
+        def endless(*arguments: Any, **options: Any) -> Any:
             check: Callable[[], None] = arguments[-1]
             try:
                 while True:
@@ -291,10 +306,7 @@ class TestTwin:
         assert ask(client, method=method).status_code == 200
         loaded = client.app.state.repository.get("colors", None)  # type: ignore[attr-defined]
         for network in (loaded.explain_network, loaded.checkpoint.network):
-            for module in network.modules():
-                assert not module._forward_hooks
-                assert not module._forward_pre_hooks
-                assert not module._backward_hooks
+            assert not hooks(network)
             assert all(parameter.grad is None for parameter in network.parameters())
 
     def test_an_abandoned_explanation_leaves_no_hook(self, plain: Checkpoint) -> None:
@@ -312,7 +324,7 @@ class TestTwin:
                 explanation.explain(
                     twin, SPEC, SPEC.array(picture(0)), torch.device("cpu"), asked, check
                 )
-            assert not any(module._forward_hooks for module in twin.modules())
+            assert not hooks(twin)
         left = iter([None] * 100)
         found = explanation.explain(
             twin, SPEC, SPEC.array(picture(0)), torch.device("cpu"), question, check

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from models import checkpoint, features
+from tests.hooks import hooks
 from tests.networks import LABELS, SPEC, encode, picture
 from tests.service.conftest import Serve
 from tests.service.connections import PREDICT
@@ -82,6 +83,7 @@ class TestJson:
         answer = ask(client, IMAGES[0], layer=["fc", "conv", "fc"]).json()
         assert [layer["name"] for layer in answer["layers"]] == ["fc", "conv"]
 
+    @pytest.mark.slow
     def test_values_that_are_not_finite_are_null(self, serve: Serve, repository: Path) -> None:
         folder = repository / "colors" / "2"
         client = serve()
@@ -186,6 +188,7 @@ class TestLimits:
     def test_parameters(self, client: TestClient, params: dict[str, Any]) -> None:
         assert "invalid parameter" in problem(ask(client, IMAGES[0], **params), 422)["detail"]
 
+    @pytest.mark.slow
     def test_more_activations_than_are_answered(self, serve: Serve) -> None:
         client = serve(max_feature_values=1024)
         assert ask(client, *IMAGES, layer="conv").status_code == 200
@@ -206,6 +209,7 @@ class TestLimits:
         errors = problem(ask(client, IMAGES[0], IMAGES[1][:50], layer="conv"), 422)["errors"]
         assert [error["index"] for error in errors] == [1]
 
+    @pytest.mark.slow
     def test_a_key_is_needed_where_one_is_set(self, serve: Serve) -> None:
         assert ask(serve(api_key="sesame"), IMAGES[0], layer="conv").status_code == 401
 
@@ -213,6 +217,4 @@ class TestLimits:
 def test_no_hook_stays(client: TestClient) -> None:
     ask(client, *IMAGES, layer=["conv", "relu", features.PENULTIMATE])
     network = client.app.state.repository.get("colors", None).checkpoint.network  # type: ignore[attr-defined]
-    for module in network.modules():
-        assert not module._forward_hooks
-        assert not module._forward_pre_hooks
+    assert not hooks(network)

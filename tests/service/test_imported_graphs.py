@@ -143,6 +143,7 @@ def test_methods_with_gradients_are_refused(client: TestClient, method: str) -> 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", ["torch", "onnx", "auto"])
 def test_another_runtime_is_not_taken(serve: Serve, wanted: str) -> None:
     client = serve(runtime=wanted)
@@ -152,6 +153,7 @@ def test_another_runtime_is_not_taken(serve: Serve, wanted: str) -> None:
     assert version.get("fallback") == fallback
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_the_fast_path_takes_it(serving: Serving) -> None:
     async with serving() as client:
@@ -186,21 +188,25 @@ def update(client: TestClient) -> None:
     client.portal.call(app.state.repository.update)
 
 
+@pytest.mark.slow
 def test_another_content_is_refused(broken: Path) -> None:
     file = broken / "net" / "1" / GRAPH
     file.write_bytes(file.read_bytes() + b"\0")
     assert reason(broken) == f"{GRAPH} does not have the SHA-256 that {CARD} states"
 
 
+@pytest.mark.slow
 def test_a_missing_graph_is_told(broken: Path) -> None:
     (broken / "net" / "1" / GRAPH).unlink()
     assert reason(broken) == f"{GRAPH} can't be read: No such file or directory"
 
 
+@pytest.mark.slow
 def test_a_large_graph_is_refused(broken: Path) -> None:
     assert "setting max_checkpoint_bytes" in reason(broken, max_checkpoint_bytes=1024)
 
 
+@pytest.mark.slow
 def test_a_change_is_noticed(broken: Path) -> None:
     with starting(broken) as serve:
         client = serve(repository=broken)

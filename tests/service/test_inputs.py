@@ -52,6 +52,7 @@ def test_the_part_of_the_image_that_it_is(
     assert found["box"] == pytest.approx(box)
 
 
+@pytest.mark.slow
 def test_the_centre_of_what_is_resized(serve: Serve, repository: Path) -> None:
     """On every way: a small PNG of the very size, a larger one, and a JPEG."""
     spec = SPEC.model_copy(update={"resize_size": 10, "interpolation": "bicubic"})

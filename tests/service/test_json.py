@@ -67,5 +67,6 @@ def test_all_bad_images_are_named(client: TestClient) -> None:
     assert [each["index"] for each in document["errors"]] == [1, 2, 3]
     images[0] = "no base64!"
     document = problem(client.post(PREDICT, json={"images": images}), 422)
-    assert [each["index"] for each in document["errors"]] == [0]
+    assert [each["index"] for each in document["errors"]] == [0, 1, 2, 3]
     assert document["errors"][0]["reason"].startswith("is not base64")
+    assert document["errors"][1]["reason"].startswith("the bytes are no image that is taken")

@@ -34,6 +34,7 @@ warnings.warn("a warning")
 """
 
 
+@pytest.mark.slow
 def test_logs_of_libraries_take_the_same_form() -> None:
     command = [sys.executable, "-c", PROGRAM]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
@@ -75,6 +76,7 @@ def run(program: str, *end: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["", "sys.exit(3)", "signal.raise_signal(signal.SIGTERM)"])
 def test_no_line_is_lost_at_the_end_or_decides_anything(end: str) -> None:
     lines = run(ODD, end)
@@ -86,11 +88,13 @@ def test_no_line_is_lost_at_the_end_or_decides_anything(end: str) -> None:
     assert not any(line.startswith("2026-01-01") for line in lines)
 
 
+@pytest.mark.slow
 def test_an_exception_that_ends_the_program_is_told_last() -> None:
     lines = run(ODD, "raise KeyError('the end')")
     assert lines[-1] == "KeyError: 'the end'"
 
 
+@pytest.mark.slow
 def test_a_stderr_that_is_closed_is_no_reason_to_fail() -> None:
     program = ODD + "\nprint('reached')"
     command = ["bash", "-c", '"$0" -c "$1" 2>&-', sys.executable, program]

@@ -11,8 +11,10 @@ import pytest
 from models.checkpoint import Checkpoint
 from service import metrics
 from service.inference.runtimes import onnx_runtime
+from service.metrics import Counts, Metrics
+from tests import trusted
 from tests.e2e.servers import running
-from tests.networks import DATA, encode, picture, publish_tiny
+from tests.networks import DATA, LABELS, encode, picture, publish_tiny
 from tests.service.conftest import Serve
 from tests.service.connections import PREDICT
 from tests.service.test_predict import parts
@@ -30,6 +32,7 @@ def figure(text: str, name: str, **labels: str) -> float:
     return found
 
 
+@pytest.mark.slow
 def test_requests_are_counted_by_operation_and_status(serve: Serve) -> None:
     client = serve()
     assert client.post(PREDICT, files=parts(encode(picture(1)))).status_code == 200
@@ -49,6 +52,7 @@ def test_requests_are_counted_by_operation_and_status(serve: Serve) -> None:
         assert figure(text, "fanlight_request_seconds_count", **labels) == count
 
 
+@pytest.mark.slow
 def test_batches_are_counted_by_version(serve: Serve) -> None:
     client = serve()
     client.post(PREDICT, files=parts(*[encode(picture(seed)) for seed in range(5)]))
@@ -57,6 +61,80 @@ def test_batches_are_counted_by_version(serve: Serve) -> None:
     assert figure(text, "fanlight_batch_images_sum", **labels) == 5
     assert figure(text, "fanlight_forward_seconds_sum", **labels) > 0
     assert figure(text, "fanlight_batch_images_sum", version="1") == 0
+
+
+def test_answers_are_counted_beside_what_is_usual(serve: Serve, repository: Path) -> None:
+    trusted.publish_trusted(repository)
+    client = serve()
+    shown = [*trusted.familiar(7, 8), *trusted.strange(2)]
+    images = [encode(trusted.image(each)) for each in shown]
+    answers = client.post("/v1/models/sure/predict", files=parts(*images)).json()["predictions"]
+    text = client.get("/metrics").text
+    model = {"model": "sure", "version": "1"}
+    for label in LABELS:
+        told = figure(text, "fanlight_answers_total", **model, label=label)
+        assert told == sum(each["label"] == label for each in answers)
+    for part, name in (("score", "scores"), ("familiarity", "familiarity")):
+        for tenth in range(10):
+            key = f"{tenth / 10:g}"
+            told = figure(text, f"fanlight_answer_{name}_total", **model, tenth=key)
+            assert told == sum(min(int(each[part] * 10), 9) == tenth for each in answers)
+    unsure = [each["why"] for each in answers if each["unsure"]]
+    assert unsure.count("unfamiliar") >= 2
+    for why in ("unfamiliar", "ambiguous"):
+        assert figure(text, "fanlight_unsure_answers_total", **model, why=why) == unsure.count(why)
+    usual = client.get("/v1/models/sure").json()["card"]["calibration"]["usual"]
+    shares = [figure(text, "fanlight_usual_answers", **model, label=label) for label in LABELS]
+    assert shares == pytest.approx(usual["labels"])
+    for name in ("answer_scores", "answer_familiarity"):
+        assert figure(text, f"fanlight_usual_{name}", **model) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_what_is_usual_goes_with_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: bool
+) -> None:
+    told = Metrics()
+    kinds: tuple[trusted.Kind, ...] = ("features", "calibration")
+    cards = [trusted.publish_trusted(tmp_path / each, "sure", each) for each in kinds]
+    for card in (*cards, cards[0]):
+        told.loaded(card, "onnx", fallback=False)
+        text = told.exposition().decode()
+        has_familiarity = card.familiarity is not None
+        tenths = figure(text, "fanlight_usual_answer_familiarity")
+        assert tenths == pytest.approx(float(has_familiarity))
+        assert figure(text, "fanlight_calibration_images") == trusted.COUNT
+    with monkeypatch.context() as patched:
+        if several:  # processes, whose figures can't be withdrawn
+            patched.setenv(metrics.FOLDER, str(tmp_path))
+        told.removed("sure", 1, "onnx")
+    text = told.exposition().decode()
+    assert ("fanlight_usual_answers{" in text) == several
+    for name in ("answers", "answer_scores", "answer_familiarity"):
+        assert figure(text, f"fanlight_usual_{name}") == 0
+    assert figure(text, "fanlight_calibration_images") == 0
+
+
+@pytest.mark.slow
+def test_what_was_answered_last_is_counted_when_a_version_goes(
+    serve: Serve, repository: Path
+) -> None:
+    trusted.publish_trusted(repository)
+    client = serve(watch_interval=0.01)
+    images = parts(*(encode(trusted.image(each)) for each in trusted.familiar(7, 8)))
+    assert client.post("/v1/models/sure/predict", files=images).status_code == 200
+    shutil.rmtree(repository / "sure")
+    until(lambda: client.get("/v1/models/sure").status_code == 404)
+    assert figure(client.get("/metrics").text, "fanlight_answers_total", model="sure") == 8
+
+
+def test_a_version_of_many_labels_has_few_figures() -> None:
+    told = Metrics()
+    labels = [f"label{number}" for number in range(metrics.MOST_LABELS + 50)]
+    told.arrived("many", 1, labels, Counts([1] * len(labels), [0] * 10, [0] * 10, {}))
+    text = told.exposition().decode()
+    assert text.count("fanlight_answers_total{") == metrics.MOST_LABELS + 1
+    assert figure(text, "fanlight_answers_total", label=metrics.OTHERS) == 50
 
 
 @pytest.mark.slow

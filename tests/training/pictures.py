@@ -8,6 +8,18 @@ from PIL import Image
 
 from tests.networks import LABELS, SPEC
 from training.data.datasets import ImageSet
+from training.recipes.recipe import Recipe
+
+RECIPE = Recipe(
+    name="colors",
+    dataset="colors",
+    architecture="tiny",
+    epochs=2,
+    batch_size=4,
+    optimizer="adam",
+    learning_rate=0.01,
+)
+"""A short training on `colors`."""
 
 
 def colors(pictures: int = 8, seed: int = 0) -> ImageSet:

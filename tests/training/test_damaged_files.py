@@ -126,6 +126,7 @@ def test_the_same_command_takes_whole_files(here: Path, arguments: list[str]) ->
     assert main(arguments) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda each: each.__name__)
 def test_the_state_of_a_broken_off_training(
     damage: Callable[[Path], None], here: Path, capsys: pytest.CaptureFixture[str]
@@ -168,6 +169,7 @@ def broken_off(here: Path) -> Run:
     return Run(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [empty, truncated, not_utf_8], ids=lambda each: each.__name__)
 def test_files_of_mnist(
     damage: Callable[[Path], None], here: Path, capsys: pytest.CaptureFixture[str]
@@ -228,6 +230,7 @@ def leaves(content: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
             yield (*place, key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["12", True, None, [], {}, -1, float("nan")], ids=repr)
 @pytest.mark.parametrize("file", ["docs/results.json", "runs/studies/dropout/study.json"])
 def test_one_wrong_value(

@@ -98,10 +98,11 @@ class TestTrainings:
         cells = row(EMPTY.with_runs(tmp_path).markdown(), "mnist-cnn")
         assert cells[2] == "**0.9000** (95 %: 0.5958 to 0.9821)"
 
-    def test_a_run_of_an_earlier_version_counts(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("unknown", ["tune", "strangers", "ground", "compression"])
+    def test_a_run_of_an_earlier_version_counts(self, tmp_path: Path, unknown: str) -> None:
         run = finished(tmp_path, MNIST)
         recipe = json.loads((run.folder / "recipe.json").read_text())
-        del recipe["tune"]
+        del recipe[unknown]
         (run.folder / "recipe.json").write_text(json.dumps(recipe))
         assert len(EMPTY.with_runs(tmp_path).trainings) == 1
 

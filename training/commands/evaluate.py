@@ -9,14 +9,19 @@ from rich.console import Console
 from rich.table import Table
 
 from models import devices, files, repositories
+from models.checkpoint import Card
 from training import plots
 from training.commands import options
-from training.data import datasets
+from training.data import datasets, loose
 from training.data import registry as data_sets
+from training.data import strangers as learned_strangers
 from training.data.account import Account
-from training.data.folders import Split
-from training.fitting import evaluation, loop
+from training.data.files import sources
+from training.data.files.splits import Split
+from training.data.registry import DATASETS
+from training.fitting import evaluation, trust
 from training.fitting.evaluation import Evaluation
+from training.fitting.reliability import NoFamiliarityError, Reliability, Strangers
 from training.review.labels import HELD_OUT, Judged
 from training.review.review import Review
 
@@ -37,8 +42,12 @@ class Evaluate:
     data_root: options.DataRoot = field(default_factory=options.data_root)
     repository: options.Repositories = field(default_factory=options.readable_repositories)
     architectures: options.Architectures = field(default_factory=options.architectures)
+    strangers: str | None = None
+    """A folder of images of none of the classes, or a data set by name: how well familiarity tells
+    them apart."""
     output: Path | None = None
-    """A folder for evaluation.json, confusion.png, data.html and data.csv."""
+    """A folder for evaluation.json, confusion.png, reliability.png, strangers.png, data.html and
+    data.csv."""
     device: options.Device = "auto"
 
     def __call__(self, console: Console) -> None:
@@ -55,6 +64,11 @@ class Evaluate:
             raise datasets.DatasetError(
                 f"the card of {card.name}/{card.version} names no data set; give one as --dataset"
             )
+        strangers = None
+        if self.strangers is not None:
+            if loaded.trust is None or loaded.trust.familiarity is None:
+                raise NoFamiliarityError
+            strangers = loose.load(self.strangers, self.data_root, card.input)
         seed = card.training.seed if card.training else 0
         images = datasets.load(dataset, self.split, self.data_root, card.input, seed)
         account = Account({self.split: images})
@@ -62,8 +76,10 @@ class Evaluate:
         review = Review.of({self.split: images})
         console.print(review.text(), markup=False, highlight=False)
         images = images.relabel(card.labels).to(device)
-        logits = loop.predict(loaded.network, images, card.input)
-        result = evaluation.score(logits.cpu(), images.targets.cpu(), card.labels)
+        look = None if loaded.trust is None else loaded.trust.second_look
+        answers = trust.answers(loaded.network, images, card.input, look)
+        logits = answers.logits
+        result = evaluation.score(logits, answers.targets, card.labels)
         console.print(
             f"{card.name}/{card.version} on {dataset} ({self.split}, {len(images):,} pictures): "
             f"accuracy {result.accuracy:.4f} ({result.interval}), loss {result.loss:.4f}"
@@ -71,22 +87,57 @@ class Evaluate:
         if (hidden := result.verdict()) is not None:
             console.print(hidden, markup=False, highlight=False)
         console.print(_confusion_table(result), _class_table(result))
+        reliable = Reliability.of(loaded.trust, answers)
+        console.print(reliable.text(card), markup=False, highlight=False)
+        told_apart = None
+        if strangers is not None:
+            console.print(Account({"strangers": strangers}).text(), markup=False, highlight=False)
+            strange = trust.answers(loaded.network, strangers.to(device), card.input, look)
+            told_apart = Strangers.of(loaded.trust, answers, strange)
+            console.print(told_apart.text, markup=False, highlight=False)
+            if (seen := self._seen(card)) is not None:
+                console.print(seen, markup=False, highlight=False)
         if self.split != "train":  # which the network was trained on
-            judged = Judged(self.split, images, logits.softmax(1).cpu(), HELD_OUT)
+            judged = Judged(self.split, images, reliable.probabilities, HELD_OUT)
             review = review.judged([judged])
             console.print(review.text_of_labels(), markup=False, highlight=False)
         if (output := self.output) is not None:
-            output.mkdir(parents=True, exist_ok=True)
+            files.make_folder(output)
             review.write(dataset, lambda name, content: files.write(output / name, content))
             title = f"{card.name}/{card.version} on {dataset}"
             files.write(output / "confusion.png", plots.confusion(result, title))
-            told = asdict(result) | {
-                "pictures": result.count,
-                "accuracy_interval": [result.interval.low, result.interval.high],
-                "balanced_accuracy": result.balanced_accuracy,
-            }
+            files.write(output / "reliability.png", reliable.drawn(title))
+            if told_apart is not None:
+                files.write(output / "strangers.png", told_apart.drawn(f"{title}: strangers"))
+            told = (
+                asdict(result)
+                | reliable.as_json()
+                | {
+                    "pictures": result.count,
+                    "accuracy_interval": [result.interval.low, result.interval.high],
+                    "balanced_accuracy": result.balanced_accuracy,
+                    "strangers": None if told_apart is None else told_apart.as_json(),
+                }
+            )
             content = json.dumps(told, indent=2, ensure_ascii=False).encode()
             files.write(output / "evaluation.json", content)
+
+    def _seen(self, card: Card) -> str | None:
+        """Say that strangers were trained on; of data sets by name it is other pictures."""
+        learned = learned_strangers.of_training(card)
+        if learned is None or self.strangers is None:
+            return None
+        shared = [
+            each
+            for each in sources.parts(self.strangers, self.data_root)
+            if each not in DATASETS and sources.is_same(each, learned, self.data_root)
+        ]
+        if not shared:
+            return None
+        return (
+            f"the network was trained with {', '.join(shared)} as strangers, so this says little "
+            "of others: give a folder that it has not seen"
+        )
 
 
 def _confusion_table(result: Evaluation) -> Table:

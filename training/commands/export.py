@@ -62,3 +62,8 @@ class Export:
             f"{path}: {loaded.card.name}/{loaded.card.version} as {form.name}, {len(content):,} "
             f"bytes; its probabilities differ from torch's by {difference:.1g} at most"
         )
+        if loaded.trust is not None and loaded.trust.second_look is not None:
+            console.print(
+                "it looks at an image once; the service looks again, mirrored, where the top "
+                f"softmax probability is below {loaded.trust.second_look.below:.3g}"
+            )

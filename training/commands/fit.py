@@ -1,8 +1,6 @@
 """`fit`: recipe → run folder → the next version of a model in the repository."""
 
 import math
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,14 +14,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from models import checkpoint, devices, files, repositories
-from models.architectures import registry
+from models.architectures import outputs, registry
 from models.checkpoint import Card, TrainingRecord
 from models.errors import OptionError
-from models.registry import nearest
+from models.registry import proposal
+from models.trust import Fitted as TrustFitted
+from models.trust import Trust, second_look
 from training.commands import options
-from training.data import archives, datasets, tables
 from training.data.account import LEFT_OUT, Account
-from training.fitting import evaluation, experiment, imagenet, pretrained, provenance
+from training.data.files import archives, refusals, sources, tables
+from training.fitting import evaluation, experiment, imagenet, loop, pretrained, provenance, trust
 from training.fitting.experiment import Outcome, Pictures
 from training.fitting.loop import Epoch, TrainingError
 from training.fitting.run_folder import Run, as_json
@@ -60,10 +60,18 @@ class Fit:
         device, commit = devices.resolve(self.device), provenance.commit()
         checkpoint.check_name(self.recipe.name)
         files.check_writable(self.repository)
+        files.check_writable(self.runs)
         recipe, why = auto.fill_start(self.recipe, self.data_root)
+        if recipe.precision == "bfloat16" and device.type == "cpu" and _is_slow_in_bfloat16():
+            console.print(
+                "this processor seems to have no arithmetic in bfloat16; then --precision float32 "
+                "is quicker"
+            )
         registry.named(recipe.architecture).check(recipe.arguments)
         pretrained.check(recipe.pretrained, recipe.architecture)
         recipe = auto.fill_input(recipe, self.data_root)
+        if self.resume and not Run.may_go_on(self.runs, recipe):
+            raise self._nothing_to_resume(recipe)
         pictures = experiment.load(recipe, self.data_root)
         if not self.labels_changed:
             repositories.check_same_labels(self.repository, recipe.name, pictures.labels)
@@ -71,6 +79,14 @@ class Fit:
         run = self._unfinished(recipe) if self.resume else Run.start(self.runs, recipe)
         account = Account(pictures.splits)
         console.print(account.text(run.folder / LEFT_OUT), markup=False, highlight=False)
+        others = Account({} if pictures.strangers is None else {"strangers": pictures.strangers})
+        if others.splits:
+            console.print(others.text(run.folder / LEFT_OUT), markup=False, highlight=False)
+            console.print(
+                "the published network has no class for strangers"
+                if recipe.tune == "all"
+                else "familiarity learns the strangers, and the network is trained without them"
+            )
         review = Review.of(pictures.splits)
         console.print(review.text(), markup=False, highlight=False)
         if why is not None:
@@ -79,19 +95,26 @@ class Fit:
         console.print(
             f"{recipe.name}: {len(pictures.train):,} pictures on {device}, run folder {run.folder}"
         )
-        with run.held(), run.resumable():
-            if account.left_out:
-                run.write(LEFT_OUT, account.as_csv())
+        with run.resumable(), run.held():
+            every = Account({**account.splits, **others.splits})
+            if every.left_out:
+                run.write(LEFT_OUT, every.as_csv())
             review.write(recipe.name, run.write)
             outcome = self._train(recipe, pictures, device, run, console)
             _check_finite(outcome, recipe, console)
             _review_again(review, outcome, recipe, pictures, run, console)
-            card = self._publish(recipe, pictures, outcome, device, commit, why)
+            trusted = _trusted(outcome, recipe, pictures, console)
+            twice = _measure_second_look(outcome, pictures, trusted.fitted.trust, device)
+            card = self._publish(recipe, pictures, outcome, trusted.fitted, device, commit, why)
             text = card.model_dump(mode="json", exclude_none=True)
             run.finish(outcome.as_json() | {"card": text})
         to_open = options.to_open(self.repository, recipe.architecture)
         drawn = ", ".join(sorted(p.name for p in run.folder.iterdir() if p.suffix in _DRAWN))
+        if left_out := outputs.left_out(outcome.fitted.network, pictures.spec):
+            console.print(left_out, markup=False, highlight=False)
         _tell_outcome(recipe, pictures, outcome, console)
+        for told in (outcome.test.told_apart(), trusted.text, *twice):
+            console.print(told, markup=False, highlight=False)
         console.print(
             f"drawn in {run.folder}: {drawn}\n"
             f"published {card.name}/{card.version} in {self.repository}; a service that runs there "
@@ -104,11 +127,14 @@ class Fit:
     def _unfinished(self, recipe: Recipe) -> Run:
         run = Run.unfinished(self.runs, recipe)
         if run is None:
-            raise OptionError(
-                f"there is nothing to resume: no broken-off run of {recipe.name} with these "
-                f"options is in {self.runs}; leave out --resume to start one"
-            )
+            raise self._nothing_to_resume(recipe)
         return run
+
+    def _nothing_to_resume(self, recipe: Recipe) -> OptionError:
+        return OptionError(
+            f"there is nothing to resume: no broken-off run of {recipe.name} with these "
+            f"options is in {self.runs}; leave out --resume to start one"
+        )
 
     def _train(
         self, recipe: Recipe, pictures: Pictures, device: torch.device, run: Run, console: Console
@@ -122,14 +148,14 @@ class Fit:
             TimeRemainingColumn(),
         )
         epochs = recipe.epochs_to_run
-        held_out = 0.0 if pictures.validation else recipe.validation_fraction
-        size = round(len(pictures.train) * (1 - held_out))
+        size = loop.trained_on(recipe, pictures.train, pictures.validation is not None)
+        size += len(pictures.strangers or ()) if recipe.tune == "all" else 0
         quiet = not console.is_terminal  # in a file the bar would leave an empty line
         with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
-            task = progress.add_task(f"epoch 1/{epochs}", total=epochs * size)
+            task = progress.add_task(_name(recipe, 1), total=epochs * size)
 
             def on_epoch(epoch: Epoch) -> None:
-                text = f"epoch {epoch.number}/{epochs}  loss {epoch.train.loss:.4f}"
+                text = f"{_name(recipe, epoch.number)}  loss {epoch.train.loss:.4f}"
                 if epoch.validation:
                     text += f"  validation accuracy {epoch.validation.accuracy:.4f}"
                 progress.update(task, description=text, completed=epoch.number * size)
@@ -152,6 +178,7 @@ class Fit:
         recipe: Recipe,
         pictures: Pictures,
         outcome: Outcome,
+        fitted: TrustFitted,
         device: torch.device,
         commit: str,
         why: str | None,
@@ -164,6 +191,7 @@ class Fit:
             arguments=recipe.arguments,
             labels=pictures.labels,
             input=pictures.spec,
+            trust=fitted,
             metrics={name: round(value, 6) for name, value in outcome.metrics.items()},
             training=TrainingRecord(
                 recipe=as_json(recipe) | _reasons(why, outcome.fitted.note),
@@ -180,28 +208,39 @@ class Fit:
         )
 
 
+def _is_slow_in_bfloat16() -> bool:
+    """Probably: torch tells no more of a processor than its vectors."""
+    return torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX", "AVX2")
+
+
 def recipe_for(target: str, changes: Mapping[str, Any]) -> Recipe:
     """The recipe for a folder of pictures, or the one of that name, with some fields changed.
 
-    Raises `OptionError`: there is neither, or the recipe can't be changed so.
+    Raises `OptionError`: there is neither, or the recipe can't be changed so. See `taken`, too.
     """
     if target == OWN:
         return replace(RECIPES[OWN], **_started(changes))
     if target in RECIPES:
         return replace(RECIPES[target], **changes)
+    if not target.strip():
+        raise OptionError(
+            "the folder's name is empty: give a folder of pictures ('.' is the working folder), or "
+            "a recipe; fanlight fit --list shows the recipes"
+        )
     folder = Path(target)
     if not (folder.is_dir() or tables.is_table(folder) or archives.is_archive(folder)):
-        near = nearest(target, RECIPES)
-        meant = f"did you mean {near!r}? " if near else ""
+        if folder.is_file():
+            raise OptionError(refusals.of_file(folder))
+        meant = proposal(target, RECIPES) or sources.similar(folder)
         raise OptionError(
             f"{target!r} is neither a folder of pictures, a zip or tar of one, a CSV of them, nor "
             f"a recipe; {meant}"
             "fanlight fit --list shows the recipes"
         )
     path = folder.resolve()  # whole, lest a folder of that name under the data root be taken
-    if datasets.JOIN in str(path):
+    if sources.JOIN in str(path):
         raise OptionError(
-            f"{target!r}: {datasets.JOIN!r} in its path would join two data sets: rename it"
+            f"{target!r}: {sources.JOIN!r} in its path would join two data sets: rename it"
         )
     called = path.name if path.is_dir() else path.name.partition(".")[0]
     if not model_name(called) and "name" not in changes:
@@ -211,6 +250,19 @@ def recipe_for(target: str, changes: Mapping[str, Any]) -> Recipe:
         )
     own = {"dataset": str(path), "name": model_name(called)}
     return replace(RECIPES[OWN], **(own | _started(changes)))
+
+
+def taken(target: str) -> str | None:
+    """Say that a recipe is taken where there is a folder or a file of its name, too.
+
+    Such a folder may be taken for the pictures of the recipe's data set: the account says that.
+    """
+    if target in RECIPES and Path(target).exists():
+        return (
+            f"{target} is taken for the recipe of that name; to choose one for the pictures in "
+            f"./{target}, write ./{target}"
+        )
+    return None
 
 
 def _started(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,8 +286,7 @@ def model_name(called: str) -> str:
 
     It is empty where nothing is left: then the name is to be given, see `recipe_for`.
     """
-    plain = unicodedata.normalize("NFKD", called.casefold()).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9._-]+", "-", plain).strip("-._")
+    return checkpoint.proposed_name(called)
 
 
 def listing() -> Table:
@@ -257,7 +308,11 @@ def _tell(recipe: Recipe, pictures: Pictures, asked: Recipe, console: Console) -
     """Print which fields of the recipe were chosen, and whether classes differ much in size."""
     chosen = recipe.differences(asked)
     if chosen:
+        if "epochs" in chosen and recipe.tune == "head-first":
+            chosen["epochs"] = f"{recipe.epochs} at most"  # the head alone may do
         console.print("chosen: " + ", ".join(f"{name} {value}" for name, value in chosen.items()))
+    if recipe.tune == "all" and (warning := _few_validate(recipe, pictures)) is not None:
+        console.print(warning)
     if recipe.size is None and registry.named(recipe.architecture).stated is None:
         shape = "×".join(map(str, pictures.spec.shape))
         console.print(f"the input was worked out from the network: {shape}")
@@ -270,6 +325,35 @@ def _tell(recipe: Recipe, pictures: Pictures, asked: Recipe, console: Console) -
         )
 
 
+def _few_validate(recipe: Recipe, pictures: Pictures) -> str | None:
+    """Say if so few pictures choose the epoch that chance does; None if there are enough."""
+    if pictures.validation is not None:
+        count, advice = len(pictures.validation), "add some to that folder"
+    else:
+        sizes = torch.bincount(pictures.train.targets).tolist()
+        count = sum(round(size * recipe.validation_fraction) for size in sizes)
+        advice = "add pictures, or raise --validation-fraction"
+    if count >= FEW_VALIDATE or not recipe.validation_fraction:
+        return None
+    if not count:
+        return f"no picture validates it, so the last epoch is kept: {advice}"
+    return (
+        f"{_pictures(count)} {'validates' if count == 1 else 'validate'} it and "
+        f"{'chooses' if count == 1 else 'choose'} its epoch: the figure means little; {advice}"
+    )
+
+
+def _pictures(count: int) -> str:
+    return f"{count:,} picture{'' if count == 1 else 's'}"
+
+
+def _name(recipe: Recipe, number: int) -> str:
+    """What an epoch is called: the first of a recipe that tunes is the head's."""
+    if number == 1 and recipe.tune != "all":
+        return "epoch 1, the head alone"
+    return f"epoch {number}/{recipe.epochs_to_run}"
+
+
 def _reasons(why: str | None, note: str | None) -> dict[str, str]:
     """What stands beside the recipe in the card: why its start and its layers were chosen."""
     reasons = {"start_because": why, "tuned_because": note}
@@ -279,21 +363,55 @@ def _reasons(why: str | None, note: str | None) -> dict[str, str]:
 def _tell_outcome(recipe: Recipe, pictures: Pictures, outcome: Outcome, console: Console) -> None:
     """Print the figures, each accuracy with its interval, and the classes where they differ."""
     fitted, test = outcome.fitted, outcome.test
-    if fitted.note is not None:
-        console.print(fitted.note)
     if fitted.selected.validation is not None:
         accuracy, count = fitted.selected.validation.accuracy, fitted.validated
         console.print(
             f"{'cross-validation' if fitted.is_crossed else 'validation'}: accuracy {accuracy:.4f} "
-            f"({evaluation.interval(accuracy, count)}; {count:,} pictures)"
+            f"({evaluation.interval(accuracy, count)}; {_pictures(count)})"
+            + (": of so few it means little" if count < FEW_VALIDATE else "")
         )
     console.print(
         f"epoch {fitted.selected.number} of {len(fitted.history)} selected: "
         f"test accuracy {test.accuracy:.4f} ({test.interval}), loss {test.loss:.4f} "
-        f"({len(pictures.test):,} pictures, trained in {outcome.seconds:.0f} s)"
+        f"({_pictures(len(pictures.test))}, trained in {outcome.seconds:.0f} s)"
     )
     if (hidden := test.verdict()) is not None:
         console.print(hidden, markup=False, highlight=False)
+
+
+def _trusted(
+    outcome: Outcome, recipe: Recipe, pictures: Pictures, console: Console
+) -> trust.Trusted:
+    """Calibrate the network, with a progress bar if that takes further trainings."""
+    if not trust.trains_again(outcome.fitted, recipe):
+        return trust.fit(outcome.fitted, recipe, pictures.spec)
+    count = trust.FURTHER_TRAININGS
+    console.print(
+        "too few pictures were held out to calibrate it: it is calibrated by cross-validation, "
+        f"with {count} more trainings, each of about {outcome.seconds:.0f} s"
+    )
+    columns = (TextColumn("calibrating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task("", total=count)
+        return trust.fit(
+            outcome.fitted, recipe, pictures.spec, on_training=lambda: progress.advance(task)
+        )
+
+
+def _measure_second_look(
+    outcome: Outcome, pictures: Pictures, fitted: Trust | None, device: torch.device
+) -> list[str]:
+    """Measure the test accuracy with a second look, and say it, where there is one."""
+    if fitted is None or fitted.second_look is None:
+        return []
+    test = pictures.test.to(device)
+    found = trust.answers(outcome.fitted.network, test, pictures.spec, fitted.second_look)
+    accuracy = evaluation.metrics(found.logits, found.targets).accuracy
+    outcome.metrics[second_look.METRIC] = accuracy
+    with_interval = f"{accuracy:.4f} ({evaluation.interval(accuracy, len(test))})"
+    return [f"test accuracy with the second look, as a service answers: {with_interval}"]
 
 
 def _review_again(
@@ -309,9 +427,11 @@ def _review_again(
     without = evaluation.accuracy_without(seen, outcome.test_logits, pictures.test.targets)
     if without is not None:
         outcome.metrics["test_accuracy_without_copies"] = without
+        left = len(pictures.test) - len(seen)
         console.print(
-            f"test accuracy without the {len(seen):,} pictures that are in train too, or nearly: "
-            f"{without:.4f}; with them {outcome.test.accuracy:.4f}"
+            f"test accuracy without the {_pictures(len(seen))} that train has too, or nearly: "
+            f"{without:.4f} ({evaluation.interval(without, left)}; {_pictures(left)}); with them "
+            f"{outcome.test.accuracy:.4f} ({outcome.test.interval})"
         )
     judged = labels.judge(
         outcome.fitted, pictures.test, outcome.test_logits, pictures.spec, recipe.seed
@@ -336,4 +456,5 @@ def _check_finite(outcome: Outcome, recipe: Recipe, console: Console) -> None:
 
 
 _DRAWN = (".png", ".html")
+FEW_VALIDATE = 30  # pictures; the 95 % interval of an accuracy on fewer is 0.3 wide and more
 _IMBALANCE = 2.0  # largest class to smallest, from which on it is told

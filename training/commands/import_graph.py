@@ -14,6 +14,7 @@ from models.graphs import exchange, interface, parsing
 from models.graphs.errors import GraphError
 from models.graphs.interface import Adapted, Wishes
 from models.preprocessing import InputSpec
+from models.trust import Fitted
 
 if TYPE_CHECKING:
     from training.commands.import_weights import Import
@@ -65,7 +66,10 @@ def run(asked: "Import", console: Console) -> None:
     checkpoint.check_labels(labels)
     if not asked.labels_changed:
         repositories.check_same_labels(asked.repository, name, labels)
-    card = checkpoint.publish_graph(asked.repository, content, name=name, labels=labels, input=spec)
+    trust = Fitted(None, (checkpoint.IMPORTED,))
+    card = checkpoint.publish_graph(
+        asked.repository, content, name=name, labels=labels, input=spec, trust=trust
+    )
     for note in adapted.notes:
         console.print(note, markup=False, highlight=False)
     if not asked.labels:

@@ -11,12 +11,13 @@ from rich.console import Console
 from typing_extensions import Doc
 
 from models import checkpoint, repositories
-from models.architectures import inputs, registry
+from models.architectures import inputs, outputs, registry
 from models.checkpoint import CheckpointError
 from models.errors import OptionError
 from models.importing import names, saved_files, state_dicts
 from models.preprocessing import InputSpec
 from models.registry import Completion
+from models.trust import Fitted
 from training.commands import import_graph, options
 from training.recipes.arguments import Arguments
 
@@ -93,7 +94,7 @@ class Import:
         if self.architecture is None or import_graph.is_graph(self.weights):
             import_graph.run(self, console)
             return
-        name = self.name if self.name is not None else self.weights.stem
+        name = self.name if self.name is not None else saved_files.name_of(self.weights)
         checkpoint.check_name(name)
         labels = read_labels(self.labels)
         checkpoint.check_labels(labels)
@@ -120,6 +121,7 @@ class Import:
                 architecture=self.architecture,
                 strip_prefix=self.strip_prefix,
                 by_order=self.by_order,
+                has_order=saved_files.keeps_order(self.weights),
                 head="ours" if self.new_head else "theirs",
             )
         except names.MismatchError as error:
@@ -133,12 +135,15 @@ class Import:
             arguments=self.arguments,
             labels=labels,
             input=spec,
+            trust=Fitted(None, (checkpoint.IMPORTED,)),
         )
         notes = [*found.notes, *fitting.notes]
         if architecture.stated is None and not {"channels", "height", "width"} <= changes.keys():
             notes.append(_worked_out(spec, architecture.takes(self.arguments).of(spec.channels)))
-        if inputs.takes_flat(network):
+        if inputs.is_flattened(network):
             notes.append("images are flattened before the first layer, which is linear")
+        if left_out := outputs.left_out(network, spec):
+            notes.append(left_out)
         for note in notes:
             console.print(note, markup=False, highlight=False)
         console.print(

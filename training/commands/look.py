@@ -39,7 +39,7 @@ class Look:
         account, review = Account(splits), Review.of(splits)
         console.print(account.text(self.output / LEFT_OUT), markup=False, highlight=False)
         console.print(review.text(), markup=False, highlight=False)
-        self.output.mkdir(parents=True, exist_ok=True)
+        files.make_folder(self.output)
         if account.left_out:
             files.write(self.output / LEFT_OUT, account.as_csv())
         review.write(self.dataset, lambda name, content: files.write(self.output / name, content))

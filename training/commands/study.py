@@ -96,7 +96,7 @@ class Study:
         folders = {v.label: Run(runner.folder(self._run_folders, v.recipe)) for v in study.variants}
         results = {label: report.measured(run) for label, run in folders.items()}
         target = self.runs / "studies" / (f"{study.name}-quick" if self.quick else study.name)
-        target.mkdir(parents=True, exist_ok=True)
+        files.make_folder(target)
         summary = report.summary(study, results, quick=self.quick)
         text = f"# {study.name}\n\n{report.markdown(summary)}\n![curves](curves.png)\n"
         for name, content in report.pictures(study, folders, results, self.data_root).items():

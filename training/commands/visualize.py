@@ -11,14 +11,16 @@ from PIL import Image
 from rich.console import Console
 from typing_extensions import Doc
 
-from models import devices, features, files, image_formats, repositories
+from models import devices, features, files, repositories
 from models.checkpoint import Checkpoint
+from models.images import formats as image_formats
 from models.preprocessing import ImageError, InputSpec, decode
 from training import plots
 from training.commands import options
 from training.data import datasets
 from training.data import registry as data_sets
-from training.data.folders import Split
+from training.data.files import sources
+from training.data.files.splits import Split
 from training.fitting import evaluation, loop
 from training.fitting.run_folder import Run, RunError
 from training.recipes import auto, catalogue
@@ -219,7 +221,7 @@ class Visualize:
 
     def __call__(self, console: Console) -> None:
         for name, content in self.what.draw():
-            self.output.mkdir(parents=True, exist_ok=True)
+            files.make_folder(self.output)
             path = self.output / (re.sub(r"[^\w.-]+", "-", name) + ".png")
             files.write(path, content)
             console.print(str(path))
@@ -240,7 +242,7 @@ def _decoded(file: Path) -> Image.Image:
 def _own_input(dataset: str, root: Path) -> InputSpec:
     """The size in which a data set is looked at: the smallest that a recipe of it takes."""
     recipes = [entry.recipe for entry in catalogue.CATALOGUE.values()]
-    known = [recipe for recipe in recipes if dataset in datasets.parts(recipe.dataset)]
+    known = [recipe for recipe in recipes if dataset in sources.parts(recipe.dataset)]
     complete = [
         auto.fill_input(auto.fill_start(recipe, root)[0], root)
         for recipe in known or [replace(catalogue.OWN, dataset=dataset)]

@@ -4,8 +4,6 @@ That is, from which folder each split is, how many pictures of each class it has
 are not used, each with the reason.
 """
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from training import spreadsheet
+from training.data import names
 from training.data.datasets import ImageSet
 
 LEFT_OUT = "left-out.csv"
@@ -33,12 +33,15 @@ class Account:
         pairs = (pair for images in self.splits.values() for pair in images.left_out)
         return list(dict.fromkeys(pairs))
 
+    @property
+    def notes(self) -> list[str]:
+        """What was decided about the files, each once."""
+        notes = (note for images in self.splits.values() for note in images.notes)
+        return list(dict.fromkeys(map(names.shown, notes)))
+
     def as_csv(self) -> bytes:
-        written = io.StringIO()
-        rows = csv.writer(written)
-        rows.writerow(("file", "reason"))
-        rows.writerows((str(path), reason) for path, reason in self.left_out)
-        return written.getvalue().encode(errors="replace")
+        rows = ((str(path), reason) for path, reason in self.left_out)
+        return spreadsheet.as_csv(("file", "reason"), rows)
 
     def text(self, listed_in: Path | None = None) -> str:
         """Write the account for people.
@@ -49,6 +52,7 @@ class Account:
             f"{split}: {len(images):,} pictures" + (f" from {images.place}" if images.place else "")
             for split, images in self.splits.items()
         ]
+        lines += self.notes
         lines += self._classes()
         if left_out := self.left_out:
             reasons = Counter(reason.partition(": ")[0] for _, reason in left_out)

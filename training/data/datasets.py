@@ -1,12 +1,15 @@
 """Data sets in memory: files → uint8 pixels (N, C, H, W), targets (N,) and labels.
 
-A data set is an image folder (`training/data/folders.py`), an archive of one or a table
-(`training/data/tables.py`), by its path or its name under the root, or one that is registered
-(`training/data/registry.py`): downloaded to the root unless it is there, or drawn. Several joined
-by " + " are one. Every picture goes through `InputSpec.pixels`, as it does in the service.
+A data set is an image folder, an archive of one or a table, by its path or its name under the
+root (`training/data/files/sources.py`), or one that is registered (`training/data/registry.py`):
+downloaded to the root unless it is there, or drawn. Several joined by " + " are one. Every picture
+goes through `InputSpec.pixels`, as it does in the service.
 """
 
 import hashlib
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,16 +22,18 @@ from rich.markup import escape
 from rich.progress import track
 from torch import Tensor
 
-from models import decoding
+from models.images import decoding
 from models.preprocessing import ImageError, InputSpec, read
-from models.registry import proposal
-from training.data import archives, folders, tables
-from training.data.folders import DatasetError as DatasetError
-from training.data.folders import Files, Split
+from training.data import names
+from training.data.files import folders, refusals, sources
+from training.data.files.folders import Files
+from training.data.files.layout import DatasetError as DatasetError
+from training.data.files.sources import JOIN, parts
+from training.data.files.splits import Split
 from training.data.registry import DATASETS
 
-JOIN = " + "
 _BOTH: tuple[Split, Split] = ("train", "test")
+_REASONS = 3  # that files are not read
 
 
 class Origin(NamedTuple):
@@ -49,7 +54,7 @@ class ImageSet:
 
     `left_out` has the files that are not among them, each with the reason; `place` says where they
     are from, for people; None for pictures that are from no files. `origins` has one for each
-    picture, or is empty.
+    picture, or is empty. `notes` say what was decided about the files, for people.
     """
 
     images: Tensor
@@ -58,6 +63,7 @@ class ImageSet:
     left_out: tuple[tuple[Path, str], ...] = ()
     place: str | None = None
     origins: tuple[Origin, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -95,6 +101,19 @@ class ImageSet:
             held_out.nonzero().flatten()
         )
 
+    def joined(self, others: Self) -> Self:
+        """These pictures and the others, whose classes follow as further ones."""
+        return replace(
+            self,
+            images=torch.cat([self.images, others.images]),
+            targets=torch.cat([self.targets, others.targets + len(self.labels)]),
+            labels=(*self.labels, *others.labels),
+            left_out=(*self.left_out, *others.left_out),
+            place=JOIN.join(each.place for each in (self, others) if each.place) or None,
+            origins=(),
+            notes=(*self.notes, *others.notes),
+        )
+
     def relabel(self, labels: tuple[str, ...]) -> Self:
         """The same images, with targets that index the given labels.
 
@@ -102,8 +121,8 @@ class ImageSet:
         """
         if unknown := sorted(set(self.labels) - set(labels)):
             raise DatasetError(
-                f"the data set has the labels {', '.join(unknown)}, "
-                f"which the model doesn't: it has {', '.join(labels)}"
+                f"the data set has the labels {names.some(unknown)}, "
+                f"which the model doesn't: it has {names.some(labels)}"
             )
         order = torch.tensor([labels.index(label) for label in self.labels])
         return replace(self, targets=order[self.targets], labels=labels)
@@ -115,10 +134,12 @@ def load(name: str, split: Split, root: Path, spec: InputSpec, seed: int = 0) ->
     `seed` decides the split of folders that have none. Raises `DatasetError` if the data set is
     neither there nor can be downloaded, or has a class without pictures.
     """
-    sets = [_load(part, split, root, spec, seed) for part in parts(name)]
+    sets = [_load(part, split, root, spec, seed) for part in parts(name, root)]
     if len(sets) == 1:
         return sets[0]
     labels = sets[0].labels
+    for each in sets[1:]:
+        check_labels(each, sets[0])
     sets = [each.relabel(labels) for each in sets]
     return ImageSet(
         torch.cat([each.images for each in sets]),
@@ -127,6 +148,7 @@ def load(name: str, split: Split, root: Path, spec: InputSpec, seed: int = 0) ->
         tuple(pair for each in sets for pair in each.left_out),
         JOIN.join(each.place or "" for each in sets),
         tuple(origin for each in sets for origin in each.origins),
+        tuple(note for each in sets for note in each.notes),
     )
 
 
@@ -136,75 +158,73 @@ def load_all(name: str, root: Path, spec: InputSpec, seed: int = 0) -> dict[str,
     Raises `DatasetError`.
     """
     train, test = (load(name, split, root, spec, seed) for split in _BOTH)
+    check_apart(train)
     validation = load_validation(name, root, spec)
-    splits = {"train": train}
-    if validation is not None:
-        splits["validation"] = validation.relabel(train.labels)
-    return splits | {"test": test.relabel(train.labels)}
+    splits = {"validation": validation, "test": test}
+    found = {"train": train}
+    for split, images in splits.items():
+        if images is not None:
+            check_labels(images, train)
+            found[split] = images.relabel(train.labels)
+    return found
+
+
+def check_apart(images: ImageSet) -> None:
+    """Raise `DatasetError` if people would take two classes for one, such as Cat and cat.
+
+    Single letters, such as a and A, may well be two.
+    """
+    seen: dict[str, str] = {}
+    for label in images.labels:
+        other = seen.setdefault(_key(label), label)
+        if other != label and len(_key(label)) > 1:
+            raise DatasetError(
+                f"{images.place} has the classes {other!a} and {label!a}, which people take for "
+                "one: give their pictures one name, or rename one so that it can't be mistaken"
+            )
+
+
+def check_labels(images: ImageSet, train: ImageSet) -> None:
+    """Raise `DatasetError` if the pictures have classes that those for training lack."""
+    if not (unknown := sorted(set(images.labels) - set(train.labels))):
+        return
+    like = {_key(label): label for label in train.labels}
+    pairs = [(label, like[_key(label)]) for label in unknown if _key(label) in like]
+    if pairs:
+        odd, usual = pairs[0]
+        more = f", and {len(pairs) - 1:,} more in the same way" if len(pairs) > 1 else ""
+        way = f"rename {odd!a} in {images.place} to {usual!a}{more}"
+        if odd.casefold() != usual.casefold():
+            way = f"{odd} is written in two ways that look the same: {way}"
+    else:
+        way = "give a class the same name in both, or move away what isn't one"
+    raise DatasetError(
+        f"{images.place} has classes that {train.place} has not: {names.some(unknown)}; "
+        f"{train.place} has {names.some(train.labels)}: {way}"
+    )
+
+
+def _key(label: str) -> str:
+    """A form that is equal for labels which people would take for one, such as Cat and cat."""
+    return " ".join(re.split(r"[\s_-]+", unicodedata.normalize("NFKC", label).casefold().strip()))
 
 
 def load_validation(name: str, root: Path, spec: InputSpec) -> ImageSet | None:
     """The pictures for validation that a data set brings along; None where it has none."""
     for part in parts(name):
-        source = source_of(part, root)
-        if source is None or "validation" not in splits_of(source):
+        source = sources.source_of(part, root)
+        if source is None or "validation" not in sources.splits_of(source):
             return None
     return load(name, "validation", root, spec)
 
 
-def parts(name: str) -> list[str]:
-    """The names of the data sets that are joined in one name."""
-    return [part.strip() for part in name.split(JOIN)]
-
-
-def splits_of(source: Path) -> Mapping[Split, Path]:
-    """Name the splits that a data set has, each with the folder, or the table, of its pictures."""
-    if tables.is_table(source):
-        return dict.fromkeys(tables.splits(source), source)
-    return folders.look(source).splits
-
-
-def files_of(source: Path, split: Split, seed: int) -> Files:
-    """The files of a folder or of a table."""
-    files = tables.files if tables.is_table(source) else folders.files
-    return files(source, split, seed)
-
-
-def source_of(name: str, root: Path) -> Path | None:
-    """The image folder or the table of that name, under the root or as a path; None for none.
-
-    An archive is unpacked, and its folder returned.
-    """
-    for folder in (root / name, Path(name)) if name else ():
-        if tables.is_table(folder):
-            return folder
-        if archives.is_archive(folder):
-            return archives.unpacked(folder, root)
-        if folders.is_data_set(folder):
-            # where a disk takes capitals for small letters, torchvision's MNIST is no mnist
-            if name in DATASETS and folder.name not in {f.name for f in folder.parent.iterdir()}:
-                continue
-            return folder
-    return None
-
-
 def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> ImageSet:
-    source = source_of(name, root)
+    source = sources.source_of(name, root)
     if source is not None:
-        return _pictures(source, split, spec, seed)
+        found = _pictures(source, split, spec, seed)
+        return replace(found, notes=(*sources.note(name, source), *found.notes))
     if name not in DATASETS:
-        for there in (root / name, Path(name)) if name else ():
-            if there.is_dir():
-                raise DatasetError(
-                    f"no data set {name!r}: {there} has no folders with pictures in it; make one "
-                    f"for each class there, or in {there}/train"
-                )
-        names = DATASETS.names()
-        raise DatasetError(
-            f"no data set {name!r}: {proposal(name, names)}there is no folder {root / name} with "
-            f"one folder a class in it or in its train, and by name there are {', '.join(names)}; "
-            "see --data-root"
-        )
+        raise sources.missing(name, root)
     if split == "validation":
         raise DatasetError(f"{name} has no pictures for validation; take train or test")
     try:
@@ -219,8 +239,10 @@ def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> Im
 
 
 def _pictures(folder: Path, split: Split, spec: InputSpec, seed: int) -> ImageSet:
-    place = _place(splits_of(folder), folder, split)
-    listed = files_of(folder, split, seed)
+    place = _place(sources.splits_of(folder), folder, split)
+    listed = sources.files_of(folder, split, seed)
+    if not listed.labels or (len(listed.labels) == 1 and not listed.paths and split == "train"):
+        raise DatasetError(refusals.of_folder(folder, str(folder)))
     if split == "train" and len(listed.labels) < 2:
         raise DatasetError(
             f"{folder} has one class, {listed.labels[0]}, and a classifier needs two: each class "
@@ -241,15 +263,29 @@ def _pictures(folder: Path, split: Split, spec: InputSpec, seed: int) -> ImageSe
             broken.append((path, f"it can't be read: {error.strerror}"))
     empty = sorted(set(listed.labels) - {listed.labels[target] for target in targets})
     if not images or (empty and split == "train"):
-        unread = f"; {len(broken)} files could not be read" if broken else ""
-        raise DatasetError(
-            f"{folder} has no pictures ({split}) of {', '.join(empty)}{unread}: add some, or "
-            "remove the folder"
-        )
+        raise DatasetError(_without_pictures(folder, split, empty, listed, broken))
     pixels = torch.from_numpy(np.array(images))
     left_out = (*listed.left_out, *broken)
     taken = torch.tensor(targets)
-    return ImageSet(pixels, taken, listed.labels, left_out, place, tuple(origins))
+    return ImageSet(pixels, taken, listed.labels, left_out, place, tuple(origins), listed.notes)
+
+
+def _without_pictures(
+    folder: Path, split: Split, empty: list[str], listed: Files, broken: list[tuple[Path, str]]
+) -> str:
+    """Say which classes have no picture, and why their files are not taken."""
+    text = f"{folder} has no pictures ({split}) of {names.some(empty)}"
+    way = "add some, or remove the folder" + ("s" if len(empty) > 1 else "")
+    inside = [
+        (path, reason)
+        for path, reason in (*broken, *listed.left_out)
+        if reason != folders.HIDDEN and not {*path.parts}.isdisjoint(empty)
+    ] or broken
+    if not inside:
+        return f"{text}: {way}"
+    counts = Counter(reason for _, reason in inside).most_common(_REASONS)
+    reasons = "; ".join(f"{reason} ({count:,})" for reason, count in counts)
+    return f"{text}; {len(inside):,} files could not be read: {reasons}: {way}"
 
 
 def _origin(path: Path, encoded: bytes) -> Origin:

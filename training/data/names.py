@@ -1,10 +1,9 @@
 """Names of files, which others have chosen, as they are shown to people."""
 
-import unicodedata
+from collections.abc import Iterable
 from pathlib import PurePath
 
-_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, formats, half characters, separators of lines
-_JOINERS = "\u200c\u200d"  # which some scripts and emoji need
+from models.checkpoint.labels import is_unseen
 
 
 def shown(name: str) -> str:
@@ -14,11 +13,17 @@ def shown(name: str) -> str:
     """
     if name.isascii() and name.isprintable():
         return name
-    return "".join(
-        "�" if unicodedata.category(c) in _HIDDEN and c not in _JOINERS else c for c in name
-    )
+    return "".join("�" if is_unseen(character) else character for character in name)
 
 
 def last(name: str) -> str:
     """The name without the folders that it is in."""
     return shown(PurePath(name).name)
+
+
+def some(names: Iterable[str], most: int = 8) -> str:
+    """The first names in a list for people, and how many more there are; empty for none."""
+    every = [shown(name) for name in names]
+    if len(every) > most:
+        return f"{', '.join(every[:most])} and {len(every) - most:,} more"
+    return ", ".join(every)

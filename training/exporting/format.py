@@ -24,8 +24,12 @@ class ExportError(FanlightError):
 
 @dataclass(frozen=True)
 class Options:
-    """How to export. `preprocessing` puts normalisation and softmax inside; the file then takes
-    uint8 pixels in this `layout`, else normalised images (N, C, H, W)."""
+    """What the exported file takes and answers.
+
+    Without `preprocessing` it takes normalised images, float32 (N, C, H, W), and answers logits.
+    With it, it takes uint8 pixels and answers probabilities. `layout` is the order of the axes of
+    these pixels: (N, C, H, W) or (N, H, W, C). It has no effect without `preprocessing`.
+    """
 
     preprocessing: bool = False
     layout: Layout = "nchw"
@@ -73,7 +77,9 @@ def table() -> str:
 
 @torch.inference_mode()
 def exported(loaded: Checkpoint, form: ExportFormat, options: Options) -> tuple[bytes, float]:
-    """The bytes of the file, and how far its probabilities are from eager torch's at most.
+    """The bytes of the file, and the largest difference of its probabilities from eager torch's.
+
+    It is measured on the images of `probes`.
 
     Raises `ExportError` for a network that the format can't hold, and for a file that answers
     otherwise, by more than `TOLERANCE`.
@@ -94,9 +100,8 @@ def exported(loaded: Checkpoint, form: ExportFormat, options: Options) -> tuple[
         with torch.inference_mode(False), torch.no_grad():
             content = form.write(loaded, options)
         run = form.open(content, loaded, options)
-        difference = max(
-            float((run(pixels) - expected(loaded, pixels)).abs().max()) for pixels in probes(loaded)
-        )
+        differences = [(run(each) - expected(loaded, each)).abs().max() for each in probes(loaded)]
+        difference = float(torch.stack(differences).max())  # NaN if one of them is
     except FanlightError:
         raise
     except Exception as error:  # exporters raise whatever they meet

@@ -2,14 +2,13 @@
 
 import io
 from collections.abc import Callable
-from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from models import checkpoint
 from models.checkpoint import Checkpoint
-from models.errors import InstallationError
 from models.graphs import exchange
 from training.exporting.format import FORMATS, ExportFormat, Options, probabilities, rebuilt
 
@@ -20,14 +19,14 @@ def write_safetensors(loaded: Checkpoint, options: Options) -> bytes:
     entries["fanlight.architecture"] = loaded.card.architecture
     # of tensors that share their memory, each is written
     tensors = {name: value.contiguous().clone() for name, value in _weights(loaded).items()}
-    content: bytes = _safetensors().save(tensors, metadata=entries)
+    content: bytes = safetensors.torch.save(tensors, metadata=entries)
     return content
 
 
 def read_safetensors(
     content: bytes, loaded: Checkpoint, options: Options
 ) -> Callable[[Tensor], Tensor]:
-    return _run(loaded, _safetensors().load(content))
+    return _run(loaded, safetensors.torch.load(content))
 
 
 def write_state_dict(loaded: Checkpoint, options: Options) -> bytes:
@@ -50,17 +49,6 @@ def _weights(loaded: Checkpoint) -> dict[str, Tensor]:
 def _run(loaded: Checkpoint, state_dict: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
     network = rebuilt(loaded, state_dict)
     return lambda pixels: probabilities(network(loaded.card.input.normalize(pixels)))
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors.torch
-    except ModuleNotFoundError as error:
-        raise InstallationError(
-            "safetensors is not installed; pip install 'fanlight[safetensors]', or take --format "
-            "state_dict"
-        ) from error
-    return safetensors.torch
 
 
 FORMATS.register(

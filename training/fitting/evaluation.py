@@ -79,6 +79,8 @@ def interval(accuracy: float, count: int) -> Interval:
     return Interval(max(middle - half, 0.0), min(middle + half, 1.0))
 
 
+MOST_CONFUSED = 3
+"""Pairs of classes that are named as hard to tell apart."""
 UNLIKE = 2.0
 """Largest class to smallest, from which on classes are told one by one."""
 
@@ -155,6 +157,34 @@ class Evaluation:
                 "about such pictures"
             )
         return "\n".join(lines) or None
+
+    def told_apart(self) -> str:
+        """Say, for people, which pairs of classes are confused most, and how well all others are
+        told apart."""
+        pairs = sorted(self._pairs(), key=lambda pair: -pair[0])
+        told = [
+            f"{one} and {other} ({share:.1%} of both are taken for each other)".replace("%", " %")
+            for share, one, other in pairs[:MOST_CONFUSED]
+            if share
+        ]
+        if not told:
+            return "it tells all pairs of classes apart, on these pictures"
+        rest = ""
+        if len(pairs) > len(told):
+            left = pairs[len(told)][0]
+            at_most = f"every other pair: at most {left:.1%}".replace("%", " %")
+            rest = f"; {at_most if left else 'no other pair is confused'}"
+        return f"hardest to tell apart: {', '.join(told)}{rest}"
+
+    def _pairs(self) -> list[tuple[float, str, str]]:
+        """How often each two classes that have pictures are taken for each other."""
+        found = []
+        for i, one in enumerate(self.classes):
+            for j, other in enumerate(self.classes[:i]):
+                wrong = self.confusion[i][j] + self.confusion[j][i]
+                if count := one.support + other.support:
+                    found.append((wrong / count, other.label, one.label))
+        return found
 
     def figures(self) -> dict[str, float]:
         """The figures of the test set by their names in a card."""

@@ -6,19 +6,21 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.checkpoint import label_problem
+from models.checkpoint.labels import label_problem
 from models.errors import damaged
 from models.preprocessing import InputSpec
 from training import plots
-from training.data import datasets, names
+from training.data import datasets, names, strangers
 from training.data.datasets import DatasetError, ImageSet
+from training.data.files import sources
 from training.fitting import evaluation, loop, tuning
 from training.fitting.evaluation import Evaluation
 from training.fitting.loop import Epoch, Fitted, Hooks, StateError, TrainingError
@@ -29,16 +31,17 @@ from training.recipes.recipe import Recipe
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a recipe, scaled to its network's input `spec`.
+    """The pictures that a recipe trains on and is tested on, scaled to the network's input `spec`.
 
-    `validation` is None where the data set has no pictures for it. The training then holds a part
-    of `train` out.
+    `validation` is None where the data set has no split of that name. The training then takes its
+    validation pictures out of `train`. `strangers` are pictures of none of the classes, if any.
     """
 
     train: ImageSet
     test: ImageSet
     spec: InputSpec
     validation: ImageSet | None = None
+    strangers: ImageSet | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -90,7 +93,11 @@ def load(recipe: Recipe, root: Path) -> Pictures:
     splits = datasets.load_all(recipe.dataset, root, spec, recipe.seed)
     if (problem := label_problem(splits["train"].labels)) is not None:
         raise DatasetError(f"{recipe.dataset}: {problem}")
-    return Pictures(splits["train"], splits["test"], spec, splits.get("validation"))
+    others = None
+    if recipe.strangers is not None:
+        own = splits["train"].labels
+        others = strangers.load(recipe.strangers, root, spec, recipe.seed, own)
+    return Pictures(splits["train"], splits["test"], spec, splits.get("validation"), others)
 
 
 def run(
@@ -146,9 +153,13 @@ def run(
     with memory.peak(device) as peak:
         hooks = Hooks(on_batch, note, keep_state, on_note)
         spec, train = pictures.spec, pictures.train
-        fit = loop.fit if recipe.tune == "all" else tuning.fit
+        fit = (
+            tuning.fit if recipe.tune != "all" else partial(loop.fit, strangers=pictures.strangers)
+        )
         try:
             fitted = fit(recipe, train, spec, device, hooks, state["training"], pictures.validation)
+            if fitted.strangers is None and pictures.strangers is not None:
+                fitted = replace(fitted, strangers=pictures.strangers.to(device))
         except StateError as error:
             raise no_state from error
     seconds = time.monotonic() - started
@@ -177,7 +188,7 @@ def _measure(
         mirrored = loop.predict(network, on_device.mirrored(), spec).cpu()
         both = evaluation.score(logits + mirrored, pictures.test.targets, pictures.labels)
         metrics["test_accuracy_with_flip"] = both.accuracy
-    parts = datasets.parts(recipe.dataset)
+    parts = sources.parts(recipe.dataset, root)
     for part in parts if len(parts) > 1 else []:
         images = datasets.load(part, "test", root, spec, recipe.seed).relabel(pictures.labels)
         found = loop.evaluate(network, images.to(device), spec)

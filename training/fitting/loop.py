@@ -18,6 +18,7 @@ from models import checkpoint, features, layout
 from models.architectures import registry
 from models.errors import FanlightError, OptionError
 from models.preprocessing import InputSpec
+from models.trust import LEAST_IMAGES, Answers
 from training.data import augmentation
 from training.data.datasets import ImageSet
 from training.fitting import initialisation, optimization, pretrained
@@ -62,6 +63,10 @@ class Fitted:
     where each picture is predicted by weights that were fit without it. `note` says, for people,
     which layers were trained and why, where that was open. `is_frozen` says that only the head was
     trained.
+
+    For `training/fitting/trust.py` are `calibration`, pictures that were not trained on, and the
+    `strangers` that were; `crossed` are answers to all pictures by cross-validation, which take
+    the place of `calibration` where only a head was fitted.
     """
 
     network: nn.Module
@@ -73,6 +78,9 @@ class Fitted:
     note: str | None = None
     held_out: ImageSet | None = None
     is_frozen: bool = False
+    calibration: ImageSet | None = None
+    strangers: ImageSet | None = None
+    crossed: Answers | None = None
 
 
 @dataclass(frozen=True)
@@ -97,10 +105,12 @@ def fit(
     hooks: Hooks = Hooks(),
     state: dict[str, Any] | None = None,
     validation: ImageSet | None = None,
+    strangers: ImageSet | None = None,
 ) -> Fitted:
     """Train the recipe's network and select an epoch by pictures that it isn't trained on.
 
-    These are `validation`, or where there are none the recipe's part of `train`.
+    These are `validation`, or where there are none the recipe's part of `train`. The classes of
+    `strangers` are learned as further ones, which the fitted network doesn't have.
 
     The selected epoch has the highest validation accuracy, and of equals the lowest loss. Once a
     loss isn't finite the weights aren't either, and the training ends. With a `state` of an earlier
@@ -116,12 +126,46 @@ def fit(
             train, validation = train.hold_out(recipe.validation_fraction, generator)
         if not len(train):
             raise OptionError("every picture is held out: lower validation_fraction")
+        if len(validation):
+            calibration = validation
+        else:
+            train, calibration = hold_back(recipe, train, generator)
         train, validation = train.to(device), validation.to(device)
-        training = Training(recipe, train, spec, device, generator)
+        strangers = None if strangers is None else strangers.to(device)
+        pictures = train if strangers is None else train.joined(strangers)
+        training = Training(recipe, pictures, spec, device, generator, len(train.labels))
         if state is not None:
             training.load_state_dict(state)
-        run_epochs(training, train, validation, spec, hooks, recipe.epochs_to_run)
-    return replace(training.fitted(train), validated=len(validation), held_out=validation)
+        run_epochs(training, pictures, validation, spec, hooks, recipe.epochs_to_run)
+    return replace(
+        training.fitted(train),
+        validated=len(validation),
+        held_out=validation,
+        calibration=calibration.to(device),
+        strangers=strangers,
+    )
+
+
+def hold_back(
+    recipe: Recipe, train: ImageSet, generator: torch.Generator
+) -> tuple[ImageSet, ImageSet]:
+    """Split into (rest, held back for calibration); nothing is, where that would be too little."""
+    count = torch.bincount(train.targets, minlength=len(train.labels)).tolist()
+    fraction = recipe.calibration_fraction
+    if sum(round(each * fraction) for each in count) < LEAST_IMAGES:
+        fraction = 0.0
+    return train.hold_out(fraction, generator) if fraction else (train, train.subset(_NO_PICTURES))
+
+
+def trained_on(recipe: Recipe, train: ImageSet, has_validation: bool) -> int:
+    """How many pictures an epoch has, about."""
+    if has_validation or not recipe.validation_fraction:
+        generator = torch.Generator()
+        return len(train if has_validation else hold_back(recipe, train, generator)[0])
+    return round(len(train) * (1 - recipe.validation_fraction))
+
+
+_NO_PICTURES = torch.empty(0, dtype=torch.long)
 
 
 def run_epochs(
@@ -156,9 +200,14 @@ class Training:
         spec: InputSpec,
         device: torch.device,
         generator: torch.Generator,
+        num_classes: int | None = None,
     ) -> None:
+        """The first `num_classes` of the labels are the network's own; the others are strangers'.
+        None means that all are its own."""
+        self.num_classes = len(train.labels) if num_classes is None else num_classes
         self.recipe, self.generator, self.device = recipe, generator, device
-        self.network = build_network(recipe, len(train.labels), device)
+        self._num_outputs = len(train.labels)
+        self.network = build_network(recipe, self._num_outputs, device)
         checkpoint.trial(self.network.eval(), spec, len(train.labels))  # before hours are spent
         self.layout = layout.channels_last(self.network, spec)
         if recipe.initialisation == "whitening" and recipe.pretrained is None:
@@ -175,6 +224,10 @@ class Training:
         self.history: list[Epoch] = []
         self._selected: Epoch | None = None
         self._weights: dict[str, Tensor] = {}
+
+    @property
+    def has_strangers(self) -> bool:
+        return self.num_classes < self._num_outputs
 
     @property
     def diverged(self) -> bool:
@@ -197,6 +250,8 @@ class Training:
         assert self._selected is not None  # noqa: S101 (a recipe has at least one epoch)
         network = self.kept_network()
         network.load_state_dict(self._weights)
+        if self.has_strangers:
+            network = without_strangers(network, self.recipe, self.num_classes)
         return Fitted(network.eval(), self.history, self._selected, trained_on)
 
     def state_dict(self) -> dict[str, Any]:
@@ -251,6 +306,17 @@ def build_network(recipe: Recipe, num_classes: int, device: torch.device) -> nn.
     return network.to(device)
 
 
+def without_strangers(network: nn.Module, recipe: Recipe, num_classes: int) -> nn.Module:
+    """The network with its first `num_classes` classes alone, on the same device.
+
+    Tensors that have a row for each class keep the first rows.
+    """
+    narrow = registry.named(recipe.architecture).build(num_classes, **recipe.arguments)
+    wide, shapes = network.state_dict(), narrow.state_dict()
+    narrow.load_state_dict({n: v[: len(shapes[n])] if v.ndim else v for n, v in wide.items()})
+    return narrow.to(next(network.parameters()).device)
+
+
 def train_one_epoch(
     training: Training,
     train: ImageSet,
@@ -268,7 +334,7 @@ def train_one_epoch(
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
     for indices in batches(order, recipe.batch_size):
-        batch = _augmented(spec.normalize(train.images[indices]), recipe, training.generator)
+        batch = _augmented(train.images[indices], recipe, spec, training.generator)
         targets = train.targets[indices]
         with torch.autocast(device.type, torch.bfloat16, recipe.precision == "bfloat16"):
             outputs = network(batch.contiguous(memory_format=training.layout))
@@ -281,7 +347,8 @@ def train_one_epoch(
         training.schedule.after_step()
         if training.average is not None:
             training.average.update_parameters(network)
-        tally.add(logits, targets)
+        own = targets < training.num_classes if training.has_strangers else slice(None)
+        tally.add(logits[own, : training.num_classes], targets[own])
         on_batch(len(indices))
     return tally.metrics()
 
@@ -309,12 +376,19 @@ def evaluate(network: nn.Module, images: ImageSet, spec: InputSpec) -> Metrics:
 
 @torch.inference_mode()
 def predict(network: nn.Module, images: ImageSet, spec: InputSpec) -> Tensor:
-    """Logits (N, num_classes) of all pictures, in their order and on their device."""
+    """Logits (N, num_classes) of all pictures, in their order and on their device.
+
+    Logits of classes behind those of the labels, which are strangers', are left out.
+    """
     network.eval()
-    size = min(EVALUATION_BATCH, max(EVALUATION_PIXELS // (spec.height * spec.width), 1))
-    return torch.cat(
-        [network(spec.normalize(batch)).float() for batch in images.images.split(size)]
-    )
+    known = len(images.labels)
+    batches = images.images.split(batch_size(spec))
+    return torch.cat([network(spec.normalize(batch))[:, :known].float() for batch in batches])
+
+
+def batch_size(spec: InputSpec) -> int:
+    """How many pictures are evaluated at a time."""
+    return min(EVALUATION_BATCH, max(EVALUATION_PIXELS // (spec.height * spec.width), 1))
 
 
 # whatever torch's optimizers, generators and networks raise for what is not their own state
@@ -329,11 +403,23 @@ def _rank(epoch: Epoch) -> tuple[float, float]:
     return epoch.validation.accuracy, -epoch.validation.loss
 
 
-def _augmented(batch: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+def _augmented(
+    pictures: Tensor, recipe: Recipe, spec: InputSpec, generator: torch.Generator
+) -> Tensor:
+    """Random views of uint8 pictures (N, C, H, W), normalised."""
+    if recipe.ground:
+        pictures = augmentation.ground(pictures, recipe.ground, generator)
+    if recipe.compression:
+        pictures = augmentation.compress(pictures, recipe.compression, generator)
+    batch = spec.normalize(pictures)
     if recipe.flip:
         batch = augmentation.flip(batch, generator)
     if recipe.crop_padding:
         batch = augmentation.crop(batch, recipe.crop_padding, generator)
+    if recipe.rotation or recipe.scaling:
+        batch = augmentation.turn(batch, recipe.rotation, recipe.scaling, generator)
+    if recipe.erasing:
+        batch = augmentation.erase(batch, recipe.erasing, generator)
     return batch
 
 

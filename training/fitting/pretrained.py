@@ -14,9 +14,10 @@ DOWNLOAD = "download"
 
 
 def check(source: str | None, architecture: str) -> None:
-    """Raises `CheckpointError` if the file is not there, before anything else is done.
+    """Check, before a training, that the weights of `source` are there. `download` is not checked.
 
-    Raises `InstallationError` for `imagenet` where those weights are not there.
+    Raises `CheckpointError` for a missing file, and `InstallationError` for weights of `imagenet`
+    that are not installed.
     """
     if source == imagenet.IMAGENET:
         imagenet.check(architecture)
@@ -40,7 +41,11 @@ def start_from(network: nn.Module, architecture: str, source: str) -> None:
         weights = _from_file(Path(source))
     try:
         fitting = names.fit(
-            weights, network.state_dict(), architecture=architecture, head="theirs if it fits"
+            weights,
+            network.state_dict(),
+            architecture=architecture,
+            has_order=False,  # `fit` has no option that would follow it
+            head="theirs if it fits",
         )
     except names.MismatchError as error:
         raise CheckpointError(f"{source}: {error}") from error

@@ -15,6 +15,7 @@ result.json   written last: the selected epoch, the figures, what was published
 import csv
 import io
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -75,6 +76,9 @@ class Finished(BaseModel):
 
 TO_START_ANEW = "remove it, and the training starts anew"
 
+# what recipes meant that were written before these fields were there
+_EARLIER = {"tune": "all", "strangers": None, "ground": 0.0, "compression": 0.0}
+
 
 class RunError(FanlightError):
     """A run folder lacks what is asked of it."""
@@ -119,7 +123,7 @@ class Run:
         if run.recipe() != as_json(recipe):
             for name in (STATE, RESULT):
                 (folder / name).unlink(missing_ok=True)
-            folder.mkdir(parents=True, exist_ok=True)
+            files.make_folder(folder)
             run.write_json(RECIPE, as_json(recipe))
         return run
 
@@ -136,9 +140,28 @@ class Run:
                 return run
         return None
 
+    @classmethod
+    def may_go_on(cls, root: Path, recipe: Recipe) -> bool:
+        """Whether a run was broken off whose recipe is this one, but for its length.
+
+        The length may depend on the number of pictures. It asks before the pictures are read.
+        """
+        wanted = as_json(recipe)
+        length = {name for name in ("epochs", "learning_rate") if wanted[name] is None}
+        for run in (cls(folder) for folder in (root / recipe.name).glob("*") if folder.is_dir()):
+            there = run.recipe()
+            if there is None or run.result() is not None or run.is_held():
+                continue
+            if all(there.get(name) == wanted[name] for name in wanted.keys() - length):
+                return True
+        return False
+
     @contextmanager
     def resumable(self) -> Iterator[None]:
-        """Add to an error of the file system that the training can go on after it."""
+        """Add to an error of the file system that the training can go on after it.
+
+        Where there is nothing to go on from, the folder goes away.
+        """
         try:
             yield
         except OSError as error:
@@ -146,6 +169,10 @@ class Run:
                 error.add_note(
                     "the same command with --resume then goes on after the last finished epoch"
                 )
+            elif not (self.folder / RESULT).exists():
+                shutil.rmtree(self.folder, ignore_errors=True)
+                with suppress(OSError):  # it has other runs
+                    self.folder.parent.rmdir()
             raise
 
     @contextmanager
@@ -178,9 +205,7 @@ class Run:
             )
         if recipe is not None and recipe.get("pretrained") == "":  # as earlier versions wrote None
             recipe["pretrained"] = None
-        if recipe is not None:
-            recipe.setdefault("tune", "all")  # earlier versions knew no other way
-        return recipe
+        return None if recipe is None else _EARLIER | recipe
 
     def result(self) -> dict[str, Any] | None:
         """What the training gave, or None before its end."""

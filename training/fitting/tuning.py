@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from models import features
 from models.errors import OptionError
 from models.preprocessing import InputSpec
+from models.trust import Answers
 from training.data.datasets import ImageSet
 from training.fitting import evaluation, head, loop, optimization
 from training.fitting.evaluation import Metrics
@@ -61,7 +62,9 @@ def fit(
             return alone
         last = recipe.epochs_to_run
         loop.run_epochs(training, pictures.rest, pictures.held, spec, hooks, last)
-        fitted = replace(training.fitted(pictures.rest), held_out=pictures.held)
+        fitted = replace(
+            training.fitted(pictures.rest), held_out=pictures.held, calibration=pictures.held
+        )
         if not pays(recipe, fitted.history[0], fitted.selected, len(pictures.held)):
             fitted.network.load_state_dict(start)
             found = frozen.features(pictures.both, hooks)
@@ -69,14 +72,17 @@ def fit(
             frozen.set_head(_fit(recipe, found, pictures.both, choice.penalty))
             first = fitted.history[0]
             held_out = None if pictures.is_held_out else pictures.held
+            crossed = _answers(choice, found, pictures.both) if pictures.is_held_out else None
             fitted = replace(
                 fitted,
                 selected=first,
                 trained_on=pictures.both,
                 held_out=held_out,
                 is_frozen=True,
+                crossed=crossed,
             )
-        note = _verdict(recipe, fitted.history, fitted.selected)
+        note = _verdict(recipe, fitted.history, fitted.selected, len(pictures.held))
+        hooks.on_note(note)
         return replace(fitted, validated=len(pictures.held), note=note)
 
 
@@ -99,6 +105,8 @@ def _fit_head(
         checked = _crossed(choice, both) if pictures.is_held_out else judged
         training.finish(Epoch(1, _metrics(final, every, both), checked))
         hooks.on_epoch(training.history[-1])
+        more = recipe.epochs_to_run - 1
+        hooks.on_note(f"{reason}; the other {more} epochs are left out" if more > 1 else reason)
         return replace(
             training.fitted(both),
             validated=len(choice.pictures) if pictures.is_held_out else len(held),
@@ -106,6 +114,8 @@ def _fit_head(
             note=reason,
             held_out=None if pictures.is_held_out else held,
             is_frozen=True,
+            calibration=None if pictures.is_held_out else held,
+            crossed=_answers(choice, every, both) if pictures.is_held_out else None,
         )
     frozen.set_head(first)
     training.finish(Epoch(1, _metrics(first, known, rest), judged))
@@ -189,7 +199,7 @@ class _Frozen:
         with module.register_forward_pre_hook(record):
             for batch in images.images.split(FEATURE_BATCH):
                 pixels = self.spec.normalize(batch)
-                network(pixels.contiguous(memory_format=torch.channels_last))
+                network(pixels.contiguous(memory_format=self.training.layout))
                 hooks.on_batch(len(batch))
         if not found:
             return torch.empty(0, module.get_parameter("weight").shape[1])
@@ -226,6 +236,12 @@ def _metrics(fitted: Head, found: Tensor, images: ImageSet) -> Metrics:
 
 def _crossed(choice: Choice, images: ImageSet) -> Metrics:
     return evaluation.metrics(choice.logits, images.targets.cpu()[choice.pictures])
+
+
+def _answers(choice: Choice, found: Tensor, images: ImageSet) -> Answers:
+    """The answers to the cross-validated pictures, each by a head that was fitted without it."""
+    at = choice.pictures
+    return Answers(choice.logits, found[at], images.targets.cpu()[at])
 
 
 def _reason_not_to_tune(recipe: Recipe, judged: Metrics | None, count: int) -> str | None:
@@ -272,21 +288,29 @@ def pays(recipe: Recipe, first: Epoch, selected: Epoch, count: int) -> bool:
     return selected.validation.accuracy - before > error
 
 
-def _verdict(recipe: Recipe, history: list[Epoch], selected: Epoch) -> str:
+def _verdict(recipe: Recipe, history: list[Epoch], selected: Epoch, count: int) -> str:
     """Say what training all layers has brought."""
     if recipe.selection == "last":
         return f"all layers were trained, and epoch {selected.number} is kept, the last"
-    before = _told(history[0])
+    before = _told(history[0], count)
     if selected.number == 1:
         others = [each for each in history[1:] if each.validation]
         best = max(others, key=lambda each: each.validation.accuracy if each.validation else 0)
         return (
             "the head alone is kept: training all layers validates no better than chance allows "
-            f"({_told(best)}, the head {before})"
+            f"({_told(best, count)}, the head {before})"
         )
-    return f"all layers were trained, which validates better ({_told(selected)}, the head {before})"
+    return (
+        f"all layers were trained, which validates better ({_told(selected, count)}, the head "
+        f"{before})"
+    )
 
 
-def _told(epoch: Epoch) -> str:
+def _told(epoch: Epoch, count: int) -> str:
     found = epoch.validation
-    return f"accuracy {found.accuracy:.4f}, loss {found.loss:.4f}" if found else "unknown"
+    if found is None:
+        return "unknown"
+    return (
+        f"accuracy {found.accuracy:.4f} ({evaluation.interval(found.accuracy, count)}), "
+        f"loss {found.loss:.4f}"
+    )

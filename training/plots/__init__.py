@@ -8,6 +8,7 @@ from training.plots.kernels import kernels, matrix
 from training.plots.mistakes import mistakes
 from training.plots.representation import representation
 from training.plots.samples import samples
+from training.plots.trust import reliability, strangers
 from training.plots.weights import histograms
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "matrix",
     "mistakes",
     "overlay",
+    "reliability",
     "representation",
     "samples",
+    "strangers",
 ]

@@ -9,7 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from training.plots import gradients
-from training.plots.figures import VIRIDIS, bare, bound, heading, logarithmic, plain_text, png
+from training.plots.figures import VIRIDIS, bare, bound, heading, logarithmic, png
+from training.plots.lettering import lettering
 
 _MOST_SIDE = 256  # pixels; larger pictures are made smaller first
 _COLORS = ("red", "green", "blue")
@@ -21,34 +22,34 @@ _NAMES = (
 )
 
 
-@plain_text
 def classical(image: Image.Image, title: str) -> bytes:
     """A decoded picture, and what can be computed of it without learning.
 
     Pictures with a side above 256 pixels are scaled down to that first, which the title tells.
     """
-    picture = image.convert("RGB")
-    picture.thumbnail((_MOST_SIDE, _MOST_SIDE), Image.Resampling.BILINEAR)
-    if picture.size != image.size:
-        title += f" (scaled to {picture.width} × {picture.height})"
-    if image.mode == "L":
-        title += "; grey, so that red, green and blue are alike"
-    channels = np.asarray(picture)  # (H, W, 3)
-    levels = np.asarray(picture.convert("L"))  # (H, W)
-    tall = 3.3 * min(max(picture.height / picture.width, 0.6), 1.4)
-    figure = Figure(figsize=(15, 3 * (tall + 0.6)), layout="constrained")
-    heading(figure, title)
-    grid: dict[str, Axes] = figure.subplot_mosaic([list(row) for row in _NAMES])
-    for name in {name for row in _NAMES for name in row} - {"levels", "channels"}:
-        bare(grid[name])
-    _separate(grid, channels)
-    _count(grid, levels, channels)
-    grid["grey"].imshow(levels, cmap="gray", vmin=0, vmax=255)
-    grid["grey"].set_title("grey levels")
-    grey = torch.from_numpy(levels.astype(np.float32))
-    _mark(grid, grey, channels)
-    _derive(figure, grid, grey)
-    return png(figure)
+    with lettering(title):
+        picture = image.convert("RGB")
+        picture.thumbnail((_MOST_SIDE, _MOST_SIDE), Image.Resampling.BILINEAR)
+        if picture.size != image.size:
+            title += f" (scaled to {picture.width} × {picture.height})"
+        if image.mode == "L":
+            title += "; grey, so that red, green and blue are alike"
+        channels = np.asarray(picture)  # (H, W, 3)
+        levels = np.asarray(picture.convert("L"))  # (H, W)
+        tall = 3.3 * min(max(picture.height / picture.width, 0.6), 1.4)
+        figure = Figure(figsize=(15, 3 * (tall + 0.6)), layout="compressed")
+        heading(figure, title)
+        grid: dict[str, Axes] = figure.subplot_mosaic([list(row) for row in _NAMES])
+        for name in {name for row in _NAMES for name in row} - {"levels", "channels"}:
+            bare(grid[name])
+        _separate(grid, channels)
+        _count(grid, levels, channels)
+        grid["grey"].imshow(levels, cmap="gray", vmin=0, vmax=255)
+        grid["grey"].set_title("grey levels")
+        grey = torch.from_numpy(levels.astype(np.float32))
+        _mark(grid, grey, channels)
+        _derive(figure, grid, grey)
+        return png(figure)
 
 
 def _separate(grid: dict[str, Axes], channels: NDArray[np.uint8]) -> None:

@@ -17,13 +17,13 @@ from training.plots.figures import (
     VIRIDIS,
     bare,
     bound,
+    further_lines,
+    headline,
     mosaic,
     pixels,
-    plain_text,
     png,
-    short,
-    wrapped,
 )
+from training.plots.lettering import lettering, short, width
 
 _LEAST_COLUMNS, _MOST_COLUMNS = 8, 12  # channels side by side
 _MOST_CHANNELS = 2 * _MOST_COLUMNS
@@ -31,7 +31,7 @@ _MOST_BARS = 128
 _LINE = 128  # values in a line of a long vector
 _MOST_VALUES = 8 * _LINE
 _MOST_CLASSES = 10  # whose scores are drawn
-_MAX_LABEL_LENGTH = 24  # letters of a label
+_MAX_LABEL = 2.4  # inches
 _WITHIN = 0.98  # of the values lie on the scale
 _LEVELS = ("low", "middle", "high")
 
@@ -42,7 +42,6 @@ _HEAD, _TITLE, _FOOT = 3.3, 0.42, 0.3
 _MIN_INCHES, _BARS, _MATRIX, _MAX_INCHES = 0.3, 0.8, 1.8, 5.0
 
 
-@plain_text
 def feature_maps(
     picture: Tensor, scores: Mapping[str, float], activations: Mapping[str, Tensor], title: str
 ) -> bytes:
@@ -57,32 +56,39 @@ def feature_maps(
     where 2 % of the values lie beyond, lest few of them leave the rest pale; arrows at its ends and
     the range in words tell so.
     """
-    strips = [_strip(activation) for activation in activations.values()]
-    maps = sum(activation.squeeze().ndim > 1 for activation in activations.values())
-    deep = maps or len(strips)
-    height = _HEAD + sum(_TITLE + strip.inches + strip.below for strip in strips) + _FOOT
-    figure = Figure(figsize=(_WIDTH, height))
+    highest = dict(sorted(scores.items(), key=lambda item: -item[1])[:_MOST_CLASSES])
+    with lettering(title, *highest, *activations):
+        strips = [_strip(activation) for activation in activations.values()]
+        maps = sum(activation.squeeze().ndim > 1 for activation in activations.values())
+        deep = maps or len(strips)
+        lines = headline(title, _WIDTH)
+        head = further_lines(lines)
+        height = head + _HEAD + sum(_TITLE + strip.inches + strip.below for strip in strips) + _FOOT
+        figure = Figure(figsize=(_WIDTH, height))
 
-    def place(left: float, top: float, wide: float, tall: float) -> Axes:
-        box = (left / _WIDTH, 1 - (top + tall) / height, wide / _WIDTH, tall / height)
-        return figure.add_axes(box)
+        def place(left: float, top: float, wide: float, tall: float) -> Axes:
+            box = (left / _WIDTH, 1 - (top + tall) / height, wide / _WIDTH, tall / height)
+            return figure.add_axes(box)
 
-    figure.text(0.5, 1 - 0.12 / height, wrapped(title, _WIDTH), ha="center", va="top", size="large")
-    _input(place(_LEFT, 0.9, 2.2, 2.2), picture)
-    _scores(place(6.0, 0.9, 4.5, 2.0), scores)
-    top = _HEAD
-    for number, (name, strip) in enumerate(zip(activations, strips, strict=True)):
-        top += _TITLE
-        axes = place(_LEFT, top, _ACROSS, strip.inches)
-        level = _LEVELS[min(len(_LEVELS) * number // deep, len(_LEVELS) - 1)]
-        axes.set_title(f"{level} level: {name}, {strip.caption}", loc="left", fontsize="medium")
-        if (image := strip.draw(axes)) is not None:
-            ends = image.get_clim()
-            bar = place(_LEFT + _ACROSS + 0.12, top, 0.14, strip.inches)
-            scale = figure.colorbar(image, cax=bar, ticks=ends, extend=strip.beyond(*ends))
-            scale.set_ticklabels([f"{end:.3g}" for end in ends])
-        top += strip.inches + strip.below
-    return png(figure)
+        figure.text(0.5, 1 - 0.12 / height, lines, ha="center", va="top", size="large")
+        _input(place(_LEFT, head + 0.9, 2.2, 2.2), picture)
+        _scores(place(6.0, head + 0.9, 4.5, 2.2), highest, len(scores))
+        top = head + _HEAD
+        for number, (name, strip) in enumerate(zip(activations, strips, strict=True)):
+            top += _TITLE
+            axes = place(_LEFT, top, _ACROSS, strip.inches)
+            level = _LEVELS[min(len(_LEVELS) * number // deep, len(_LEVELS) - 1)]
+            before, after = f"{level} level: ", f", {strip.caption}"
+            room = _ACROSS + 0.8 * _RIGHT - width(before, "medium") - width(after, "medium")
+            text = before + short(name, room, "medium") + after
+            axes.set_title(text, loc="left", fontsize="medium")
+            if (image := strip.draw(axes)) is not None:
+                ends = image.get_clim()
+                bar = place(_LEFT + _ACROSS + 0.12, top, 0.14, strip.inches)
+                scale = figure.colorbar(image, cax=bar, ticks=ends, extend=strip.beyond(*ends))
+                scale.set_ticklabels([f"{end:.3g}" for end in ends])
+            top += strip.inches + strip.below
+        return png(figure)
 
 
 @dataclass(frozen=True)
@@ -179,17 +185,15 @@ def _input(axes: Axes, picture: Tensor) -> None:
     bare(axes)
 
 
-def _scores(axes: Axes, scores: Mapping[str, float]) -> None:
-    highest = sorted(scores.items(), key=lambda item: -item[1])[:_MOST_CLASSES]
-    labels = [short(label, _MAX_LABEL_LENGTH) for label, _ in highest]
-    bars = axes.barh(range(len(highest)), [score for _, score in highest])
-    axes.bar_label(bars, [f"{score:.3f}" for _, score in highest], padding=3, fontsize="small")
+def _scores(axes: Axes, highest: Mapping[str, float], classes: int) -> None:
+    labels = [short(label, _MAX_LABEL, "small") for label in highest]
+    bars = axes.barh(range(len(highest)), list(highest.values()))
+    texts = [f"{score:.3f}" for score in highest.values()]
+    axes.bar_label(bars, texts, padding=3, fontsize="small")
     axes.set_yticks(range(len(highest)), labels, fontsize="small")
-    axes.invert_yaxis()
+    axes.set_ylim(len(highest) - 0.5, -0.5)
     axes.set_xlim(0, 1.15)
     axes.set_xticks([])
     axes.spines[["top", "right", "bottom"]].set_visible(False)
-    caption = (
-        "" if len(highest) == len(scores) else f", the {len(highest)} highest of {len(scores):,}"
-    )
+    caption = "" if len(highest) == classes else f", the {len(highest)} highest of {classes:,}"
     axes.set_title(f"scores{caption}", fontsize="medium")

@@ -1,11 +1,9 @@
-"""What all plots share: figures without a screen, plain text, pictures and mosaics as arrays."""
+"""What all plots share: figures without a screen, headings, pictures and mosaics as arrays."""
 
 from io import BytesIO
-from textwrap import fill
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -13,38 +11,56 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models import colours
-from training.plots import fonts
+from models.images import colours
+from training.plots.lettering import DPI, height, wrapped
 
 VIRIDIS = LinearSegmentedColormap.from_list("viridis", np.array(colours.VIRIDIS) / 255)
-plain_text = rc_context({"text.parse_math": False})  # a $ in a label is a $
-_DPI = 120
-_LETTERS_AN_INCH = 10  # of a heading, that an inch holds
+_MOST_PASSES = 10  # of the layout; it took up to 6
+_STILL = 1e-3  # of the figure's side: less is no movement
+_MARGIN = 0.15  # inches beside a heading
 _TILE_TO_GAP = 12
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as the bytes of a PNG file, in fonts that have its letters."""
+    """The figure as the bytes of a PNG file."""
+    figure.set_dpi(DPI)
+    _settle(figure)
     buffer = BytesIO()
-    with fonts.used_by(figure):
-        figure.savefig(buffer, format="png", dpi=_DPI)
+    figure.savefig(buffer, format="png", dpi=DPI)
     return buffer.getvalue()
 
 
+def _settle(figure: Figure) -> None:
+    """Lay the figure out until nothing moves.
+
+    One pass leaves labels outside of the figure where pictures keep their aspect.
+    """
+    engine = figure.get_layout_engine()
+    if engine is None or not figure.axes:
+        return
+    for _ in range(_MOST_PASSES):
+        before = [axes.get_position().bounds for axes in figure.axes]
+        engine.execute(figure)
+        after = [axes.get_position().bounds for axes in figure.axes]
+        if np.allclose(before, after, rtol=0, atol=_STILL):
+            break
+
+
 def heading(figure: Figure, text: str) -> None:
-    """A title over the figure, in as many lines as its width asks for."""
-    figure.suptitle(wrapped(text, figure.get_figwidth()))
+    """A title over the figure, which gets higher by the lines that follow the first."""
+    lines = headline(text, figure.get_figwidth())
+    figure.set_figheight(figure.get_figheight() + further_lines(lines))
+    figure.suptitle(lines, fontsize="large")
 
 
-def wrapped(text: str, inches: float) -> str:
-    """The text of a heading, in lines that are no longer than that."""
-    return fill(text, max(20, int(inches * _LETTERS_AN_INCH)))
+def headline(text: str, inches: float) -> str:
+    """The lines of a title in a figure of that width."""
+    return wrapped(text, inches - 2 * _MARGIN, "large")
 
 
-def short(label: str, most: int) -> str:
-    """The label, or its beginning and its end, in so many letters."""
-    end = (most - 1) // 2
-    return label if len(label) <= most else f"{label[: most - 1 - end]}…{label[-end:]}"
+def further_lines(text: str) -> float:
+    """Inches that a title takes more than one line of usual letters."""
+    return height(text, "large") - height("", "large")
 
 
 def say(axes: Axes, text: str) -> None:

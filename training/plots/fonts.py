@@ -1,55 +1,38 @@
-"""Letters of all scripts in plots: texts of a figure → installed fonts that have their letters.
+"""Letters of all scripts in plots: letters → the installed fonts that draw them.
 
-    figure → the letters that DejaVu Sans lacks → installed fonts that draw them → each text's fonts
+    letters → those that DejaVu Sans lacks → installed fonts that have them → names of fonts
 
 Letters that no installed font draws are written as their numbers, and a line on the standard
-error says so, once. Emoji have no colours; a font with their outlines is used if there is one.
+error names them, each letter once. Emoji have no colours; a font with their outlines is used if
+there is one.
 """
 
 import sys
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
-from typing import Any
 
-from matplotlib import font_manager, rc_context
-from matplotlib.figure import Figure
+from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
-from matplotlib.text import Text
+
+from training.plots.graphemes import chooses_form, is_seen, number
 
 USUAL = "DejaVu Sans"  # comes with matplotlib
 _REGULAR = 400  # weight
 _CJK = ("cjk", "hiragana", "katakana", "hangul")  # first words of the names of letters
 _BOXES = "Last Resort"  # of matplotlib: a font that has a box for each letter
-_ROOM = " \n"  # needs no glyph
-_LEFT_OUT = {"\u200d", "\ufe0e", "\ufe0f"}  # join emoji, or choose their colours
+_MOST_SHOWN = 10  # letters that a line names
 
-
-@contextmanager
-def used_by(figure: Figure) -> Iterator[None]:
-    """Draw the figure inside: its texts get fonts that have their letters."""
-    texts: list[Any] = figure.findobj(Text)
-    axes = [axis for each in figure.axes for axis in (each.xaxis, each.yaxis)]
-    ticks = {axis: [label.get_text() for label in axis.get_ticklabels()] for axis in axes}
-    contents = [text.get_text() for text in texts] + ["".join(each) for each in ticks.values()]
-    families = fonts_of(frozenset("".join(contents)))
-    for text in texts:
-        text.set(text=written(text.get_text(), families), fontfamily=families)
-    for axis, labels in ticks.items():  # which are written anew when they are drawn
-        changed = [written(label, families) for label in labels]
-        if changed != labels:
-            axis.set_ticks(axis.get_ticklocs(), changed)
-        axis.set_tick_params(which="both", labelfontfamily=families)
-    with rc_context({"font.family": list(families)}):
-        yield
+named: set[str] = set()  # the letters that were said to be missing
 
 
 @cache
 def fonts_of(letters: frozenset[str]) -> tuple[str, ...]:
     """The names of fonts that together have these letters, as far as any has; first the usual."""
-    missing = _visible(letters) - drawn_by(USUAL)
+    visible = (letter for letter in letters if is_seen(letter) and not chooses_form(letter))
+    missing = frozenset(visible) - drawn_by(USUAL)
     families = [USUAL]
     while missing:
         best = max(installed(), key=lambda name: _merit(name, missing))
@@ -61,14 +44,10 @@ def fonts_of(letters: frozenset[str]) -> tuple[str, ...]:
     return tuple(families)
 
 
-def written(text: str, families: Iterable[str]) -> str:
-    """The text, with the numbers of letters that none of the fonts has: `\\u8681`."""
-    drawn = frozenset().union(*map(drawn_by, families))
-    return "".join(
-        letter if letter in drawn or letter in _ROOM else letter.encode("unicode_escape").decode()
-        for letter in text
-        if letter not in _LEFT_OUT
-    )
+@cache
+def drawn_by_all(families: tuple[str, ...]) -> frozenset[str]:
+    """The letters that one of the fonts draws."""
+    return frozenset().union(*map(drawn_by, families))
 
 
 @cache
@@ -119,20 +98,27 @@ def _opened(path: str) -> FT2Font | None:
     return font if has_outlines else None
 
 
-def _visible(letters: Iterable[str]) -> frozenset[str]:
-    drawn = (letter for letter in letters if letter.isprintable())
-    return frozenset(drawn) - _LEFT_OUT - set(_ROOM)
-
-
-@cache
 def say_missing(letters: frozenset[str]) -> None:
-    """A line on the standard error, once for these letters."""
-    shown = " ".join(sorted(letters)[:10])
-    name = unicodedata.name(min(letters), "").partition(" ")[0].lower()
-    package = "fonts-noto-cjk" if name in _CJK else "fonts-noto"
-    if "\U0001f000" < min(letters) < "\U0001fb00":  # emoji, of which fonts-noto has colours only
-        package = "fonts-symbola"
+    """A line on the standard error about these letters, as far as none has named them yet."""
+    new = sorted(letters - named)
+    if not new:
+        return
+    named.update(new)
+    shown = " ".join(
+        letter if letter.isprintable() else number(letter) for letter in new[:_MOST_SHOWN]
+    )
+    if len(new) > _MOST_SHOWN:
+        shown += f" and {len(new) - _MOST_SHOWN:,} more"
+    packages = " ".join(sorted({_package(letter) for letter in new}))
     sys.stderr.write(
         f"no installed font has the letters {shown}; plots show their numbers instead; "
-        f"install one, with 'apt install {package}' for example\n"
+        f"install fonts that have them, with 'apt install {packages}' for example\n"
     )
+
+
+def _package(letter: str) -> str:
+    """The package of Debian whose fonts have the letter, as far as its name tells."""
+    if "\U0001f000" < letter < "\U0001fb00":  # emoji, of which fonts-noto has colours only
+        return "fonts-symbola"
+    name = unicodedata.name(letter, "").partition(" ")[0].lower()
+    return "fonts-noto-cjk" if name in _CJK else "fonts-noto"

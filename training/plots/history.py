@@ -11,75 +11,76 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import ColorType
 
 from training.fitting.loop import Epoch
-from training.plots.figures import heading, logarithmic, plain_text, png, say, short
+from training.plots.figures import heading, logarithmic, png, say
+from training.plots.lettering import lettering, short, width
 
 _FIGURES = ("loss", "accuracy")
-_LEGEND_ROW_LENGTH = 130  # letters in a row of the overlay's legend
-_MAX_NAME_LENGTH = 100  # letters of a name in it
-_KEY_LENGTH = 8  # letters that a line and the space around it take
+_WIDTH = 12.0  # inches of an overlay
+_KEY = 0.8  # inches that a line of its legend and the space around it take
 
 
-@plain_text
 def curves(history: Sequence[Epoch], title: str, selected: Epoch | None = None) -> bytes:
     """Loss and accuracy of both sets over the epochs, side by side.
 
     Values that are not finite are left out.
     """
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    heading(figure, title)
-    for axes, name in zip(figure.subplots(1, 2), _FIGURES, strict=True):
-        for split in ("train", "validation"):
-            if points := _points(history, split, name):
-                axes.plot(*zip(*points, strict=True), label=split, marker=".")
-        if not axes.lines:
-            say(axes, "no finite value")
-        if selected is not None:
-            axes.axvline(selected.number, color="grey", linestyle=":", label="selected")
-        _label(axes, name)
-        if axes.lines:
-            axes.legend()
-    return png(figure)
+    with lettering(title):
+        figure = Figure(figsize=(10, 4), layout="constrained")
+        heading(figure, title)
+        for axes, name in zip(figure.subplots(1, 2), _FIGURES, strict=True):
+            for split in ("train", "validation"):
+                if points := _points(history, split, name):
+                    axes.plot(*zip(*points, strict=True), label=split, marker=".")
+            if not axes.lines:
+                say(axes, "no finite value")
+            if selected is not None:
+                axes.axvline(selected.number, color="grey", linestyle=":", label="selected")
+            _label(axes, name)
+            if axes.lines:
+                axes.legend()
+        return png(figure)
 
 
-@plain_text
 def overlay(histories: Mapping[str, Sequence[Epoch]], title: str) -> bytes:
     """Loss and accuracy of several trainings: a colour each, training dashed, validation solid.
 
     Losses are on a logarithmic scale; values that are not finite are left out.
     """
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    heading(figure, title)
-    palette = color_sequences["tab10" if len(histories) <= 10 else "tab20"]
-    colors = [palette[number % len(palette)] for number in range(len(histories))]
-    for axes, name in zip(figure.subplots(1, 2), _FIGURES, strict=True):
-        for color, history in zip(colors, histories.values(), strict=True):
-            for split, style in (("train", "--"), ("validation", "-")):
-                if points := _points(history, split, name):
-                    marker = "o" if len(points) == 1 else None
-                    axes.plot(
-                        *zip(*points, strict=True), color=color, linestyle=style, marker=marker
-                    )
-        if not axes.lines:
-            say(axes, "no finite value")
-        elif name == "loss":
-            logarithmic(axes)
-        _label(axes, name)
-    _key(figure, dict(zip(histories, colors, strict=True)))
-    return png(figure)
+    with lettering(title, *histories):
+        figure = Figure(figsize=(_WIDTH, 5), layout="constrained")
+        heading(figure, title)
+        palette = color_sequences["tab10" if len(histories) <= 10 else "tab20"]
+        colors = [palette[number % len(palette)] for number in range(len(histories))]
+        for axes, name in zip(figure.subplots(1, 2), _FIGURES, strict=True):
+            for color, history in zip(colors, histories.values(), strict=True):
+                for split, style in (("train", "--"), ("validation", "-")):
+                    if points := _points(history, split, name):
+                        marker = "o" if len(points) == 1 else None
+                        axes.plot(
+                            *zip(*points, strict=True), color=color, linestyle=style, marker=marker
+                        )
+            if not axes.lines:
+                say(axes, "no finite value")
+            elif name == "loss":
+                logarithmic(axes)
+            _label(axes, name)
+        _key(figure, dict(zip(histories, colors, strict=True)))
+        return png(figure)
 
 
 def _key(figure: Figure, colors: Mapping[str, ColorType]) -> None:
     """A legend below, which makes the figure higher by what it takes."""
     lines = [
-        Line2D([], [], color=color, label=short(label, _MAX_NAME_LENGTH))
+        Line2D([], [], color=color, label=short(label, _WIDTH - 2 * _KEY, "medium"))
         for label, color in colors.items()
     ]
     lines += [Line2D([], [], color="grey", linestyle="--", label="training")]
     lines += [Line2D([], [], color="grey", label="validation")]
-    longest = max(len(str(line.get_label())) for line in lines) + _KEY_LENGTH
-    columns = max(1, min(4, _LEGEND_ROW_LENGTH // longest))
-    figure.set_figheight(figure.get_figheight() + 0.22 * (-(-len(lines) // columns)))
-    figure.legend(handles=lines, loc="outside lower center", ncols=columns)
+    longest = max(width(str(line.get_label()), "medium") for line in lines) + _KEY
+    columns = max(1, min(4, int(_WIDTH / longest)))
+    legend = figure.legend(handles=lines, loc="outside lower center", ncols=columns)
+    taken = legend.get_window_extent().height / figure.dpi
+    figure.set_figheight(figure.get_figheight() + taken)
 
 
 def _points(history: Sequence[Epoch], split: str, name: str) -> list[tuple[int, float]]:

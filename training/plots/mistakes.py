@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from training.plots.figures import heading, pixels, plain_text, png, short
+from training.plots.figures import heading, pixels, png
+from training.plots.lettering import lettering, short
 
 _COLUMNS = 5
-_MAX_LABEL_LENGTH = 26  # letters of a label or a name
+_WIDTH = 2.2  # inches of a column
+_MAX_LABEL = 1.8  # inches of a label or a name
 
 
-@plain_text
 def mistakes(
     images: Tensor,
     actual: Sequence[str],
@@ -24,22 +25,23 @@ def mistakes(
 
     Without pictures there is the title alone.
     """
-    rows = -(-len(images) // _COLUMNS)
-    figure = Figure(figsize=(2.2 * _COLUMNS, 2.8 * rows + 0.5), layout="constrained")
-    heading(figure, title)
-    if not rows:
+    with lettering(title, *actual, *predicted, *names):
+        rows = -(-len(images) // _COLUMNS)
+        figure = Figure(figsize=(_WIDTH * _COLUMNS, 2.8 * rows + 0.5), layout="compressed")
+        heading(figure, title)
+        if not rows:
+            return png(figure)
+        grid = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()
+        for axes in grid:
+            axes.set_axis_off()
+        shown = zip(images, names, actual, predicted, scores, strict=True)
+        for axes, (image, name, is_class, taken_for, score) in zip(grid, shown, strict=False):
+            axes.imshow(pixels(image), cmap="gray", vmin=0, vmax=255)
+            lines = (
+                short(name, _MAX_LABEL, "small"),
+                short(is_class, _MAX_LABEL, "small"),
+                f"as {short(taken_for, _MAX_LABEL, 'small')}",
+                f"{score:.2f}",
+            )
+            axes.set_title("\n".join(lines), fontsize="small")
         return png(figure)
-    grid = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()
-    for axes in grid:
-        axes.set_axis_off()
-    shown = zip(images, names, actual, predicted, scores, strict=True)
-    for axes, (image, name, is_class, taken_for, score) in zip(grid, shown, strict=False):
-        axes.imshow(pixels(image), cmap="gray", vmin=0, vmax=255)
-        lines = (
-            short(name, _MAX_LABEL_LENGTH),
-            short(is_class, _MAX_LABEL_LENGTH),
-            f"as {short(taken_for, _MAX_LABEL_LENGTH)}",
-            f"{score:.2f}",
-        )
-        axes.set_title("\n".join(lines), fontsize="small")
-    return png(figure)

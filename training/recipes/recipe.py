@@ -13,6 +13,7 @@ from typing_extensions import Doc
 
 from models.architectures import registry
 from models.errors import OptionError
+from models.images.framing import RULES
 from models.preprocessing import InputSpec
 from models.registry import Completion
 from training.data import registry as data_sets
@@ -21,9 +22,12 @@ from training.recipes.arguments import Arguments
 AUTO = "auto"
 """The value of `pretrained` that `training/recipes/auto.py` replaces."""
 _ABOVE_ZERO = ("epochs", "batch_size", "learning_rate", "size")
-_ZERO_OR_MORE = ("l1", "l2", "l2_norm", "weight_decay", "crop_padding")
+_ZERO_OR_MORE = ("l1", "l2", "l2_norm", "weight_decay", "crop_padding", "rotation")
 _LEAST_SEED, _LARGEST_SEED = -(2**63), 2**63 - 1  # what torch's generators take
-_FRACTIONS = ("momentum", "averaging", "label_smoothing", "validation_fraction")
+_FRACTIONS = (
+    *("momentum", "averaging", "label_smoothing", "scaling", "erasing", "ground"),
+    *("compression", "validation_fraction", "calibration_fraction"),
+)
 
 
 @dataclass(frozen=True)
@@ -84,17 +88,39 @@ class Recipe:
     """Divided by afterwards. std 0.003921569 feeds pixels from 0 to 255."""
     resize: Literal["crop", "stretch"] = "crop"
     """The rule for pictures of other proportions: the largest centred part, or all of it."""
+    framing: Literal["digits", "drawings", "clothes"] | None = None
+    """Bring pictures into a frame first, in training and in the service: digits as MNIST's lie,
+    drawings in strokes of one ink, clothes as FashionMNIST's lie; none takes them as they come."""
     flip: bool = False
     """Mirror each training picture left to right with probability 1/2."""
     crop_padding: int = 0
     """Pad by so many reflected pixels, and crop back at a random place."""
+    rotation: float = 0.0
+    """Turn each training picture by a random angle of at most so many degrees either way."""
+    scaling: float = 0.0
+    """Enlarge or shrink each training picture by a random factor, of 1 - scaling to 1 + scaling."""
+    erasing: float = 0.0
+    """Erase a random rectangle of each training picture with this probability (Zhong et al. 2020).
+    """
+    ground: float = 0.0
+    """Paint the ground around the subject of a training picture in another colour, mostly white,
+    with this probability; pictures whose ground is not even stay as they are."""
+    compression: float = 0.0
+    """Save a training picture as a JPEG of low quality with this probability."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 runs the forward pass under autocast."""
     validation_fraction: float = 0.1
     """The part of the training set, the same of each class, that is held out for validation."""
+    calibration_fraction: float = 0.04
+    """The part of the training set that is held out for calibration where nothing is for
+    validation; nothing is, where that would be fewer than 40 pictures."""
     selection: Literal["best", "last"] = "best"
     """Keep the weights of the epoch that validates best, or of the last one. With nothing held out
     it is the last."""
+    strangers: Annotated[str, data_sets.COMPLETION] | None = None
+    """A data set of pictures of none of the classes. The network learns to tell its classes, as
+    further ones, from its own; the published network has only its own. Where a head is fitted
+    first, familiarity alone learns them."""
     seed: int = 0
     """Decides the split, the initial weights, the order of the pictures and the augmentation."""
 
@@ -129,6 +155,8 @@ class Recipe:
             changes |= {"resize_size": None, "interpolation": None}
         if self.size is not None:
             changes |= {"height": self.size, "width": self.size}
+        if self.framing is not None:
+            changes["framing"] = RULES[self.framing]._asdict()
         if self.mean:
             changes["mean"] = self.mean
         if self.std:
@@ -152,9 +180,15 @@ class Recipe:
 
 
 GROUPS = {
-    "What is published, and trained on what": ("name", "dataset", "validation_fraction", "seed"),
+    "What is published, and trained on what": (
+        *("name", "dataset", "strangers"),
+        *("validation_fraction", "calibration_fraction", "seed"),
+    ),
     "Network": ("architecture", "arguments", "initialisation", "pretrained", "tune"),
-    "Input": ("size", "mean", "std", "resize", "flip", "crop_padding"),
+    "Input": ("size", "mean", "std", "resize", "framing"),
+    "Random views of the training pictures": (
+        *("flip", "crop_padding", "rotation", "scaling", "erasing", "ground", "compression"),
+    ),
     "Optimisation": (
         "epochs",
         "batch_size",

@@ -1,7 +1,12 @@
 """The same picture twice: uint8 pixels (N, C, H, W) → groups of pictures that are copies.
 
     exact: equal pixels → equal digests
-    near:  grey 16×16 thumbnails, whitened → random hyperplanes → equal bits → cosine
+    near:  16×16 thumbnails, turned so that the brighter side is on the right and below, grey,
+           whitened → random hyperplanes → equal bits → cosine
+
+Of photographs, mirrored and turned copies get the same orientation by that, so all eight symmetries
+of a square are compared in one search. A picture whose brighter side is not clear takes part in
+several orientations. Strokes and the like, which all look alike, are compared as they are.
 
 Whitening lets what most pictures of the set share count for little: else any two handwritten ones,
 or any two pairs of trousers, would be near copies. The hyperplanes are those of SimHash (Charikar
@@ -12,7 +17,8 @@ or any two pairs of trousers, would be near copies. The hyperplanes are those of
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import torch
@@ -28,7 +34,11 @@ _STEEP = 0.6  # how much the threshold grows with it from there on
 _SAMPLE = 256  # pictures whose nearest neighbours tell what is usual
 _SHRINKAGE = 0.1  # of the covariance towards the identity, in any set
 _PRIOR = SIDE * SIDE  # pictures that the identity counts for
+_UNCLEAR = 0.02  # cosine to a ramp of grey, up to which another orientation takes part too
+_MOST_UNCLEAR = 0.1  # of the pictures, for each of three choices of the orientation
+_LUMA = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)  # of red, green, blue (BT.601)
 _CHROMA = 12.0  # levels of 255; most that the colours of near copies differ on average
+_GREY = 1.0  # levels of 255, as above; a picture with less is grey, perhaps a copy that was made so
 _BITS = (4, 24)  # fewest and most bits of a key
 _TABLES = 24  # of keys that near copies have in common with a probability of 0.1 to 0.2
 _TABLES_OF_SAME = 4  # of keys of the most bits, in common with a probability of 0.7
@@ -38,7 +48,10 @@ _BATCH = 4096
 
 
 def exact(images: Tensor) -> list[list[int]]:
-    """The groups of pictures with equal pixels, by index, each in its order."""
+    """Groups of two or more pictures of `images` (N, C, H, W) whose pixels are all equal.
+
+    A group lists the indices of its pictures, lowest first. A picture without a copy is in none.
+    """
     groups: defaultdict[bytes, list[int]] = defaultdict(list)
     for index, picture in enumerate(images.numpy()):
         groups[hashlib.blake2b(picture.tobytes(), digest_size=16).digest()].append(index)
@@ -46,36 +59,97 @@ def exact(images: Tensor) -> list[list[int]]:
 
 
 def near(images: Tensor) -> list[list[int]]:
-    """The groups of pictures that are nearly the same: rescaled, saved again, written on.
+    """Groups of two or more pictures of `images` (N, C, H, W) that are nearly the same.
 
-    A picture is in a group if its cosine to one of the group is at least `threshold`, and its
-    colours are the same. Some pairs just above the threshold are missed. The time grows with N,
-    not with its square: of many pictures that look alike, each is compared with the next ones.
+    Such are copies that were rescaled, saved again, made grey, darker or brighter, or written on;
+    in sets whose pictures are unlike each other, as photographs are, also mirrored ones and those
+    turned by 90, 180 or 270 degrees. Copies that were squashed, or lost more than a few percent at
+    a side, are not found.
+
+    A picture belongs to a group if its cosine to one picture of the group is at least `threshold`,
+    and their colours agree. Some pairs just above the threshold are missed. The time grows with N,
+    not with its square: of many pictures that look alike, each is compared with the next ones that
+    are not in its group yet.
     """
     if len(images) < 2:
         return []
-    found = _thumbnails(images)
-    grey, chroma = _centred(found[:, 0].flatten(1)), _chroma(found)
-    pairs = list(
-        _pairs(grey, chroma, SAME, _keys(grey, _TABLES_OF_SAME, _BITS[1]), _NEIGHBOURS_OF_SAME)
-    )
-    again = {index for group in components(len(images), pairs) for index in group[1:]}
-    once = torch.tensor([index for index in range(len(images)) if index not in again])
-    vectors = _whitened(grey[once])  # else what many copies share would count for little
-    numbers = once.tolist()
-    bits = min(max(len(once).bit_length() - 4, _BITS[0]), _BITS[1])
+    groups, numbers = Groups(len(images)), np.arange(len(images))
+    thumbnails = _thumbnails(images)
+    vectors, once = _distinct(groups, numbers, thumbnails)
+    least = threshold(vectors)
+    if least == LEAST:  # of strokes and clothes, many are almost the mirror image of another one
+        thumbnails, turned = _turned(thumbnails[once])
+        numbers = once[turned]
+        vectors, once = _distinct(groups, numbers, thumbnails)
+    chroma, numbers = _chroma(thumbnails[once]), numbers[once]
+    bits = min(max(len(vectors).bit_length() - 4, _BITS[0]), _BITS[1])
     keys = _keys(vectors, _TABLES, bits)
-    for one, other in _pairs(vectors, chroma[once], threshold(vectors), keys, _NEIGHBOURS):
-        pairs.append((numbers[one], numbers[other]))
-    return components(len(images), pairs)
+    _join(groups, numbers, vectors, chroma, least, keys, _NEIGHBOURS)
+    return groups.lists()
 
 
-def _pairs(
-    vectors: Tensor, chroma: Tensor, cosine: float, keys: NDArray[np.int64], neighbours: int
-) -> Iterator[tuple[int, int]]:
-    """The pairs of unit vectors (N, D) with at least that cosine, some several times."""
-    for candidates in _candidates(keys, cosine, neighbours):
-        yield from _alike(candidates, vectors, chroma, cosine)
+def _distinct(
+    groups: "Groups", numbers: NDArray[np.intp], thumbnails: Tensor
+) -> tuple[Tensor, NDArray[np.intp]]:
+    """Join the pictures whose thumbnails (N, 1 + C, SIDE, SIDE) are the same; `numbers` are theirs.
+
+    Returns the whitened vectors of the first picture of each group, and their indices in `numbers`.
+    What the many copies of a group share would count for little, were all of them whitened.
+    """
+    grey = _centred(thumbnails[:, 0].flatten(1))
+    keys = _keys(grey, _TABLES_OF_SAME, _BITS[1])
+    _join(groups, numbers, grey, _chroma(thumbnails), SAME, keys, _NEIGHBOURS_OF_SAME)
+    once = np.flatnonzero(groups.root[numbers] == numbers)
+    return _whitened(grey[once]), once
+
+
+class Groups:
+    """Numbers from 0 to `count` - 1, which are joined pair by pair into groups (union-find).
+
+    `root[i]` is the lowest number in the group of the number i; a number without others is its own.
+    Methods take pairs as an array (M, 2).
+    """
+
+    def __init__(self, count: int) -> None:
+        self.root = np.arange(count)
+
+    def are_apart(self, pairs: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Whether the two numbers of each pair are in different groups: bool (M,)."""
+        one, other = self.root[pairs].T
+        return np.asarray(one != other)
+
+    def join(self, pairs: NDArray[np.intp]) -> None:
+        while len(pairs := pairs[self.are_apart(pairs)]):
+            one, other = self.root[pairs].T
+            np.minimum.at(self.root, np.maximum(one, other), np.minimum(one, other))
+            while ((nearer := self.root[self.root]) != self.root).any():
+                self.root = nearer
+
+    def lists(self) -> list[list[int]]:
+        """The groups with two numbers or more, sorted by their lowest number."""
+        members: defaultdict[int, list[int]] = defaultdict(list)
+        for number, root in enumerate(self.root.tolist()):
+            members[root].append(number)
+        return [group for group in members.values() if len(group) > 1]
+
+
+def _join(
+    groups: Groups,
+    numbers: NDArray[np.intp],
+    vectors: Tensor,
+    chroma: Tensor,
+    cosine: float,
+    keys: NDArray[np.int64],
+    neighbours: int,
+) -> None:
+    """Join the pictures of vectors (N, D) with at least that cosine; `numbers` (N,) are theirs.
+
+    The vectors have the length 1. Pictures that are in one group already are not compared again.
+    """
+    for pairs in _candidates(keys, neighbours):
+        pairs = pairs[groups.are_apart(numbers[pairs])]
+        pairs = pairs[_have_like_bits(keys, pairs, cosine)]
+        groups.join(numbers[pairs[are_alike(pairs, vectors, chroma, cosine)]])
 
 
 def threshold(vectors: Tensor) -> float:
@@ -91,31 +165,40 @@ def threshold(vectors: Tensor) -> float:
     return min(LEAST + _STEEP * max(0.0, usual - _UNLIKE), MOST)
 
 
-def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """The connected groups of two and more, by the lowest index."""
-    root = list(range(count))
-
-    def find(index: int) -> int:
-        while root[index] != index:
-            root[index] = index = root[root[index]]
-        return index
-
-    for one, other in pairs:
-        low, high = sorted((find(one), find(other)))
-        root[high] = low
-    groups: defaultdict[int, list[int]] = defaultdict(list)
-    for index in range(count):
-        groups[find(index)].append(index)
-    return [group for group in groups.values() if len(group) > 1]
-
-
 def _thumbnails(images: Tensor) -> Tensor:
     """float32 (N, 1 + C, SIDE, SIDE): grey, and the channels."""
     parts = []
     for batch in images.split(_BATCH):
         small = F.interpolate(batch.float(), size=(SIDE, SIDE), mode="area")
-        parts.append(torch.cat([small.mean(1, keepdim=True), small], 1))
+        grey = small if len(small[0]) == 1 else (small * _LUMA).sum(1, keepdim=True)
+        parts.append(torch.cat([grey, small], 1))
     return torch.cat(parts)
+
+
+def _turned(thumbnails: Tensor) -> tuple[Tensor, NDArray[np.intp]]:
+    """The thumbnails turned to orientations that mirrored and turned copies share.
+
+    Returns (M, 1 + C, SIDE, SIDE) and the number of the picture of each, (M,). Of the eight
+    orientations of a picture it is the one that is brighter on the right and below, and more so on
+    the right. Where that is not clear, it is each that it may be.
+    """
+    # the third power, since handwritten digits are centred by the first
+    ramp = F.normalize(torch.linspace(-1, 1, SIDE).pow(3).expand(SIDE, SIDE).flatten(), dim=0)
+    grey = _centred(thumbnails[:, 0].flatten(1))
+    right, below = grey @ ramp, grey @ ramp.view(SIDE, SIDE).T.flatten()
+    measures = torch.stack([right, below, right.abs() - below.abs()], 1)  # (N, 3)
+    unclear = measures.abs().sort(0).values[int(len(measures) * _MOST_UNCLEAR)].clamp(max=_UNCLEAR)
+    parts, numbers = [], []
+    for other in product((False, True), repeat=3):
+        changed = torch.tensor(other)
+        number = ((measures.abs() < unclear) | ~changed).all(1).nonzero().flatten()
+        across, down, over = ((measures[number] < 0) ^ changed)[..., None, None, None].unbind(1)
+        part = thumbnails[number]
+        part = torch.where(across, part.flip(3), part)
+        part = torch.where(down, part.flip(2), part)
+        parts.append(torch.where(over, part.transpose(2, 3), part))
+        numbers.append(number)
+    return torch.cat(parts), torch.cat(numbers).numpy()
 
 
 def _centred(grey: Tensor) -> Tensor:
@@ -146,16 +229,8 @@ def _keys(vectors: Tensor, tables: int, bits: int) -> NDArray[np.int64]:
     return (sides * 2 ** torch.arange(bits)).sum(2).numpy()
 
 
-def _candidates(
-    keys: NDArray[np.int64], cosine: float, neighbours: int
-) -> Iterator[NDArray[np.intp]]:
-    """The pairs (M, 2) with a key in common, and not too many unlike bits for the cosine.
-
-    A pair may come several times.
-    """
-    bits = keys.shape[1] * int(keys.max()).bit_length()
-    share = math.acos(cosine) / math.pi  # of the bits that two vectors at this cosine differ in
-    most = bits * share + 3 * math.sqrt(bits * share * (1 - share))
+def _candidates(keys: NDArray[np.int64], neighbours: int) -> Iterator[NDArray[np.intp]]:
+    """The pairs (M, 2) with a key in common; a pair may come several times."""
     for table in keys.T:
         order = np.argsort(table, kind="stable")
         ordered = table[order]
@@ -165,18 +240,31 @@ def _candidates(
             start = start[ordered[start] == ordered[start + step]]
             if not len(start):
                 break
-            one, other = order[start], order[start + step]
-            unlike = np.bitwise_count(keys[one] ^ keys[other]).sum(1, dtype=np.int64)
-            yield np.stack([one, other], 1)[unlike <= most]
+            yield np.stack([order[start], order[start + step]], 1)
 
 
-def _alike(
+def _have_like_bits(
+    keys: NDArray[np.int64], pairs: NDArray[np.intp], cosine: float
+) -> NDArray[np.bool_]:
+    """Whether each pair has so many equal bits that it may have the cosine: bool (M,)."""
+    bits = keys.shape[1] * int(keys.max()).bit_length()
+    share = math.acos(cosine) / math.pi  # of the bits that two vectors at this cosine differ in
+    most = bits * share + 3 * math.sqrt(bits * share * (1 - share))
+    one, other = pairs.T
+    unlike = np.bitwise_count(keys[one] ^ keys[other]).sum(1, dtype=np.int64)
+    return np.asarray(unlike <= most)
+
+
+def are_alike(
     pairs: NDArray[np.intp], vectors: Tensor, chroma: Tensor, cosine: float
-) -> Iterator[tuple[int, int]]:
-    if not len(pairs):
-        return
+) -> NDArray[np.bool_]:
+    """Whether the pictures of each pair are near copies: bool (M,).
+
+    Their vectors must have at least that cosine, and their colours must agree.
+    """
     one, other = torch.from_numpy(pairs).unbind(1)
     close = (vectors[one] * vectors[other]).sum(1) >= cosine
-    one, other = one[close], other[close]
-    same = (chroma[one] - chroma[other]).abs().mean(1) <= _CHROMA
-    yield from zip(one[same].tolist(), other[same].tolist(), strict=True)
+    own, others = chroma[one], chroma[other]
+    least = torch.minimum(own.abs().mean(1), others.abs().mean(1))
+    same = ((own - others).abs().mean(1) <= _CHROMA) | (least <= _GREY)
+    return (close & same).numpy()

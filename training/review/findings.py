@@ -13,6 +13,12 @@ from torch import Tensor
 from training.data.datasets import ImageSet
 from training.review import copies
 
+LOOKED_FOR = (
+    "Near copies are looked for among the pictures as the network sees them: saved again, "
+    "rescaled, grey, darker or brighter; among photographs also mirrored, or turned by 90, 180 or "
+    "270 degrees. "
+    "Copies that were squashed, or cropped by more than a few percent, are not found."
+)
 FEW = 10  # training pictures of a class; with fewer, no figure about it means much
 _ONE_COLOUR = 8  # levels of 255 between the darkest and the brightest pixel
 _ENLARGED = 2.0  # times, from which on a picture is too small
@@ -94,7 +100,11 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """`pictures` belong together where they are alike; `about` is what else there is to say."""
+    """One thing that is odd about a data set.
+
+    `pictures` are those that it concerns: all pictures of a group of copies, or a single one. There
+    are none if it concerns a class, or a file that could not be read. `about` then names that.
+    """
 
     kind: Kind
     pictures: tuple[Place, ...] = ()
@@ -171,7 +181,11 @@ def _grouped(
 def _sorted_out(
     splits: Mapping[str, ImageSet], groups: Sequence[Sequence[Place]], kinds: tuple[Kind, ...]
 ) -> Iterator[Finding]:
-    """A group may be in two classes, and in train and test as well."""
+    """The findings about groups of pictures that are alike; `kinds` are those of three cases.
+
+    The first is for a group with several labels, the second for one in train and another split. A
+    group may be both. The third is for a group that is neither.
+    """
     two_classes, in_test, copy = kinds
     for group in groups:
         targets = {int(splits[place.split].targets[place.number]) for place in group}

@@ -34,7 +34,11 @@ _STEPS = 50  # of L-BFGS
 
 @dataclass(frozen=True)
 class Judged:
-    """Pictures of a split with `probabilities` (N, num_classes), and how these were computed."""
+    """The pictures of one split, and what a network that never learned from them says of them.
+
+    `probabilities` (N, num_classes) are in the order of `images`. `how` tells the reader of the
+    page which network gave them.
+    """
 
     split: str
     images: ImageSet
@@ -195,7 +199,10 @@ def _features(network: nn.Module, images: ImageSet, spec: InputSpec, seed: int) 
 
 @torch.inference_mode(False)
 def _linear(inputs: Tensor, targets: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The weight (D, num_classes) and bias of multinomial logistic regression."""
+    """The weight (D, num_classes) and bias of multinomial logistic regression.
+
+    The squared weights are penalised by `_DECAY`. It ends after `_STEPS` steps at the latest.
+    """
     inputs = inputs.clone()  # which may have been computed in inference mode
     weight = torch.zeros(inputs.shape[1], count, requires_grad=True)
     bias = torch.zeros(count, requires_grad=True)

@@ -65,6 +65,7 @@ def page(
         f"<main>\n<h1><bdi>{escape(shown(title))}</bdi></h1>\n"
         f"<p>Pictures: {counts}. They are shown as the network sees them. All that was found is "
         "in data.csv, beside this page. No picture was left out because of it.</p>\n"
+        f"<p>{escape(kinds.LOOKED_FOR)}</p>\n"
         f'<nav aria-label="What was found"><ul>{links}</ul></nav>\n{body}\n</main>\n</body>\n'
         "</html>\n"
     )

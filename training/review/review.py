@@ -1,12 +1,11 @@
 """The review of a data set: in words for the console, as `data.html` and as `data.csv`."""
 
-import csv
-import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+from training import spreadsheet
 from training.data.datasets import ImageSet
 from training.data.names import shown
 from training.review import findings as kinds
@@ -93,11 +92,8 @@ class Review:
 
     def as_csv(self) -> bytes:
         """A row for each picture of each finding; rows of the same group have the same number."""
-        written = io.StringIO()
-        rows = csv.writer(written)
-        rows.writerow(("finding", "group", "split", "label", "file", "about"))
-        rows.writerows(self._rows())
-        return written.getvalue().encode(errors="replace")
+        head = ("finding", "group", "split", "label", "file", "about")
+        return spreadsheet.as_csv(head, self._rows())
 
     def _rows(self) -> Iterator[tuple[str, int, str, str, str, str]]:
         for number, suspect in enumerate([*(self.suspects or ()), *self.hard], 1):
@@ -124,7 +120,8 @@ class Review:
                 share = len(seen) / len(images)
                 yield (
                     f"  {len(seen):,} of {len(images):,} pictures of {split} are in train too, or "
-                    f"nearly: its accuracy may be up to {share:.4f} too high"
+                    f"nearly: their share, {share:.4f}, is the most that its accuracy can be too "
+                    "high; fit tells the accuracy without them too"
                 )
 
 

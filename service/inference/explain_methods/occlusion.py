@@ -23,6 +23,7 @@ from service.inference.explain_methods.method import (
 
 MAX_WINDOWS = 1024  # each is a forward pass
 WINDOWS_ACROSS = 8  # the default window is this part of the input's shorter side
+COSTLY = 2 * 10**10  # multiply-adds of all passes, above which windows don't overlap by default
 Pixels = Annotated[int, Field(ge=1)]
 
 
@@ -31,7 +32,9 @@ class OcclusionParameters(Parameters):
         None, description="pixels of the input that occlusion hides at a time"
     )
     stride: Pixels | SkipJsonSchema[None] = Field(
-        None, description="pixels from window to window; default: half of one"
+        None,
+        description="pixels from window to window; default: half of one, or a whole one where "
+        "that many passes of the network would take seconds",
     )
     baseline: BaselineParameter = "black"
 
@@ -51,7 +54,7 @@ class Occlusion(ExplainMethod[OcclusionParameters]):
         spec = checkpoint.card.input
         shorter = min(spec.height, spec.width)
         window = parameters.window or max(1, round(shorter / WINDOWS_ACROSS))
-        stride = parameters.stride or max(1, window // 2)
+        stride = parameters.stride or self._stride(checkpoint, window)
         if window > shorter or stride > window:
             raise InvalidInputError(
                 f"window {window} and stride {stride}: the window must fit into the input of "
@@ -63,6 +66,13 @@ class Occlusion(ExplainMethod[OcclusionParameters]):
                 f"{MAX_WINDOWS:,} are hidden: raise the stride"
             )
         return parameters.model_copy(update={"window": window, "stride": stride})
+
+    def _stride(self, checkpoint: Checkpoint, window: int) -> int:
+        """By default windows overlap by half, unless the network is large for that."""
+        half = max(1, window // 2)
+        passes = _count(checkpoint.card.input, window, half)
+        operations = passes * sum(layer.multiply_adds for layer in checkpoint.layers)
+        return window if operations > COSTLY else half
 
     def attribute(self, subject: Subject, parameters: OcclusionParameters) -> Attribution:
         import torch

@@ -1,4 +1,4 @@
-"""Chooses the fastest correct runtime of a network: uint8 batch → probabilities.
+"""Chooses the fastest correct runtime of a network: uint8 batch → columns.
 
 Tries the registered runtimes that support the device and the precision. A runtime is used only if
 its output matches eager torch; otherwise eager torch is used, and the reason is reported.
@@ -23,10 +23,9 @@ from service.inference.runtimes.registry import (
 
 if TYPE_CHECKING:
     from models.checkpoint import Checkpoint
-    from models.preprocessing import InputSpec
     from service.inference.runtimes.onnx_cache import Graphs
 
-# that probabilities may differ by from those of eager torch; half precision rounds that much
+# that columns may differ by from those of eager torch; half precision rounds that much
 TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
 _MAX_REASON = 500  # characters of a library's message
 
@@ -110,7 +109,7 @@ def _built(entry: RuntimeEntry, setup: Setup) -> Chosen:
 def _tried(attempt: Attempt, entry: RuntimeEntry, setup: Setup) -> Chosen:
     try:
         quick = attempt.make()
-        difference = _difference(setup.eager, quick, setup.eager.input, attempt.batch_sizes)
+        difference = _difference(setup, quick, attempt.batch_sizes)
     except Exception as error:  # runtimes and exporters raise whatever they meet
         reason = " ".join(str(error).split())[:_MAX_REASON]
         return Chosen(setup.eager, fallback=f"no {entry.product}: {reason}")
@@ -121,14 +120,28 @@ def _tried(attempt: Attempt, entry: RuntimeEntry, setup: Setup) -> Chosen:
     return Chosen(setup.eager, quick)
 
 
-def _difference(
-    one: Runtime, other: Runtime, input: InputSpec, batch_sizes: Sequence[int]
-) -> float:
-    """The largest difference of any probability, for uniform images and noise, by batch size."""
+def _difference(setup: Setup, other: Runtime, batch_sizes: Sequence[int]) -> float:
+    """The largest difference of any column, for uniform images and noise, by batch size.
+
+    Logits and strangeness have no fixed range: their difference is in parts of the image's
+    largest value, or of 1 where that is larger; that of the strangeness in hundredths, as far as
+    a p-value can tell strangers of this kind apart.
+    """
     import numpy as np
 
-    noise = np.random.default_rng(0)
-    pictures = noise.integers(0, 256, (max(batch_sizes), *input.shape), dtype=np.uint8)
+    from service.inference.outputs import split
+
+    noise, one = np.random.default_rng(0), setup.eager
+    num_classes = len(setup.checkpoint.card.labels)
+    pictures = noise.integers(0, 256, (max(batch_sizes), *one.input.shape), dtype=np.uint8)
     pictures[-1], pictures[-2] = 0, 255
-    parts = [pictures[-size:] for size in batch_sizes]
-    return float(np.max([np.abs(one(part) - other(part)).max() for part in parts]))
+    found = []
+    for size in batch_sizes:
+        expected, columns = one(pictures[-size:]), other(pictures[-size:])
+        values = split(np.abs(expected), num_classes)
+        off = split(np.abs(expected - columns), num_classes)
+        found.append(off.probabilities.max())
+        found.append((off.logits / np.maximum(1, values.logits.max(1, keepdims=True))).max())
+        if off.strangeness is not None and values.strangeness is not None:
+            found.append((off.strangeness / (100 * np.maximum(1, values.strangeness))).max())
+    return float(np.max(found))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from models.preprocessing import Pixels
 
-    # of uint8 (N, C, H, W) on the device, to probabilities there
+    # of uint8 (N, C, H, W) on the device, to columns there
     Forward = Callable[[Tensor], Tensor]
 
 NAME = "cuda-graphs"
@@ -43,7 +43,7 @@ class _Graph:
     graph: torch.cuda.CUDAGraph
     host: Tensor  # (N, C, H, W), uint8, pinned
     pixels: Tensor  # the same on the device
-    probabilities: Tensor  # (N, num_classes), float32
+    columns: Tensor  # (N, …) of `service.inference.outputs`, float32
 
 
 class Captured:
@@ -63,6 +63,9 @@ class Captured:
             self._graphs[size] = _captured(forward, (size, *shape), device, stream, pool)
             pool = pool or self._graphs[size].graph.pool()
 
+    def settle(self) -> None:
+        """The memory belongs to the graphs."""
+
     def __call__(self, batch: Pixels) -> NDArray[np.float32]:
         import torch
 
@@ -72,7 +75,7 @@ class Captured:
             used.host[:count].copy_(torch.from_numpy(batch))
             used.pixels.copy_(used.host, non_blocking=True)
             used.graph.replay()
-            answer: NDArray[np.float32] = used.probabilities[:count].cpu().numpy()
+            answer: NDArray[np.float32] = used.columns[:count].cpu().numpy()
         return answer
 
 
@@ -100,8 +103,8 @@ def _captured(
             # other networks may be at work in threads of their own
             options: Any = {"stream": stream, "pool": pool, "capture_error_mode": "thread_local"}
             with torch.cuda.graph(graph, **options):
-                probabilities = forward(pixels)
-    return _Graph(graph, host, pixels, probabilities)
+                columns = forward(pixels)
+    return _Graph(graph, host, pixels, columns)
 
 
 def _attempts(setup: Setup) -> list[Attempt]:

@@ -47,20 +47,25 @@ class Torch:
             pixels = torch.from_numpy(batch)
             if device.type == "cuda":
                 pixels = pixels.pin_memory()  # a quarter of what it is as float32
-            probabilities: NDArray[np.float32]
-            probabilities = self.forward(pixels.to(device, non_blocking=True)).cpu().numpy()
-        return probabilities
+            columns: NDArray[np.float32]
+            columns = self.forward(pixels.to(device, non_blocking=True)).cpu().numpy()
+        return columns
+
+    def settle(self) -> None:
+        """Nothing is kept on the CPU; on a GPU it is wanted again."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         """The same on the device, which need not be waited for."""
         import torch
 
+        from service.inference import outputs
+
         half = self._autocast is not None
         normalized = self.input.normalize(pixels).contiguous(memory_format=self._format)
         # casts of the weights are not kept: what captures them would keep their memory
         with torch.autocast(pixels.device.type, self._autocast, enabled=half, cache_enabled=False):
-            logits: Tensor = self._checkpoint.network(normalized)
-        return logits.float().softmax(1)
+            logits, embedding = outputs.logits_and_embedding(self._checkpoint, normalized)
+        return outputs.joined(self._checkpoint, logits, embedding)
 
 
 def _attempts(setup: Setup) -> list[Attempt]:

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from models.checkpoint import Card
 
 log = logs.Log()
-_FORMAT = 1  # to be raised when other graphs are exported
+_FORMAT = 2  # to be raised when other graphs are exported
+_DECIDING = {  # fields of the card
+    "weights_sha256",
+    "architecture",
+    "arguments",
+    "input",
+    "calibration",
+    "familiarity",
+    "trust_sha256",
+}
 _KEPT = 90 * 86_400  # seconds
 _SUFFIX = ".onnx"
 _OWN = re.compile(rf"[0-9a-f]{{64}}\.onnx|{re.escape(files.DRAFT)}[0-9a-f]{{32}}")
@@ -90,7 +99,7 @@ class Graphs:
             "torch": torch.__version__,
             **card.model_dump(
                 mode="json",
-                include={"weights_sha256", "architecture", "arguments", "input"},
+                include=_DECIDING,
                 exclude_none=True,
             ),
         }

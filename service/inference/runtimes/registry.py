@@ -24,7 +24,7 @@ _DEVICES = {"cpu": "the CPU", "cuda": "a GPU"}
 
 
 class Runtime(Protocol):
-    """Takes a uint8 batch (N, C, H, W), gives float32 probabilities (N, num_classes).
+    """Takes a uint8 batch (N, C, H, W), gives the float32 columns of `service.inference.outputs`.
 
     An `independent` one may run in any thread, and beside the network itself.
     """
@@ -36,6 +36,12 @@ class Runtime(Protocol):
     def independent(self) -> bool: ...
 
     def __call__(self, batch: "Pixels") -> "NDArray[np.float32]": ...
+
+    def settle(self) -> None:
+        """Give back memory: called once, after start-up has timed batches of all sizes.
+
+        What the largest of them needed may never be needed again.
+        """
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 // The pictures and their predictions: classified many in one request, one card each.
 
 import { ApiError, isAbort, json, path } from "./api.js";
+import { doubt, doubtShown } from "./doubt.js";
 import { byId, element } from "./elements.js";
 import { bars, inSentence, shortLabel } from "./labels.js";
 import { percent } from "./numbers.js";
@@ -61,6 +62,7 @@ export function gallery({ opened, failed }) {
       parts.unshift(
         element("strong", {}, shortLabel(prediction.label), ` ${percent(prediction.score)}`),
       );
+      parts.splice(1, 0, ...doubtShown(prediction));
       parts.push(bars(prediction.top.slice(0, 3)));
     } else if (error) parts.push(element("span", "error", error));
     else parts.push(element("span", "quiet", " …"));
@@ -72,9 +74,9 @@ export function gallery({ opened, failed }) {
   function announce(done) {
     const said = done.flatMap(({ name, error, prediction }) => {
       if (error) return [`${name}: ${error}`];
-      return prediction
-        ? [`${name}: ${inSentence(prediction.label)}, ${percent(prediction.score)}`]
-        : [];
+      if (!prediction) return [];
+      const said = `${inSentence(prediction.label)}, ${percent(prediction.score)}`;
+      return [[`${name}: ${said}`, doubt(prediction)].filter(Boolean).join(", ")];
     });
     if (said.length) byId("result").textContent = said.slice(-5).join(". ");
   }

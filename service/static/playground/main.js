@@ -153,14 +153,24 @@ const options = values => values.map(each => [each, each]);
  */
 const named = label => [label, inSentence(label), label];
 
+/** @param {ModelDetail["reliance"]} reliance */
+function trusted({ calibrated, knows_strangers }) {
+  if (!calibrated) return "Not calibrated";
+  return knows_strangers ? "Calibrated, and knows strangers" : "Calibrated";
+}
+
 /** @param {Model} model */
-function describe({ name, labels, detail: { card } }) {
-  const accuracy = card.metrics?.test_accuracy;
+function describe({ name, labels, detail: { card, reliance } }) {
+  const { test_accuracy: once, test_accuracy_with_second_look: served } = card.metrics ?? {};
+  const accuracy = served ?? once;
   const classes = `${labels.slice(0, 12).map(inSentence).join(", ")}${labels.length > 12 ? ", …" : ""}`;
   const right = accuracy ? `, ${(100 * accuracy).toFixed(1)} % right on its test pictures` : "";
   document.title = `${name} · Fanlight`;
   byId("facts").textContent =
     `${labels.length} classes: ${classes}. ${card.parameters.toLocaleString("en")} parameters${right}.`;
+  byId("reliance").textContent = trusted(reliance);
+  byId("reliance-words").textContent = reliance.description;
+  byId("expects").textContent = reliance.expects;
   byId("samples").replaceChildren(
     ...samples(labels).map(([name, draw]) => {
       const canvas = draw();

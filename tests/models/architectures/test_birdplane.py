@@ -107,6 +107,7 @@ def test_dropout_drops_whole_feature_maps_after_each_pooling(
     assert 0.35 < gone.float().mean().item() < 0.45
 
 
+@pytest.mark.slow
 def test_dropout_does_nothing_in_evaluation(pictures: Tensor) -> None:
     network = built("dropout").eval()
     with torch.inference_mode():

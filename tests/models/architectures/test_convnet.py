@@ -46,6 +46,7 @@ def described(state: dict[str, Tensor], x: Tensor, blocks: int) -> Tensor:
     return F.linear(x.amax((2, 3)), state["fc.weight"], state["fc.bias"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(32, 32), (28, 28), (64, 48)], ids=str)
 def test_forward(channels: int, size: tuple[int, int]) -> None:

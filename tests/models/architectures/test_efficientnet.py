@@ -16,6 +16,7 @@ def test_as_many_parameters_as_published() -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == 4_652_008
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "sizes"),
     [(224, [112, 112, 56, 28, 14, 14, 7, 7, 7]), (97, [49, 49, 25, 13, 7, 7, 4, 4, 4])],
@@ -48,6 +49,7 @@ def test_an_odd_padding_is_larger_at_the_right_and_the_bottom(
     assert convolution(x).shape[2:] == (-(-size // stride), -(-9 // stride))
 
 
+@pytest.mark.slow
 def test_the_same_answers_as_the_network_that_the_weights_were_saved_from() -> None:
     """With random weights and statistics, by the names' order; no file of weights is needed."""
     theirs = pytest.importorskip("efficientnet_lite_pytorch").EfficientNet.from_name(NAME).eval()

@@ -32,6 +32,7 @@ def timm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("timm")
 class TestTimm:
+    @pytest.mark.slow
     def test_a_network_with_its_preprocessing(self) -> None:
         known = registry.architecture("timm/resnet10t")
         assert known.input == InputSpec(
@@ -63,6 +64,7 @@ class TestTimm:
         spec = registry.architecture(f"timm/{name}").input
         assert (spec.resize, spec.resize_size) == (resize, resize_size)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "name", ["resnet50.tv_in1k", "resnet50.a1_in1k", "convnext_tiny.fb_in22k_ft_in1k_384"]
     )
@@ -79,6 +81,7 @@ class TestTimm:
             assert difference.mean() < 0.35
             assert (difference > 2.5).float().mean() < 1e-3
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "message"),
         [

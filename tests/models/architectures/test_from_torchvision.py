@@ -63,6 +63,7 @@ def check(name: str, images: list[Image.Image]) -> None:
         assert (difference > 2.5).float().mean() < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet50", "efficientnet_b0", "swin_t"])
 def test_images_are_prepared_as_torchvision_does(name: str) -> None:
     check(name, samples())

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.architectures import registry
+from models.architectures import inputs, registry
 from models.architectures.architecture import Architecture, ArchitectureError
 from models.preprocessing import InputSpec
 
@@ -115,7 +115,6 @@ def test_a_row_of_linear_layers_gets_images_flattened() -> None:
         nn.Sequential(nn.Linear(4, 2), nn.Flatten(), nn.Linear(24, 4)),
         nn.Sequential(nn.Flatten(), nn.Linear(48, 4)),
         nn.Sequential(nn.Conv2d(3, 2, 4), nn.Flatten(), nn.Linear(2, 4)),
-        nn.Linear(4, 4),
     ],
     ids=str,
 )
@@ -123,3 +122,86 @@ def test_others_get_them_as_they_are(network: nn.Module) -> None:
     images = torch.rand(2, 3, 4, 4)
     expected = network(images)
     assert torch.equal(of(network).build(4)(images), expected)
+
+
+class Linears(nn.Module):
+    """Linear layers that a tutorial calls with flattened images."""
+
+    def __init__(self, values: int) -> None:
+        super().__init__()
+        self.hidden, self.norm = nn.Linear(values, 6), nn.BatchNorm1d(6)
+        self.out = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.norm(self.hidden(x)).relu())  # type: ignore[no-any-return]
+
+
+class Viewing(Linears):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.view(len(x), -1))
+
+
+class Rows(nn.Module):
+    """A linear layer for each row of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.row, self.out = nn.Linear(28, 6), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.row(x[:, 0]).mean(1))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("network", "is_flattened"),
+    [
+        (Linears(784), True),
+        (nn.Linear(784, 4), True),
+        (Viewing(784), False),
+        (Rows(), False),
+        (convolutional(1, 8, 0), False),
+    ],
+    ids=["linear", "one layer", "viewing", "rows", "convolution"],
+)
+def test_linear_layers_of_a_class_get_images_flattened_if_they_need_it(
+    network: nn.Module, is_flattened: bool
+) -> None:
+    frozen = [each.eval() for each in network.modules() if isinstance(each, nn.BatchNorm1d)]
+    built = of(network).build(4)
+    assert inputs.is_flattened(built) is is_flattened
+    assert built.training
+    assert not any(each.training for each in frozen)  # as they were
+    if is_flattened:
+        assert built.eval()(torch.zeros(2, 1, 28, 28)).shape == (2, 4)
+
+
+class Failing(Linears):
+    def forward(self, x: Tensor) -> Tensor:
+        raise ValueError("no pixels")
+
+
+class Ending(Linears):
+    def forward(self, x: Tensor) -> Tensor:
+        raise SystemExit(3)
+
+
+class Wordy(Linears):
+    def forward(self, x: Tensor) -> Any:
+        return {"a": x, "b": x}
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Failing(784), r"each time it raises ValueError: no pixels \(.*test_inputs\.py, line"),
+        (Ending(784), "each time it raises SystemExit, which ends the program"),
+        (
+            Wordy(784),
+            "for 1×28×28 it returns 'a' .*: return the logits alone, first, or as 'logits'",
+        ),
+    ],
+    ids=["raises", "ends", "dict"],
+)
+def test_what_a_network_raises_is_told(network: nn.Module, message: str) -> None:
+    with pytest.raises(ArchitectureError, match=message):
+        _ = of(network).input

@@ -232,8 +232,9 @@ class TestRefused:
         [
             ("return 5", {}, "returned an object of int, where a torch.nn.Module is needed"),
             ("return nn.Linear(2, 3), 1", {}, "returned an object of tuple"),
-            ("return {}['a']", {}, "can't be built with {}: 'a' ("),
+            ("return {}['a']", {}, "can't be built with {}: KeyError: 'a' ("),
             ("raise LookupError", {}, "LookupError ("),
+            ("raise SystemExit(3)", {}, "SystemExit, which ends the program (sys.exit) ("),
             ("return nn.Linear(2, 3)", {"dept": 1}, "did you mean 'depth'?"),
             ("return nn.Linear(2, 3)", {"depth": "x"}, "depth: Input should be a valid integer"),
         ],

@@ -58,6 +58,7 @@ def test_state_dict_has_the_names_of_the_reference(name: str, keys: list[str]) -
     assert sorted(registry.architecture(name).build(2).state_dict()) == sorted(keys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", registry.names())
 def test_every_architecture_takes_its_own_input(name: str) -> None:
     architecture = registry.architecture(name)

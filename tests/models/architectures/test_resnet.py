@@ -59,6 +59,7 @@ def described(pictures: Tensor) -> nn.Sequential:
     return network.eval()
 
 
+@pytest.mark.slow
 def test_checkpoints_of_the_description_give_its_logits() -> None:
     pictures = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     original = described(pictures)
@@ -84,6 +85,7 @@ def test_number_of_parameters() -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == expected == 2_780_554
 
 
+@pytest.mark.slow
 def test_each_stage_halves_the_map_and_doubles_the_channels() -> None:
     network = registry.architecture("resnet").build(10).eval()
     with torch.inference_mode(), features.capture(network, ["0", "1", "2", "3", "4"]) as stages:
@@ -92,6 +94,7 @@ def test_each_stage_halves_the_map_and_doubles_the_channels() -> None:
     assert shapes == [(64, 7, 7), (64, 7, 7), (128, 4, 4), (256, 2, 2), (256, 1, 1)]
 
 
+@pytest.mark.slow
 def test_layers_inside_a_block_can_be_captured() -> None:
     """Every ReLU is a layer of its own, so that what was added can be seen before and after."""
     network = registry.architecture("resnet").build(10).eval()

@@ -315,3 +315,38 @@ def test_functions_that_call_themselves_are_not(tmp_path: Path) -> None:
     model.functions[0].node[0].domain = "mine"
     with pytest.raises(GraphError, match="calls itself"):
         read(model, tmp_path)
+
+
+def test_functions_with_branches_are_not(tmp_path: Path) -> None:
+    """Each level would be written out for both branches of each call."""
+    model = with_function()
+    inside = helper.make_graph([node("Neg", "a", "b")], "inside", [], [])
+    branch = helper.make_node("If", ["a"], ["b"], then_branch=inside, else_branch=inside)
+    model.functions[0].node.append(branch)
+    with pytest.raises(GraphError, match="a graph of its own, which is not run"):
+        read(model, tmp_path)
+
+
+@pytest.mark.parametrize("depth", [150, 3000])
+def test_functions_in_a_long_chain_are_not(tmp_path: Path, depth: int) -> None:
+    model = fine(helper.make_node("F0", ["f"], ["o"], domain="mine"))
+    opset = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
+    for number in range(depth):
+        call = helper.make_node(f"F{number + 1}", ["a"], ["b"], domain="mine")
+        model.functions.append(
+            helper.make_function("mine", f"F{number}", ["a"], ["b"], [call], opset)
+        )
+    last = node("Neg", "a", "b")
+    model.functions.append(helper.make_function("mine", f"F{depth}", ["a"], ["b"], [last], opset))
+    with pytest.raises(GraphError, match="more than 100 levels deep"):
+        read(model, tmp_path)
+
+
+def test_the_file_that_is_named_may_be_a_link(tmp_path: Path) -> None:
+    """As caches of model hubs have it: a name that links to a file called by its digest."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "abc").write_bytes(fine(node("Neg", "f", "o")).SerializeToString())
+    (tmp_path / "net.onnx").symlink_to("blobs/abc")
+    assert parsing.read(tmp_path / "net.onnx").graph.node
+    with pytest.raises(FileNotFoundError, match=str(tmp_path / "gone.onnx")):
+        parsing.read(tmp_path / "gone.onnx")

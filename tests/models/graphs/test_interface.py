@@ -310,3 +310,17 @@ def test_what_the_graph_does_not_tell_is_asked_for(
     with pytest.raises(GraphError) as caught:
         adapt(make(), **wishes)
     assert said in str(caught.value)
+
+
+def test_zipmap_without_inputs_is_refused() -> None:
+    bare = helper.make_node("ZipMap", [], ["y"], domain="ai.onnx.ml")
+    model = graphs.graph([bare], ("n", 3, 8, 8))
+    with pytest.raises(GraphError):
+        adapt(model)
+
+
+def test_an_unknown_type_of_number_is_named() -> None:
+    model = graphs.torch_like()
+    model.graph.input[0].type.tensor_type.elem_type = 99
+    with pytest.raises(GraphError, match="99"):
+        adapt(model)

@@ -17,7 +17,7 @@ from models.graphs.interface import Wishes
 from models.graphs.network import OnnxNetwork
 from models.preprocessing import InputSpec
 from tests import graphs
-from tests.graphs import HEAD, KERNELS, SIDE
+from tests.graphs import FLAT, HEAD, KERNELS, SIDE, node
 
 pytestmark = pytest.mark.usefixtures("_graphs_are_tried_here")
 SPEC = InputSpec(channels=3, height=SIDE, width=SIDE)
@@ -141,3 +141,25 @@ def test_torch_alone_is_enough_for_other_networks() -> None:
         "import models.checkpoint, models.graphs.interface, training.commands.import_weights"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_layers_have_names_of_their_own() -> None:
+    """Exporters begin names with a slash, which is left out where no other tensor is called so."""
+    model = graphs.graph(
+        [
+            node("Relu", "x", "/a"),
+            node("Neg", "/a", "a"),
+            node("Flatten", "a", "/f"),
+            node("MatMul", "/f w", "y"),
+        ],
+        ("n", 1, SIDE, SIDE),
+        w=FLAT,
+    )
+    spec = InputSpec(channels=1, height=SIDE, width=SIDE)
+    found = network.network(model, spec, 3, threads=1)
+    assert [layer.name for layer in found.layers] == ["/a", "a", "f", "y"]
+    batch = torch.rand(2, 1, SIDE, SIDE)
+    with features.capture(found, ["/a", "a"], found.layers) as captured:
+        found(batch)
+    assert torch.equal(captured["/a"], batch)
+    assert torch.equal(captured["a"], -batch)

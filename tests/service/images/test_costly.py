@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import ImageError
-from models.image_formats import sniff
+from models.images.formats import sniff
 from service.errors import ServiceError
 from service.images.decoding import MEMORY, MEMORY_PER_BYTE, Decoder
 from service.images.encoded import EncodedImage

@@ -7,14 +7,18 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from models import decoding
-from models.preprocessing import decode
+from models.images import decoding
+from models.images.framing import RULES
+from models.preprocessing import FramingRule, InputSpec, decode
+from service import units
+from service.errors import InvalidInputError
 from service.images.decoder_process import Job
-from service.images.decoders import Process
+from service.images.decoders import TOO_LONG, EndedError, Lane, Process
 from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
 from service.process import event_loop
 from service.settings import Settings
+from tests.models.images.framing.pictures import laid, likeness, seven
 from tests.networks import SPEC, encode, picture
 from tests.waiting import until_async
 
@@ -28,10 +32,24 @@ async def decoder() -> AsyncIterator[Decoder]:
     decoder.close()
 
 
+async def test_a_framing_rule_is_followed_in_the_processes(decoder: Decoder) -> None:
+    """Within their limits of memory and time; the box tells where the subject is."""
+    rule = FramingRule.model_validate(RULES["digits"]._asdict())
+    framed = InputSpec(channels=1, height=28, width=28, framing=rule)
+    sheet = laid((1000, 800), (600, 100), 150, (20, 20, 60), (240, 240, 235))
+    uploads = [EncodedImage(encode(sheet, format), "", "") for format in ("PNG", "JPEG", "WEBP")]
+    for pixels in await decoder.pixels(uploads, framed):
+        assert likeness(pixels[0], seven()) > 0.9
+    for each in await decoder.decode_with_original(uploads, framed):
+        assert each.box == pytest.approx((0.6, 0.125, 0.75, 0.3125), abs=0.02)
+        assert likeness(each.pixels[0], seven()) > 0.9
+
+
 def upload(seed: int, format: str = "PNG") -> EncodedImage:
     return EncodedImage(encode(picture(seed), format), "", "")
 
 
+@pytest.mark.slow
 async def test_images_come_back_in_their_order(decoder: Decoder) -> None:
     formats = ["PNG", "BMP", "PNG", "WEBP"] * 5  # decoded at once, and by processes
     uploads = [upload(seed, format=format) for seed, format in enumerate(formats)]
@@ -40,6 +58,7 @@ async def test_images_come_back_in_their_order(decoder: Decoder) -> None:
         assert (each == SPEC.array(decode(sent.encoded))).all()
 
 
+@pytest.mark.slow
 async def test_a_request_of_many_images_does_not_starve_one_of_one(
     decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +93,7 @@ EXIF = Image.Exif()
 EXIF[0x010E] = "x" * 9000  # Pillow reads it in Python, which may take long
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("processes", "image", "options", "here"),
     [
@@ -125,3 +145,40 @@ async def test_a_few_small_images_are_decoded_at_once(decoder: Decoder) -> None:
         assert (pixels == SPEC.array(decode(each.encoded))).all()
     assert decoder.decode_now([*uploads, upload(9)], SPEC) is None
     assert decoder.decode_now([uploads[0], upload(9, format="BMP")], SPEC) is None
+
+
+@pytest.mark.parametrize(
+    ("format", "options", "size", "seconds", "advice"),
+    [
+        ("JPEG", {}, 23_600_000, 0.59, "or at a lower quality"),
+        ("JPEG", {}, 4_000_000, 0.25, "or at a lower quality"),
+        ("JPEG", {"progressive": True}, 18_000_000, 0.45, "or as a baseline JPEG"),
+        ("TIFF", {}, 12_000_000, 0.3, "or as a baseline JPEG"),
+        ("HEIF", {}, 12_000_000, 1.0, "or as a baseline JPEG"),
+    ],
+)
+async def test_the_time_of_an_image_grows_with_its_bytes(
+    decoder: Decoder,
+    monkeypatch: pytest.MonkeyPatch,
+    format: str,
+    options: dict[str, Any],
+    size: int,
+    seconds: float,
+    advice: str,
+) -> None:
+    """A decoder spends its time on bytes as well as on pixels. The advice is not what it is."""
+    allowed = []
+
+    async def too_slow(lane: Lane, job: Job, encoded: bytes) -> tuple[int, bytes]:
+        allowed.append(job.seconds)
+        raise EndedError(TOO_LONG, late=False)
+
+    monkeypatch.setattr(Lane, "run", too_slow)
+    encoded = encode(picture(0, (64, 64)), format, **options).ljust(size, b"\0")
+    with pytest.raises(InvalidInputError) as error:
+        await decoder.pixels([EncodedImage(encoded, "", "")], SPEC)
+    assert allowed == pytest.approx([seconds - 0.01])
+    assert error.value.detail.endswith(
+        f"64 × 64 pixels in {size:,} bytes take more than {units.show_seconds(seconds)} of "
+        f"processor time to decode (setting max_decode_time); send it with fewer pixels, {advice}"
+    )

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.decoding import decode, read
 from models.errors import TooManyPixelsError
-from models.image_formats import sniff
+from models.images.decoding import decode, read
+from models.images.formats import sniff
 from models.preprocessing import InputSpec
 from service.errors import TooLargeError
 from service.images.decoding import Decoder

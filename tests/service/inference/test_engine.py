@@ -16,6 +16,7 @@ from models.preprocessing import Pixels
 from service.inference import engine as engine_module
 from service.inference.engine import Engine, FeatureRequest, FeatureResult, PredictionResult
 from service.inference.runtimes.eager import Torch
+from tests.hooks import hooks
 from tests.networks import SPEC, picture
 from tests.waiting import spend
 
@@ -113,11 +114,15 @@ class Recorded:
     def __init__(self, seconds: float = 0.0) -> None:
         self._seconds = seconds
         self.threads: list[int] = []
+        self.settled: list[int] = []  # after how many runs
 
     def __call__(self, batch: Pixels) -> NDArray[np.float32]:
         self.threads.append(threading.get_ident())
         spend(self._seconds * len(batch))
         return np.ones((len(batch), 1), np.float32)
+
+    def settle(self) -> None:
+        self.settled.append(len(self.threads))
 
 
 @pytest.mark.slow
@@ -149,6 +154,7 @@ async def test_what_is_quick_runs_on_the_loop(
     runtime = Recorded(seconds)
     engine = Engine(loaded, threads=1, max_batch_size=16, runtime=runtime, alone=alone)
     await engine.warm()
+    assert runtime.settled == [len(runtime.threads)]  # once, behind all trials
     await engine.run((PICTURES * 2)[:pictures])
     engine.close()
     assert (runtime.threads[-1] == threading.get_ident()) == here
@@ -279,9 +285,7 @@ class TestActivations:
         await engine.activations(
             [FeatureRequest(each, ("conv", "penultimate")) for each in PICTURES]
         )
-        for module in loaded.network.modules():
-            assert not module._forward_hooks
-            assert not module._forward_pre_hooks
+        assert not hooks(loaded.network)
 
 
 @pytest.mark.gpu

@@ -75,6 +75,7 @@ async def test_growth_counts_from_the_least() -> None:
     assert await process.looks() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not memory.resident(), reason="the system tells no memory of processes")
 def test_freed_blocks_below_a_used_one_go_back() -> None:
     program = """

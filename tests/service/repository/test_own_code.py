@@ -47,6 +47,7 @@ def states(serve: Serve, **settings: object) -> dict[str, dict[str, str]]:
     return {model["name"]: model["versions"][-1] for model in models}
 
 
+@pytest.mark.slow
 def test_allowed_code_answers(serve: Serve, repository: Path, write: Write) -> None:
     module = write(NET)
     published(repository, f"{module}:Net")
@@ -70,6 +71,7 @@ def test_allowed_code_answers(serve: Serve, repository: Path, write: Write) -> N
     assert answer["target"]["label"] == found["label"]
 
 
+@pytest.mark.slow
 def test_code_whose_way_depends_on_values_is_not_exported(
     serve: Serve, repository: Path, write: Write
 ) -> None:
@@ -89,6 +91,7 @@ def test_code_whose_way_depends_on_values_is_not_exported(
     assert version["fallback"].startswith("no ONNX graph: what it computes may depend on values")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allowed", ["", "{}x", "other", "{}.Net"])
 def test_other_code_is_not_imported_and_harms_no_other(
     allowed: str, serve: Serve, repository: Path, write: Write, tmp_path: Path
@@ -102,6 +105,7 @@ def test_other_code_is_not_imported_and_harms_no_other(
     assert f"allow it with --architectures {module}" in found["own"]["reason"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reference",
     [
@@ -134,6 +138,7 @@ def test_a_card_of_somebody_else_makes_nothing_run(
     assert second["reason"] != "internal error; see the log"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -157,6 +162,7 @@ def test_code_that_fails_harms_no_other(
     assert reason in found["own"]["reason"]
 
 
+@pytest.mark.slow
 def test_the_repository_is_no_place_to_import_from(
     serve: Serve, repository: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

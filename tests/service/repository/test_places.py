@@ -108,6 +108,7 @@ class TestPlaces:
 class TestReplaced:
     """`colors` of the fixture `repository`, and another of the same name in an earlier folder."""
 
+    @pytest.mark.slow
     def test_answers_until_another_can(
         self, serve: Serve, repository: Path, tmp_path: Path
     ) -> None:

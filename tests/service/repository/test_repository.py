@@ -64,6 +64,7 @@ def test_one_broken_version_stops_no_other(serve: Serve, repository: Path) -> No
     assert client.get("/health/ready").status_code == 503
 
 
+@pytest.mark.slow
 def test_drafts_and_strangers_are_not_models(serve: Serve, repository: Path) -> None:
     (repository / "colors" / ".draft-x").mkdir()
     (repository / "colors" / "latest").mkdir()
@@ -89,6 +90,7 @@ def test_weights_that_are_not_numbers_are_refused(serve: Serve, repository: Path
     assert "not a finite number" in model["versions"][1]["reason"]
 
 
+@pytest.mark.slow
 def test_a_version_that_fails_to_warm_gives_its_network_back(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

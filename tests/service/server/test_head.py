@@ -32,6 +32,7 @@ def test_where_there_is_no_get_it_says_so(client: TestClient) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
+@pytest.mark.slow
 def test_it_is_counted_as_the_operation(serve: Serve) -> None:
     client = serve()
     client.head("/v1/models/colors")
@@ -39,6 +40,7 @@ def test_it_is_counted_as_the_operation(serve: Serve) -> None:
     assert 'fanlight_request_seconds_count{operation="get_model",status="200"} 1.0' in figures
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_the_server_sends_no_body_and_goes_on(serve: Serve) -> None:
     app = serve().app

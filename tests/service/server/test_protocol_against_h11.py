@@ -273,6 +273,7 @@ async def test_requests_are_those_that_h11_understands(seed: int, mutate: bool) 
         await compare(data, [data], each_byte(data), pieces(data, source))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offer", OFFERS)
 @pytest.mark.parametrize("chunks", [False, True], ids=["length", "chunked"])
 async def test_an_offer_to_upgrade_is_ignored_however_it_arrives(offer: str, chunks: bool) -> None:

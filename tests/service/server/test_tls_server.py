@@ -94,6 +94,7 @@ async def is_closed(client: socket.socket) -> bool:
             return True
 
 
+@pytest.mark.slow
 async def test_connections_are_encrypted(tmp_path: Path) -> None:
     async with serving(tmp_path) as place:
         assert await place.echo() == b"echo hello"

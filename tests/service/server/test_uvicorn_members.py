@@ -6,6 +6,7 @@ import inspect
 import textwrap
 from pathlib import Path
 
+import pytest
 import uvicorn
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -41,6 +42,7 @@ def test_the_methods_have_the_parameters_that_we_pass() -> None:
             assert found == parameters, told(f"calls {kind.__name__}.{name} with {found} ({use})")
 
 
+@pytest.mark.slow
 def test_the_attributes_are_there() -> None:
     for kind, names in {
         HttpToolsProtocol: uvicorn_members.ATTRIBUTES,

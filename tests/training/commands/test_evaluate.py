@@ -11,7 +11,7 @@ from PIL import Image
 from fanlight.command import main
 from models import checkpoint
 from models.checkpoint import TrainingRecord
-from tests.networks import LABELS, SPEC, publish_tiny
+from tests.networks import LABELS, SPEC, picture, publish_tiny
 from tests.training.pictures import colors, write_colors
 from training.data import datasets
 from training.fitting import evaluation, loop
@@ -91,6 +91,7 @@ def test_the_training_set(repository: Path, capsys: pytest.CaptureFixture[str]) 
     assert f"loss {expected(repository, version=2, seed=0).loss:.4f}" in printed
 
 
+@pytest.mark.slow
 def test_another_data_set_with_fewer_labels(
     repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,7 +140,7 @@ def test_output(repository: Path, tmp_path: Path) -> None:
     output = tmp_path / "some" / "output"
     assert evaluate(repository, "--output", str(output)) == 0
     assert sorted(path.name for path in output.iterdir()) == [
-        *("confusion.png", "data.csv", "data.html", "evaluation.json"),
+        *("confusion.png", "data.csv", "data.html", "evaluation.json", "reliability.png"),
     ]
     figures = expected(repository, version=2)
     result = json.loads((output / "evaluation.json").read_bytes())
@@ -182,3 +183,77 @@ def test_evaluation_on_the_gpu(repository: Path, tmp_path: Path) -> None:
     assert evaluate(repository, "--output", str(tmp_path), "--device", "cuda") == 0
     result = json.loads((tmp_path / "evaluation.json").read_bytes())
     assert result["loss"] == pytest.approx(expected(repository, version=2).loss, abs=1e-2)
+
+
+class TestTrust:
+    @pytest.fixture
+    def trusted(self, tmp_path: Path) -> Path:
+        """Version 2 of the model `colors` has calibration and familiarity."""
+        data = write_colors(tmp_path / "data", pictures=20)
+        publish_tiny(tmp_path / "repository", training=record(data, 0))
+        place = ["--repository", str(tmp_path / "repository")]
+        assert main(["calibrate", "colors", *place, "--data", str(data), "--device", "cpu"]) == 0
+        return tmp_path / "repository"
+
+    def test_what_was_promised_is_measured(
+        self, trusted: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert evaluate(trusted) == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        assert "sets at coverage 0.95 hold the right label of" in printed
+        assert "are unsure" in printed
+
+    def test_strangers_are_measured_and_drawn(
+        self, trusted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        strangers, output = tmp_path / "strangers", tmp_path / "output"
+        strangers.mkdir()
+        for number in range(5):
+            picture(number).save(strangers / f"{number}.png")
+        told = ("--strangers", str(strangers), "--output", str(output))
+        assert evaluate(trusted, *told) == 0
+        assert "strangers: AUROC" in capsys.readouterr().out
+        found = json.loads((output / "evaluation.json").read_bytes())["strangers"]
+        assert found["pictures"] == 5
+        with Image.open(output / "strangers.png") as image:
+            image.verify()
+
+    @pytest.mark.parametrize(
+        ("learned", "asked", "is_told"),
+        [
+            ("walls + patterns", "walls", True),
+            ("walls + patterns", "other", False),
+            ("patterns", "patterns", False),  # of which other pictures are asked about
+            (None, "walls", False),
+        ],
+    )
+    def test_strangers_that_it_has_seen_are_told(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+        learned: str | None, asked: str, is_told: bool,
+    ) -> None:  # fmt: skip
+        for name in ("walls", "other"):
+            (tmp_path / name).mkdir()
+            for number in range(5):
+                picture(number).save(tmp_path / name / f"{number}.png")
+        monkeypatch.chdir(tmp_path)
+        data = write_colors(tmp_path / "data", pictures=20)
+        trained = record(data, 0).model_copy(update={"recipe": {"strangers": learned}})
+        publish_tiny(tmp_path / "repository", training=trained)
+        place = ["--repository", str(tmp_path / "repository"), "--device", "cpu"]
+        assert main(["calibrate", "colors", *place, "--data", str(data)]) == 0
+        capsys.readouterr()
+        assert main(["evaluate", "colors", *place, "--strangers", asked]) == 0
+        told = " ".join(capsys.readouterr().out.split())
+        assert ("was trained with walls as strangers" in told) == is_told
+
+    @pytest.mark.parametrize(
+        ("version", "strangers", "told"),
+        [("2", "nowhere", "no folder 'nowhere'"), ("1", ".", "fanlight calibrate")],
+    )
+    def test_strangers_that_can_not_be_told_apart(
+        self, trusted: Path, capsys: pytest.CaptureFixture[str], version: str, strangers: str,
+        told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    ) -> None:  # fmt: skip
+        monkeypatch.chdir(tmp_path)
+        assert evaluate(trusted, "--version", version, "--strangers", strangers) == 1
+        assert told in " ".join(capsys.readouterr().err.split())

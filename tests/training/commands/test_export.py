@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ import torch
 from torch import Tensor
 
 from fanlight.command import main
-from models import checkpoint, weights_file
-from models.checkpoint import Checkpoint
+from models import checkpoint
+from models.checkpoint import Checkpoint, weights_file
 from tests.networks import LABELS, SPEC, publish_tiny
 from training.exporting import format as exporting
-from training.exporting.format import FORMATS, ExportFormat
+from training.exporting.format import FORMATS, ExportFormat, Options
 
 pytestmark = pytest.mark.usefixtures("_graphs_are_tried_here")
 CPU = torch.device("cpu")
@@ -201,15 +202,34 @@ def wrong() -> Iterator[None]:
     def open_wrong(*_: Any) -> Any:
         return lambda pixels: torch.full((len(pixels), 3), 1 / 3)
 
+    def open_nan(_content: bytes, loaded: Checkpoint, _options: Options) -> Any:
+        answered: list[Tensor] = []
+
+        def run(pixels: Tensor) -> Tensor:
+            right = exporting.expected(loaded, pixels)
+            answered.append(right)
+            return right if len(answered) == 1 else torch.full_like(right, math.nan)
+
+        return run
+
     with FORMATS.restored():
-        for name, write in (("wrong", lambda *_: b"x"), ("failing", fail)):
-            FORMATS.register(ExportFormat(name, "No good.", ".x", write, open_wrong))
+        for name, write, opened in (
+            ("wrong", lambda *_: b"x", open_wrong),
+            ("later-nan", lambda *_: b"x", open_nan),
+            ("failing", fail, open_wrong),
+        ):
+            FORMATS.register(ExportFormat(name, "No good.", ".x", write, opened))
         yield
 
 
 @pytest.mark.usefixtures("wrong")
 @pytest.mark.parametrize(
-    ("form", "said"), [("wrong", "answers otherwise"), ("failing", "an operator is missing")]
+    ("form", "said"),
+    [
+        ("wrong", "answers otherwise"),
+        ("later-nan", "answers otherwise than in torch, by nan"),
+        ("failing", "an operator is missing"),
+    ],
 )
 def test_nothing_appears_that_is_not_right(
     run: Any, tmp_path: Path, form: str, said: str, capsys: pytest.CaptureFixture[str]

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,41 +14,11 @@ from PIL import Image
 from fanlight.command import main
 from models import checkpoint
 from tests.networks import LABELS, SPEC
+from tests.training.commands.fitting import Fit
 from tests.training.pictures import colors, write_colors
 from training.fitting import loop
 from training.fitting.evaluation import Metrics
 from training.recipes.catalogue import CATALOGUE
-
-
-class Fit:
-    """`fit` on a folder of colours, by the arguments of a test."""
-
-    def __init__(self, folder: Path, dataset: Path) -> None:
-        self.repository, self.runs, self.dataset = folder / "repository", folder / "runs", dataset
-
-    def __call__(
-        self, *arguments: str, recipe: str = "mnist-cnn", dataset: Path | None = None
-    ) -> int:
-        return main(
-            [
-                *("fit", recipe, "--name", "colors", "--dataset", str(dataset or self.dataset)),
-                *("--architecture", "tiny", "--epochs", "2", "--batch-size", "8"),
-                *("--repository", str(self.repository), "--runs", str(self.runs)),
-                *("--device", "cpu", *arguments),
-            ]
-        )
-
-    def run_folder(self) -> Path:
-        (folder,) = (self.runs / "colors").iterdir()
-        return folder
-
-    def version(self, version: int) -> Path:
-        return self.repository / "colors" / str(version)
-
-
-@pytest.fixture
-def fit(tmp_path: Path, colors_folder: Path, quick_plots: None) -> Fit:
-    return Fit(tmp_path, colors_folder)
 
 
 def weights(folder: Path) -> dict[str, Any]:
@@ -59,6 +30,7 @@ def same_weights(one: Path, other: Path) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_each_training_publishes_the_next_version(fit: Fit) -> None:
     assert fit() == 0
     assert fit() == 0
@@ -66,6 +38,7 @@ def test_each_training_publishes_the_next_version(fit: Fit) -> None:
     assert len(list((fit.runs / "colors").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_the_published_network_has_learned(fit: Fit) -> None:
     assert fit("--epochs", "12", "--learning-rate", "0.05") == 0
     loaded = checkpoint.load(fit.version(1), torch.device("cpu"))
@@ -117,9 +90,17 @@ def test_the_card_tells_how_it_was_trained(fit: Fit) -> None:
         "resize": "crop",
         "flip": True,
         "crop_padding": 0,
+        "rotation": 0.0,
+        "scaling": 0.0,
+        "erasing": 0.0,
+        "ground": 0.0,
+        "compression": 0.0,
+        "framing": None,
         "precision": "float32",
         "validation_fraction": 0.1,
+        "calibration_fraction": 0.04,
         "selection": "best",
+        "strangers": None,
         "seed": 7,
     }
     assert card.arguments == {"n_channel": 6}
@@ -184,6 +165,7 @@ def test_it_says_what_it_did(fit: Fit, capsys: pytest.CaptureFixture[str]) -> No
     assert f"fanlight serve --repository {fit.repository}" in printed
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_weights(fit: Fit) -> None:
     assert fit("--flip", "--crop-padding", "1") == 0
     assert fit("--flip", "--crop-padding", "1") == 0
@@ -192,6 +174,7 @@ def test_the_same_command_gives_the_same_weights(fit: Fit) -> None:
     assert not same_weights(fit.version(1), fit.version(3))
 
 
+@pytest.mark.slow
 def test_the_test_set_plays_no_part(fit: Fit, tmp_path: Path) -> None:
     dataset = write_colors(tmp_path / "other")
     (dataset / "test" / "red").rename(tmp_path / "red")
@@ -225,6 +208,7 @@ def test_folders_come_from_the_environment(
     assert (tmp_path / "runs" / "c").is_dir()
 
 
+@pytest.mark.slow
 def test_labels_and_folders_of_any_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dataset = write_colors(tmp_path / "[/x]", pictures=2)
     for split in ("train", "test"):
@@ -260,7 +244,7 @@ def test_a_test_set_with_other_labels(
     dataset = write_colors(tmp_path / "other", pictures=1)
     (dataset / "test" / "red").rename(dataset / "test" / "cyan")
     assert fit(dataset=dataset) == 1
-    assert "the data set has the labels cyan" in capsys.readouterr().err
+    assert "test has classes that " in capsys.readouterr().err
 
 
 def test_weights_that_are_not_there(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
@@ -373,6 +357,7 @@ def test_broken_files_are_named(
     assert any(line.startswith("colors: 23 pictures") for line in lines)
 
 
+@pytest.mark.slow
 def test_a_folder_for_validation_selects_the_epoch(
     fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -398,6 +383,7 @@ def test_a_folder_for_validation_selects_the_epoch(
     assert lines[3:6] == ["  blue: 6 + 8 + 2", "  green: 6 + 8 + 2", "  red: 6 + 8 + 2"]
 
 
+@pytest.mark.slow
 def test_classes_that_differ_much_in_size_are_told(
     fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -420,6 +406,20 @@ def test_classes_alike_are_not_talked_about(fit: Fit, capsys: pytest.CaptureFixt
     assert "differ in size" not in printed
     assert "can't be read" not in printed
     assert "chosen" not in printed
+
+
+def test_the_accuracy_without_copies_has_an_interval(
+    fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_colors(tmp_path / "other")
+    shutil.copy(dataset / "train" / "red" / "0.png", dataset / "test" / "red" / "0.png")
+    assert fit(dataset=dataset) == 0
+    accuracy = r"0\.\d{4} \(95 %: 0\.\d{4} to [01]\.\d{4}"
+    assert re.search(
+        r"\ntest accuracy without the (\d+) pictures? that train has too, or nearly: "
+        rf"{accuracy}; \d+ pictures\); with them {accuracy}\)\n",
+        capsys.readouterr().out,
+    )
 
 
 def test_joined_sets_are_measured_together_and_each(fit: Fit, tmp_path: Path) -> None:
@@ -452,3 +452,17 @@ def test_training_on_the_gpu(fit: Fit) -> None:
     assert loaded.card.training is not None
     assert loaded.card.training.device == "cuda:0"
     assert loop.evaluate(loaded.network, colors(seed=1), SPEC).accuracy > 0.9
+
+
+@pytest.mark.parametrize(("capability", "is_told"), [("AVX2", True), ("AVX512", False)])
+def test_a_precision_that_is_slow_here_is_told(
+    fit: Fit,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    capability: str,
+    is_told: bool,
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert fit("--precision", "bfloat16") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert ("then --precision float32 is quicker" in told) == is_told

@@ -1,6 +1,7 @@
 """`fit FOLDER` trains on one's own pictures, and chooses by them what isn't said."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from PIL import Image
 
 from fanlight.command import main
 from models import checkpoint
+from models.errors import OptionError
 from tests.networks import LABELS
+from tests.training.commands.fitting import Fit
 from tests.training.pictures import write_colors
-from training.commands.fit import model_name, recipe_for
-from training.fitting import imagenet
+from training.commands.fit import model_name, recipe_for, taken
+from training.fitting import experiment, imagenet
 
 
 @pytest.fixture
@@ -29,6 +32,7 @@ def fit(folder: Path, here: Path, *arguments: str) -> int:
     return main(["fit", str(folder), *length, *places, "--device", "cpu", *arguments])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_plots")
 def test_what_is_open_is_chosen_by_the_pictures(
     pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -44,6 +48,7 @@ def test_what_is_open_is_chosen_by_the_pictures(
     assert card.labels == LABELS
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_plots")
 def test_the_model_is_called_like_the_folder(pets: Path, tmp_path: Path) -> None:
     assert fit(pets.parent, tmp_path, "--size", "8") == 0
@@ -67,6 +72,7 @@ def test_a_name_is_asked_for_where_none_can_be_made(
     assert recipe_for(str(folder), {"name": "birds"}).name == "birds"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_plots")
 def test_other_classes_under_the_same_name_are_refused(
     pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -83,6 +89,7 @@ def test_other_classes_under_the_same_name_are_refused(
     assert checkpoint.versions(tmp_path / "repository" / "pets") == [1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_plots")
 def test_a_folder_here_goes_before_one_under_the_data_root(
     pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -136,7 +143,7 @@ def test_what_is_neither_a_folder_nor_a_recipe(
 
 def test_a_folder_without_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", str(tmp_path)]) == 1
-    assert "has no folders with pictures in it; make one for each class" in capsys.readouterr().err
+    assert "is empty: make one folder for each class" in capsys.readouterr().err
 
 
 class TestStart:
@@ -197,8 +204,11 @@ class TestPhotographs:
         places = ["--repository", str(tmp_path / "r"), "--runs", str(tmp_path / "runs")]
         assert main(["fit", str(folder), *places]) == 0
         printed = capsys.readouterr().out
-        assert "\npretrained: 10 photographs of 70 pixels" in printed
-        assert "only the head was trained" in printed
+        assert "\npretrained: photographs of 70 pixels" in printed
+        assert ", epochs 9 at most, " in printed
+        assert "\nepoch 1, the head alone  loss " in printed
+        assert printed.count("only the head was trained") == 1
+        assert "could be chance; the other 8 epochs are left out\n" in printed
         assert "cross-validation: accuracy 1.0000 (95 %: 0.7225 to 1.0000; 10 pictures)" in printed
         assert "test accuracy 1.0000 (95 %: 0.3424 to 1.0000)" in printed
         monkeypatch.setattr(imagenet, "file", lambda: None)  # the package is gone
@@ -207,9 +217,10 @@ class TestPhotographs:
         assert loaded.card.training is not None
         told = loaded.card.training.recipe
         assert (told["pretrained"], told["tune"]) == ("imagenet", "head-first")
-        assert str(told["start_because"]).startswith("pretrained: 10 photographs")
+        assert str(told["start_because"]).startswith("pretrained: photographs")
         assert str(told["tuned_because"]).startswith("only the head was trained")
 
+    @pytest.mark.slow
     def test_without_the_extra_it_is_trained_from_scratch_and_told(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -217,12 +228,17 @@ class TestPhotographs:
         folder = photographs(tmp_path / "pets")
         places = ["--repository", str(tmp_path / "r"), "--runs", str(tmp_path / "runs")]
         assert main(["fit", str(folder), "--epochs", "1", *places]) == 0
-        assert "pip install 'fanlight[pretrained]'" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert "pip install 'fanlight[pretrained]'" in printed
+        few = "2 pictures validate it and choose its epoch: the figure means little; add pictures"
+        assert f"\n{few}, or raise --validation-fraction\n" in printed
+        assert re.search(r"\nvalidation: accuracy .*; 2 pictures\): of so few it means ", printed)
         card = checkpoint.read_card(tmp_path / "r" / "pets" / "1")
         assert card.architecture == "convnet"
         assert card.training is not None
         assert "no pretrained network is installed" in str(card.training.recipe["start_because"])
 
+    @pytest.mark.slow
     def test_from_scratch_where_that_is_asked_for(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -244,6 +260,7 @@ class TestPhotographs:
         assert main(["fit", str(folder), "--pretrained", "imagenet"]) == 1
         assert "pip install 'fanlight[pretrained]'" in capsys.readouterr().err
 
+    @pytest.mark.slow
     def test_a_class_that_is_never_found_is_told(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -255,3 +272,50 @@ class TestPhotographs:
             shutil.copy(folder / "green" / path.name, path)
         assert fit(folder, tmp_path) == 0
         assert "no picture of " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("target", ["", "  "])
+def test_an_empty_name_is_not_the_working_folder(target: str) -> None:
+    with pytest.raises(OptionError, match="the folder's name is empty: give a folder of pictures"):
+        recipe_for(target, {})
+
+
+def test_a_misspelt_folder(pets: Path) -> None:
+    with pytest.raises(OptionError, match=r"nor a recipe; did you mean '.*My Pets!'\?"):
+        recipe_for(str(pets.parent.with_name("My Pet")), {})
+
+
+def test_a_file_that_is_no_data_set(pets: Path) -> None:
+    picture = next(pets.rglob("*.png"))
+    with pytest.raises(OptionError, match="is one picture, and one picture is no data set"):
+        recipe_for(str(picture), {})
+
+
+def test_a_folder_called_like_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert taken("mnist") is None
+    (tmp_path / "mnist").mkdir()
+    said = taken("mnist")
+    assert said is not None
+    assert said.startswith("mnist is taken for the recipe of that name; to choose one for")
+    assert taken("./mnist") is None
+
+
+def test_nothing_to_resume_is_said_before_pictures_are_read(
+    pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiment, "load", None)
+    assert fit(pets, tmp_path, "--resume") == 2
+    assert "there is nothing to resume" in capsys.readouterr().err
+
+
+def test_a_calibration_by_further_trainings_is_told_before(
+    fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_colors(tmp_path / "colors", pictures=20)
+    assert fit(dataset=data) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "it is calibrated by cross-validation, with 5 more trainings, each of about" in told
+    calibration = checkpoint.read_card(fit.version(1)).calibration
+    assert calibration is not None
+    assert calibration.images == 54

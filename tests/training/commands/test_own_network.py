@@ -29,6 +29,10 @@ class Softened(Net):
     def forward(self, x):
         return super().forward(x).softmax(1)
 
+class Features(Net):
+    def forward(self, x):
+        return super().forward(x), x.flatten(1)
+
 class Fixed(Net):
     def __init__(self):
         super().__init__(2)
@@ -79,6 +83,7 @@ def published(
 
 @pytest.mark.usefixtures("quick_plots")
 class TestFit:
+    @pytest.mark.slow
     def test_it_is_trained_and_published(
         self, module: str, colors: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -92,10 +97,23 @@ class TestFit:
         assert f"fanlight serve {to_open}\n" in printed
         assert f"fanlight visualize weights own {to_open}\n" in printed
 
+    @pytest.mark.slow
+    def test_of_several_outputs_the_logits_are_trained(
+        self, module: str, colors: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert fit(colors, f"{module}:Features") == 0
+        printed = capsys.readouterr().out
+        assert "output 1 is taken as logits; output 2 is left out\n" in printed
+        to_open = ("--architectures", module)
+        assert main(["evaluate", "own", "--dataset", str(colors), *to_open]) == 0
+        assert main(["export", "own", "--format", "state_dict", *to_open]) == 0
+
+    @pytest.mark.slow
     def test_one_for_any_size_gets_that_of_the_pictures(self, module: str, colors: Path) -> None:
         assert fit(colors, f"{module}:Any") == 0
         assert checkpoint.read_card(Path("checkpoints/own/1")).input.shape == (3, 32, 32)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "message"),
         [
@@ -139,6 +157,7 @@ class TestImport:
         assert message in capsys.readouterr().err
         assert not Path("checkpoints/other").exists()
 
+    @pytest.mark.slow
     def test_channels_can_be_told(
         self, write: Write, capsys: pytest.CaptureFixture[str], tmp_path: Path
     ) -> None:
@@ -155,6 +174,7 @@ class TestImport:
 
 
 class TestPermission:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "line",
         [
@@ -186,6 +206,7 @@ class TestPermission:
         monkeypatch.setenv("FANLIGHT_ARCHITECTURES", f"other,{published}")
         assert main(list(line)) == 0
 
+    @pytest.mark.slow
     def test_profile_takes_a_network_that_is_named(
         self, module: str, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -34,6 +34,7 @@ def rows(printed: str) -> dict[str, list[str]]:
     return {each[0]: each[1:] for each in cells if len(each) > 1}
 
 
+@pytest.mark.slow
 def test_the_table_of_alexnet(capsys: pytest.CaptureFixture[str]) -> None:
     assert profile("alexnet") == 0
     printed = capsys.readouterr().out
@@ -48,6 +49,7 @@ def test_the_table_of_alexnet(capsys: pytest.CaptureFixture[str]) -> None:
     assert table["total"][:4] == ["46,764,746", "100%", "187.1 MB", "938,146,176"]
 
 
+@pytest.mark.slow
 def test_where_it_all_goes(capsys: pytest.CaptureFixture[str]) -> None:
     assert profile("alexnet", "--batch-size", "2") == 0
     printed = capsys.readouterr().out

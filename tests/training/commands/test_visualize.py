@@ -14,12 +14,14 @@ from models.architectures import registry
 from models.checkpoint import TrainingRecord
 from models.preprocessing import InputSpec
 from models.registry import proposal
+from models.repository_paths import SHIPPED
 from tests.networks import DATA, LABELS, encode, picture, publish_tiny
 from tests.training.pictures import write_colors
 from tests.training.plots.conftest import drawn as drawn
 from tests.training.plots.drawn import Drawn, values
-from training.data import folders
-from training.data.folders import Files, Split
+from training.data.files import folders
+from training.data.files.folders import Files
+from training.data.files.splits import Split
 from training.fitting.evaluation import Metrics
 from training.fitting.loop import Epoch
 from training.fitting.run_folder import Run
@@ -27,7 +29,6 @@ from training.recipes.recipe import Recipe
 
 pytestmark = pytest.mark.slow
 
-SHIPPED = Path(checkpoint.__file__).parent / "checkpoints"
 
 LAYERS = ["conv", "relu", "pool", "fc", "penultimate"]
 

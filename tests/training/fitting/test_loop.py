@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from models.architectures import registry
 from models.preprocessing import InputSpec
 from tests.networks import SPEC, Tiny
-from tests.training.pictures import colors, numbered
+from tests.training.pictures import RECIPE, colors, numbered
 from training.data.datasets import ImageSet
 from training.fitting import loop
 from training.fitting.loop import Epoch, Fitted, Hooks, Training
@@ -23,15 +23,6 @@ from training.recipes.recipe import Recipe
 
 CPU = torch.device("cpu")
 PLAIN = InputSpec(channels=3, height=8, width=8)
-RECIPE = Recipe(
-    name="colors",
-    dataset="colors",
-    architecture="tiny",
-    epochs=2,
-    batch_size=4,
-    optimizer="adam",
-    learning_rate=0.01,
-)
 Register = Callable[[Callable[[int], nn.Module]], Recipe]
 
 

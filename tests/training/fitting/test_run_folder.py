@@ -91,6 +91,15 @@ class TestUnfinished:
         run = Run.start(tmp_path, COLORS)
         assert Run.unfinished(tmp_path, COLORS) == run
 
+    def test_whether_there_may_be_one_before_the_length_is_known(self, tmp_path: Path) -> None:
+        open_length = replace(COLORS, epochs=None, learning_rate=None)
+        assert not Run.may_go_on(tmp_path, open_length)
+        run = Run.start(tmp_path, COLORS)
+        assert Run.may_go_on(tmp_path, open_length)
+        assert not Run.may_go_on(tmp_path, replace(open_length, seed=1))
+        run.finish({"accuracy": 0.5})
+        assert not Run.may_go_on(tmp_path, open_length)
+
     def test_the_latest_of_several(self, tmp_path: Path) -> None:
         folders = [tmp_path / "colors" / f"2026013{day}T120000-seed0" for day in (1, 0)]
         for folder in folders:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from models.architectures import registry
 from models.errors import OptionError
 from models.preprocessing import InputSpec
 from tests.networks import SPEC
@@ -48,7 +49,28 @@ def fit(recipe: Recipe, train: ImageSet, **arguments: Any) -> Fitted:
     return tuning.fit(recipe, train, SPEC, CPU, **arguments)
 
 
+class Viewing(nn.Module):
+    """Takes its maps for contiguous, as many networks do."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.fc = nn.Linear(4 * 36, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.conv(x)
+        logits: Tensor = self.fc(maps.view(len(maps), -1))
+        return logits
+
+
 class TestHead:
+    def test_maps_are_laid_out_as_the_network_takes_them(self) -> None:
+        with registry.ARCHITECTURES.restored():
+            registry.register("viewing", SPEC)(lambda num_classes: Viewing(num_classes))
+            fitted = fit(replace(RECIPE, architecture="viewing", tune="head"), colors(4))
+        assert fitted.is_frozen
+
+    @pytest.mark.slow
     def test_the_layers_before_it_stay(self) -> None:
         fitted = fit(replace(RECIPE, tune="head"), colors(12))
         before, after = start(RECIPE), fitted.network.state_dict()
@@ -56,6 +78,7 @@ class TestHead:
         assert not torch.equal(before["fc.weight"], after["fc.weight"])
         assert loop.evaluate(fitted.network, colors(12, seed=1), SPEC).accuracy == 1
 
+    @pytest.mark.slow
     def test_it_is_fit_to_all_pictures_and_cross_validated(self) -> None:
         fitted = fit(replace(RECIPE, tune="head"), colors(12))
         assert len(fitted.trained_on) == fitted.validated == 36
@@ -65,6 +88,7 @@ class TestHead:
         assert fitted.selected.train.loss == pytest.approx(found.loss, abs=1e-5)
         assert not fitted.network.training
 
+    @pytest.mark.slow
     def test_pictures_for_validation_are_not_fit_to(self) -> None:
         train, validation = colors(12), colors(4, seed=1)
         fitted = fit(RECIPE, train, validation=validation)
@@ -74,6 +98,7 @@ class TestHead:
         assert fitted.selected.validation is not None
         assert fitted.selected.validation.loss == pytest.approx(checked.loss, abs=1e-5)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("changes", "reason"),
         [
@@ -91,6 +116,7 @@ class TestHead:
         assert reason in fitted.note
         assert len(fitted.history) == 1
 
+    @pytest.mark.slow
     def test_balanced_classes_weigh_the_same(self) -> None:
         """Of 20 pictures of one class and 2 of another that look the same, the rare one wins more
         often than with the plain loss, which never says it."""
@@ -120,6 +146,7 @@ def sized(side: int) -> InputSpec:
 
 
 class TestAllLayers:
+    @pytest.mark.slow
     def test_they_are_trained_where_the_head_is_often_wrong(self) -> None:
         notes: list[str] = []
         fitted = fit(RECIPE, shuffled(), hooks=Hooks(on_note=notes.append))
@@ -128,6 +155,7 @@ class TestAllLayers:
         assert fitted.validated == 9
         assert fitted.selected.validation is not None
 
+    @pytest.mark.slow
     def test_the_statistics_of_batch_normalisation_stay(self) -> None:
         """The head was fit to features that these gave."""
         arguments = {"widths": [4]}
@@ -150,6 +178,7 @@ class TestAllLayers:
         later = Epoch(3, Metrics(1, 0.5), Metrics(1, accuracy))
         assert tuning.pays(RECIPE, first, later, 100) is expected
 
+    @pytest.mark.slow
     def test_the_best_epoch_is_kept(self) -> None:
         fitted = fit(replace(RECIPE, epochs=12), shuffled())
         best = max(epoch.validation.accuracy for epoch in fitted.history if epoch.validation)
@@ -159,6 +188,7 @@ class TestAllLayers:
         is_head = fitted.selected.number == 1
         assert fitted.note.startswith("the head alone is kept" if is_head else "all layers were")
 
+    @pytest.mark.slow
     def test_a_head_that_is_kept_is_fit_to_all_pictures(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -174,6 +204,7 @@ class TestAllLayers:
         for name, value in alone.state_dict().items():
             assert torch.allclose(fitted.network.state_dict()[name], value, atol=1e-5), name
 
+    @pytest.mark.slow
     def test_a_moving_average_begins_with_the_head(self) -> None:
         fitted = fit(replace(RECIPE, averaging=0.5), shuffled())
         first, before = fitted.history[0].validation, fit(RECIPE, shuffled()).history[0].validation
@@ -183,11 +214,13 @@ class TestAllLayers:
 
 
 class TestSameWeights:
+    @pytest.mark.slow
     @pytest.mark.parametrize("images", [colors(12), shuffled()], ids=["head", "all layers"])
     def test_the_same_recipe_gives_the_same_weights(self, images: ImageSet) -> None:
         one, other = (fit(RECIPE, images).network.state_dict() for _ in range(2))
         assert all(torch.equal(one[name], other[name]) for name in one)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("stopped_after", [1, 2, 3])
     def test_a_broken_off_training_goes_on_to_the_same_weights(self, stopped_after: int) -> None:
         states: list[dict[str, Any]] = []
@@ -204,6 +237,7 @@ class TestSameWeights:
         assert all(torch.equal(one[name], other[name]) for name in one)
         assert (whole.note, whole.validated) == (resumed.note, resumed.validated)
 
+    @pytest.mark.slow
     def test_torchs_own_generator_goes_on_as_before(self) -> None:
         torch.manual_seed(3)
         expected = torch.rand(1)

@@ -6,6 +6,7 @@ import torch
 from matplotlib.figure import Figure
 
 from training.plots import figures
+from training.plots.lettering import lettering
 
 
 def test_a_mosaic_lays_tiles_row_after_row() -> None:
@@ -34,15 +35,14 @@ def test_centres_are_the_middles_of_tiles(side: int) -> None:
     assert np.allclose(rows, middles, atol=0.5)
 
 
-def test_long_labels_keep_both_ends() -> None:
-    assert figures.short("label", 5) == "label"
-    assert figures.short("a label that is long", 9) == "a la…long"
-
-
-def test_headings_are_broken_into_lines() -> None:
+def test_a_figure_gets_higher_by_the_lines_of_its_heading() -> None:
     figure = Figure(figsize=(3, 1))
-    figures.heading(figure, "word " * 12)
-    assert len(figure.get_suptitle().splitlines()) > 1
+    with lettering("word"):
+        figures.heading(figure, "word")
+        assert figure.get_figheight() == 1
+        figures.heading(figure, "word " * 12)
+    assert len(figure.get_suptitle().splitlines()) == 2
+    assert figure.get_figheight() == pytest.approx(1.2)
 
 
 def test_bound_is_the_largest_finite_magnitude() -> None:

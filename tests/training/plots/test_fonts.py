@@ -1,4 +1,4 @@
-"""Letters of all scripts: fonts that have them, or their numbers and a line that says so."""
+"""Letters of all scripts: fonts that have them, or a line that says which letters none has."""
 
 import io
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from training.plots import figures, fonts
+from training.plots.lettering import lettering, short
 
 
 def make_font(path: Path, name: str, letters: str, *, outlines: bool = True) -> Path:
@@ -55,17 +56,25 @@ def only(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
 
 def forget() -> None:
     """Look for fonts anew."""
-    for function in (fonts.fonts_of, fonts.drawn_by, fonts.installed, fonts.say_missing):
+    for function in (fonts.fonts_of, fonts.drawn_by, fonts.drawn_by_all, fonts.installed):
         function.cache_clear()
+    fonts.named.clear()
 
 
 def drawn(*labels: str) -> Image.Image:
-    figure = Figure(layout="constrained")
-    figures.heading(figure, labels[0])
-    axes = figure.subplots()
-    axes.set_xticks(range(len(labels)), labels, rotation=45)
-    axes.text(0.5, 0.5, labels[-1])
-    return Image.open(io.BytesIO(figures.png(figure)))
+    with lettering(*labels):
+        figure = Figure(layout="constrained")
+        figures.heading(figure, labels[0])
+        axes = figure.subplots()
+        texts = [short(label, 2.0, "medium") for label in labels]
+        axes.set_xticks(range(len(labels)), texts, rotation=45)
+        axes.text(0.5, 0.5, texts[-1])
+        return Image.open(io.BytesIO(figures.png(figure)))
+
+
+def written(text: str) -> str:
+    with lettering(text):
+        return short(text, 9.0, "medium")
 
 
 def test_latin_needs_no_other_font(only: list[Path]) -> None:
@@ -88,11 +97,6 @@ def test_plots_are_drawn_without_a_warning(
     assert capsys.readouterr().err == ""
 
 
-def test_what_is_not_printed_is_written_as_its_number(only: list[Path]) -> None:
-    assert fonts.written("a\tb\x07c d\ne", [fonts.USUAL]) == "a\\tb\\x07c d\ne"
-    drawn("a\tb", "c\x07")
-
-
 @pytest.mark.parametrize(
     ("letters", "name"), [("蚂蚁", "Words SC"), ("蜂とハチ", "Words JP"), ("개미", "Words SC")]
 )
@@ -112,22 +116,49 @@ def test_without_a_font_numbers_are_drawn_and_a_line_says_so(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "apt install fonts-noto-cjk" in error
-    assert fonts.written("ant 蚁", [fonts.USUAL]) == r"ant \u8681"
+    assert written("ant 蚁") == r"ant \u8681"
+
+
+def test_each_missing_letter_is_named_once(
+    only: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for label in ("蚂蚁", "蚁", "蚂蜂"):
+        drawn(label)
+    first, second = capsys.readouterr().err.splitlines()
+    assert "the letters 蚁 蚂;" in first
+    assert "the letters 蜂;" in second
+
+
+def test_the_line_counts_what_it_does_not_name_and_tells_every_package(
+    only: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fonts.fonts_of(frozenset("蚂蚁蜜蜂一二三四五六七" + "ක" + "🐜"))
+    line = capsys.readouterr().err
+    assert "and 3 more; plots show" in line
+    assert "apt install fonts-noto fonts-noto-cjk fonts-symbola'" in line
+
+
+@pytest.mark.parametrize("text", ["\ue000", "a\u200bb", "\u202e", "\U000f0000", "\udcff"])
+def test_letters_that_no_font_can_draw_are_not_asked_for(
+    only: list[Path], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "\\" in written(text)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_letter_that_this_python_does_not_know_is_drawn(only: list[Path], tmp_path: Path) -> None:
+    only.append(make_font(tmp_path / "a.ttf", "New", "\U0003fff0"))
+    assert written("\U0003fff0") == "\U0003fff0"
 
 
 def test_a_font_without_outlines_draws_nothing(only: list[Path], tmp_path: Path) -> None:
     """As fonts of coloured emoji: what they have are pictures."""
     only.append(make_font(tmp_path / "a.ttf", "Colours", "🐜🐝", outlines=False))
     assert fonts.fonts_of(frozenset("🐜")) == (fonts.USUAL,)
-    assert fonts.written("🐜", [fonts.USUAL]) == r"\U0001f41c"
-
-
-def test_what_chooses_colours_is_left_out(only: list[Path], tmp_path: Path) -> None:
-    only.append(make_font(tmp_path / "a.ttf", "Emoji", "🐜👨👩"))
-    families = fonts.fonts_of(frozenset("🐜\ufe0f 👨\u200d👩"))
-    assert fonts.written("🐜\ufe0f 👨\u200d👩", families) == "🐜 👨👩"
+    assert written("🐜") == r"\U0001f41c"
 
 
 @pytest.mark.parametrize("label", ["$x_1$", r"\frac{1}{2}", "50 %", "a_b^c", "{", "$"])
 def test_formulas_are_drawn_as_they_are(only: list[Path], label: str) -> None:
-    figures.plain_text(drawn)(label)
+    assert written(label) == label
+    drawn(label)

@@ -19,6 +19,7 @@ def take(megabytes: int) -> None:
     assert held[-1] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not memory.CLEAR_REFS.exists(), reason="only Linux tells")
 def test_what_was_held_for_a_while_counts() -> None:
     with memory.peak(CPU) as peak:
@@ -28,6 +29,7 @@ def test_what_was_held_for_a_while_counts() -> None:
     assert 180 * MEGABYTE < peak.bytes < 250 * MEGABYTE
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not memory.CLEAR_REFS.exists(), reason="only Linux tells")
 def test_what_was_held_before_does_not_count() -> None:
     held = torch.ones(200 * MEGABYTE, dtype=torch.uint8)

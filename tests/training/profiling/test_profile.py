@@ -128,6 +128,7 @@ def test_memory_of_a_training_step_by_hand() -> None:
     assert found.with_adam == found.with_sgd + 2 * weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet", "birdplane-batchnorm", "resnet"])
 def test_the_backward_pass_keeps_what_was_estimated(name: str) -> None:
     architecture = registry.architecture(name)

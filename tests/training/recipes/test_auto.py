@@ -47,7 +47,7 @@ class TestStart:
         assert recipe.tune == "head-first"
         assert fill_input(recipe, tmp_path).input.shape == (3, 224, 224)
         assert why is not None
-        assert why.startswith(f"pretrained: 4 photographs of {side} pixels")
+        assert why.startswith(f"pretrained: photographs of {side} pixels")
 
     @pytest.mark.parametrize("side", [28, 32, 63])
     def test_small_pictures_start_from_scratch(self, tmp_path: Path, side: int) -> None:

@@ -1,7 +1,9 @@
 """Copies are found by their pixels, near copies by what is special about them."""
 
 import io
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,8 +64,15 @@ def test_one_level_makes_another_picture() -> None:
         lambda image: image.resize((50, 50)),
         lambda image: ImageEnhance.Brightness(image).enhance(0.85),
         lambda image: image.crop((1, 1, 127, 127)),
+        lambda image: image.convert("L").convert("RGB"),
+        *(partial(Image.Image.transpose, method=each) for each in Image.Transpose),
+        lambda image: jpeg(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
     ],
-    ids=["saved as JPEG", "smaller", "darker", "cropped"],
+    ids=[
+        *("saved as JPEG", "smaller", "darker", "cropped", "grey"),
+        *(each.name for each in Image.Transpose),
+        "mirrored and saved",
+    ],
 )
 def test_near_copies(scenes: list[Image.Image], changed: object) -> None:
     assert callable(changed)
@@ -110,8 +119,41 @@ def test_a_film_is_one_group(scenes: list[Image.Image]) -> None:
     assert groups == [list(range(59, 559))]
 
 
+def test_a_picture_in_all_orientations_is_one_group(scenes: list[Image.Image]) -> None:
+    turned = [scenes[0], *(scenes[0].transpose(each) for each in Image.Transpose)]
+    assert copies.near(stacked(*turned, *scenes[1:])) == [list(range(8))]
+
+
+def test_a_symmetrical_picture_is_no_copy_of_itself(scenes: list[Image.Image]) -> None:
+    whole = Image.new("RGB", (256, 256))
+    for turn, place in zip(
+        (None, *Image.Transpose), ((0, 0), (128, 0), (0, 128), (128, 128)), strict=False
+    ):
+        whole.paste(scenes[0] if turn is None else scenes[0].transpose(turn), place)
+    assert copies.near(stacked(whole, *scenes[1:])) == []
+
+
+def test_pictures_of_one_group_are_not_compared_again(
+    scenes: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of 24 tables of keys has most of the pairs of a film."""
+    compared: list[int] = []
+    own = copies.are_alike
+
+    def counted(pairs: Any, *arguments: Any) -> Any:
+        compared.append(len(pairs))
+        return own(pairs, *arguments)
+
+    monkeypatch.setattr(copies, "are_alike", counted)
+    test_a_film_is_one_group(scenes)
+    assert sum(compared) < 3 * 559
+
+
 def test_pairs_are_joined_to_groups() -> None:
-    assert copies.components(7, [(5, 1), (1, 3), (2, 6)]) == [[1, 3, 5], [2, 6]]
+    groups = copies.Groups(9)
+    groups.join(np.array([(5, 1), (1, 3), (2, 6), (8, 7), (7, 6)]))
+    assert groups.lists() == [[1, 3, 5], [2, 6, 7, 8]]
+    assert groups.are_apart(np.array([(3, 5), (3, 8)])).tolist() == [False, True]
 
 
 @pytest.mark.data

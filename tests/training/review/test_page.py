@@ -109,4 +109,6 @@ def test_pictures_of_any_size(shape: tuple[int, int, int]) -> None:
 
 
 def test_nothing_found() -> None:
+    text = Tags(page("pets", {"train": images()}, [], None)).text
+    assert "among photographs also mirrored, or turned by 90, 180 or 270 degrees" in text
     assert "There are no copies" in Tags(page("pets", {"train": images()}, [], None)).text

@@ -37,7 +37,7 @@ def test_what_was_found_with_names_and_what_to_do() -> None:
         "what is measured on it counts too high: take it out of train"
     ) in text
     assert "1 of 10 pictures of test are in train too" in text
-    assert "up to 0.1000 too high" in text
+    assert "their share, 0.1000, is the most that its accuracy can be too high" in text
 
 
 def test_the_table_has_a_row_for_each_picture() -> None:

@@ -1,4 +1,5 @@
-"""CIFAR-10's airplanes and birds (Krizhevsky 2009), which torchvision downloads."""
+"""Classes of CIFAR-10 (Krizhevsky 2009), which torchvision downloads: airplanes and birds, and four
+others, which are strangers to them."""
 
 from pathlib import Path
 
@@ -10,27 +11,28 @@ from training.data.datasets import ImageSet, scaled
 from training.data.registry import DatasetEntry, register
 
 LABELS = ("airplane", "bird")
+OTHERS = ("automobile", "deer", "dog", "frog")
 
 
-def _load(train: bool, root: Path, spec: InputSpec) -> ImageSet:
-    """Each class in its order. Airplanes come first, as in an image folder: a seed means the same
-    with either."""
-    data = torchvision("datasets").CIFAR10(root, train=train, download=True)
-    classes = torch.tensor(data.targets)
-    wanted = [data.class_to_idx[label] for label in LABELS]
-    chosen = torch.cat([(classes == each).nonzero().flatten() for each in wanted])
-    targets = (classes[chosen] == wanted[1]).long()
-    return ImageSet(scaled(data.data[chosen.numpy()], spec), targets, LABELS)
+def _entry(
+    name: str, description: str, labels: tuple[str, ...], pictures: tuple[int, int]
+) -> DatasetEntry:
+    """The data set of these classes of CIFAR-10."""
+
+    def load(train: bool, root: Path, spec: InputSpec) -> ImageSet:
+        """One class after the other, as in an image folder: a seed means the same with either."""
+        data = torchvision("datasets").CIFAR10(root, train=train, download=True)
+        classes = torch.tensor(data.targets)
+        members = [(classes == data.class_to_idx[label]).nonzero().flatten() for label in labels]
+        chosen = torch.cat(members)
+        targets = torch.cat([torch.full_like(each, at) for at, each in enumerate(members)])
+        return ImageSet(scaled(data.data[chosen.numpy()], spec), targets, labels)
+
+    source = "torchvision's CIFAR10"
+    return DatasetEntry(name, description, (3, 32, 32), labels, pictures, source, load)
 
 
-register(
-    DatasetEntry(
-        name="birds-vs-planes",
-        description="The airplanes and the birds of CIFAR-10, small photographs.",
-        shape=(3, 32, 32),
-        labels=LABELS,
-        pictures=(10_000, 2_000),
-        source="torchvision's CIFAR10",
-        load=_load,
-    )
-)
+_BIRDS = "The airplanes and the birds of CIFAR-10, small photographs."
+_OTHERS = "Automobiles, deer, dogs and frogs of CIFAR-10: strangers to birds and planes."
+register(_entry("birds-vs-planes", _BIRDS, LABELS, (10_000, 2_000)))
+register(_entry("cifar10-others", _OTHERS, OTHERS, (20_000, 4_000)))

@@ -1,6 +1,7 @@
 // One picture and one model: the prediction, the heat map, and the network's input.
 
 import { isAbort, json, messageOf, only, path } from "../api.js";
+import { doubtShown, grounds } from "../doubt.js";
 import { element } from "../elements.js";
 import { bars, inSentence, shortLabel } from "../labels.js";
 import { largest, shape, short } from "../numbers.js";
@@ -88,7 +89,11 @@ export function answer() {
       signal.throwIfAborted();
       const view = only(input.images);
       title.replaceChildren(`${model.name} says `, shortLabel(said.label));
-      top.replaceChildren(bars(said.top));
+      top.replaceChildren(
+        ...doubtShown(said),
+        bars(said.top),
+        element("p", "quiet", grounds(said)),
+      );
       shown = { bitmap, box: view.box, heat: null };
       canvas.setAttribute("aria-label", picture.name);
       draw();

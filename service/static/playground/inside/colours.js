@@ -3,7 +3,7 @@
 /** @typedef {[number, number, number]} Colour red, green, blue, 0 to 255 */
 
 /**
- * As in models/colours.py; a test compares them.
+ * As in models/images/colours.py; a test compares them.
  * @type {Colour[]}
  */
 const VIRIDIS = [

@@ -33,6 +33,9 @@ class Shifted:
     def __call__(self, batch: Pixels) -> NDArray[np.float32]:
         return self._eager(batch) + np.float32(self._by)
 
+    def settle(self) -> None:
+        pass
+
 
 def shifted(*shifts: float, accepted: list[float] | None = None) -> RuntimeEntry:
     """Tries these constants, one after the other."""
@@ -69,6 +72,7 @@ def test_there_are_three() -> None:
     assert registry.choices() == ("auto", "cuda-graphs", "onnx", "torch")
 
 
+@pytest.mark.slow
 def test_settings_know_the_names_without_loading_a_runtime() -> None:
     program = (
         "import sys; from service.settings import Settings; Settings(runtime='cuda-graphs'); "
@@ -95,6 +99,7 @@ def test_auto_takes_the_highest_rank(loaded: Checkpoint) -> None:
     assert accepted == [0.5, 0]
 
 
+@pytest.mark.slow
 def test_auto_goes_on_with_the_next_rank(loaded: Checkpoint) -> None:
     with RUNTIMES.restored():
         registry.register(shifted(0.5))

@@ -1,0 +1,50 @@
+"""Checkpoints: a state_dict or a graph, and the card with what is needed to rebuild and serve it.
+
+A repository is a folder of `<model>/<version>/card.json` and `weights.pt` or `model.onnx`.
+
+    publish: network → temporary folder → fsync → rename to the next free version (`publishing`)
+    load:    folder → card checked → SHA-256 compared → network on its device      (`loading`)
+
+A version appears whole or not at all, and is never changed afterwards.
+"""
+
+from models.checkpoint.card import CARD, Card, TrainingRecord, read_card
+from models.checkpoint.errors import CheckpointError
+from models.checkpoint.folder import NAME, check_name, find, names, proposed_name, versions
+from models.checkpoint.labels import check_labels
+from models.checkpoint.loading import Checkpoint, load, load_named
+from models.checkpoint.network import GRAPH, WEIGHTS, build
+from models.checkpoint.publishing import IMPORTED, publish, publish_graph, publish_trust
+from models.checkpoint.stamps import FileStamp, changes
+from models.checkpoint.state_dict import read_state_dict
+from models.checkpoint.trial import probes, trial
+
+__all__ = [
+    "CARD",
+    "GRAPH",
+    "IMPORTED",
+    "NAME",
+    "WEIGHTS",
+    "Card",
+    "Checkpoint",
+    "CheckpointError",
+    "FileStamp",
+    "TrainingRecord",
+    "build",
+    "changes",
+    "check_labels",
+    "check_name",
+    "find",
+    "load",
+    "load_named",
+    "names",
+    "probes",
+    "proposed_name",
+    "publish",
+    "publish_graph",
+    "publish_trust",
+    "read_card",
+    "read_state_dict",
+    "trial",
+    "versions",
+]

@@ -1,0 +1,130 @@
+"""The card of a version: everything about a checkpoint except its weights."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
+
+from models.checkpoint.errors import CheckpointError
+from models.checkpoint.folder import MAX_NAME, NAME
+from models.checkpoint.labels import label_problem
+from models.checkpoint.stamps import FileStamp, opened
+from models.preprocessing import InputSpec
+from models.trust.card import Calibration, Familiarity
+from models.trust.expectation import Expectation
+
+CARD = "card.json"
+_LARGEST_CARD = 4 * 2**20  # bytes
+_MOST_VALUES = 250_000  # in a card
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrainingRecord(_Part):
+    """How the weights were trained."""
+
+    recipe: dict[str, JsonValue]
+    dataset: str
+    seed: int
+    epochs: int = Field(description="epochs run")
+    selected_epoch: int = Field(description="the epoch whose weights these are, counted from 1")
+    seconds: float = Field(description="wall-clock time of the training")
+    device: str
+    torch: str
+    commit: str = Field(description="Fanlight's commit, ending in -dirty if files had changed")
+    finished: str = Field(description="ISO 8601, UTC")
+
+
+class Card(_Part):
+    """The metadata of a checkpoint: everything except the weights."""
+
+    format: int = Field(1, ge=1, le=1, description="of the card itself")
+    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$", max_length=MAX_NAME)]
+    version: int = Field(ge=1)
+    architecture: str
+    arguments: dict[str, JsonValue] = {}
+    labels: tuple[str, ...] = Field(
+        description="two or more, in the order of the logits", json_schema_extra={"minItems": 2}
+    )
+    input: InputSpec
+    weights_sha256: str = Field(
+        pattern="^[0-9a-f]{64}$", description="of weights.pt, or of the model.onnx of a graph"
+    )
+    parameters: int
+    feature_layers: tuple[str, ...] = Field(description="in the order of the forward pass")
+    expects: Expectation | SkipJsonSchema[None] = Field(
+        None, description="what the training images look like; absent where nobody looked at them"
+    )
+    metrics: dict[str, FiniteFloat] = {}
+    training: TrainingRecord | SkipJsonSchema[None] = None
+    calibration: Calibration | SkipJsonSchema[None] = Field(
+        None, description="how logits become probabilities; absent where nothing was fitted"
+    )
+    familiarity: Familiarity | SkipJsonSchema[None] = Field(
+        None, description="how images are compared with those that were trained on"
+    )
+    trust_sha256: str | SkipJsonSchema[None] = Field(
+        None, pattern="^[0-9a-f]{64}$", description="of trust.safetensors, where calibration is"
+    )
+    trust_note: str | SkipJsonSchema[None] = Field(
+        None, max_length=2000, description="what was left out of calibration and familiarity, why"
+    )
+
+    @field_validator("labels")
+    @classmethod
+    def _are_classes(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if (problem := label_problem(labels)) is not None:
+            raise ValueError(problem)
+        return labels
+
+    @model_validator(mode="after")
+    def _has_whole_trust(self) -> Self:
+        if (self.calibration is None) != (self.trust_sha256 is None):
+            raise ValueError("calibration and trust_sha256 belong together")
+        if self.familiarity is not None and self.calibration is None:
+            raise ValueError("familiarity needs a calibration")
+        return self
+
+
+def read_card(folder: Path) -> Card:
+    """The card of a version's folder, without its weights; raises `CheckpointError`."""
+    return read_with_stamp(folder)[0]
+
+
+def read_with_stamp(folder: Path) -> tuple[Card, FileStamp]:
+    with opened(folder, CARD) as file:
+        content = file.read(_LARGEST_CARD + 1)
+        stamp = FileStamp.of(file, hashlib.sha256(content).hexdigest())
+    if len(content) > _LARGEST_CARD:
+        raise CheckpointError(f"{CARD} is larger than {_LARGEST_CARD:,} bytes")
+    if sum(map(content.count, (b",", b"[", b"{"))) > _MOST_VALUES:  # a hundred bytes for each
+        raise CheckpointError(f"{CARD} has more than {_MOST_VALUES:,} values")
+    try:
+        card = Card.model_validate_json(content)
+    except ValidationError as error:
+        raise CheckpointError(f"{CARD}: {problem(error)}") from error
+    if (card.name, str(card.version)) != (folder.parent.name, folder.name):
+        raise CheckpointError(
+            f"{CARD} is of {card.name}/{card.version}, but lies in the folder "
+            f"{folder.parent.name}/{folder.name}"
+        )
+    return card, stamp
+
+
+def problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))[:200]  # names of the file, which may be anything
+    return f"{ascii(place)[1:-1] or 'the file'}: {first['msg']}"

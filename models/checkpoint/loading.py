@@ -1,0 +1,144 @@
+"""A version's folder → a network in evaluation mode on its device."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from models.architectures.architecture import Architecture
+from models.checkpoint.card import CARD, Card, read_with_stamp
+from models.checkpoint.errors import CheckpointError
+from models.checkpoint.folder import find
+from models.checkpoint.network import GRAPH, WEIGHTS, build, named, network_of_graph
+from models.checkpoint.stamps import FileStamp, opened
+from models.checkpoint.state_dict import read_state_dict
+from models.checkpoint.trial import trial
+from models.features import PENULTIMATE, Layer, OpaqueNetwork, shapes
+from models.graphs import network as graphs
+from models.permission import NOTHING, Permission
+from models.trust import Trust, TrustError
+from models.trust import file as trust_file
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network in evaluation mode on its device, with the card that describes it.
+
+    `stamps` are the files that it was read from, by name. `architecture` is what built it.
+    `trust` is None where the card has no calibration.
+    """
+
+    card: Card
+    network: nn.Module
+    layers: tuple[Layer, ...]
+    device: torch.device
+    stamps: Mapping[str, FileStamp] = field(default_factory=dict)
+    architecture: Architecture | None = None
+    trust: Trust | None = None
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether it is a network of torch, not a graph that ONNX Runtime runs."""
+        return not isinstance(self.network, OpaqueNetwork)
+
+
+def load(
+    folder: Path,
+    device: torch.device,
+    max_bytes: int | None = None,
+    permission: Permission = NOTHING,
+    threads: int | None = None,
+) -> Checkpoint:
+    """Rebuild the network of a version's folder, in evaluation mode on the device.
+
+    An architecture that is code of others is imported only with `permission`. A graph is run on the
+    CPU, whatever the device, by so many `threads`; by default those of torch.
+
+    Raises `CheckpointError` if anything doesn't fit: the card, the folder's name, the SHA-256 of
+    the weights or of the trust, the names or shapes in them, or the number of labels; and for
+    weights of more than `max_bytes`. What the files claim is checked before memory is allocated for
+    it.
+    """
+    card, card_stamp = read_with_stamp(folder)
+    is_graph = card.architecture == graphs.ARCHITECTURE
+    name = GRAPH if is_graph else WEIGHTS
+    with opened(folder, name) as file:
+        stamp = FileStamp.of(file, card.weights_sha256)
+        size = stamp.size
+        if max_bytes is not None and size > max_bytes:
+            raise CheckpointError(
+                f"{name} has {size:,} bytes; at most {max_bytes:,} are loaded "
+                "(setting max_checkpoint_bytes)"
+            )
+        if hashlib.file_digest(file, "sha256").hexdigest() != card.weights_sha256:
+            raise CheckpointError(f"{name} does not have the SHA-256 that {CARD} states")
+        if is_graph:
+            file.seek(0)
+            content = file.read(size)
+        else:
+            state_dict = read_state_dict(file, device)
+    network: nn.Module
+    architecture = None
+    if is_graph:
+        device = torch.device("cpu")
+        network = network_of_graph(content, card.input, len(card.labels), threads)
+    else:
+        architecture = named(card.architecture, permission)
+        network = build(architecture, card.arguments, len(card.labels), state_dict)
+    network.to(device).eval()
+    layers = trial(network, card.input, len(card.labels))
+    stamps = {CARD: card_stamp, name: stamp}
+    trust = None
+    if card.calibration is not None:
+        trust, stamps[trust_file.TRUST] = read_trust(folder, card, layers, device)
+    return Checkpoint(card, network, layers, device, stamps, architecture, trust)
+
+
+def read_trust(
+    folder: Path, card: Card, layers: Sequence[Layer], device: torch.device
+) -> tuple[Trust, FileStamp]:
+    """The trust of a card with calibration, for a network of these layers.
+
+    Raises `CheckpointError` if the file is not the one that the card states, or fits neither the
+    card nor the network.
+    """
+    assert card.calibration is not None  # noqa: S101 (the caller has looked)
+    assert card.trust_sha256 is not None  # noqa: S101 (the card is valid)
+    name = trust_file.TRUST
+    try:
+        with opened(folder, name) as file:
+            stamp = FileStamp.of(file, card.trust_sha256)
+            trust_file.check_size(stamp.size)
+            if hashlib.file_digest(file, "sha256").hexdigest() != card.trust_sha256:
+                raise CheckpointError(f"{name} does not have the SHA-256 that {CARD} states")
+            file.seek(0)
+            trust = trust_file.read(file, card.calibration, card.familiarity, len(card.labels))
+    except TrustError as error:
+        raise CheckpointError(str(error)) from error
+    if trust.method is not None:
+        width, there = trust.method.width(), shapes(layers).get(PENULTIMATE)
+        if width is not None and there != (width,):
+            raise CheckpointError(
+                f"{name} is of {width:,} penultimate features, but the network has "
+                f"{there[0] if there else 'none'}"
+            )
+        trust.method.to(device)
+    return trust, stamp
+
+
+def load_named(
+    repository: Path,
+    name: str,
+    version: int | None,
+    device: torch.device,
+    permission: Permission = NOTHING,
+) -> Checkpoint:
+    """Find and load a model's version; errors begin with its folder. Raises `CheckpointError`."""
+    folder = find(repository, name, version)
+    try:
+        return load(folder, device, permission=permission)
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}") from error

@@ -1,0 +1,209 @@
+"""A network → the next version of a model: temporary folder → fsync → one rename."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from pydantic import JsonValue, ValidationError
+from torch import nn
+
+from models import files
+from models.checkpoint.card import CARD, Card, TrainingRecord, problem
+from models.checkpoint.errors import CheckpointError
+from models.checkpoint.folder import check_name, versions
+from models.checkpoint.labels import check_labels
+from models.checkpoint.network import GRAPH, WEIGHTS, build, named, network_of_graph
+from models.checkpoint.stamps import opened
+from models.checkpoint.trial import trial
+from models.graphs import network as graphs
+from models.preprocessing import InputSpec
+from models.trust import Fitted
+from models.trust import file as trust_file
+
+IMPORTED = "it was imported; fanlight calibrate NAME --data FOLDER adds calibration and familiarity"
+"""Why a model from elsewhere has no trust."""
+
+
+def publish(
+    repository: Path,
+    network: nn.Module,
+    *,
+    name: str,
+    architecture: str,
+    labels: Sequence[str],
+    input: InputSpec,
+    arguments: Mapping[str, JsonValue] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    training: TrainingRecord | None = None,
+    trust: Fitted | None = None,
+) -> Card:
+    """Write the network as the next version of the model `name`, and return its card.
+
+    `trust` is what was fitted on its answers, or why nothing was. The caller
+    names the architecture, so its code may be imported.
+
+    Raises `CheckpointError` if the architecture doesn't rebuild the network, if the network doesn't
+    turn an image of the `input` into one logit per label, or if the name, a label or a metric is
+    invalid: a duplicate label, for example, or a loss that is not finite.
+    """
+    check_name(name)
+    check_labels(labels)
+    network.eval()
+    layers = trial(network, input, len(labels))
+    state_dict = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
+    build(named(architecture), arguments or {}, len(labels), state_dict)
+    return _published(
+        repository / name,
+        WEIGHTS,
+        lambda file: torch.save(state_dict, file),
+        architecture=architecture,
+        arguments=dict(arguments or {}),
+        labels=tuple(labels),
+        input=input,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        feature_layers=tuple(layer.name for layer in layers),
+        metrics=dict(metrics or {}),
+        training=training,
+        trust=trust,
+    )
+
+
+def publish_graph(
+    repository: Path,
+    graph: bytes,
+    *,
+    name: str,
+    labels: Sequence[str],
+    input: InputSpec,
+    trust: Fitted | None = None,
+) -> Card:
+    """Write an ONNX graph as the next version of the model `name`, and return its card.
+
+    It takes normalised images (N, C, H, W) and gives logits. Raises `CheckpointError` as `publish`
+    does, and for a graph that `load` would refuse.
+    """
+    check_name(name)
+    check_labels(labels)
+    network = network_of_graph(graph, input, len(labels), None)
+    layers = trial(network, input, len(labels))
+    return _published(
+        repository / name,
+        GRAPH,
+        lambda file: file.write(graph),
+        architecture=graphs.ARCHITECTURE,
+        labels=tuple(labels),
+        input=input,
+        parameters=network.count,
+        feature_layers=tuple(layer.name for layer in layers),
+        trust=trust,
+    )
+
+
+def publish_trust(repository: Path, folder: Path, card: Card, trust: Fitted) -> Card:
+    """Write the weights of a version's folder, with another trust, as the model's next version.
+
+    `card` is that of the folder, and `repository` may be another than the folder's. The weights
+    are the same byte for byte. Raises `CheckpointError` if they aren't those that the card states.
+    """
+    name = GRAPH if card.architecture == graphs.ARCHITECTURE else WEIGHTS
+    fields = {key: getattr(card, key) for key in Card.model_fields if key not in _NOT_KEPT}
+    with opened(folder, name) as weights:
+
+        def copy(file: BinaryIO) -> None:
+            shutil.copyfileobj(weights, file)
+
+        return _published(
+            repository / card.name, name, copy, sha256=card.weights_sha256, trust=trust, **fields
+        )
+
+
+_NOT_KEPT = {
+    *("name", "version", "weights_sha256"),
+    *("calibration", "familiarity", "trust_sha256", "trust_note"),
+}
+
+
+def _published(
+    model: Path,
+    file_name: str,
+    write: Callable[[BinaryIO], object],
+    *,
+    trust: Fitted | None,
+    sha256: str | None = None,
+    **fields: Any,
+) -> Card:
+    """Add a version to the folder `model`, and return its card.
+
+    The version holds the file `file_name`, with what `write` writes into it, the file of the trust,
+    and a card with these fields. Its number is one more than the highest in the folder. `sha256` is
+    that which the weights must have; None takes any.
+    """
+    is_first = not model.parent.exists()
+    draft = files.draft_in(model.resolve())
+    try:
+        with files.final_place(draft, model / str(max(versions(model), default=0) + 1)):
+            draft.mkdir(parents=True)  # at once: another that fails takes an empty folder away
+            with files.writing(draft / file_name) as file:
+                write(file)
+            written = _sha256(draft / file_name)
+            if sha256 not in (None, written):
+                raise CheckpointError(f"{file_name} does not have the SHA-256 that {CARD} states")
+            fields |= _write_trust(draft, trust)
+            card = Card(name=model.name, version=1, weights_sha256=written, **fields)
+            return _release(draft, card)
+    except ValidationError as error:
+        raise CheckpointError(f"the card: {problem(error)}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):  # a model without versions, after an error
+            model.rmdir()
+            if is_first:
+                model.parent.rmdir()
+
+
+def _write_trust(draft: Path, fitted: Fitted | None) -> dict[str, Any]:
+    """Write the file of the trust, if there is one; the fields of the card about it."""
+    if fitted is None:
+        return {}
+    fields: dict[str, Any] = {"trust_note": "; ".join(fitted.notes)} if fitted.notes else {}
+    if fitted.expects is not None:
+        fields["expects"] = fitted.expects
+    if (trust := fitted.trust) is None:
+        return fields
+    files.write(draft / trust_file.TRUST, trust_file.to_bytes(trust))
+    sha256 = _sha256(draft / trust_file.TRUST)
+    return fields | {
+        "calibration": trust.calibration,
+        "familiarity": trust.familiarity,
+        "trust_sha256": sha256,
+    }
+
+
+def _release(draft: Path, card: Card) -> Card:
+    """Rename the draft to the next free version; another process may take a number first."""
+    model = draft.parent
+    version = max(versions(model), default=0)
+    while True:
+        version += 1
+        card = card.model_copy(update={"version": version})
+        content = card.model_dump_json(indent=2, exclude_none=True).encode() + b"\n"
+        files.write(draft / CARD, content)
+        target = model / str(version)
+        try:
+            draft.rename(target)
+        except OSError:
+            if target.exists():
+                continue
+            raise
+        files.flush_folder(model)
+        files.flush_folder(model.parent)  # which may be the first to name the model
+        return card
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

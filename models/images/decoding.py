@@ -1,0 +1,441 @@
+"""Encoded images → pixels of a network's input, without torch.
+
+    read(bytes, frame) → uint8 array (C, H, W): `scaled` of
+      decode(bytes)      → a PIL image, upright, `L` or `RGB`, eight bits a channel: Pillow's, of
+        format.essence     → the file without its metadata (`models.images.containers`)
+
+Training and service call the same functions (through `models.preprocessing`). The service calls
+them in processes that need neither torch nor pydantic, and start in a fraction of the time.
+"""
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from io import BytesIO
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from models.errors import ImageError, TooManyPixelsError
+from models.images import framing, png, webp
+from models.images.containers import jpeg
+from models.images.containers.essence import Claim, Essence, orientation
+from models.images.formats import FORMATS as KNOWN
+from models.images.formats import JPEG, WEBP, ImageFormat, sniff
+from models.images.framing import Rule
+
+Pixels = NDArray[np.uint8]
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+# Pillow's names; it knows more, some of which start other programs
+FORMATS = tuple(each.pillow for each in KNOWN)
+MAX_PIXELS = 2 * 89_478_485  # where no limit is given: Pillow's own
+LONGEST_SIDE = 65_535  # pixels; that of JPEG and GIF
+_REDUCING_GAP = 2  # times the input's size that a JPEG's decoder leaves for the filter to scale
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_TURNS = {  # EXIF orientation → what undoes it
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_HEAD = 2**17  # bytes; EXIF in a JPEG has half of that at most
+_UNKNOWN = "not a picture of a known format, or its header is broken; convert it to PNG or JPEG"
+BAND = 2**20  # pixels that are converted at once: what lies between needs more memory than either
+
+
+class Framing(Protocol):
+    """What of a `models.preprocessing.InputSpec` decides its pixels."""
+
+    @property
+    def channels(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def resize(self) -> Literal["crop", "stretch"]: ...
+    @property
+    def resize_size(self) -> int | None: ...
+    @property
+    def interpolation(self) -> Literal["bilinear", "bicubic"] | None: ...
+    @property
+    def rule(self) -> Rule | None: ...
+
+
+class Frame(NamedTuple):
+    """What `Framing` says, as plain values that can be sent to another process (see `packed`)."""
+
+    channels: int
+    height: int
+    width: int
+    resize: Literal["crop", "stretch"]
+    resize_size: int | None = None
+    interpolation: Literal["bilinear", "bicubic"] | None = None
+    rule: Rule | None = None
+
+    @classmethod
+    def of(cls, framing: Framing) -> "Frame":
+        return cls(*(getattr(framing, name) for name in cls._fields))
+
+    @property
+    def packed(self) -> tuple[Any, ...]:
+        """The frame as tuples, numbers and strings alone, so that it can be sent."""
+        return *self[:-1], self.rule and tuple(self.rule)
+
+    @classmethod
+    def unpacked(cls, packed: tuple[Any, ...]) -> "Frame":
+        frame = cls(*packed)
+        return frame._replace(rule=frame.rule and Rule(*frame.rule))
+
+
+def scaled(image: Image.Image, to: Framing) -> Pixels:
+    """The picture as the network sees it, before normalisation: uint8 (C, H, W)."""
+    return scaled_with_box(image, to)[0]
+
+
+def scaled_with_box(image: Image.Image, to: Framing) -> tuple[Pixels, Box]:
+    """The same, and the part of the picture that it shows, in its pixels.
+
+    With a framing rule, the part is that around the subject, and may reach beyond the picture. A
+    picture that is framed already, or in which nothing stands out, is scaled as without the rule;
+    one that is dark on light is inverted.
+    """
+    if to.rule is None:
+        return _scaled(image, to), box(image.size, to)
+    if max(image.size) <= framing.LARGEST_LOOKED_AT:
+        found = _framed_already(np.asarray(image.convert("L")), to)
+        if found is not None:
+            return found, box(image.size, to)
+    subject = framing.framed(image, to.rule, (to.width, to.height))
+    if subject is None:
+        return _scaled(image, to), box(image.size, to)
+    return np.repeat(subject.pixels[None], to.channels, 0), subject.box
+
+
+def _framed_already(levels: Pixels, to: Framing) -> Pixels | None:
+    """The input for a grey picture (H, W) that is framed already, light on dark or dark on light;
+    None for others."""
+    if to.rule is None or levels.shape[0] != levels.shape[1]:
+        return None
+    if levels[0, 0] > framing.HALF:
+        levels = ~levels
+    if not framing.already(levels, to.rule):
+        return None
+    if to.channels == 1 and _is_as_it_is((levels.shape[1], levels.shape[0]), to):
+        return levels[None]
+    return _scaled(Image.fromarray(levels), to)
+
+
+def _scaled(image: Image.Image, to: Framing) -> Pixels:
+    mode = "L" if to.channels == 1 else "RGB"
+    if image.mode != mode:
+        image = image.convert(mode)
+    if not _is_as_it_is(image.size, to):
+        filter = _FILTERS[to.interpolation or "bilinear"]
+        image = image.resize((to.width, to.height), filter, box=box(image.size, to))
+    array = np.array(image, dtype=np.uint8)  # (H, W) or (H, W, C)
+    return array.reshape(to.height, to.width, to.channels).transpose(2, 0, 1)
+
+
+def box(size: tuple[int, int], to: Framing) -> Box:
+    """The part of a picture of that width and height that the network gets, in its pixels, where no
+    framing rule finds a subject."""
+    if to.resize_size is not None:
+        return _centre_of(size, _resized(size, to, to.resize_size), (to.width, to.height))
+    if to.resize == "stretch":
+        return 0, 0, *size
+    return _centred(size, (to.width, to.height))
+
+
+def _is_as_it_is(size: tuple[int, int], to: Framing) -> bool:
+    """Whether the network gets a picture of that width and height without any scaling."""
+    return size == (to.width, to.height) and to.resize_size in (None, min(size))
+
+
+def _resized(size: tuple[int, int], to: Framing, shorter: int) -> tuple[int, int]:
+    """Width and height of a picture whose shorter side is scaled to so many pixels, as torchvision
+    rounds them."""
+    width, height = (to.width, to.height) if to.resize == "stretch" else size
+    if width <= height:
+        return shorter, max(shorter, shorter * height // width)
+    return max(shorter, shorter * width // height), shorter
+
+
+def _centre_of(size: tuple[int, int], resized: tuple[int, int], part: tuple[int, int]) -> Box:
+    """The box in a picture of that size that becomes the central `part` of the resized one."""
+    lengths = zip(size, resized, part, strict=True)
+    (left, right), (top, bottom) = (
+        (start * length / scaled, (start + side) * length / scaled)
+        for length, scaled, side in lengths
+        for start in [round((scaled - side) / 2)]  # as torchvision's CenterCrop rounds it
+    )
+    return left, top, right, bottom
+
+
+def read(
+    encoded: bytes,
+    to: Framing,
+    *,
+    formats: tuple[str, ...] = FORMATS,
+    max_pixels: int | None = None,
+) -> Pixels:
+    """Decode and scale an encoded image to the network's input: uint8 (C, H, W).
+
+    Like `scaled(decode(…))`, but faster: libspng decodes small plain PNGs, and JPEGs far
+    larger than the input are decoded at 1/2, 1/4 or 1/8 of their size before the filter scales
+    them. Raises the errors of `decode`.
+    """
+    if "PNG" in formats:
+        small = read_small(encoded, to, max_pixels=max_pixels)
+        if small is not None:
+            return small
+    return scaled(decode_for(encoded, to, formats=formats, max_pixels=max_pixels), to)
+
+
+def decode_for(
+    encoded: bytes,
+    to: Framing,
+    *,
+    formats: tuple[str, ...] = FORMATS,
+    max_pixels: int | None = None,
+) -> Image.Image:
+    """Decode as `decode` does, a JPEG no larger than `scaled` needs for that input."""
+    side = _REDUCING_GAP * (to.resize_size or max(to.height, to.width))  # turned or not
+    if to.rule is not None:
+        side = max(side, framing.LEAST_SIDE)
+    return decode(encoded, formats=formats, max_pixels=max_pixels, at_least=side, rule=to.rule)
+
+
+def read_small(encoded: bytes, to: Framing, *, max_pixels: int | None = None) -> Pixels | None:
+    """The same for a small plain PNG, in some microseconds; None for others.
+
+    Of a network with a framing rule, also None for those that the rule would change.
+    """
+    array = png.pixels(encoded, max_pixels)
+    if array is None:
+        return None
+    if to.rule is not None:
+        grey = array if array.ndim == 2 else np.asarray(Image.fromarray(array).convert("L"))
+        return _framed_already(grey, to)
+    if _is_as_it_is((array.shape[1], array.shape[0]), to):
+        if array.ndim == 2 and to.channels == 1:
+            return array[None]
+        if array.ndim == to.channels == 3:
+            return array.transpose(2, 0, 1)
+    return scaled(Image.fromarray(array), to)
+
+
+def size(encoded: bytes, formats: tuple[str, ...] = FORMATS) -> tuple[int, int] | None:
+    """Width and height as the header has them, not turned; None if it doesn't tell."""
+    format = sniff(encoded, formats)
+    if format is None:
+        return None
+    try:
+        claim = format.claim(encoded)
+        if claim is not None:
+            return claim.width, claim.height
+        with Image.open(BytesIO(encoded), formats=(format.pillow,)) as image:
+            return image.size
+    except Exception:  # Pillow's plugins raise a dozen types for broken files
+        return None
+
+
+def upright_size(encoded: bytes, formats: tuple[str, ...] = FORMATS) -> tuple[int, int] | None:
+    """Width and height of the image after it was turned upright; None if the header doesn't tell.
+
+    The orientation (EXIF) is only looked for in the first `_HEAD` bytes, where cameras write it:
+    to search a whole file that somebody made of a million small parts would take seconds. A file
+    that has it behind them is taken to be upright as it is.
+    """
+    format = sniff(encoded, formats)
+    found = size(encoded, formats)
+    if format is None or found is None:
+        return None
+    try:
+        if format.pillow in ("AVIF", "HEIF"):
+            with Image.open(BytesIO(encoded), formats=(format.pillow,)) as image:
+                found, turned = image.size, _turned_by_container(image)
+        else:
+            turned = format.essence(encoded[:_HEAD]).orientation
+    except Exception:  # a part of a file may be broken in a dozen ways
+        return found
+    return found if turned < 5 else (found[1], found[0])
+
+
+def decode(
+    encoded: bytes,
+    *,
+    formats: tuple[str, ...] = FORMATS,
+    max_pixels: int | None = None,
+    at_least: int | None = None,
+    rule: Rule | None = None,
+) -> Image.Image:
+    """Decode the first frame of an encoded image, upright, in mode `L` or `RGB`.
+
+    Transparent images are composited on white, or with a framing rule on what the subject stands
+    out from (`framing.backdrop`). 16-bit values are divided, not clipped. Palette,
+    1-bit and CMYK images become grey or RGB. Metadata is not decoded, except for the orientation.
+
+    `formats` are Pillow's names of the formats to try; `max_pixels` is the largest width times
+    height that is decoded. The size is read from the header before that. A JPEG may come out at a
+    half, a quarter or an eighth of its size, with both sides `at_least` that long; what comes out
+    is what `max_pixels` limits if the JPEG is baseline, since libjpeg keeps the whole of others.
+    Raises `TooManyPixelsError`, or `ImageError` for what is not a whole picture, costs far more
+    than its size, or needs a package that is missing.
+    """
+    if not encoded:
+        raise ImageError("empty: the file has no bytes")
+    try:
+        format = sniff(encoded, formats)
+        if format is None:
+            raise ImageError(_UNKNOWN)
+        format.prepare()
+        claim, most = format.claim(encoded), max_pixels
+        if at_least is not None and _is_decoded_smaller(encoded, format, claim, most):
+            most = None  # `_open` looks at what comes out
+        _check_size(claim, most)
+        essence = format.essence(encoded)
+        _check_size(essence.claim, most)
+        image, turned = _open(essence, format, max_pixels, at_least)
+        turn = _TURNS.get(turned)
+        if turn is not None:
+            image = image.transpose(turn)
+        return _eight_bits(image, rule)
+    except (ImageError, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        allowed = f"; the limit is {max_pixels:,} in all" if max_pixels is not None else ""
+        raise TooManyPixelsError(f"far too many pixels{allowed}") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(_UNKNOWN) from error
+    except Exception as error:  # Pillow's plugins raise a dozen types for broken files
+        raise ImageError("corrupt or truncated") from error
+
+
+def _is_decoded_smaller(
+    encoded: bytes, format: ImageFormat, claim: Claim | None, max_pixels: int | None
+) -> bool:
+    """True for a JPEG over the limit whose decoder needs memory only for what comes out."""
+    if format is not JPEG or claim is None or max_pixels is None or claim.pixels <= max_pixels:
+        return False
+    if jpeg.only_frame(encoded) is None and claim.pixels <= MAX_PIXELS:
+        raise TooManyPixelsError(
+            f"{claim.width} × {claim.height} pixels in a JPEG that is not baseline; the limit of "
+            f"these is {max_pixels:,} in all: save it as a baseline JPEG, which may have more"
+        )
+    return True
+
+
+def _open(
+    essence: Essence, format: ImageFormat, max_pixels: int | None, at_least: int | None
+) -> tuple[Image.Image, int]:
+    """The first frame as it is stored, and its orientation."""
+    encoded, claim, turned = essence
+    if format is WEBP and claim is not None:
+        picture = webp.picture(encoded, (claim.width, claim.height))
+        if picture is not None:
+            return picture, turned
+    image = _opened(encoded, format, claim)
+    if format is JPEG:
+        image.decodermaxblock = len(encoded)  # all is decoded in one call, without copies
+        if at_least is not None:
+            image.draft(None, (at_least, at_least))
+    if format.pillow == "AVIF":
+        turned = _turned_by_container(image)
+    _check_size(Claim(*image.size, 0), max_pixels)
+    image.load()
+    return image, turned
+
+
+def _turned_by_container(image: ImageFile.ImageFile) -> int:
+    """The orientation of an opened AVIF or HEIC, 1 to 8.
+
+    Pillow's plugin for AVIF tells as EXIF how the container turns the image. That for HEIC turns it
+    itself, and tells 1.
+    """
+    return orientation(image.info.get("exif", b""))
+
+
+def _opened(encoded: bytes, format: ImageFormat, claim: Claim | None) -> ImageFile.ImageFile:
+    """Without Pillow's warning of a size that `_check_size` has allowed."""
+    if claim is None or claim.pixels <= MAX_PIXELS // 2:
+        return Image.open(BytesIO(encoded), formats=(format.pillow,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(BytesIO(encoded), formats=(format.pillow,))
+
+
+def _check_size(claim: Claim | None, max_pixels: int | None) -> None:
+    if claim is None:
+        return
+    width, height, _ = claim
+    most = MAX_PIXELS if max_pixels is None else max_pixels
+    if width * height > max(most, MAX_PIXELS):
+        raise TooManyPixelsError(f"far too many pixels; the limit is {most:,} in all")
+    if width * height > most:
+        raise TooManyPixelsError(f"{width} × {height} pixels; the limit is {most:,} in all")
+    if max(width, height) > LONGEST_SIDE:
+        raise ImageError(
+            f"{width} × {height} pixels; a side may have {LONGEST_SIDE:,}: make it smaller"
+        )
+
+
+def _eight_bits(image: Image.Image, rule: Rule | None = None) -> Image.Image:
+    """Any of Pillow's modes to `L` or `RGB`."""
+    if image.mode == "F":
+        raise ImageError("floating-point pixels have no stated range; convert it to PNG or JPEG")
+    if image.mode == "LAB":
+        raise ImageError("colours of the kind CIELAB; convert it to PNG or JPEG in RGB")
+    if image.mode.startswith("I"):
+        return _in_bands(image, "L", _divided)
+    if image.has_transparency_data:
+        shade = 255 if rule is None else framing.backdrop(image, rule)
+        return _in_bands(image, "RGB", partial(_composited, shade))
+    if image.mode == "1":
+        return image.convert("L")
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _divided(image: Image.Image) -> Image.Image:
+    """Of 16 bits a channel, which convert() would clip to white."""
+    levels = np.asarray(image).astype(np.int32)
+    np.clip(levels, 0, 65535, out=levels)
+    levels += 128
+    levels //= 257
+    return Image.fromarray(levels.astype(np.uint8))
+
+
+def _composited(shade: int, image: Image.Image) -> Image.Image:
+    ground = Image.new("RGB", image.size, (shade,) * 3)
+    layer = image if image.mode == "RGBA" else image.convert("RGBA")
+    ground.paste(layer, mask=layer.getchannel("A"))
+    return ground
+
+
+def _in_bands(
+    image: Image.Image, mode: str, convert: Callable[[Image.Image], Image.Image]
+) -> Image.Image:
+    """Convert a picture some lines at a time, so that no second whole one lies between."""
+    width, height = image.size
+    lines = max(1, BAND // width)
+    if lines >= height:
+        return convert(image)
+    done = Image.new(mode, image.size)
+    for top in range(0, height, lines):
+        bottom = min(height, top + lines)
+        done.paste(convert(image.crop((0, top, width, bottom))), (0, top))
+    return done
+
+
+def _centred(size: tuple[int, int], proportions: tuple[int, int]) -> Box:
+    """The largest centred box of the given proportions."""
+    width, height = size
+    across = min(width, height * proportions[0] / proportions[1])
+    down = min(height, width * proportions[1] / proportions[0])
+    left, top = (width - across) / 2, (height - down) / 2
+    return left, top, left + across, top + down

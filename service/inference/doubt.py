@@ -1,0 +1,201 @@
+"""Whether an answer can be relied on: outputs of a batch → familiarity, set → unsure, why.
+
+    engine:  outputs of a batch → `Judge.measure` → familiarity and set of each image
+    request: its results        → `Judge.doubts`  → unsure and why
+
+The engine's judge has the usual coverage and threshold, that of a request what it asks for.
+
+The methods and their papers stand in `models.trust`. What is answered is rounded before it is
+compared with the threshold, so that a client that compares finds the same.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.checkpoint import Card, Checkpoint
+from models.trust import Trust
+from service.errors import InvalidInputError
+from service.inference.outputs import Outputs
+
+DIGITS = 4  # of a familiarity
+Why = Literal["unfamiliar", "ambiguous"]
+Set = tuple[int, ...]
+"""Indices of labels."""
+
+
+class Measured(Protocol):
+    """What the engine knows of an image, where the checkpoint has a trust."""
+
+    @property
+    def probabilities(self) -> list[float]: ...
+
+    @property
+    def familiarity(self) -> float | None: ...
+
+    @property
+    def set(self) -> Set: ...
+
+
+class Doubt(NamedTuple):
+    """`why` is None for an answer that is sure; `familiarity` where the card has none.
+
+    The set has the most probable label first.
+    """
+
+    familiarity: float | None
+    why: Why | None
+    set: Set
+
+
+class Asked(Protocol):
+    """What a request may ask for; None leaves it to the settings and the card."""
+
+    @property
+    def familiarity(self) -> bool | None: ...
+
+    @property
+    def coverage(self) -> float | None: ...
+
+    @property
+    def threshold(self) -> float | None: ...
+
+
+def sets(trust: Trust, probabilities: NDArray[np.float32], coverage: float) -> list[Set]:
+    """The set of labels, as indices, of each image with probabilities (N, K)."""
+    inside = trust.sets(probabilities, coverage)  # (N, K), one or more in each row
+    rows, labels = inside.nonzero()
+    if len(labels) == len(inside):
+        return [(label,) for label in labels.tolist()]
+    found: list[list[int]] = [[] for _row in inside]
+    for row, label in zip(rows.tolist(), labels.tolist(), strict=True):
+        found[row].append(label)
+    return [tuple(each) for each in found]
+
+
+def _ranked(labels: Set, of: Measured) -> Set:
+    """The labels of a set, the most probable first."""
+    if len(labels) < 2:
+        return labels
+    return tuple(sorted(labels, key=of.probabilities.__getitem__, reverse=True))
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Tells which answers of a version are unsure.
+
+    `coverage` and `threshold` are those in force; `is_usual` if the engine's sets are of that
+    coverage.
+    """
+
+    card: Card
+    trust: Trust
+    coverage: float
+    threshold: float
+    is_usual: bool = True
+
+    def measure(self, outputs: Outputs) -> Iterable[tuple[float | None, Set]]:
+        """The familiarity and the set of labels of each image of a batch, from its outputs."""
+        found = sets(self.trust, outputs.probabilities, self.coverage)
+        if outputs.strangeness is None:
+            return [(None, each) for each in found]
+        familiarity = map(self._familiarity, outputs.strangeness.tolist())
+        return zip(familiarity, found, strict=True)
+
+    def doubts(self, results: Sequence[Measured]) -> list[Doubt]:
+        """Whether to rely on each result of a request, in their order."""
+        if self.is_usual:
+            found: Iterable[Set] = [each.set for each in results]
+        else:
+            rows = np.array([each.probabilities for each in results], np.float32)
+            found = sets(self.trust, rows, self.coverage)
+        return [
+            Doubt(each.familiarity, self._why(each, own), _ranked(own, each))
+            for each, own in zip(results, found, strict=True)
+        ]
+
+    def _familiarity(self, strangeness: float) -> float:
+        """The p-value of `Trust`, rounded; a tenth of the time that it takes there for a batch."""
+        steps, values = self._steps
+        if not math.isfinite(strangeness):
+            return values[-1]
+        return values[bisect_left(steps, strangeness)]
+
+    @cached_property
+    def _steps(self) -> tuple[list[float], list[float]]:
+        """The p-values as a step function: the scores at which it falls, and its values.
+
+        `values[i]` holds up to and with `scores[i]`; the last value holds above all scores.
+        """
+        ranks = self.trust.statistics
+        scores = np.append(ranks.values if ranks else [], np.inf)
+        pvalues = self.trust.pvalues(scores.astype(np.float32))
+        return scores[:-1].tolist(), np.round(pvalues, DIGITS).tolist()
+
+    @cached_property
+    def _least(self) -> float:
+        """The top probability below which an answer is ambiguous."""
+        return float(self.trust.least_to_be_clear(self.coverage))
+
+    def _why(self, result: Measured, labels: Set) -> Why | None:
+        if result.familiarity is not None and result.familiarity < self.threshold:
+            return "unfamiliar"
+        is_clear = len(labels) == 1 and result.probabilities[labels[0]] >= self._least
+        return None if is_clear else "ambiguous"
+
+
+def usual(checkpoint: Checkpoint, coverage: float | None, threshold: float | None) -> Judge | None:
+    """The judge of a version; None where the card has no calibration.
+
+    `coverage` and `threshold` are those of the settings, None for those of the card.
+    """
+    trust = checkpoint.trust
+    if trust is None:
+        return None
+    return Judge(
+        checkpoint.card,
+        trust,
+        trust.coverage if coverage is None else coverage,
+        trust.threshold if threshold is None else threshold,
+    )
+
+
+def judge(card: Card, usual: Judge | None, asked: Asked) -> Judge | None:
+    """The judge for a request; None where its answer tells of no doubt.
+
+    Raises `InvalidInputError` for what the card has not what it takes for.
+    """
+    if asked.familiarity is asked.coverage is asked.threshold is None:
+        return usual
+    if asked.familiarity is False:
+        return None
+    if usual is None:
+        raise InvalidInputError(_missing(card, "calibration", _given(asked)))
+    needs_familiarity = asked.familiarity or asked.threshold is not None
+    if needs_familiarity and usual.trust.familiarity is None:
+        names = [name for name in _given(asked) if name != "coverage"]
+        raise InvalidInputError(_missing(card, "familiarity", names))
+    coverage = usual.coverage if asked.coverage is None else asked.coverage
+    threshold = usual.threshold if asked.threshold is None else asked.threshold
+    is_usual = coverage == usual.coverage
+    return replace(usual, coverage=coverage, threshold=threshold, is_usual=is_usual)
+
+
+def _given(asked: Asked) -> list[str]:
+    names = ("familiarity", "coverage", "threshold")
+    return [name for name in names if getattr(asked, name) is not None]
+
+
+def _missing(card: Card, part: str, parameters: Sequence[str]) -> str:
+    note = f" ({card.trust_note})" if card.trust_note else ""
+    names = " and ".join(parameters)
+    return (
+        f"invalid parameter: {names}: {card.name}/{card.version} has no {part}{note}; leave "
+        f"{names} out, or add it with `fanlight calibrate {card.name} --data FOLDER`"
+    )

@@ -1,0 +1,111 @@
+"""A zip or tar in place of a folder: unpacked once, under the data root, and found again later."""
+
+import hashlib
+import lzma
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.progress import track
+
+from training.data.files.layout import DatasetError
+
+UNPACKED = "unpacked"  # the folder under the data root
+
+
+def is_archive(path: Path) -> bool:
+    """Told by the bytes; a CSV or an image is none."""
+    try:
+        return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    except _BROKEN:  # compressed, and cut off or damaged
+        return False
+    except OSError:
+        return False
+
+
+def unpacked(archive: Path, root: Path) -> Path:
+    """The folder with the content of an archive, which is unpacked unless that was done before.
+
+    Nothing is written outside of it. Raises `DatasetError` for archives that are broken, have a
+    password, or are larger than the disk.
+    """
+    status = archive.stat()
+    identity = f"{archive.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
+    name = f"{archive.name.partition('.')[0]}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    folder = root / UNPACKED / name
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as draft:
+        into = Path(draft, name)
+        try:
+            _unpack(archive, into)
+            into.rename(folder)
+        except OSError as error:
+            if not folder.is_dir():  # else another process was faster
+                reason = error.strerror or str(error)
+                raise DatasetError(f"{archive} can't be unpacked: {reason}") from error
+        except _BROKEN as error:
+            reason, way = str(error) or "it is cut off", "unpack it yourself, and give the folder"
+            if isinstance(error, _DAMAGED) and not isinstance(error, tarfile.FilterError):
+                way = f"it is cut off or damaged: download it again, or {way}"
+            raise DatasetError(f"{archive} can't be unpacked: {reason}; {way}") from error
+    return folder
+
+
+# zipfile: NotImplementedError for a compression that it doesn't know, RuntimeError for a password
+_BROKEN = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, NotImplementedError, RuntimeError, ValueError),
+)
+
+
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+
+
+def _unpack(archive: Path, into: Path) -> None:
+    """Neither a zip nor a tar writes outside of the folder: `filter="data"` sees to it for tar."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as opened:
+            sizes = [(entry, entry.file_size) for entry in opened.infolist()]
+            _extract(archive, into, sizes, opened.extract)
+    else:
+        with tarfile.open(archive) as tar:
+            members = [(entry, entry.size) for entry in tar.getmembers()]
+            _check_end(tar)
+            _extract(archive, into, members, partial(tar.extract, filter="data"))
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Raise if a tar is damaged: tarfile takes a broken entry for the end, and says nothing."""
+    assert tar.fileobj is not None  # noqa: S101
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("it is damaged, or cut off")
+    while tar.fileobj.read(2**20):  # a compressed file has its check sum at the end
+        pass
+
+
+def _extract(
+    archive: Path,
+    into: Path,
+    entries: Sequence[tuple[Any, int]],
+    extract: Callable[[Any, Path], object],
+) -> None:
+    """Write the entries, which have these sizes in bytes, if the disk has room for them."""
+    size, free = sum(size for _, size in entries), shutil.disk_usage(into.parent).free
+    if size > free:
+        raise DatasetError(
+            f"{archive} holds {size:,} bytes, and {into.parent} has room for {free:,}; give "
+            "another --data-root"
+        )
+    into.mkdir()
+    for entry, _ in track(entries, f"unpacking {escape(str(archive))}", transient=True):
+        extract(entry, into)

@@ -1,0 +1,44 @@
+"""Pictures of no class, by the names of their data sets → one set, whose labels are their kinds."""
+
+from collections.abc import Sequence
+from functools import reduce
+from pathlib import Path
+
+from models.checkpoint import Card
+from models.preprocessing import InputSpec
+from training.data import datasets, loose
+from training.data.datasets import DatasetError, ImageSet
+from training.data.files import sources
+from training.data.registry import DATASETS
+
+
+def load(name: str, root: Path, spec: InputSpec, seed: int, own: Sequence[str]) -> ImageSet:
+    """The training pictures of a data set; of a folder without classes all, as one kind.
+
+    Data sets that are joined by " + " may have different classes. Raises `DatasetError` for what is
+    not there, and for a class that is among `own`, those of the network.
+    """
+    parts = [_kinds(part, root, spec, seed) for part in sources.parts(name, root)]
+    found = reduce(ImageSet.joined, parts)
+    found = found.relabel(tuple(dict.fromkeys(found.labels)))  # two sets may have the same kind
+    if shared := set(found.labels) & set(own):
+        raise DatasetError(
+            f"{name} has pictures of {', '.join(sorted(shared))}, which the network has a class "
+            "for: strangers are pictures of none of its classes"
+        )
+    return found
+
+
+def of_training(card: Card) -> str | None:
+    """The data set of strangers that a network was trained with; None without any."""
+    name = None if card.training is None else card.training.recipe.get("strangers")
+    return name if isinstance(name, str) else None
+
+
+def _kinds(name: str, root: Path, spec: InputSpec, seed: int) -> ImageSet:
+    folder = next((each for each in (root / name, Path(name)) if each.is_dir()), None)
+    if folder is None or name in DATASETS:
+        return datasets.load(name, "train", root, spec, seed)
+    if sum(each.is_dir() for each in folder.iterdir()) < 2:
+        return loose.load(name, root, spec)
+    return datasets.load(name, "train", root, spec, seed)

@@ -1,0 +1,363 @@
+"""A trained network → how far its answers can be trusted: `models.trust`, for the card.
+
+    pictures → logits and penultimate features (`answers`) → `models.trust.fit` → lines for people
+
+What is fitted on are pictures that were not trained on: those of validation, by which the epoch was
+selected too; where there are none, those that the recipe holds back (`calibration_fraction`); where
+only a head was fitted, or few pictures were held out of few, all pictures by cross-validation.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from models import features, trust
+from models.preprocessing import InputSpec
+from models.trust import (
+    Answers,
+    Expectation,
+    SecondLook,
+    Strangers,
+    Trust,
+    TrustError,
+    calibration,
+    expectation,
+    is_blank,
+    second_look,
+)
+from models.trust.methods.gaussian import MAX_WIDTH
+from training.data import names, patterns
+from training.data.datasets import ImageSet
+from training.data.files import sources
+from training.fitting import loop
+from training.fitting.loop import Fitted
+from training.recipes.recipe import Recipe
+
+MAX_REFERENCE = 10_000  # pictures that were trained on, or of strangers; more change little
+PATTERNS, LEAST_PATTERNS = 100, 10  # of each kind; more change the statistic little
+FURTHER_TRAININGS = calibration.FOLDS  # by `trains_again`
+MAX_TRAINED_AGAIN = 1_000  # pictures that further networks are trained on, to calibrate one
+_MAX_VALUES = 2**26  # of their features, 256 MiB
+
+
+@torch.inference_mode()
+def answers(
+    network: nn.Module, images: ImageSet, spec: InputSpec, second_look: SecondLook | None = None
+) -> Answers:
+    """Logits and penultimate features of all pictures, in their order, on the CPU.
+
+    The features are None where the network has none, or too many.
+    """
+    if second_look is not None:
+        first = answers(network, images, spec)
+
+        def look(due: NDArray[np.bool_]) -> NDArray[np.float32]:
+            again = images.subset(torch.from_numpy(due).to(images.images.device))
+            return answers(network, again.mirrored(), spec).logits.numpy()
+
+        return first.looked_again(second_look, look)
+    device = images.images.device
+    black = spec.normalize(torch.zeros(1, *spec.shape, dtype=torch.uint8, device=device))
+    layers = features.layers(network.eval(), black)
+    has_features = _width(layers) is not None
+    logits: list[Tensor] = []
+    found: list[Tensor] = []
+    with features.capture(network, _CAPTURED if has_features else (), layers) as captured:
+        for batch in images.images.split(loop.batch_size(spec)) if len(images) else ():
+            logits.append(network(spec.normalize(batch)).float().cpu())
+            if has_features:
+                found.append(captured[features.PENULTIMATE].float().cpu())
+    return Answers(
+        torch.cat(logits) if logits else torch.empty(0, 1),
+        torch.cat(found) if found else None,
+        images.targets.cpu(),
+        torch.from_numpy(is_blank(images.images.cpu().numpy())),
+    )
+
+
+def looked_twice(
+    network: nn.Module, images: ImageSet, spec: InputSpec
+) -> tuple[Answers, SecondLook | None]:
+    """The answers to calibration pictures, with a second look where that pays, and which one."""
+    first = answers(network, images, spec)
+    if len(first) < trust.LEAST_IMAGES or not first.logits.isfinite().all():
+        return first, None
+    mirrored = answers(network, images.mirrored(), spec).logits
+    found = second_look.choose(first.logits, mirrored, first.targets)
+    if found is None:
+        return first, None
+    return first.looked_again(found, lambda due: mirrored.numpy()[due]), found
+
+
+_CAPTURED = (features.PENULTIMATE,)
+
+
+def _width(layers: list[features.Layer]) -> int | None:
+    """How many penultimate features there are; None for none, or more than are compared."""
+    shape = features.shapes(layers).get(features.PENULTIMATE)
+    return shape[0] if shape is not None and len(shape) == 1 and shape[0] <= MAX_WIDTH else None
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """What was fitted, and the answers that it was fitted on; `text` says it to people."""
+
+    fitted: trust.Fitted
+    answers: Answers
+
+    @property
+    def text(self) -> str:
+        found = self.fitted.trust
+        lines = [] if found is None else self._lines(found)
+        return "\n".join([*lines, *self.fitted.notes])
+
+    def _lines(self, found: Trust) -> list[str]:
+        """What was fitted, and how many familiar images would be called unsure."""
+        card = found.calibration
+        several = ambiguous(found, self.answers)
+        shares = (
+            f"{_percent(several)} ambiguous (several labels are in the set at coverage "
+            f"{card.coverage:g}, or none is probable enough)"
+        )
+        if self.fitted.pvalues is not None:
+            low = torch.from_numpy(self.fitted.pvalues < found.threshold)
+            shares = (
+                f"{_percent(low | several)} unsure: {_percent(low)} unfamiliar (below "
+                f"{found.threshold:g}), {shares}"
+            )
+        return [
+            f"calibrated on {card.images:,} images ({card.source}): ECE {card.ece_before:.4f} "
+            f"before, {card.ece_after:.4f} after, by cross-fitting (temperature "
+            f"{card.temperature:.3g})",
+            f"of such images it would call {shares}",
+            *self._of_strangers(found),
+            *_again(card.second_look),
+        ]
+
+    def _of_strangers(self, found: Trust) -> list[str]:
+        if self.fitted.told_apart is None or found.familiarity is None:
+            return []
+        part = f"{self.fitted.told_apart:.1%}".replace("%", " %")
+        learned = found.familiarity.strangers
+        return [f"of the strangers that it learned, {learned}, {part} are unfamiliar"]
+
+
+def _again(look: SecondLook | None) -> list[str]:
+    if look is None:
+        return []
+    part = f"{look.part:.0%}".replace("%", " %")
+    return [
+        "it looks again, mirrored, at images whose top softmax probability is below "
+        f"{look.below:.3g} ({part} of such images): their logits are the mean of both"
+    ]
+
+
+def fit(
+    fitted: Fitted,
+    recipe: Recipe,
+    spec: InputSpec,
+    on_training: Callable[[], None] = lambda: None,
+) -> Trusted:
+    """Fit the trust of a trained network, whose pictures lie on its device.
+
+    `on_training` is called after each of the `FURTHER_TRAININGS`, if there are any.
+    """
+    found = _fit(fitted, recipe, spec, on_training)
+    expects = expected(fitted.trained_on)
+    return replace(found, fitted=replace(found.fitted, expects=expects))
+
+
+def expected(images: ImageSet) -> Expectation:
+    """What these pictures look like."""
+    return expectation.of(images.images.cpu().numpy())
+
+
+def _fit(
+    fitted: Fitted, recipe: Recipe, spec: InputSpec, on_training: Callable[[], None]
+) -> Trusted:
+    if fitted.crossed is not None and len(fitted.crossed) < trust.LEAST_IMAGES:
+        few = trust.Fitted(None, (trust.too_few(len(fitted.crossed)),))
+        return Trusted(few, fitted.crossed)
+    if fitted.crossed is not None:
+        source = (
+            f"the training set of {_called(recipe.dataset)}, by cross-validation: each image is "
+            "answered by a head that was fitted without it"
+        )
+        others = _strangers(fitted, recipe, spec, fitted.crossed)
+        return Trusted(trust.fit(fitted.crossed, source, strangers=others), fitted.crossed)
+    if trains_again(fitted, recipe):
+        return _crossed(fitted, recipe, spec, on_training)
+    images = fitted.calibration
+    count = 0 if images is None else len(images)
+    if images is None or count < trust.LEAST_IMAGES:
+        none = Answers(torch.empty(0, 1), None, torch.empty(0, dtype=torch.long))
+        return Trusted(trust.Fitted(None, (trust.too_few(count),)), none)
+    found, look = answers(fitted.network, images, spec), None
+    if recipe.flip:
+        found, look = looked_twice(fitted.network, images, spec)
+    reference = answers(fitted.network, reference_of(fitted.trained_on, found), spec)
+    source, others = source_of(fitted, recipe), _strangers(fitted, recipe, spec, found)
+    return Trusted(trust.fit(found, source, reference, others, look), found)
+
+
+def trains_again(fitted: Fitted, recipe: Recipe) -> bool:
+    """Whether other networks are trained to calibrate this one: too few pictures were held out for
+    that, and so few were trained on that it takes little time."""
+    held = 0 if fitted.calibration is None else len(fitted.calibration)
+    is_quick = trust.LEAST_IMAGES <= len(fitted.trained_on) <= MAX_TRAINED_AGAIN
+    is_plain = recipe.tune == "all" and recipe.pretrained is None and recipe.schedule != "plateau"
+    return fitted.crossed is None and held < trust.LEAST_IMAGES and is_quick and is_plain
+
+
+def _crossed(
+    fitted: Fitted, recipe: Recipe, spec: InputSpec, on_training: Callable[[], None]
+) -> Trusted:
+    """Fit the trust on the training pictures, by cross-validation.
+
+    A fifth of them after the other is answered by a network that the same recipe trains on the
+    rest. So no picture is answered by a network that has seen it.
+    """
+    images = fitted.trained_on
+    recipe = replace(recipe, validation_fraction=0.0, calibration_fraction=0.0)
+    folds = calibration.folds_of(images.targets)
+    parts: list[Answers] = []
+    statistics: list[Tensor] = []
+    for fold in range(FURTHER_TRAININGS):
+        is_out = folds == fold
+        out = images.subset(is_out.nonzero().flatten())
+        rest = images.subset((~is_out).nonzero().flatten())
+        other = loop.fit(recipe, rest, spec, rest.images.device, strangers=fitted.strangers)
+        parts.append(answers(other.network, out, spec))
+        statistics += _statistic_by(other, recipe, spec, parts[-1])
+        on_training()
+    source = (
+        f"the training set of {_called(recipe.dataset)}, by cross-validation: each image is "
+        "answered by a network that was trained without it"
+    )
+    found, own = Answers.joined(parts), answers(fitted.network, images, spec)
+    if len(statistics) < len(parts):
+        return Trusted(trust.fit(replace(found, features=None), source), found)
+    others = _strangers(fitted, recipe, spec, found)
+    made = trust.fit(found, source, own, others, statistics=torch.cat(statistics))
+    return Trusted(made, found)
+
+
+def _statistic_by(other: Fitted, recipe: Recipe, spec: InputSpec, held: Answers) -> list[Tensor]:
+    """How strange the pictures are that `other` answered: one tensor (N,), in a list.
+
+    The method is fitted on what `other` was trained on. The list is empty if that fails.
+    """
+    own = answers(other.network, other.trained_on, spec)
+    try:
+        method = trust.statistic_of(own, _strangers(other, recipe, spec, held))
+    except TrustError:
+        return []
+    features = held.features
+    if features is None:
+        features = held.logits.new_empty(len(held), 0)
+    return [method(held.logits, features)]
+
+
+def _strangers(fitted: Fitted, recipe: Recipe, spec: InputSpec, found: Answers) -> Strangers | None:
+    """Answers to those that were trained on, or else to patterns."""
+    if fitted.strangers is not None and recipe.strangers is not None:
+        return strangers(fitted.network, fitted.strangers, recipe.strangers, spec)
+    return pattern_strangers(fitted.network, fitted.trained_on, spec, found)
+
+
+@cache
+def _patterns() -> tuple[list[Image.Image], list[int]]:
+    return patterns.draw(PATTERNS, seed=1)
+
+
+def pattern_strangers(
+    network: nn.Module, own: ImageSet, spec: InputSpec, found: Answers
+) -> Strangers | None:
+    """A network's answers to drawn patterns, which serve as strangers where none were given.
+
+    There are about as many patterns as `own` has images, and at most `PATTERNS` of each kind: a
+    large network is not to answer hundreds where it has twenty images of its own. The network is on
+    the device of `own`. `found` are any answers of it: if they have no features, strangers can't be
+    learned, and None is returned.
+    """
+    if found.features is None:
+        return None
+    each = min(PATTERNS, max(LEAST_PATTERNS, len(own) // len(patterns.LABELS)))
+    images, targets = _patterns()
+    some = [at for at in range(len(images)) if at % PATTERNS < each]
+    pixels = torch.stack([spec.pixels(images[at]) for at in some])
+    drawn = ImageSet(pixels, torch.tensor(targets)[some], patterns.LABELS)
+    return strangers(network, drawn.to(own.images.device), "patterns", spec)
+
+
+def strangers(network: nn.Module, images: ImageSet, dataset: str, spec: InputSpec) -> Strangers:
+    """Answers to some of the images of no class, with the data set and their kinds for the card."""
+    some = reference_of(images, answers(network, images.subset(torch.arange(1)), spec))
+    kinds = names.some(images.labels, 20)
+    return Strangers(answers(network, some, spec), f"{_called(dataset)} ({kinds})")
+
+
+def source_of(fitted: Fitted, recipe: Recipe) -> str:
+    """Where the calibration pictures of a training are from, for the card."""
+    if not fitted.validated:
+        return f"held back from the training set of {_called(recipe.dataset)} for calibration alone"
+    has_chosen = recipe.selection == "best" and not fitted.is_frozen
+    chosen = "; the epoch was selected by them" if has_chosen else ""
+    return f"validation images of {_called(recipe.dataset)}, which were not trained on{chosen}"
+
+
+def _called(dataset: str) -> str:
+    """The data set, without the folders around it."""
+    return sources.JOIN.join(Path(part).name for part in sources.parts(dataset))
+
+
+def reference_of(images: ImageSet, found: Answers) -> ImageSet:
+    """Some of the pictures, drawn at random, as many as memory allows for answers like `found`."""
+    width = 1 if found.features is None else found.features.shape[1]
+    most = max(1, min(MAX_REFERENCE, _MAX_VALUES // max(1, width)))
+    if len(images) <= most:
+        return images
+    generator = torch.Generator().manual_seed(0)
+    return images.subset(torch.randperm(len(images), generator=generator)[:most].sort().values)
+
+
+def unsure(found: Trust, on: Answers) -> tuple[Tensor, Tensor]:
+    """Which answers are unsure because unfamiliar, and because ambiguous; (N,) bool each."""
+    low = torch.zeros(len(on), dtype=torch.bool)
+    if found.method is not None:
+        low = torch.from_numpy(found.pvalues(statistic(found, on)) < found.threshold)
+    return low, ambiguous(found, on)
+
+
+def ambiguous(found: Trust, on: Answers) -> Tensor:
+    """Which answers have not one probable label at the coverage of the card; (N,) bool."""
+    probabilities = found.probabilities(on.logits.float().cpu()).numpy()
+    return torch.from_numpy(~found.are_clear(probabilities))
+
+
+@torch.no_grad()
+def statistic(found: Trust, on: Answers) -> NDArray[np.float32]:
+    """How strange each answered image is (N,); larger is stranger.
+
+    A blank one is as strange as an image can be. Raises `TrustError` where there is no familiarity.
+    """
+    if found.method is None:
+        raise TrustError("the card has no familiarity")
+    place = next((each.device for each in found.method.buffers()), on.logits.device)
+    taken = on.features if on.features is not None else on.logits.new_empty(len(on), 0)
+    given = found.statistic(on.first_look.float().to(place), taken.float().to(place))
+    values: NDArray[np.float32] = given.cpu().numpy()
+    if on.blank is not None and found.statistics is not None and not found.knows_blank:
+        values = np.where(on.blank, found.statistics.strangest, values)
+    return values
+
+
+def _percent(which: Tensor) -> str:
+    return f"{which.double().mean().item():.1%}".replace("%", " %")

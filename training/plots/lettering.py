@@ -1,0 +1,152 @@
+"""Texts in plots, measured as they will be drawn: shortened, or broken into lines, to fit.
+
+    with lettering(title, *labels):      fonts that have the letters of these texts
+        short(label, 2.0, "small")       a label in at most two inches
+        wrapped(title, 8.0, "large")     a heading in lines of at most eight inches
+
+Lengths are inches. They are those of matplotlib's renderer at the resolution of the PNG files.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, lru_cache, partial
+from itertools import islice
+
+from matplotlib import rc_context, rcParams
+from matplotlib.backend_bases import RendererBase
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.font_manager import FontProperties
+
+from training.plots import fonts
+from training.plots.directions import isolated, isolated_runs
+from training.plots.graphemes import graphemes, number
+
+DPI = 120  # of the PNG files
+MOST_LINES = 6  # of a heading
+TALLEST = 1.7  # times the size of the font; stacks of Tibetan, the tallest in use, reach 1.4
+_LEADING = 1.2  # from line to line, times the height of a line
+_POINTS = 72  # in an inch
+
+
+@contextmanager
+def lettering(*texts: str) -> Iterator[None]:
+    """Draw these texts inside: fonts that have their letters are used, and a $ is a $."""
+    families = fonts.fonts_of(frozenset("".join(texts)))
+    with rc_context({"font.family": list(families), "text.parse_math": False}):
+        yield
+
+
+def width(text: str, size: str) -> float:
+    """Inches that a line takes in a font of this size: "small", "medium", "large", …"""
+    return _extent(text, size)[0]
+
+
+def height(text: str, size: str) -> float:
+    """Inches that the lines of a text take, one above the other."""
+    lines = (_extent(line, size)[1] for line in text.split("\n"))
+    return sum(_LEADING * max(_em(size), line) for line in lines)
+
+
+def short(text: str, inches: float, size: str) -> str:
+    """The text as it is written; if it is wider than that, its beginning and its end."""
+    parts = _parts(text, size)
+    return isolated("".join(_shortened(parts, lambda kept: width("".join(kept), size) <= inches)))
+
+
+def wrapped(text: str, inches: float, size: str) -> str:
+    """The text as it is written, in lines that are no wider; shortened to `MOST_LINES` lines.
+
+    Lines are broken after spaces. A word that is wider than a line is broken between graphemes.
+    """
+    parts = [part if width(part, size) <= inches else "…" for part in _parts(text, size)]
+
+    def are_few(kept: Sequence[str]) -> bool:
+        return len(list(islice(_lines(kept, inches, size), MOST_LINES + 1))) <= MOST_LINES
+
+    return "\n".join(map(isolated_runs, _lines(_shortened(parts, are_few), inches, size)))
+
+
+def _parts(text: str, size: str) -> list[str]:
+    """The graphemes as they are written. A text without any ink is written as its numbers.
+
+    Of marks that are stacked higher than a line, the lowest are written, with … for the rest.
+    """
+    if not text:
+        return list("(empty)")
+    drawn = fonts.drawn_by_all(tuple(rcParams["font.family"]))
+    parts = graphemes(text, drawn)
+    if not text.isascii():
+        parts = [_low(part, size) for part in parts]
+    _, ink = _extent("".join(parts), size)
+    if not ink:
+        parts = [number(letter) for letter in text]
+    return parts
+
+
+def _low(grapheme: str, size: str) -> str:
+    """The grapheme, or its base and as many of its marks as are no taller than a line may be."""
+
+    def is_low(kept: int) -> bool:
+        return _extent(grapheme[:kept], size)[1] <= TALLEST * _em(size)
+
+    if len(grapheme) == 1 or is_low(len(grapheme)):
+        return grapheme
+    return grapheme[: max(1, _most(len(grapheme), is_low))] + "…"
+
+
+def _shortened(parts: Sequence[str], fits: Callable[[Sequence[str]], bool]) -> Sequence[str]:
+    """All the parts, or as many from both ends as fit."""
+    if fits(parts):
+        return parts
+    return _ends(parts, _most(len(parts) - 1, lambda count: fits(_ends(parts, count))))
+
+
+def _ends(parts: Sequence[str], kept: int) -> list[str]:
+    """So many of the parts, from the beginning and the end, with … between them."""
+    end = kept // 2
+    return [*parts[: kept - end], "…", *parts[len(parts) - end :]]
+
+
+def _lines(parts: Sequence[str], inches: float, size: str) -> Iterator[str]:
+    """The lines of a text, broken where the next part would be too much."""
+    start = 0
+    while start < len(parts):
+        rest = parts[start:]
+        end = start + max(1, _most(len(rest), partial(_fits, rest, inches, size)))
+        if end < len(parts):  # back to the last space, if there is one
+            spaces = (place for place in range(end, start, -1) if parts[place].isspace())
+            end = next(spaces, end)
+        yield "".join(parts[start:end])
+        start = next((n for n in range(end, len(parts)) if not parts[n].isspace()), len(parts))
+
+
+def _fits(parts: Sequence[str], inches: float, size: str, count: int) -> bool:
+    return width("".join(parts[:count]), size) <= inches
+
+
+def _most(count: int, fits: Callable[[int], bool]) -> int:
+    """The largest number up to `count` that fits, where less fits too; 0 always does."""
+    return bisect_left(range(1, count + 1), True, key=lambda kept: not fits(kept))
+
+
+def _em(size: str) -> float:
+    """Inches that the size of the font is."""
+    return float(FontProperties(size=size).get_size_in_points()) / _POINTS
+
+
+def _extent(line: str, size: str) -> tuple[float, float]:
+    """Width and height of what is drawn, in inches."""
+    return _measured(line, _em(size) * _POINTS, tuple(rcParams["font.family"]))
+
+
+@lru_cache(maxsize=10_000)
+def _measured(line: str, points: float, families: tuple[str, ...]) -> tuple[float, float]:
+    properties = FontProperties(family=list(families), size=points)
+    wide, tall, _ = _renderer().get_text_width_height_descent(line, properties, ismath=False)
+    return wide / DPI, tall / DPI
+
+
+@cache
+def _renderer() -> RendererBase:
+    return RendererAgg(1, 1, DPI)
