@@ -183,7 +183,8 @@ export function gallery({ opened, failed }) {
       await run(pictures);
     },
     /**
-     * Add pictures; resolves to them once they are classified.
+     * Add pictures; resolves to them once the model in use has classified them. Where none is
+     * in use yet, or another comes, `use` classifies them.
      * @param {Given[]} given
      */
     async add(given) {

@@ -36,6 +36,8 @@ let other = null; // the one that it is compared with
 /** @type {Picture | null} */
 let open = null; // the picture that is looked into
 let looked = looking(); // aborts when another picture is
+/** @type {Picture | null} */
+let wanted = null; // the picture to look into once the model that is coming has classified it
 /** @type {ReturnType<typeof answer>[]} */
 let columns = []; // the answers of `model` and `other`
 /** @type {unknown} */
@@ -136,7 +138,9 @@ async function useModel() {
   signal.throwIfAborted();
   await pictures.use(chosen);
   signal.throwIfAborted();
-  if (open) await look(open, false);
+  const shown = open ?? wanted;
+  wanted = null;
+  if (shown && pictures.has(shown)) await look(shown, false);
 }
 
 /**
@@ -195,7 +199,9 @@ async function useOther() {
 async function add(given) {
   tell(null);
   const [first, second] = await pictures.add(given);
-  if (first?.prediction && !second && !open) await look(first, false);
+  if (!first || second || open) return;
+  if (first.prediction) await look(first, false);
+  else if (!first.error) wanted = first;
 }
 
 /** @type {Picture | null} */

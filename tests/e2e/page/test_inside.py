@@ -152,6 +152,27 @@ class TestInside:
         expect(page.locator(".answer .legend i")).to_have_count(2)
         expect(page.locator(".answer h3").last).to_contain_text("birds-vs-planes-batchnorm says")
 
+    def test_a_picture_that_comes_before_the_model(self, page: Page) -> None:
+        held: list[Route] = []
+        page.route("**/v1/models/birds-vs-planes*", lambda route: held.append(route))
+        with page.expect_request("**/v1/models/birds-vs-planes*"):
+            page.goto("/?layer=relu&channel=2")
+        upload(page, OWL)
+        expect(page.locator("#gallery li")).to_have_count(1)
+        expect(page.locator("#inside")).to_be_hidden()
+        held[0].continue_()
+        expect(page.locator("#pixel h3")).to_have_text("One value of relu, channel 2")
+
+    def test_a_picture_that_is_being_classified_when_the_model_changes(self, page: Page) -> None:
+        held: list[Route] = []  # never answered
+        page.route("**/birds-vs-planes/predict?*", lambda route: held.append(route))
+        visit(page)
+        with page.expect_request("**/predict?*"):
+            upload(page, OWL)
+        page.locator("#model").select_option("birds-vs-planes-batchnorm")
+        expect(page.locator("#inside-title")).to_contain_text("bird-owl.png")
+        expect(page.locator(".answer h3")).to_contain_text("birds-vs-planes-batchnorm says")
+
     def test_a_view_is_in_the_address(self, page: Page) -> None:
         opened(page)
         page.locator(".node[data-layer='relu']").click()
