@@ -10,15 +10,19 @@ default:
 # Check format, style, imports, scripts, workflows and types, also of JavaScript; change nothing
 check: lint types javascript
 
-# Run the tests: all of them, or those that the arguments name
+# Run the tests: all but the thorough ones, or those that the arguments name
 test *arguments:
     pytest {{ arguments }}
 
 # Run the tests that are not slow and need no GPU
 fast *arguments:
-    pytest -m "not slow and not gpu" -n auto --dist loadfile {{ arguments }}
+    pytest -m "not slow and not thorough and not gpu" -n auto --dist loadfile {{ arguments }}
 
-# Run all tests and show which lines they leave out
+# Run the tests that do at length what others do in short; CI does so every night
+thorough *arguments:
+    pytest -m thorough -n auto --dist loadfile {{ arguments }}
+
+# Run the tests and show which lines they leave out
 [private]
 coverage:
     pytest --cov --cov-report=term -n auto --dist loadfile
@@ -39,7 +43,7 @@ e2e *arguments:
 
 # Break parts of a running service: what docs/reliability.md promises holds; under five minutes
 faults *arguments:
-    pytest tests/faults -n auto --dist loadfile {{ arguments }}
+    pytest tests/faults -m "" -n auto --dist loadfile {{ arguments }}
 
 # Ask PyPI's advisory service for known weaknesses of the tested versions; needs the internet
 audit:

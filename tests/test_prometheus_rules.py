@@ -52,6 +52,7 @@ def limit(bins: int, images: int, answers: float) -> float:
 EVEN = {f"{tenth / 10:g}": 0.1 for tenth in range(10)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("share", "a_minute", "images", "is_ready", "is_told", "fires"),

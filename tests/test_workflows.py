@@ -66,6 +66,14 @@ def test_a_scheduled_job_tries_the_newest_uvicorn() -> None:
     assert "tests/service/server" in commands
 
 
+def test_a_scheduled_job_runs_the_tests_that_ci_run_leaves_out() -> None:
+    workflow = content(GITHUB / "workflows" / "nightly.yml")
+    assert workflow[TRIGGERS]["schedule"]
+    assert "just thorough" in " ".join(step.get("run", "") for step in steps(workflow))
+    recipe = (ROOT / "justfile").read_text().partition("\nthorough *arguments:\n")[2]
+    assert recipe.split("\n")[0].split()[:3] == ["pytest", "-m", "thorough"]
+
+
 def test_a_scheduled_job_audits_the_packages() -> None:
     workflow = content(GITHUB / "workflows" / "audit.yml")
     assert workflow[TRIGGERS]["schedule"]

@@ -21,6 +21,7 @@ sys.exit(main(["import", "stripes.pt", "--architecture", "striped:Stripes", "--l
 """
 
 
+@pytest.mark.thorough
 def test_new_workers_import_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(EXAMPLE, tmp_path / "striped.py")
     subprocess.run([sys.executable, "-c", PROGRAM], cwd=tmp_path, check=True, timeout=120)

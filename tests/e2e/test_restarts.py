@@ -2,7 +2,7 @@
 
 The variable RESTARTS says how often; then the service and the proxies have their default settings.
 By default it is once each, with shorter times for both. KILLS says how many workers are killed, one
-every five seconds, or once both are ready again; by default 2.
+every five seconds, or once both are ready again; by default 1.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ GRACE = ("--shutdown-grace", str(_USUAL if IS_LONG else 2))
 OF_SERVER = {"nginx": "", "haproxy": "check"}  # how a proxy finds out that one doesn't answer
 if not IS_LONG:
     OF_SERVER = {"nginx": "fail_timeout=1s", "haproxy": "check inter 300"}
-KILLS = int(os.environ.get("KILLS", "2"))
+KILLS = int(os.environ.get("KILLS", "1"))
 SECONDS_BETWEEN_KILLS = 5.0
 NGINX = """
 pid nginx.pid;
@@ -83,7 +83,13 @@ def proxy(kind: str, upstreams: int) -> Proxy:
     return Proxy(("haproxy", "-db", "-f", "proxy.conf"), HAPROXY.replace("SERVERS", servers))
 
 
-@pytest.fixture(params=["nginx", "haproxy"])
+def behind(usual: str, other: str) -> pytest.MarkDecorator:
+    """The kind of the proxy; the other is for the thorough tests."""
+    kinds = [usual, pytest.param(other, marks=pytest.mark.thorough)]
+    return pytest.mark.parametrize("kind", kinds, indirect=True)
+
+
+@pytest.fixture
 def kind(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     if not shutil.which(name):
@@ -142,6 +148,7 @@ def report(what: str, load: SteadyLoad) -> None:
 
 
 @pytest.mark.anyio
+@behind("nginx", "haproxy")
 @pytest.mark.timeout(300 + 90 * RESTARTS)
 async def test_two_instances_restart_in_turn(
     instances: list[Instance], kind: str, tmp_path: Path
@@ -158,6 +165,7 @@ async def test_two_instances_restart_in_turn(
 
 
 @pytest.mark.anyio
+@behind("haproxy", "nginx")
 @pytest.mark.timeout(300 + 120 * RESTARTS)
 async def test_workers_are_replaced_one_after_the_other(
     repository: Path, kind: str, tmp_path: Path
@@ -239,7 +247,7 @@ async def test_versions_are_swapped(repository: Path, tmp_path: Path) -> None:
             return f'"version":{number},"device"' in server.log.read_text()
 
         async with SteadyLoad(server.port) as load:
-            for number in range(2, 2 + 5 * RESTARTS):
+            for number in range(2, 2 + 3 * RESTARTS):
                 folder, new = repository / "mnist", tmp_path / "new"
                 shutil.copytree(folder / str(number - 1), new)
                 card = new / "card.json"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx2 as httpx
+import pytest
 import torch
 from PIL import Image
 
@@ -44,6 +45,7 @@ def wait_for_a_row(holds: Callable[[], bool]) -> None:
         row = row + 1 if holds() else 0
 
 
+@pytest.mark.thorough
 def test_two_workers_follow_the_folder(tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     publish(repository, "digits")

@@ -25,6 +25,7 @@ FAULTS = (  # those that are soon over
 )
 
 
+@pytest.mark.thorough
 async def test_a_short_soak_breaks_no_promise(repository: Path, oracle: Oracle) -> None:
     options = Options(requests=1, a_round=1000, connections=8, faults=FAULTS)
     with running(*run.flags(repository, workers=2)) as service:

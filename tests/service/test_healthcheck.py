@@ -39,6 +39,7 @@ def answering(status: int, context: ssl.SSLContext | None = None) -> Iterator[in
             thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
 def test_it_asks_as_the_settings_say(

@@ -63,6 +63,7 @@ def test_batches_are_counted_by_version(serve: Serve) -> None:
     assert figure(text, "fanlight_batch_images_sum", version="1") == 0
 
 
+@pytest.mark.slow
 def test_answers_are_counted_beside_what_is_usual(serve: Serve, repository: Path) -> None:
     trusted.publish_trusted(repository)
     client = serve()

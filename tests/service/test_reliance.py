@@ -218,6 +218,7 @@ QUERIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", [UVLOOP])
 async def test_every_door_answers_the_same(serving: Serving) -> None:
@@ -248,6 +249,7 @@ async def test_every_door_answers_the_same(serving: Serving) -> None:
                         assert len({each["detail"] for each in told}) == 1
 
 
+@pytest.mark.slow
 def test_settings_are_the_default_and_requests_come_first(serve: Serve) -> None:
     client = serve(coverage=0.5, familiarity_threshold=1)
     for each in ask(client, *USUAL):
@@ -301,6 +303,7 @@ def test_a_model_tells_why_a_part_is_missing(client: TestClient) -> None:
     assert "`fanlight calibrate bare --data FOLDER` adds it" in bare["description"]
 
 
+@pytest.mark.slow
 def test_a_network_that_is_not_finite_is_refused_as_before(serve: Serve) -> None:
     client = serve(runtime="torch")
     serving = client.app.state.repository.get("sure", None)  # type: ignore[attr-defined]

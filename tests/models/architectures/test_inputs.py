@@ -39,6 +39,7 @@ def adaptive(channels: int) -> nn.Module:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "shape"),
     [
@@ -57,6 +58,7 @@ def test_what_is_clear(network: nn.Module, shape: tuple[int, int, int]) -> None:
     assert of(network).input == InputSpec(channels=shape[0], height=shape[1], width=shape[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "changes", "shape"),
     [
@@ -74,6 +76,7 @@ def test_what_is_said_is_taken(
     assert of(network).input_for({}, **changes).shape == shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "changes", "message"),
     [
@@ -91,6 +94,7 @@ def test_what_is_not_clear_is_asked_for(
         of(network).input_for({}, **changes)
 
 
+@pytest.mark.slow
 def test_a_network_is_not_changed_by_it() -> None:
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
@@ -190,6 +194,7 @@ class Wordy(Linears):
         return {"a": x, "b": x}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "message"),
     [

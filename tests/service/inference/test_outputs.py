@@ -81,6 +81,7 @@ def publish_graph(repository: Path, model: Any, kind: Kind) -> Checkpoint:
     return trusted.load(repository, "g")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_graphs_are_tried_here")
 @pytest.mark.parametrize("kind", ["features", "logits", "calibration"])
 @pytest.mark.parametrize("batch", ["n", 4])

@@ -136,6 +136,7 @@ def test_the_split_of_a_folder_without_test_pictures_is_that_of_the_training(
     assert losses[0] != losses[1]  # of the same weights
 
 
+@pytest.mark.slow
 def test_output(repository: Path, tmp_path: Path) -> None:
     output = tmp_path / "some" / "output"
     assert evaluate(repository, "--output", str(output)) == 0
@@ -203,6 +204,7 @@ class TestTrust:
         assert "sets at coverage 0.95 hold the right label of" in printed
         assert "are unsure" in printed
 
+    @pytest.mark.slow
     def test_strangers_are_measured_and_drawn(
         self, trusted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -218,6 +220,7 @@ class TestTrust:
         with Image.open(output / "strangers.png") as image:
             image.verify()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("learned", "asked", "is_told"),
         [

@@ -309,6 +309,7 @@ def test_nothing_to_resume_is_said_before_pictures_are_read(
     assert "there is nothing to resume" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_calibration_by_further_trainings_is_told_before(
     fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

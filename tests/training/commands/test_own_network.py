@@ -131,6 +131,7 @@ class TestFit:
 
 
 class TestImport:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("options", "message"),
         [

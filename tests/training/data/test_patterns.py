@@ -46,6 +46,7 @@ def test_coarse_and_fine_ones_are_among_them(kind: str) -> None:
     assert max(steps) > 0.55
 
 
+@pytest.mark.slow
 def test_they_are_a_data_set_for_any_input(tmp_path: Path) -> None:
     spec = InputSpec(channels=1, height=12, width=10, mean=(0.5,), std=(0.5,))
     found = datasets.load("patterns", "test", tmp_path, spec)

@@ -33,6 +33,7 @@ def test_a_class_of_one_set_is_that_of_another(tmp_path: Path) -> None:
     assert found.targets.bincount().tolist() == [8, 4, 4]  # the other fifth is for tests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beside", ["data", "."])
 def test_a_folder_of_no_pictures_does_not_stand_in_for_a_data_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: str

@@ -215,6 +215,7 @@ class TestKilled:
 
     EPOCHS = ("--epochs", "16", "--batch-size", "4")
 
+    @pytest.mark.thorough
     @pytest.mark.usefixtures("quick_plots")
     def test_nothing_half_written_is_seen_and_the_end_is_the_same(self, tmp_path: Path) -> None:
         dataset = write_colors(tmp_path / "colors", pictures=40)
