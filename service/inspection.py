@@ -85,8 +85,8 @@ class Inspector:
         """Activations of layers, with the predictions."""
         serving = self.repository.get(model, asked.version)
         names = tuple(dict.fromkeys(asked.layer))
-        shapes = _shapes(serving.checkpoint, names)
-        each = sum(map(math.prod, shapes.values()))  # values for an image
+        layers = _outputs(serving.checkpoint, names)
+        each = sum(math.prod(layer.output_shape) for layer in layers.values())  # for an image
         card = serving.checkpoint.card
         with serving.lease:
             async with images as encoded:
@@ -105,7 +105,8 @@ class Inspector:
                             seen = await serving.features.submit(requests)
                         except BatchFailedError as error:
                             raise refusal(error, card, encoded) from error
-                        return await self.places.maps.run(features.encode, seen, card, asked)
+                        encode = partial(features.encode, seen, layers, card, asked)
+                        return await self.places.maps.run(encode)
 
     async def kernels(self, model: str, name: str, asked: KernelsParameters) -> Response:
         """The weights of a layer."""
@@ -184,8 +185,8 @@ class Inspector:
             )
 
 
-def _shapes(checkpoint: Checkpoint, names: Sequence[str]) -> Mapping[str, tuple[int, ...]]:
-    known = captured.shapes(checkpoint.layers)
+def _outputs(checkpoint: Checkpoint, names: Sequence[str]) -> Mapping[str, Layer]:
+    known = checkpoint.structure.outputs()
     if unknown := [name for name in names if name not in known]:
         raise NotFoundError(
             f"no layer {', '.join(map(repr, unknown))}; "

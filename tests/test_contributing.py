@@ -54,7 +54,7 @@ def test_an_explain_method() -> None:
     linear = nn.Linear(12, 2)
     network = nn.Sequential(nn.Flatten(), linear)
     batch = torch.rand(1, 3, 2, 2, requires_grad=True)
-    subject = methods.Subject(network, network, batch, 1, lambda level: torch.zeros(1, 3, 2, 2))
+    subject = methods.Subject(network, network, batch, 1, lambda level: torch.zeros(1, 3, 2, 2), {})
     values = method.attribute(subject, method.model(samples=4)).values
     weight = linear.weight[1].reshape(3, 2, 2)  # the gradient of a linear network
     torch.testing.assert_close(values, weight.abs().amax(0))

@@ -19,6 +19,7 @@ from models.checkpoint.trial import trial
 from models.features import PENULTIMATE, Layer, OpaqueNetwork, shapes
 from models.graphs import network as graphs
 from models.permission import NOTHING, Permission
+from models.structure import Structure
 from models.trust import Trust, TrustError
 from models.trust import file as trust_file
 
@@ -33,11 +34,15 @@ class Checkpoint:
 
     card: Card
     network: nn.Module
-    layers: tuple[Layer, ...]
+    structure: Structure
     device: torch.device
     stamps: Mapping[str, FileStamp] = field(default_factory=dict)
     architecture: Architecture | None = None
     trust: Trust | None = None
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return self.structure.layers
 
     @property
     def has_gradients(self) -> bool:
@@ -89,12 +94,12 @@ def load(
         architecture = named(card.architecture, permission)
         network = build(architecture, card.arguments, len(card.labels), state_dict)
     network.to(device).eval()
-    layers = trial(network, card.input, len(card.labels))
+    structure = trial(network, card.input, len(card.labels))
     stamps = {CARD: card_stamp, name: stamp}
     trust = None
     if card.calibration is not None:
-        trust, stamps[trust_file.TRUST] = read_trust(folder, card, layers, device)
-    return Checkpoint(card, network, layers, device, stamps, architecture, trust)
+        trust, stamps[trust_file.TRUST] = read_trust(folder, card, structure.layers, device)
+    return Checkpoint(card, network, structure, device, stamps, architecture, trust)
 
 
 def read_trust(

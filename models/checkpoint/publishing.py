@@ -53,7 +53,7 @@ def publish(
     check_name(name)
     check_labels(labels)
     network.eval()
-    layers = trial(network, input, len(labels))
+    layers = trial(network, input, len(labels)).layers
     state_dict = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
     build(named(architecture), arguments or {}, len(labels), state_dict)
     return _published(
@@ -89,7 +89,7 @@ def publish_graph(
     check_name(name)
     check_labels(labels)
     network = network_of_graph(graph, input, len(labels), None)
-    layers = trial(network, input, len(labels))
+    layers = trial(network, input, len(labels)).layers
     return _published(
         repository / name,
         GRAPH,

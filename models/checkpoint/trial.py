@@ -1,38 +1,38 @@
 """What a network must show before it is published, and each time it is loaded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import nullcontext
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models import features
+from models import structure
 from models.architectures import outputs, own_code
 from models.checkpoint.allowance import ActivationLimit, TooLargeNetworkError
 from models.checkpoint.errors import CheckpointError
-from models.features import Layer
 from models.preprocessing import InputSpec, Pixels
+from models.structure import Structure
 
 _OF_A_SUM = 1e-5  # that probabilities in float32 may differ from 1
 
 
-def trial(network: nn.Module, input: InputSpec, num_classes: int) -> tuple[Layer, ...]:
-    """Run each of `probes` through the network, in evaluation mode; return the layers it used.
+def trial(network: nn.Module, input: InputSpec, num_classes: int) -> Structure:
+    """Run each of `probes` through the network, in evaluation mode; return its structure.
 
     Raises `CheckpointError` if the network doesn't return one finite logit per class, or if it
     returns probabilities.
     """
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    layers: Sequence[Layer] = ()
+    found: Structure | None = None
     answers: list[Tensor] = []
     for name, pixels in probes(input):
         batch = input.normalize(torch.from_numpy(pixels)[None].to(device))
         try:
-            limit = nullcontext() if layers else ActivationLimit()
+            limit = nullcontext() if found else ActivationLimit()
             with outputs.returned(network) as returned, torch.inference_mode(), limit:
                 logits = network(batch)
-            layers = layers or features.layers(network, batch)
+            found = found or structure.read(network, batch)
         except torch.OutOfMemoryError:
             raise
         except TooLargeNetworkError as error:
@@ -64,7 +64,7 @@ def trial(network: nn.Module, input: InputSpec, num_classes: int) -> tuple[Layer
             "the network answers with probabilities, which sum to 1, where logits are needed: "
             "leave out the softmax at the end of its forward pass, which has no weights"
         )
-    return tuple(layers)
+    return found or Structure(())
 
 
 def probes(input: InputSpec) -> Iterator[tuple[str, Pixels]]:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.axes import AxesReader
 from models.errors import FanlightError
 from models.features import PENULTIMATE, Layer, OpaqueNetwork, embedding_layer
 from models.graphs import costs, parsing, session, shapes, trial
@@ -159,6 +160,7 @@ class OnnxNetwork(OpaqueNetwork):
             )
 
         layers: list[Layer] = []
+        reader = AxesReader(own.of[self.input][1:])
         for node in self.model.graph.node:
             taken = next((name for name in node.input if is_of_images(name)), None)
             given = next((name for name in node.output if is_of_images(name)), None)
@@ -167,15 +169,20 @@ class OnnxNetwork(OpaqueNetwork):
             short = given.lstrip("/")
             name = given if not short or short in own.of or short in self.given else short
             weight, bias, kernels = _weights(node, own, layers, own.of[taken][1:])
+            arguments = _arguments(node)
+            order, shape = arguments.get("perm"), own.of[given][1:]
+            axes = reader.axes(node.op_type, order, own.of[taken][1:], shape)
             layer = Layer(
                 name=name,
                 type=node.op_type,
-                output_shape=own.of[given][1:],
+                output_shape=shape,
                 parameters=sum(own.values(each) for each in node.input if _is_weight(each, own)),
                 multiply_adds=costs.multiply_adds(node, own) // size,
                 input_shape=own.of[taken][1:],
-                arguments=_arguments(node),
+                arguments=arguments,
                 kernels=kernels,
+                axes=axes,
+                maps=reader.maps(axes, shape),
             )
             self._modules[name] = Tap(weight, bias)
             self.taken[name], self.given[name] = taken, given

@@ -227,8 +227,8 @@ class Engine:
 
     def _values(self, layers: Sequence[str]) -> int:
         """The number of activations of these layers per image."""
-        shapes = features.shapes(self._checkpoint.layers)
-        return sum(math.prod(shapes[name]) for name in layers)
+        outputs = self._checkpoint.structure.outputs()
+        return sum(math.prod(outputs[name].output_shape) for name in layers)
 
     def close(self) -> None:
         """Wait for the thread to finish its work, and stop it."""

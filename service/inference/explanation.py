@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from models import features
 from models.checkpoint import Checkpoint
+from models.features import Layer
 from models.preprocessing import InputSpec, Pixels
 from models.trust import SecondLook, Trust
 from service.errors import InvalidInputError, QueueFullError
@@ -42,11 +43,13 @@ Result = TypeVar("Result")
 class Question:
     """What is to be explained, and how: `target` is the index of a class, None the predicted one.
 
-    `parameters` are resolved: nothing in them is open.
+    `parameters` are resolved: nothing in them is open. `layers` are those of the network, and its
+    blocks, by name.
     """
 
     method: ExplainMethod[Any]
     parameters: Parameters
+    layers: Mapping[str, Layer]
     target: int | None = None
 
 
@@ -66,14 +69,15 @@ def question(
             "none; "
             f"methods that work: {fitting}"
         )
-    if missing := found.missing(checkpoint.layers):
+    if missing := found.missing(checkpoint.structure):
         raise InvalidInputError(
             f"{method} needs {missing}, and {checkpoint.card.name} has none; "
             f"methods that work: {fitting}"
         )
     parameters = found.model.model_validate(given)
     index = None if target is None else _target(target, checkpoint.card.labels)
-    return Question(found, found.resolve(parameters, checkpoint), index)
+    layers = checkpoint.structure.outputs()
+    return Question(found, found.resolve(parameters, checkpoint), layers, index)
 
 
 def fitting_methods(checkpoint: Checkpoint) -> list[ExplainMethod[Any]]:
@@ -81,7 +85,7 @@ def fitting_methods(checkpoint: Checkpoint) -> list[ExplainMethod[Any]]:
     return [
         each
         for each in METHODS
-        if not each.missing(checkpoint.layers)
+        if not each.missing(checkpoint.structure)
         and (checkpoint.has_gradients or not each.needs_gradients)
     ]
 
@@ -200,7 +204,7 @@ def explain(
     if not probabilities.isfinite().all():
         raise NotFiniteError(NOT_FINITE)
     target = int(probabilities.argmax()) if question.target is None else question.target
-    subject = Subject(network, forward, batch.requires_grad_(), target, baseline)
+    subject = Subject(network, forward, batch.requires_grad_(), target, baseline, question.layers)
     values, delta = question.method.attribute(subject, question.parameters)
     return Explanation(probabilities.tolist(), target, values.float().cpu().numpy(), delta)
 

@@ -17,6 +17,8 @@ from service.responses.inputs import as_image
 from service.responses.predictions import Prediction, prediction
 from service.responses.schemas import Schema
 
+_NOTHING = "the heat map is 0 everywhere: {} finds nothing in the image that speaks for {}"
+
 
 class Target(Schema):
     """The class that is explained."""
@@ -38,6 +40,9 @@ class ImageExplanation(Schema):
     max: float
     convergence_delta: float | SkipJsonSchema[None] = Field(
         None, description="of integrated gradients: what is missing from the sum, in logits"
+    )
+    note: str | SkipJsonSchema[None] = Field(
+        None, description="what to know of the heat map, such as that it is 0 everywhere"
     )
     values: list[list[float]] = Field(description="nested lists of the shape")
 
@@ -65,7 +70,7 @@ def encode(
         return arrays.npz_response(_arrays(explanations, card), f"{card.name}-{method}")
     content: dict[str, Any] = {"model": card.name, "version": card.version, "method": method}
     content |= question.parameters.model_dump(include={"layer"})
-    each = [_content(one, card, asked.top_k) for one in explanations]
+    each = [_content(one, method, card, asked.top_k) for one in explanations]
     if asked.format == "json":
         for one, explanation in zip(each, explanations, strict=True):
             one["values"] = explanation.values
@@ -78,12 +83,13 @@ def encode(
     return arrays.png_response(picture, content | each[0])
 
 
-def _content(explanation: Explanation, card: Card, top_k: int) -> dict[str, Any]:
+def _content(explanation: Explanation, method: str, card: Card, top_k: int) -> dict[str, Any]:
     values, delta = explanation.values, explanation.convergence_delta
+    label = card.labels[explanation.target]
     return {
         "prediction": prediction(card, explanation.probabilities, top_k),
         "target": {
-            "label": card.labels[explanation.target],
+            "label": label,
             "index": explanation.target,
             "score": explanation.probabilities[explanation.target],
         },
@@ -91,6 +97,7 @@ def _content(explanation: Explanation, card: Card, top_k: int) -> dict[str, Any]
         "min": float(values.min()),
         "max": float(values.max()),
         **({"convergence_delta": delta} if delta is not None else {}),
+        **({} if values.any() else {"note": _NOTHING.format(method, label)}),
     }
 
 

@@ -1,6 +1,6 @@
 """The answer of `features`: activations → JSON, npz, or a picture of a layer's channels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,12 @@ from fastapi import Response
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
+from torch import Tensor
 
+from models import features as captured
+from models.axes import Axis
 from models.checkpoint import Card
+from models.features import Layer
 from service.inference.engine import FeatureResult
 from service.requests.parameters import FeaturesParameters
 from service.responses import arrays, rendering
@@ -33,7 +37,8 @@ class Activation(Schema):
 
 class LayerFeatures(Schema):
     name: str
-    shape: list[int] = Field(description="of one image's activation: (C, H, W) of maps")
+    shape: list[int] = Field(description="of one image's activation")
+    axes: list[Axis] = Field(description="what each axis of the shape is")
     images: list[Activation] = Field(description="one for each image, in the order sent")
 
 
@@ -46,36 +51,45 @@ class Features(Schema):
     layers: list[LayerFeatures] = Field(description="in the order asked for")
 
 
-def encode(seen: Sequence[FeatureResult], card: Card, asked: FeaturesParameters) -> Response:
-    """The response in the requested format; a PNG shows the first image and layer only."""
+def encode(
+    seen: Sequence[FeatureResult],
+    layers: Mapping[str, Layer],
+    card: Card,
+    asked: FeaturesParameters,
+) -> Response:
+    """The response in the requested format, for these layers by name.
+
+    A PNG shows the first image and layer only.
+    """
     headers = {BATCH_SIZE: str(max(one.answer.batch_size for one in seen))}
     if asked.format == "npz":
         return arrays.npz_response(_arrays(seen, card.labels), f"{card.name}-features", headers)
     content: dict[str, Any] = {"model": card.name, "version": card.version}
     if asked.format == "png":
-        return _picture(seen[0], card, asked, content, headers)
+        return _picture(seen[0], layers, card, asked, content, headers)
     content["predictions"] = [
         prediction(card, one.answer.probabilities, asked.top_k) for one in seen
     ]
-    content["layers"] = [_layer(name, seen, asked.values) for name in seen[0].activations]
+    content["layers"] = [_layer(each, seen, asked.values) for each in layers.values()]
     return arrays.json_response(content, headers)
 
 
-def _layer(name: str, seen: Sequence[FeatureResult], values: bool) -> dict[str, Any]:
-    arrays = [np.ascontiguousarray(one.activations[name].numpy()) for one in seen]
+def _layer(layer: Layer, seen: Sequence[FeatureResult], values: bool) -> dict[str, Any]:
+    arrays = [np.ascontiguousarray(one.activations[layer.name].numpy()) for one in seen]
     images = [{**statistics(array), **({"values": array} if values else {})} for array in arrays]
-    return {"name": name, "shape": arrays[0].shape, "images": images}
+    return {"name": layer.name, "shape": arrays[0].shape, "axes": layer.axes, "images": images}
 
 
 def _picture(
     seen: FeatureResult,
+    layers: Mapping[str, Layer],
     card: Card,
     asked: FeaturesParameters,
     content: dict[str, Any],
     headers: dict[str, str],
 ) -> Response:
     name, activation = next(iter(seen.activations.items()))
-    maps = _maps(activation.numpy())
+    maps = _maps(layers[name], activation)
     drawn = rendering.grid(
         maps,
         columns=asked.columns,
@@ -105,10 +119,11 @@ def _arrays(seen: Sequence[FeatureResult], labels: Sequence[str]) -> dict[str, A
     return arrays
 
 
-def _maps(activation: NDArray[np.float32]) -> NDArray[np.float32]:
+def _maps(layer: Layer, activation: Tensor) -> NDArray[np.float32]:
     """As maps (C, H, W): single values of a vector as one pixel each, a matrix as one map."""
-    if activation.ndim == 1:
-        return activation[:, None, None]
-    if activation.ndim == 2:
-        return activation[None]
-    return activation.reshape(-1, *activation.shape[-2:])
+    if layer.maps is not None:
+        return np.ascontiguousarray(captured.maps(layer, activation[None])[0].numpy())
+    values: NDArray[np.float32] = activation.numpy()
+    if values.ndim == 1:
+        return values[:, None, None]
+    return values.reshape(-1, *values.shape[-2:])

@@ -1,12 +1,14 @@
 """The answers of `list_models` and `get_model`: versions and cards → JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from pydantic import Field, JsonValue
 from pydantic.json_schema import SkipJsonSchema
 
+from models.axes import Axis
 from models.checkpoint import Card, Checkpoint
+from models.features import Layer
 from models.graphs import network as graphs
 from models.images import formats as image_formats
 from service.inference import explanation
@@ -51,6 +53,13 @@ class LayerInfo(Schema):
     arguments: dict[str, JsonValue] = Field(description="what the module was built with")
     input_shape: list[int] = Field(description="for one image, without the batch")
     output_shape: list[int] = Field(description="for one image, without the batch")
+    axes: list[Axis] = Field(description="what each axis of the output is")
+    maps: list[int] | SkipJsonSchema[None] = Field(
+        None, description="(C, H, W) of the output as maps of the image, if it is any"
+    )
+    calls: int = Field(
+        description="how often a forward pass calls it; activations are those of the last call"
+    )
     parameters: int
     multiply_adds: int = Field(
         description="for one image: of convolutions and matrix products, biases not counted"
@@ -87,6 +96,12 @@ class ModelDetail(Schema):
     )
     reliance: Reliance
     layers: list[LayerInfo] = Field(description="in the order of the forward pass")
+    blocks: list[LayerInfo] = Field(
+        description="that consist of layers, in the order in which they end"
+    )
+    between_layers: list[str] = Field(
+        description="operators that are called outside of layers, whose results no layer shows"
+    )
 
 
 def detail(serving: ServingModel, versions: Iterable[Version]) -> ModelDetail:
@@ -102,7 +117,9 @@ def detail(serving: ServingModel, versions: Iterable[Version]) -> ModelDetail:
         media_types=sorted(image_formats.by_media_type()),
         explain_methods=_explain_methods(checkpoint),
         reliance=reliance.of(card, serving.judge),
-        layers=_layers(checkpoint),
+        layers=_layers(checkpoint, checkpoint.structure.layers),
+        blocks=_layers(checkpoint, checkpoint.structure.blocks),
+        between_layers=list(checkpoint.structure.between),
     )
 
 
@@ -145,8 +162,8 @@ def _explain_methods(checkpoint: Checkpoint) -> list[ExplainMethodInfo]:
     ]
 
 
-def _layers(checkpoint: Checkpoint) -> list[LayerInfo]:
-    possible = grad_cam.possible_layers(checkpoint.layers)
+def _layers(checkpoint: Checkpoint, layers: Sequence[Layer]) -> list[LayerInfo]:
+    possible = grad_cam.possible_layers(checkpoint.structure)
     with_grad_cam = possible if checkpoint.has_gradients else []
     return [
         LayerInfo(
@@ -155,11 +172,14 @@ def _layers(checkpoint: Checkpoint) -> list[LayerInfo]:
             arguments=dict(layer.arguments),
             input_shape=list(layer.input_shape),
             output_shape=list(layer.output_shape),
+            axes=list(layer.axes),
+            maps=None if layer.maps is None else list(layer.maps),
+            calls=layer.calls,
             parameters=layer.parameters,
             multiply_adds=layer.multiply_adds,
             features=True,
             kernels=layer.kernels is not None,
             grad_cam=layer.name in with_grad_cam,
         )
-        for layer in checkpoint.layers
+        for layer in layers
     ]

@@ -56,11 +56,14 @@ interface Layer {
   arguments: Partial<Convolution> & { kernel_size?: Pair };
   input_shape: number[];
   output_shape: number[];
+  axes: ("channel" | "row" | "column" | "token" | "value")[];
+  /** Channels, height and width of the maps that the output is, if it is any. */
+  maps?: [number, number, number];
   parameters: number;
   kernels: boolean;
 }
 
-type Shaped = Pick<Layer, "output_shape">;
+type Shaped = Pick<Layer, "maps">;
 
 interface ExplainMethod {
   name: string;

@@ -108,10 +108,10 @@ def test_other_threads_are_not_counted() -> None:
 @pytest.mark.slow
 def test_the_compiler_of_torch_is_not_imported() -> None:
     program = (
-        "import sys, torch; from models import features; "
+        "import sys, torch; from models import structure; "
         "from models.architectures import registry;"
         "network = registry.architecture('lenet').build(10).eval();"
-        "features.layers(network, torch.zeros(1, 1, 28, 28));"
+        "structure.layers(network, torch.zeros(1, 1, 28, 28));"
         "print('torch._dynamo.convert_frame' in sys.modules, 'sympy' in sys.modules)"
     )
     result = subprocess.run(

@@ -11,6 +11,7 @@ export const layer = properties => ({
   arguments: {},
   input_shape: [1, 1, 1],
   output_shape: [1, 1, 1],
+  axes: ["channel", "row", "column"],
   parameters: 0,
   kernels: false,
   ...properties,

@@ -49,6 +49,17 @@ test("nested lists become one list", () => {
   assert.deepEqual(flat([1, [2, [null, 3]]]), [1, 2, null, 3]);
 });
 
+test("channels behind pixels or tokens become maps", () => {
+  /** @type {[number, number, number]} */
+  const maps = [2, 1, 3];
+  const expected = [[[1, 3, 5]], [[2, 4, 6]]];
+  const pixels = [1, 3, 5].map(value => [value, value + 1]);
+  /** @type {Pick<Layer, "axes" | "maps">} */
+  const last = { axes: ["row", "column", "channel"], maps };
+  assert.deepEqual(mapsOf([pixels], last), expected);
+  assert.deepEqual(mapsOf([[9, 9], ...pixels], { axes: ["token", "channel"], maps }), expected);
+});
+
 test("maps have channels, rows and columns", () => {
   const maps = [[[1, null]], [[3, 4]]];
   assert.equal(mapsOf(maps), maps);

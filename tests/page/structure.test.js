@@ -9,25 +9,25 @@ import {
 } from "../../service/static/playground/inside/structure.js";
 import { layer } from "./examples.js";
 
-const MAPS = { output_shape: [8, 4, 4] };
+/** @type {{ maps: [number, number, number] }} */
+const MAPS = { maps: [8, 4, 4] };
+const VECTOR = {};
 
-test("maps have more than one value a channel", () => {
+test("a layer has maps where the service tells so", () => {
   assert.equal(isMap(MAPS), true);
-  assert.equal(isMap({ output_shape: [8, 1, 2] }), true);
-  assert.equal(isMap({ output_shape: [8, 1, 1] }), false); // what average pooling leaves
-  assert.equal(isMap({ output_shape: [8] }), false);
+  assert.equal(isMap(VECTOR), false);
 });
 
 test("a channel of the address counts only where the layer has it", () => {
   assert.equal(channelOf("7", MAPS), 7);
   for (const other of ["8", "-1", "1.5", "", "no"]) assert.equal(channelOf(other, MAPS), null);
-  assert.equal(channelOf("0", { output_shape: [8] }), null);
+  assert.equal(channelOf("0", VECTOR), null);
   assert.equal(channelOf("0", undefined), null);
 });
 
 test("the layers with maps are low, middle and high level by thirds", () => {
   const maps = [1, 2, 3].map(() => layer(MAPS));
-  const vector = layer({ output_shape: [10] });
+  const vector = layer(VECTOR);
   const told = levels([...maps, vector]);
   assert.deepEqual([...told.values()], ["low level", "middle level", "high level", ""]);
 });

@@ -9,10 +9,12 @@ from typing import Annotated
 import torch
 from PIL import Image
 from rich.console import Console
+from torch import Tensor
 from typing_extensions import Doc
 
 from models import devices, features, files, repositories
 from models.checkpoint import Checkpoint
+from models.features import Layer
 from models.images import formats as image_formats
 from models.preprocessing import ImageError, InputSpec, decode
 from training import plots
@@ -199,13 +201,17 @@ class Features(_OfModel):
             logits = network(card.input.normalize(picture[None].contiguous().to(loaded.device)))
         scores = dict(zip(card.labels, logits[0].float().softmax(0).tolist(), strict=True))
         label = max(scores, key=lambda label: scores[label])
-        types = {layer.name: f"{layer.name} ({layer.type})" for layer in loaded.layers}
+        known = loaded.structure.outputs()
+        types = {name: f"{name} ({each.type})" for name, each in known.items() if each.type}
         yield (
             f"features-{_name(loaded)}-{self.file.stem}",
             plots.feature_maps(
                 picture,
                 scores,
-                {types.get(name, name): value[0] for name, value in activations.items()},
+                {
+                    types.get(name, name): _shown(known.get(name), value)[0]
+                    for name, value in activations.items()
+                },
                 f"{title}: {label} {scores[label]:.3f}",
             ),
         )
@@ -225,6 +231,11 @@ class Visualize:
             path = self.output / (re.sub(r"[^\w.-]+", "-", name) + ".png")
             files.write(path, content)
             console.print(str(path))
+
+
+def _shown(layer: Layer | None, activation: Tensor) -> Tensor:
+    """The activation (N, …), as maps (N, C, H, W) where the layer gives any."""
+    return activation if layer is None or layer.maps is None else features.maps(layer, activation)
 
 
 def _name(loaded: Checkpoint) -> str:

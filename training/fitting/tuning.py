@@ -15,7 +15,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from models import features
+from models import features, structure
 from models.errors import OptionError
 from models.preprocessing import InputSpec
 from models.trust import Answers
@@ -178,7 +178,7 @@ class _Frozen:
         network = self.training.kept_network()
         black = torch.zeros(1, *self.spec.shape, dtype=torch.uint8, device=self.training.device)
         example = self.spec.normalize(black)
-        name = features.embedding_layer(features.layers(network.eval(), example))
+        name = features.embedding_layer(structure.layers(network.eval(), example))
         if name is None or not isinstance(network.get_submodule(name), nn.Linear):
             raise OptionError(
                 f"{self.training.recipe.architecture} does not end in a linear layer, so its head "

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models import features
+from models import features, structure
 from models.preprocessing import InputSpec
 from training.data.datasets import ImageSet
 from training.fitting import loop
@@ -178,7 +178,7 @@ def cross_validated(
 @torch.inference_mode()
 def _features(network: nn.Module, images: ImageSet, spec: InputSpec, seed: int) -> Tensor | None:
     """What the last layer takes, (N, D) on the CPU; None for networks that have no such layer."""
-    layers = features.layers(network, spec.normalize(images.images[:1]))
+    layers = structure.layers(network, spec.normalize(images.images[:1]))
     if features.embedding_layer(layers) is None:
         return None
     parts, projection = [], None

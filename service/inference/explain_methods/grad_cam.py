@@ -3,15 +3,17 @@
 Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391.
 """
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from models.checkpoint import Checkpoint
-from models.features import Layer
+from models.features import first, maps
 from models.registry import proposal
+from models.structure import Structure
 from service.errors import InvalidInputError, NotFoundError
 from service.inference.explain_methods.method import (
     METHODS,
@@ -21,10 +23,15 @@ from service.inference.explain_methods.method import (
     Subject,
 )
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 
 class GradCamParameters(Parameters):
     layer: Annotated[str, Field(max_length=1024)] | SkipJsonSchema[None] = Field(
-        None, description="that Grad-CAM looks at; default: the last convolution with a map"
+        None,
+        description="layer or block that Grad-CAM looks at; default: the last with maps through "
+        "which everything goes that the network knows of the image",
     )
 
 
@@ -34,18 +41,19 @@ class GradCam(ExplainMethod[GradCamParameters]):
     description = "The maps of a layer, weighted by their gradients: coarse, 0 or more."
     model = GradCamParameters
 
-    def missing(self, layers: Sequence[Layer]) -> str | None:
-        return None if usual_layer(layers) else "a convolution with a map"
+    def missing(self, structure: Structure) -> str | None:
+        return None if structure.whole else "a layer that gives maps of the image"
 
     def resolve(self, parameters: GradCamParameters, checkpoint: Checkpoint) -> GradCamParameters:
-        layer, names = parameters.layer, [each.name for each in checkpoint.layers]
+        layer, structure = parameters.layer, checkpoint.structure
         if layer is None:
-            return GradCamParameters(layer=usual_layer(checkpoint.layers))
+            return GradCamParameters(layer=structure.whole)
+        names = [each.name for each in (*structure.layers, *structure.blocks)]
         if layer not in names:
             raise NotFoundError(
                 f"no layer {layer!r}; {proposal(layer, names)}there are: {', '.join(names)}"
             )
-        possible = possible_layers(checkpoint.layers)
+        possible = possible_layers(structure)
         if layer not in possible:
             raise InvalidInputError(
                 f"grad-cam needs a layer that gives maps, and {layer} doesn't; "
@@ -54,26 +62,48 @@ class GradCam(ExplainMethod[GradCamParameters]):
         return parameters
 
     def attribute(self, subject: Subject, parameters: GradCamParameters) -> Attribution:
-        from captum import attr
+        import torch
+        from torch.nn.functional import interpolate
 
-        layer = subject.network.get_submodule(str(parameters.layer))
-        maps = attr.LayerGradCam(subject.forward, layer).attribute(
-            subject.batch, target=subject.target, relu_attributions=True
-        )  # (1, 1, h, w)
+        layer = subject.layers[str(parameters.layer)]
+        with _output(subject.network.get_submodule(layer.name)) as seen:
+            logit = subject.forward(subject.batch)[0, subject.target]
+        [activation] = seen[-1:]
+        [gradient] = torch.autograd.grad(logit, activation, materialize_grads=True)
+        weights = maps(layer, gradient).mean((2, 3), keepdim=True)  # (1, C, 1, 1)
+        heat = (weights * maps(layer, activation)).sum(1, keepdim=True).relu()  # (1, 1, h, w)
         size = tuple(subject.batch.shape[2:])
-        whole = attr.LayerAttribution.interpolate(maps, size, "bilinear")
-        return Attribution(whole[0, 0].detach())
+        whole = interpolate(heat.detach(), size, mode="bilinear", align_corners=False)
+        return Attribution(whole[0, 0])
 
 
-def possible_layers(layers: Sequence[Layer]) -> list[str]:
-    """The layers that Grad-CAM can look at: those that give maps, from the first convolution on."""
-    first = next((i for i, layer in enumerate(layers) if layer.is_convolution), len(layers))
-    return [layer.name for layer in layers[first:] if layer.is_map]
+@contextmanager
+def _output(module: "nn.Module") -> "Iterator[list[Tensor]]":
+    """What the module gives at each call, as it is before others change it in place."""
+    seen: list[Tensor] = []
+
+    def hook(_module: "nn.Module", _inputs: object, output: Any) -> Any:
+        seen.append(first(output))
+        copied = seen[-1].clone()
+        return (copied, *output[1:]) if isinstance(output, tuple) else copied
+
+    handle = module.register_forward_hook(hook)
+    try:
+        yield seen
+    finally:
+        handle.remove()
 
 
-def usual_layer(layers: Sequence[Layer]) -> str | None:
-    """The last convolution that gives maps, as the paper chooses; None if there is none."""
-    return next((x.name for x in reversed(layers) if x.is_convolution and x.is_map), None)
+def possible_layers(structure: Structure) -> list[str]:
+    """The layers and blocks that Grad-CAM can look at: with maps, and something learned before."""
+    layers = structure.layers
+    first = next((i for i, each in enumerate(layers) if each.parameters), len(layers))
+    later = {each.name for each in layers[first:]}
+    return [
+        each.name
+        for each in (*layers, *structure.blocks)
+        if each.maps and (each.name in later or each.parameters)
+    ]
 
 
 METHODS.register(GradCam())

@@ -1,18 +1,19 @@
 """What an explain method is, and the registry of all of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.features import Layer
 from models.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from models.checkpoint import Checkpoint
+    from models.features import Layer
+    from models.structure import Structure
 
 PASSES_PER_BATCH = 16  # forward passes that a method runs as one batch
 Baseline = Literal["black", "grey", "white"]
@@ -41,6 +42,7 @@ class Subject(NamedTuple):
     batch: "Tensor"
     target: int
     baseline: "Callable[[Baseline], Tensor]"  # a flat image of that level, normalised
+    layers: "Mapping[str, Layer]"  # of the network, and its blocks, by name
 
 
 class Attribution(NamedTuple):
@@ -65,8 +67,8 @@ class ExplainMethod(ABC, Generic[P]):
     model: type[P]  # of its query parameters
     needs_gradients: ClassVar[bool] = True
 
-    def missing(self, layers: Sequence[Layer]) -> str | None:
-        """What a network with these layers lacks for this method; None if nothing."""
+    def missing(self, structure: "Structure") -> str | None:
+        """What a network of this structure lacks for this method; None if nothing."""
         return None
 
     def resolve(self, parameters: P, checkpoint: "Checkpoint") -> P:

@@ -51,11 +51,29 @@ export const flat = values => (Array.isArray(values) ? values.flatMap(flat) : [v
 /**
  * Nested lists as maps (C, H, W); raises a TypeError for another number of dimensions.
  * @param {Nested | undefined} values
+ * @param {Pick<Layer, "axes" | "maps">} [layer] that gives the values, by default (C, H, W)
  * @returns {Maps}
  */
-export function mapsOf(values) {
+export function mapsOf(values, layer) {
+  if (layer?.maps && layer.axes.at(-1) === "channel") return channelsFirst(values, layer.maps);
   if (!areMaps(values)) throw new TypeError("These values are no maps of channels, rows, columns.");
   return values;
+}
+
+/**
+ * Of values whose last axis are channels: of pixels row by row, or of tokens, the last of which are
+ * the pixels.
+ * @param {Nested | undefined} values
+ * @param {[number, number, number]} sides
+ * @returns {Maps}
+ */
+function channelsFirst(values, [channels, height, width]) {
+  const all = flat(values ?? []).slice(-channels * height * width);
+  const line = (/** @type {number} */ start) =>
+    Array.from({ length: width }, (_, column) => all[start + channels * column] ?? null);
+  return Array.from({ length: channels }, (_, channel) =>
+    Array.from({ length: height }, (_, row) => line(channel + channels * width * row)),
+  );
 }
 
 /**

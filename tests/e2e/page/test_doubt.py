@@ -8,7 +8,7 @@ import pytest
 import torch
 from playwright.sync_api import Page, expect
 
-from models import checkpoint, features
+from models import checkpoint, structure
 from models.architectures import registry
 from tests import trusted
 from tests.e2e.page.visiting import needs_chromium, upload
@@ -24,7 +24,7 @@ ARCHITECTURE = "birdplane-batchnorm"  # the server's process knows no network of
 def publish(repository: Path, name: str, kind: Kind | None) -> None:
     known = registry.architecture(ARCHITECTURE)
     spec, network = known.input_for({}), known.build(2).eval()
-    layers = features.layers(network, torch.zeros(1, *spec.shape))
+    layers = structure.layers(network, torch.zeros(1, *spec.shape))
     trust = None if kind is None else trusted.fitted(network, layers, kind, spec)
     checkpoint.publish(
         repository,

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models import features
+from models import structure
 from models.architectures import registry
 from models.architectures.registry import ArchitectureError
 from models.features import Layer
@@ -19,7 +19,7 @@ def outline(name: str) -> list[Layer]:
     architecture = registry.architecture(name)
     with torch.device("meta"):
         network = architecture.build(10).eval()
-        return features.layers(network, torch.empty(1, *architecture.input.shape))
+        return structure.layers(network, torch.empty(1, *architecture.input.shape))
 
 
 def computed(

@@ -63,7 +63,7 @@ def test_the_logits_are_taken_and_the_rest_is_told(
     assert torch.equal(network(images), fc(images.flatten(1)))
     assert left_out in outputs.left_out(network, SPEC)
     assert bool(outputs.left_out(network, SPEC)) is bool(left_out)
-    assert [layer.name for layer in checkpoint.trial(network, SPEC, 3)] == ["fc"]
+    assert [layer.name for layer in checkpoint.trial(network, SPEC, 3).layers] == ["fc"]
 
 
 @pytest.mark.parametrize(

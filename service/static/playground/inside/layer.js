@@ -36,7 +36,7 @@ export function opened(chosen) {
     ]);
     const found = only(only(answer.layers).images);
     if (now?.kernels) URL.revokeObjectURL(now.kernels.url);
-    const maps = isMap(layer) ? mapsOf(found.values) : null;
+    const maps = isMap(layer) ? mapsOf(found.values, layer) : null;
     now = { layer, picture, url, maps, kernels };
     panel.replaceChildren(...about(layer, found));
     if (maps) panel.append(...channels(layer, found, maps));

@@ -26,10 +26,7 @@ export function purposeOf(type) {
  * Whether a layer gives maps of more than one value.
  * @param {Shaped} layer
  */
-export function isMap({ output_shape: sides }) {
-  const [, height = 0, width = 0] = sides;
-  return sides.length === 3 && height * width > 1;
-}
+export const isMap = ({ maps }) => maps !== undefined;
 
 /**
  * The number of a channel that a layer has, else null.
@@ -38,7 +35,7 @@ export function isMap({ output_shape: sides }) {
  */
 export function channelOf(channel, layer) {
   if (!layer || !isMap(layer) || !/^\d+$/.test(channel)) return null;
-  return Number(channel) < (layer.output_shape[0] ?? 0) ? Number(channel) : null;
+  return Number(channel) < (layer.maps?.[0] ?? 0) ? Number(channel) : null;
 }
 
 /**

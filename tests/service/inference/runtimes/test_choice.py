@@ -157,7 +157,7 @@ class Unusual(nn.Module):
 
 
 def test_a_network_that_can_not_be_exported(loaded: Checkpoint) -> None:
-    odd = Checkpoint(loaded.card, Unusual(), loaded.layers, CPU)
+    odd = Checkpoint(loaded.card, Unusual(), loaded.structure, CPU)
     found = chosen(odd)
     assert found.runtime.name == "torch"
     assert found.fallback.startswith("no ONNX graph: ")

@@ -34,7 +34,7 @@ def test_a_capture_that_fails_leaves_eager_torch(
 ) -> None:
     """Which is what happens to a network that waits for its device in the forward pass."""
     loaded = checkpoint.load(repository / "colors" / "1", torch.device("cpu"))
-    elsewhere = Checkpoint(loaded.card, loaded.network, loaded.layers, torch.device("cuda"))
+    elsewhere = Checkpoint(loaded.card, loaded.network, loaded.structure, torch.device("cuda"))
 
     def refused(*_: Any) -> Captured:
         raise RuntimeError("operation not permitted when stream is capturing")

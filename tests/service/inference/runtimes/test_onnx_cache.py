@@ -72,7 +72,7 @@ def test_the_same_weights_with_another_input_have_another_graph(
     choose(loaded, folder)
     brighter = loaded.card.input.model_copy(update={"mean": (0.1, 0.1, 0.1)})
     card = loaded.card.model_copy(update={"input": brighter})
-    choose(Checkpoint(card, loaded.network, loaded.layers, CPU), folder)
+    choose(Checkpoint(card, loaded.network, loaded.structure, CPU), folder)
     assert len(exports) == 2
 
 

@@ -1,0 +1,91 @@
+"""What the axes of a layer's output mean: channels of a map, tokens of an image, or values.
+
+The number of dimensions does not tell: (7, 7, 768) are 768 channels where a linear layer gave them,
+and (49, 768) are 768 channels of 7×7 where an image was cut into patches. The layer's type tells,
+or else the last output of the same shape.
+"""
+
+from typing import Literal
+
+Axis = Literal["channel", "row", "column", "token", "value"]
+Axes = tuple[Axis, ...]
+Shape = tuple[int, ...]
+"""Of one image, without the batch."""
+
+CHANNELS_FIRST: Axes = ("channel", "row", "column")
+CHANNELS_LAST: Axes = ("row", "column", "channel")
+TOKENS: Axes = ("token", "channel")
+MAX_FURTHER_TOKENS = 16  # of no place in the image: of the class, registers
+
+_LAST = frozenset(("Linear", "MultiheadAttention", "Gemm", "MatMul", "LayerNormalization"))
+_FIRST = frozenset(
+    ("Conv", "ConvTranspose", "BatchNormalization", "InstanceNormalization", "LRN")  # of ONNX
+)
+_TURNING = frozenset(("Permute", "Transpose"))
+
+
+class AxesReader:
+    """Reads the outputs of one forward pass, in their order; each may depend on those before."""
+
+    def __init__(self, image: Shape) -> None:
+        self._image = image
+        self._by_shape: dict[Shape, Axes] = {image: CHANNELS_FIRST}
+        self._maps: list[Shape] = []  # (C, H, W), the newest last
+
+    def axes(self, type: str, order: object, taken: Shape, given: Shape) -> Axes:
+        """The axes of an output of the shape `given`, by the type of the layer that gave it.
+
+        `order` is that of the axes, batch included, that a layer brings them into which turns them.
+        """
+        axes = self._decided(type, order, taken, given)
+        self._by_shape[given] = axes
+        if len(given) == 3:
+            self._maps.append(_turned(given, axes))
+        return axes
+
+    def maps(self, axes: Axes, given: Shape) -> tuple[int, int, int] | None:
+        """(C, H, W) of the maps that an output is; None if it is none, or of one pixel each.
+
+        Tokens are a map if they are as many as the pixels of the last map with as many channels, or
+        a few more. Rows and columns before channels are one if their ratio is that of the image:
+        windows of it, and the pixels in each, have another.
+        """
+        channels, height, width = 0, 0, 0
+        if axes == TOKENS:
+            count, channels = given
+            grids = (each[1:] for each in reversed(self._maps) if each[0] == channels)
+            height, width = next(
+                (grid for grid in grids if 0 <= count - grid[0] * grid[1] <= MAX_FURTHER_TOKENS),
+                (0, 0),
+            )
+        elif len(axes) == 3 and (axes == CHANNELS_FIRST or self._is_grid(_turned(given, axes))):
+            channels, height, width = _turned(given, axes)
+        return (channels, height, width) if height * width > 1 else None
+
+    def _is_grid(self, maps: Shape) -> bool:
+        _, height, width = maps
+        _, whole_height, whole_width = self._image
+        # each side may be rounded
+        return abs(height * whole_width - width * whole_height) <= max(whole_height, whole_width)
+
+    def _decided(self, type: str, order: object, taken: Shape, given: Shape) -> Axes:
+        if len(given) not in (2, 3):
+            value: Axes = ("value",)
+            return value * len(given)
+        last = TOKENS if len(given) == 2 else CHANNELS_LAST
+        if type in _LAST or ("LayerNorm" in type and "2d" not in type):
+            return last
+        if len(given) == 3 and (type.endswith("2d") or type in _FIRST):
+            return CHANNELS_FIRST
+        before = self._by_shape.get(taken)
+        if type in _TURNING and before and isinstance(order, list | tuple):
+            turned: list[Axis] = [before[axis - 1] for axis in order[1:]]
+            return tuple(turned)
+        usual = CHANNELS_FIRST if len(given) == 3 else TOKENS
+        return self._by_shape.get(given, usual)
+
+
+def _turned(shape: Shape, axes: Axes) -> tuple[int, int, int]:
+    """The shape as (C, H, W)."""
+    channels, height, width = (shape[axes.index(each)] for each in CHANNELS_FIRST)
+    return channels, height, width

@@ -1,0 +1,227 @@
+"""What a network is made of: a forward pass → its layers, its blocks, what lies between them."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models import whole_image
+from models.axes import Axes, AxesReader, Shape
+from models.features import PENULTIMATE, Layer, OpaqueNetwork, embedding_layer, first, maps
+from models.multiply_adds import MultiplyAdds
+
+_IDLE = (nn.Identity, nn.modules.dropout._DropoutNd)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a forward pass goes through, in its order.
+
+    `blocks` are modules that call others, in the order in which they end. `whole` is the name of
+    the layer or block whose maps show best what the network saw (see `models.whole_image`), None
+    if there is none. `between` are torch's operators that are called between layers, and that no
+    layer shows.
+    """
+
+    layers: tuple[Layer, ...]
+    blocks: tuple[Layer, ...] = ()
+    whole: str | None = None
+    between: tuple[str, ...] = ()
+
+    def outputs(self) -> dict[str, Layer]:
+        """Everything that `capture` can record, by name; `PENULTIMATE` as a layer of values."""
+        found = {each.name: each for each in (*self.layers, *self.blocks)}
+        embedding_of = embedding_layer(self.layers)
+        for each in self.layers:
+            if each.name == embedding_of:
+                width = math.prod(each.input_shape)
+                found.setdefault(
+                    PENULTIMATE, Layer(PENULTIMATE, "", (width,), 0, 0, axes=("value",))
+                )
+        return found
+
+
+@torch.inference_mode()
+def read(network: nn.Module, batch: Tensor) -> Structure:
+    """What a forward pass of the batch goes through.
+
+    Layers that do nothing in evaluation (dropout, identity) are left out. The network must be in
+    evaluation mode.
+    """
+    if isinstance(network, OpaqueNetwork):
+        return Structure(network.layers)
+    modules = {name: module for name, module in network.named_modules() if name}
+    operators = _Operators()
+    trace = _Trace(operators, tuple(batch.shape[1:]))
+    with operators, ExitStack() as hooks:
+        for name, module in modules.items():
+            hooks.enter_context(module.register_forward_pre_hook(trace.enter(name)))
+            hooks.enter_context(module.register_forward_hook(trace.leave(name)))
+        network(batch)
+    layers: list[Layer] = []
+    blocks: list[Layer] = []
+    for name, shape in trace.shapes.items():
+        module, is_block = modules[name], name in trace.callers
+        if isinstance(module, _IDLE):
+            continue
+        before = layers[-1] if layers else None
+        taken = trace.input_shapes[name]
+        layer = Layer(
+            name=name,
+            type=type(module).__name__,
+            output_shape=shape,
+            parameters=sum(p.numel() for p in module.parameters()),
+            multiply_adds=trace.multiply_adds[name] // len(batch),
+            input_shape=taken,
+            arguments=_arguments(module),
+            kernels=None if is_block else _kernels(module, taken, before, tuple(batch.shape[1:])),
+            axes=trace.axes[name],
+            maps=trace.maps[name],
+            calls=trace.calls[name],
+        )
+        (blocks if is_block else layers).append(layer)
+    between = [name for place, name in operators.called if place in ("", *trace.callers)]
+    return Structure(
+        tuple(layers),
+        tuple(blocks),
+        _whole(network, batch, layers, [*layers, *blocks], list(trace.shapes)),
+        tuple(dict.fromkeys(between)),
+    )
+
+
+def layers(network: nn.Module, batch: Tensor) -> list[Layer]:
+    """The layers that `read` finds, in the order in which a forward pass reaches them."""
+    return list(read(network, batch).layers)
+
+
+def _whole(
+    network: nn.Module,
+    batch: Tensor,
+    layers: Sequence[Layer],
+    outputs: Sequence[Layer],
+    ended: Sequence[str],
+) -> str | None:
+    """See `Structure.whole`; `outputs` are layers and blocks, `ended` their names as they end.
+
+    Maps are to be as fine as those of the last layer with parameters that gives any: pooling alone
+    follows.
+    """
+    last = next((x for x in reversed(layers) if x.maps and x.parameters), None)
+    if last is None or last.maps is None:
+        return None
+    usual = next((x.name for x in reversed(layers) if x.maps and x.is_convolution), None)
+    if sum(math.prod(each.output_shape) for each in layers) > whole_image.MAX_VALUES:
+        return usual
+    candidates = [
+        whole_image.Candidate(each.name, partial(maps, each))
+        for each in sorted(outputs, key=lambda each: ended.index(each.name))
+        if each.parameters and each.maps is not None and each.maps[1:] == last.maps[1:]
+    ]
+    return whole_image.find(network, (1, *batch.shape[1:]), candidates) or usual
+
+
+def _arguments(module: nn.Module) -> dict[str, Any]:
+    """What torch lists as the constants of the module, as far as JSON has it."""
+    names = getattr(module, "__constants__", [])
+    values = {name: getattr(module, name, None) for name in names}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if isinstance(value, bool | int | float | str | tuple | list)
+    }
+
+
+def _kernels(
+    module: nn.Module,
+    input_shape: tuple[int, ...],
+    before: Layer | None,
+    picture: tuple[int, ...],
+) -> tuple[int, ...] | None:
+    """See `Layer.kernels`; `before` is the layer before it, if there is one."""
+    if isinstance(module, nn.Conv2d):
+        return tuple(module.weight.shape)
+    if not isinstance(module, nn.Linear):
+        return None
+    outputs, inputs = module.weight.shape
+    if before is None:
+        flattened = picture
+    else:
+        flattened = before.input_shape if before.type == "Flatten" else before.output_shape
+    templates = len(flattened) == 3 and math.prod(flattened[1:]) > 1
+    if len(input_shape) == 1 and templates and math.prod(flattened) == inputs:
+        return outputs, *flattened
+    return outputs, inputs
+
+
+_SILENT = frozenset(  # operators that compute nothing, or only where values lie
+    (
+        *("alias", "as_strided", "clone", "contiguous", "copy_", "detach", "expand", "lift_fresh"),
+        *("permute", "reshape", "select", "slice", "split", "squeeze", "t", "transpose", "unbind"),
+        *("unsqueeze", "unsafe_split", "view", "_to_copy", "_unsafe_view", "_reshape_alias"),
+        *("chunk", "dropout", "empty", "expand_as", "fill_", "flatten", "new_zeros", "ones"),
+        *("unflatten", "zero_", "zeros"),
+    )
+)
+
+
+class _Operators(MultiplyAdds):
+    """Notes which operators are called, and in which module, beside the multiply-adds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = ""  # the module that runs, empty for the network itself
+        self.called: dict[tuple[str, str], None] = {}  # place, name
+
+    def run(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        name = func.overloadpacket.__name__
+        if name not in _SILENT:
+            self.called[self.place, name.strip("_")] = None
+        return super().run(func, args, kwargs)
+
+
+class _Trace:
+    """What the modules of one forward pass gave, and which of them called others."""
+
+    def __init__(self, operators: _Operators, image: Shape) -> None:
+        self.shapes: dict[str, Shape] = {}  # of the outputs
+        self.input_shapes: dict[str, Shape] = {}
+        self.axes: dict[str, Axes] = {}
+        self.maps: dict[str, tuple[int, int, int] | None] = {}
+        self.calls: Counter[str] = Counter()
+        self.multiply_adds: Counter[str] = Counter()  # of the batch, over all calls
+        self.callers: set[str] = set()
+        self._operators = operators
+        self._reader = AxesReader(image)
+        self._running: list[str] = []
+
+    def enter(self, name: str) -> Callable[[nn.Module, Any], None]:
+        def hook(_module: nn.Module, inputs: Any) -> None:
+            taken = first(inputs) if inputs else None
+            self.input_shapes[name] = tuple(taken.shape[1:]) if isinstance(taken, Tensor) else ()
+            self.callers.update(self._running[-1:])
+            self._running.append(name)
+            self._operators.place = name
+            self.multiply_adds[name] -= self._operators.total
+
+        return hook
+
+    def leave(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
+            self._running.pop()
+            self._operators.place = self._running[-1] if self._running else ""
+            self.calls[name] += 1
+            self.multiply_adds[name] += self._operators.total
+            if isinstance(output := first(output), Tensor):
+                shape = tuple(output.shape[1:])
+                order, taken = getattr(module, "dims", None), self.input_shapes[name]
+                axes = self._reader.axes(type(module).__name__, order, taken, shape)
+                self.shapes[name], self.axes[name] = shape, axes
+                self.maps[name] = self._reader.maps(axes, shape)
+
+        return hook

@@ -1,0 +1,65 @@
+"""What the axes of a layer's output mean, whatever their number."""
+
+import pytest
+
+from models.axes import CHANNELS_FIRST, CHANNELS_LAST, TOKENS, AxesReader
+
+
+@pytest.fixture
+def reader() -> AxesReader:
+    return AxesReader((3, 32, 48))
+
+
+@pytest.mark.parametrize("type", ["Conv2d", "BatchNorm2d", "MaxPool2d", "LayerNorm2d", "Conv"])
+def test_what_works_on_maps_gives_channels_first(reader: AxesReader, type: str) -> None:
+    axes = reader.axes(type, None, (3, 32, 48), (8, 16, 24))
+    assert axes == CHANNELS_FIRST
+    assert reader.maps(axes, (8, 16, 24)) == (8, 16, 24)
+
+
+@pytest.mark.parametrize("type", ["Linear", "LayerNorm", "MultiheadAttention", "MatMul"])
+def test_what_weighs_the_last_axis_gives_channels_last(reader: AxesReader, type: str) -> None:
+    axes = reader.axes(type, None, (4, 6, 7), (4, 6, 7))
+    assert axes == CHANNELS_LAST
+    assert reader.maps(axes, (4, 6, 7)) == (7, 4, 6)
+
+
+@pytest.mark.parametrize("type", ["GELU", "ReLU", "Sequential", "SomebodysBlock"])
+def test_others_give_what_had_their_shape_last(reader: AxesReader, type: str) -> None:
+    reader.axes("Conv2d", None, (3, 32, 48), (6, 4, 7))
+    assert reader.axes(type, None, (6, 4, 7), (6, 4, 7)) == CHANNELS_FIRST
+    reader.axes("Linear", None, (4, 6, 9), (4, 6, 7))
+    assert reader.axes(type, None, (4, 6, 7), (4, 6, 7)) == CHANNELS_LAST
+    assert reader.axes(type, None, (4, 6, 7), (9, 9, 9)) == CHANNELS_FIRST  # the usual
+
+
+def test_what_turns_the_axes_is_followed(reader: AxesReader) -> None:
+    reader.axes("Conv2d", None, (3, 32, 48), (7, 4, 6))
+    assert reader.axes("Permute", [0, 2, 3, 1], (7, 4, 6), (4, 6, 7)) == CHANNELS_LAST
+    assert reader.axes("Transpose", (0, 3, 1, 2), (4, 6, 7), (7, 4, 6)) == CHANNELS_FIRST
+
+
+@pytest.mark.parametrize("further", [0, 1, 5])
+def test_tokens_are_the_pixels_of_the_patches(reader: AxesReader, further: int) -> None:
+    reader.axes("Conv2d", None, (3, 32, 48), (7, 4, 6))
+    axes = reader.axes("LayerNorm", None, (24 + further, 7), (24 + further, 7))
+    assert axes == TOKENS
+    assert reader.maps(axes, (24 + further, 7)) == (7, 4, 6)
+
+
+@pytest.mark.parametrize("shape", [(24, 8), (23, 7), (60, 7)])
+def test_other_matrices_are_no_maps(reader: AxesReader, shape: tuple[int, int]) -> None:
+    reader.axes("Conv2d", None, (3, 32, 48), (7, 4, 6))
+    assert reader.maps(reader.axes("Linear", None, shape, shape), shape) is None
+
+
+def test_windows_and_their_pixels_are_no_map(reader: AxesReader) -> None:
+    axes = reader.axes("Linear", None, (6, 49, 8), (6, 49, 8))
+    assert reader.maps(axes, (6, 49, 8)) is None
+
+
+@pytest.mark.parametrize("shape", [(8,), (8, 1, 1), (2, 2, 2, 2)])
+def test_one_pixel_or_other_dimensions_are_no_map(
+    reader: AxesReader, shape: tuple[int, ...]
+) -> None:
+    assert reader.maps(reader.axes("ReLU", None, shape, shape), shape) is None
