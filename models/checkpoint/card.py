@@ -1,7 +1,7 @@
 """The card of a version: everything about a checkpoint except its weights."""
 
 import hashlib
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Self
 
 from pydantic import (
@@ -33,6 +33,9 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_SOURCES = ("dataset", "strangers", "pretrained")  # of a recipe, that may be paths
+
+
 class TrainingRecord(_Part):
     """How the weights were trained."""
 
@@ -46,6 +49,25 @@ class TrainingRecord(_Part):
     torch: str
     commit: str = Field(description="Fanlight's commit, ending in -dirty if files had changed")
     finished: str = Field(description="ISO 8601, UTC")
+
+    @property
+    def data(self) -> str:
+        """The data sets by name, without the folders in which they lay."""
+        return _last_parts(self.dataset)
+
+    def without_folders(self) -> Self:
+        """The same without the folders of whoever trained it, which are nobody else's business."""
+        recipe = self.recipe | {
+            name: _last_parts(value)
+            for name in _SOURCES
+            if isinstance(value := self.recipe.get(name), str)
+        }
+        return self.model_copy(update={"dataset": self.data, "recipe": recipe})
+
+
+def _last_parts(source: str) -> str:
+    """Of several data sets, joined by a plus, the last part of each path."""
+    return " + ".join(PurePath(each).name or each for each in source.split(" + "))
 
 
 class Card(_Part):

@@ -112,7 +112,7 @@ def detail(serving: ServingModel, versions: Iterable[Version]) -> ModelDetail:
         model=card.name,
         version=card.version,
         versions=states(versions),
-        card=card,
+        card=_public(card),
         architecture=_architecture(checkpoint),
         media_types=sorted(image_formats.by_media_type()),
         explain_methods=_explain_methods(checkpoint),
@@ -121,6 +121,12 @@ def detail(serving: ServingModel, versions: Iterable[Version]) -> ModelDetail:
         blocks=_layers(checkpoint, checkpoint.structure.blocks),
         between_layers=list(checkpoint.structure.between),
     )
+
+
+def _public(card: Card) -> Card:
+    if card.training is None:
+        return card
+    return card.model_copy(update={"training": card.training.without_folders()})
 
 
 def states(versions: Iterable[Version]) -> list[VersionState]:

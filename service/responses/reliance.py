@@ -58,7 +58,7 @@ def of(card: Card, judge: Judge | None) -> Reliance:
 def expected(card: Card) -> str:
     """Which images a version is for: their classes, how the network sees them, what is usual."""
     spec = card.input
-    origin = f", as of the data set {card.training.dataset}" if card.training else ""
+    origin = f", as of the data set {card.training.data}" if card.training else ""
     many = len(card.labels) > _MOST_LABELS
     labels = ", ".join(card.labels[:_MOST_LABELS]) + (", …" if many else "")
     words = [f"Images of one of {len(card.labels)} classes{origin}: {labels}."]

@@ -76,7 +76,16 @@ interface ModelDetail {
     labels: string[];
     parameters: number;
     input: { channels: number; height: number; width: number; mean: number[]; std: number[] };
-    metrics?: { test_accuracy?: number; test_accuracy_with_second_look?: number } | null;
+    metrics?: Partial<
+      Record<
+        | "test_accuracy"
+        | "test_accuracy_with_second_look"
+        | "test_accuracy_95_low"
+        | "test_accuracy_95_high"
+        | "test_pictures",
+        number
+      >
+    > | null;
   };
   reliance: { calibrated: boolean; knows_strangers: boolean; description: string; expects: string };
   layers: Layer[];

@@ -13,7 +13,7 @@ from models import checkpoint, devices, files, repositories, repository_paths
 from models import trust as trusts
 from models.checkpoint import Card, Checkpoint
 from models.errors import OptionError
-from models.trust import Answers, SecondLook, second_look
+from models.trust import LEAST_IMAGES, Answers, SecondLook, second_look
 from training.commands import options
 from training.data import datasets, strangers
 from training.data import registry as data_sets
@@ -74,6 +74,11 @@ class Calibrate:
         repositories.check_same_labels(target, card.name, card.labels)
         images, source = self._images(card)
         console.print(Account({"calibration": images}).text(), markup=False, highlight=False)
+        if len(images) < LEAST_IMAGES:
+            raise DatasetError(
+                f"nothing is published: {len(images)} images that were not trained on are too few, "
+                f"{LEAST_IMAGES} are needed; give more as --data"
+            )
         images = same_labels(images, card).to(device)
         found, look = self._answers(loaded, images)
         others = self._strangers(loaded, images, found, console)

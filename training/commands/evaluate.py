@@ -89,6 +89,13 @@ class Evaluate:
         console.print(_confusion_table(result), _class_table(result))
         reliable = Reliability.of(loaded.trust, answers)
         console.print(reliable.text(card), markup=False, highlight=False)
+        if _is_calibrated_on(card, dataset, self.split):
+            console.print(
+                "the calibration was fitted on these pictures, or on pictures among them, so what "
+                "is told of it is better than on others",
+                markup=False,
+                highlight=False,
+            )
         told_apart = None
         if strangers is not None:
             console.print(Account({"strangers": strangers}).text(), markup=False, highlight=False)
@@ -138,6 +145,15 @@ class Evaluate:
             f"the network was trained with {', '.join(shared)} as strangers, so this says little "
             "of others: give a folder that it has not seen"
         )
+
+
+def _is_calibrated_on(card: Card, dataset: str, split: Split) -> bool:
+    """Whether the card's calibration was fitted on pictures of that part of the data set."""
+    name = Path(dataset).name or dataset
+    places = [f"all images of {name},", f"the {split} part of {name},"]
+    if split == "test":
+        places.append(f"half of the test images of {name}:")
+    return card.calibration is not None and card.calibration.source.startswith(tuple(places))
 
 
 def _confusion_table(result: Evaluation) -> Table:

@@ -77,7 +77,7 @@ def run(asked: "Import", console: Console) -> None:
         shown = json.dumps(labels[:10], ensure_ascii=False)
         console.print(f"took the labels from {origin}: {shown}", markup=False, highlight=False)
     if not adapted.scaled:
-        console.print(_normalisation(spec), markup=False, highlight=False)
+        console.print(normalisation(spec), markup=False, highlight=False)
     console.print(
         f"published {card.name}/{card.version} in {asked.repository}; serve it with\n"
         f"  fanlight serve{repository_paths.options([asked.repository])}",
@@ -123,7 +123,8 @@ def _is_neutral(spec: InputSpec) -> bool:
     return set(spec.mean) == {0.0} and set(spec.std) == {1.0}
 
 
-def _normalisation(spec: InputSpec) -> str:
+def normalisation(spec: InputSpec) -> str:
+    """Say how pixels go in."""
     if _is_neutral(spec):
         return "pixels go in as 0 to 1; say with --mean and --std if it was trained otherwise"
     mean, std = (", ".join(f"{each:g}" for each in values) for values in (spec.mean, spec.std))

@@ -140,6 +140,8 @@ class Import:
         notes = [*found.notes, *fitting.notes]
         if architecture.stated is None and not {"channels", "height", "width"} <= changes.keys():
             notes.append(_worked_out(spec, architecture.takes(self.arguments).of(spec.channels)))
+        if architecture.stated is None and not {"mean", "std"} <= changes.keys():
+            notes.append(import_graph.normalisation(spec))
         if inputs.is_flattened(network):
             notes.append("images are flattened before the first layer, which is linear")
         if left_out := outputs.left_out(network, spec):

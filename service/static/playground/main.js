@@ -9,12 +9,14 @@ import { answer } from "./inside/answers.js";
 import { methodsOf } from "./inside/explanations.js";
 import { network } from "./inside/network.js";
 import { inSentence } from "./labels.js";
+import { percent } from "./numbers.js";
 import { camera, receive } from "./receiving.js";
 import { onDark, samples } from "./samples.js";
 import { sharing } from "./sharing.js";
 
 /** @import { View } from "./address.js" */
 
+const FEW = 1000; // test pictures, whose accuracy is told with its interval
 const USUAL = { model: "birds-vs-planes", method: "grad-cam" };
 const select = {
   model: byId("model", HTMLSelectElement),
@@ -163,15 +165,27 @@ function trusted({ calibrated, knows_strangers }) {
   return knows_strangers ? "Calibrated, and knows strangers" : "Calibrated";
 }
 
+/**
+ * How often it is right on its test pictures; where these are few, with the 95 % interval.
+ * @param {NonNullable<ModelDetail["card"]["metrics"]>} metrics
+ */
+function right(metrics) {
+  const { test_accuracy: once, test_accuracy_with_second_look: served } = metrics;
+  const { test_pictures: count, test_accuracy_95_low: low, test_accuracy_95_high: high } = metrics;
+  const accuracy = served ?? once;
+  if (accuracy === undefined) return "";
+  const many = count === undefined ? "" : `${count.toLocaleString("en")} `;
+  const said = `, ${percent(accuracy)} right on its ${many}test pictures`;
+  if (count === undefined || count >= FEW || low === undefined || high === undefined) return said;
+  return `${said} (of ever more, ${percent(low)} to ${percent(high)} with 95 % confidence)`;
+}
+
 /** @param {Model} model */
 function describe({ name, labels, detail: { card, reliance } }) {
-  const { test_accuracy: once, test_accuracy_with_second_look: served } = card.metrics ?? {};
-  const accuracy = served ?? once;
   const classes = `${labels.slice(0, 12).map(inSentence).join(", ")}${labels.length > 12 ? ", …" : ""}`;
-  const right = accuracy ? `, ${(100 * accuracy).toFixed(1)} % right on its test pictures` : "";
   document.title = `${name} · Fanlight`;
   byId("facts").textContent =
-    `${labels.length} classes: ${classes}. ${card.parameters.toLocaleString("en")} parameters${right}.`;
+    `${labels.length} classes: ${classes}. ${card.parameters.toLocaleString("en")} parameters${right(card.metrics ?? {})}.`;
   byId("reliance").textContent = trusted(reliance);
   byId("reliance-words").textContent = reliance.description;
   byId("expects").textContent = reliance.expects;

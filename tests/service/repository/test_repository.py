@@ -16,6 +16,7 @@ from models.checkpoint import Card, Checkpoint
 from service.inference.engine import Engine
 from tests.networks import LABELS, publish_tiny
 from tests.service.conftest import Serve
+from tests.training.commands.test_evaluate import record
 
 
 def test_models_are_listed_with_their_versions(client: TestClient) -> None:
@@ -47,6 +48,26 @@ def test_a_model_is_described_by_its_card_and_layers(client: TestClient, reposit
         [True, True, False],
     ]
     assert client.get("/v1/models/colors", params={"version": 1}).json()["version"] == 1
+
+
+def test_no_client_sees_the_folders_of_whoever_trained_it(
+    serve: Serve, repository: Path, tmp_path: Path
+) -> None:
+    trained = record(tmp_path / "anna" / "holiday", 0)
+    recipe: dict[str, Any] = {
+        "dataset": trained.dataset,
+        "strangers": f"patterns + {tmp_path / 'berta' / 'walls'}",
+        "architecture": "torchvision/resnet18",
+        "pretrained": None,
+    }
+    publish_tiny(repository, "taken", training=trained.model_copy(update={"recipe": recipe}))
+    answer = serve().get("/v1/models/taken")
+    assert str(tmp_path) not in answer.text
+    told = answer.json()["card"]["training"]
+    assert told["dataset"] == "holiday"
+    assert told["recipe"]["strangers"] == "patterns + walls"
+    assert told["recipe"]["architecture"] == "torchvision/resnet18"
+    assert "as of the data set holiday" in answer.json()["reliance"]["expects"]
 
 
 @pytest.mark.slow

@@ -197,6 +197,16 @@ def test_data_that_does_not_fit_publishes_nothing(
     assert checkpoint.versions(repository / "colors") == [1]
 
 
+def test_too_few_images_are_told_without_sending_anybody_round(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = write_colors(tmp_path / "few", pictures=5)
+    assert calibrate(repository, "--data", str(few)) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "15 images that were not trained on are too few, 40 are needed; give more" in told
+    assert "fanlight calibrate" not in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [

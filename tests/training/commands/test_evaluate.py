@@ -204,6 +204,13 @@ class TestTrust:
         assert "sets at coverage 0.95 hold the right label of" in printed
         assert "are unsure" in printed
 
+    @pytest.mark.parametrize(("split", "is_told"), [("test", True), ("train", False)])
+    def test_pictures_that_calibrated_are_told(
+        self, trusted: Path, capsys: pytest.CaptureFixture[str], split: str, is_told: bool
+    ) -> None:
+        assert evaluate(trusted, "--split", split) == 0
+        assert ("calibration was fitted on these" in capsys.readouterr().out) == is_told
+
     @pytest.mark.slow
     def test_strangers_are_measured_and_drawn(
         self, trusted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

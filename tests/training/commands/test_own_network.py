@@ -131,6 +131,28 @@ class TestFit:
 
 
 class TestImport:
+    @pytest.mark.parametrize(
+        ("given", "told"),
+        [
+            ((), "pixels go in as 0 to 1; say with --mean and --std"),
+            (("--mean", "0.5"), "of mean 0.5, 0.5, 0.5 and std 1, 1, 1"),
+            (("--mean", "0.5", "--std", "0.25"), ""),
+        ],
+        ids=str,
+    )
+    def test_how_pixels_go_in_is_told_unless_it_was_given(
+        self,
+        published: str,
+        capsys: pytest.CaptureFixture[str],
+        given: tuple[str, ...],
+        told: str,
+    ) -> None:
+        line = ["--architecture", f"{published}:Net", "--labels", *LABELS, *given]
+        assert main(["import", "net.pt", *line, "--name", "other"]) == 0
+        printed = capsys.readouterr().out
+        assert told in printed
+        assert ("pixels go in" in printed) == bool(told)
+
     @pytest.mark.slow
     @pytest.mark.parametrize(
         ("options", "message"),
