@@ -234,6 +234,7 @@ class Metrics:
         self._ready.labels(model, version, runtime).set(1)
         self._fallback.labels(model, version).set(fallback)
         self._forget_usual(model, version)
+        self._begin(card)
         told = self._usual[model, version] = []
 
         def tell(gauge: Gauge, value: float, *by: str) -> None:
@@ -255,6 +256,20 @@ class Metrics:
         if card.familiarity is not None:
             for tenth in _TENTHS:
                 tell(self._usual_familiarity, 1 / len(_TENTHS), tenth)
+
+    def _begin(self, card: Card) -> None:
+        """Set counters to 0: what begins with a number shows no increase to Prometheus."""
+        by = card.name, card.version
+        for label in _shown(card.labels):
+            self._labels.labels(*by, label)
+        for tenth in _TENTHS:
+            self._scores.labels(*by, tenth)
+            if card.familiarity is not None:
+                self._familiarity.labels(*by, tenth)
+        if card.calibration is not None:
+            self._unsure.labels(*by, "ambiguous")
+        if card.familiarity is not None:
+            self._unsure.labels(*by, "unfamiliar")
 
     def failed(self, model: str, version: int) -> None:
         """A version could not be loaded."""

@@ -47,13 +47,16 @@ class Expectation(BaseModel):
             f"{_parts(*self.subject)} of the image"
         )
 
-    def unmet(self, pixels: Pixels) -> list[str]:
-        """In what an image (C, H, W) is plainly not as expected, in sentences."""
+    def unmet(self, pixels: Pixels, *, any_ground: bool = False) -> list[str]:
+        """In what an image (C, H, W) is plainly not as expected, in sentences.
+
+        With `any_ground`, which a framing rule takes, nothing is said of the ground.
+        """
         [ground], [subject] = _measured(pixels[None])
         low, high = self.ground
         least, greatest = self.subject
         found = []
-        if not low - _FAR <= ground <= high + _FAR:
+        if not any_ground and not low - _FAR <= ground <= high + _FAR:
             found.append(
                 f"the ground has level {ground:.0f} of 255, and {_levels(low, high)} in the "
                 f"training images: {_advice(ground > high)}"

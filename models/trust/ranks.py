@@ -62,15 +62,20 @@ class Ranks:
         """The conformal p-value (N,) of each score (N,): how usual it is among the kept scores.
 
         It is (number of kept scores that are at least as high + 1) / (count + 1). Of images of the
-        same kind, at most 5 % have a p-value of 0.05 or less, and so for each other value. A score
-        that is not finite gets the lowest p-value.
+        same kind, at most 5 % have a p-value of 0.05 or less, and so for each other value. It is 0
+        of a score that is not finite, which is never familiar.
         """
         scores = np.asarray(scores, np.float32)
         below = np.searchsorted(self.values, scores, side="left")  # kept scores that are lower
         lower = np.concatenate([[0], self.ranks])[below]
-        lower = np.where(np.isfinite(scores), lower, self.count)
-        found: NDArray[np.float64] = (self.count - lower + 1) / (self.count + 1)
+        pvalues = (self.count - lower + 1) / (self.count + 1)
+        found: NDArray[np.float64] = np.where(np.isfinite(scores), pvalues, 0.0)
         return found
+
+    @property
+    def least(self) -> float:
+        """The lowest p-value of a finite score."""
+        return 1 / (self.count + 1)
 
     def quantile(self, level: float) -> float:
         """The score that a part of `level` of images of the same kind does not exceed.

@@ -39,7 +39,9 @@ class Unlike:
             return None
         found = []
         for image, scaled, is_unsure in zip(images, pixels, unsure, strict=True):
-            told = self._expects.unmet(scaled) if is_unsure and self._expects is not None else []
+            told = []
+            if is_unsure and self._expects is not None:
+                told = self._expects.unmet(scaled, any_ground=self._spec.rule is not None)
             if self._may_lose and (cut := self._cut(image)):
                 told.append(cut)
             found.append(told)

@@ -124,7 +124,7 @@ class Judge:
         """The p-value of `Trust`, rounded; a tenth of the time that it takes there for a batch."""
         steps, values = self._steps
         if not math.isfinite(strangeness):
-            return values[-1]
+            return 0.0
         return values[bisect_left(steps, strangeness)]
 
     @cached_property
@@ -134,9 +134,10 @@ class Judge:
         `values[i]` holds up to and with `scores[i]`; the last value holds above all scores.
         """
         ranks = self.trust.statistics
-        scores = np.append(ranks.values if ranks else [], np.inf)
-        pvalues = self.trust.pvalues(scores.astype(np.float32))
-        return scores[:-1].tolist(), np.round(pvalues, DIGITS).tolist()
+        if ranks is None:
+            return [], [0.0]
+        scores = np.append(ranks.values, ranks.strangest)
+        return scores[:-1].tolist(), np.round(ranks.pvalues(scores), DIGITS).tolist()
 
     @cached_property
     def _least(self) -> float:
@@ -181,6 +182,13 @@ def judge(card: Card, usual: Judge | None, asked: Asked) -> Judge | None:
     if needs_familiarity and usual.trust.familiarity is None:
         names = [name for name in _given(asked) if name != "coverage"]
         raise InvalidInputError(_missing(card, "familiarity", names))
+    ranks = usual.trust.statistics
+    if ranks is not None and asked.threshold and asked.threshold <= ranks.least:
+        raise InvalidInputError(
+            f"invalid parameter: threshold: {card.name}/{card.version} can't tell familiarities "
+            f"below {ranks.least:.2g}, since it knows those of {ranks.count:,} images; give more "
+            "than that, or 0, which calls no image unfamiliar"
+        )
     coverage = usual.coverage if asked.coverage is None else asked.coverage
     threshold = usual.threshold if asked.threshold is None else asked.threshold
     is_usual = coverage == usual.coverage

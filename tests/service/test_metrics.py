@@ -91,6 +91,22 @@ def test_answers_are_counted_beside_what_is_usual(serve: Serve, repository: Path
         assert figure(text, f"fanlight_usual_{name}", **model) == pytest.approx(1, abs=1e-5)
 
 
+def test_counters_of_a_version_begin_with_0(tmp_path: Path) -> None:
+    """One that begins with a number shows Prometheus no increase: the first images are lost."""
+    told = Metrics()
+    told.loaded(trusted.publish_trusted(tmp_path), "onnx", fallback=False)
+    text = told.exposition().decode()
+    for name, count in (
+        ("answers", len(LABELS)),
+        ("answer_scores", 10),
+        ("answer_familiarity", 10),
+        ("unsure_answers", 2),
+    ):
+        lines = [each for each in text.splitlines() if each.startswith(f"fanlight_{name}_total{{")]
+        assert len(lines) == count
+        assert all(each.endswith(" 0.0") for each in lines)
+
+
 @pytest.mark.parametrize("several", [False, True])
 def test_what_is_usual_goes_with_its_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: bool

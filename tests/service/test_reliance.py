@@ -83,7 +83,7 @@ def test_each_field_is_what_trust_computes(client: TestClient, sure: Checkpoint)
 def test_a_stranger_is_unsure_and_familiar_images_mostly_are_not(client: TestClient) -> None:
     *usual, strange = ask(client, *USUAL, STRANGE, coverage=0.5)
     assert (strange["unsure"], strange["why"]) == (True, "unfamiliar")
-    assert strange["familiarity"] == pytest.approx(1 / 201, abs=1e-4)
+    assert strange["familiarity"] == 0  # of one colour
     assert sum(each["unsure"] for each in usual) <= 5
     assert all("why" not in each for each in usual if not each["unsure"])
 
@@ -124,6 +124,18 @@ def test_sets_grow_with_the_coverage(client: TestClient) -> None:
     assert sizes == sorted(sizes)
     assert set(sizes[0]) == {1}
     assert set(sizes[-1]) == {len(LABELS)}
+
+
+@pytest.mark.parametrize("threshold", ["1e-9", "0.001"])
+def test_a_threshold_that_no_familiarity_is_below_is_refused(
+    client: TestClient, sure: Checkpoint, threshold: str
+) -> None:
+    assert sure.trust is not None
+    assert sure.trust.statistics is not None
+    answer = client.post(PATH, files=parts(STRANGE), params={"threshold": threshold})
+    told = problem(answer, 422)["detail"]
+    assert "can't tell familiarities below" in told
+    assert f"of {sure.trust.statistics.count:,} images" in told
 
 
 @pytest.mark.parametrize("threshold", [0, 0.05, 0.5, 1])

@@ -22,7 +22,10 @@ from training.data.datasets import DatasetError, ImageSet
 from training.data.files import sources
 from training.data.files.splits import Split
 from training.fitting import evaluation, trust
+from training.fitting.evaluation import Evaluation
 from training.fitting.trust import Trusted
+
+_MUCH = 0.1  # that the accuracy is below that of the test images
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,13 @@ class Calibrate:
             )
         images = same_labels(images, card).to(device)
         found, look = self._answers(loaded, images)
+        result = evaluation.score(found.logits, found.targets, card.labels)
+        if result.interval.high < 1 / len(card.labels):
+            raise DatasetError(
+                f"nothing is published: {card.name}/{card.version} is right on "
+                f"{result.accuracy:.4f} of these images, less than by chance: are their labels "
+                "exchanged?"
+            )
         others = self._strangers(loaded, images, found, console)
         trusted = Trusted(trusts.fit(found, source, strangers=others, second_look=look), found)
         if trusted.fitted.trust is None:
@@ -90,8 +100,10 @@ class Calibrate:
         metrics = {n: value for n, value in card.metrics.items() if n != second_look.METRIC}
         card = card.model_copy(update={"metrics": metrics})
         published = checkpoint.publish_trust(target, folder, card, fitted)
-        result = evaluation.score(found.logits, found.targets, card.labels)
-        for text in (result.told_apart(), trusted.text):
+        doubted = trusted.doubted(card.labels)
+        for text in filter(
+            None, (_accuracy(result, card), result.told_apart(), trusted.text, doubted)
+        ):
             console.print(text, markup=False, highlight=False)
         console.print(
             f"published {published.name}/{published.version} in {target}, with the weights of "
@@ -156,6 +168,18 @@ class Calibrate:
 def _target(home: Path) -> Path:
     ships = os.path.realpath(home) == os.path.realpath(repository_paths.SHIPPED)
     return options.repository() if ships else home
+
+
+def _accuracy(result: Evaluation, card: Card) -> str:
+    """Say how often the network is right here, and if that is far less than on its test images."""
+    told = f"accuracy on these images {result.accuracy:.4f} ({result.interval})"
+    tested = card.metrics.get("test_accuracy")
+    if tested is None or result.interval.high > tested - _MUCH:
+        return told
+    return (
+        f"{told}, on its test images {tested:.4f}: its probabilities are now those of "
+        "images that it knows less well. If that is not meant, look at their labels"
+    )
 
 
 def _split(data: str, root: Path, trained: bool) -> Split | None:

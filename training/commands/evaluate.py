@@ -89,6 +89,10 @@ class Evaluate:
         console.print(_confusion_table(result), _class_table(result))
         reliable = Reliability.of(loaded.trust, answers)
         console.print(reliable.text(card), markup=False, highlight=False)
+        if loaded.trust is not None:
+            unfamiliar, ambiguous = trust.unsure(loaded.trust, answers)
+            if doubted := trust.doubted(unfamiliar | ambiguous, answers.targets, card.labels):
+                console.print(doubted, markup=False, highlight=False)
         if _is_calibrated_on(card, dataset, self.split):
             console.print(
                 "the calibration was fitted on these pictures, or on pictures among them, so what "

@@ -113,7 +113,8 @@ class Fit:
         if left_out := outputs.left_out(outcome.fitted.network, pictures.spec):
             console.print(left_out, markup=False, highlight=False)
         _tell_outcome(recipe, pictures, outcome, console)
-        for told in (outcome.test.told_apart(), trusted.text, *twice):
+        doubted = trusted.doubted(card.labels)
+        for told in filter(None, (outcome.test.told_apart(), trusted.text, doubted, *twice)):
             console.print(told, markup=False, highlight=False)
         console.print(
             f"drawn in {run.folder}: {drawn}\n"

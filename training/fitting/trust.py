@@ -7,7 +7,7 @@ selected too; where there are none, those that the recipe holds back (`calibrati
 only a head was fitted, or few pictures were held out of few, all pictures by cross-validation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -117,6 +117,16 @@ class Trusted:
         found = self.fitted.trust
         lines = [] if found is None else self._lines(found)
         return "\n".join([*lines, *self.fitted.notes])
+
+    def doubted(self, labels: Sequence[str]) -> str:
+        """Which classes it would call unsure more often than not; empty if none."""
+        found = self.fitted.trust
+        if found is None:
+            return ""
+        is_unsure = ambiguous(found, self.answers)
+        if self.fitted.pvalues is not None:
+            is_unsure |= torch.from_numpy(self.fitted.pvalues < found.threshold)
+        return doubted(is_unsure, self.answers.targets, labels)
 
     def _lines(self, found: Trust) -> list[str]:
         """What was fitted, and how many familiar images would be called unsure."""
@@ -326,6 +336,19 @@ def reference_of(images: ImageSet, found: Answers) -> ImageSet:
         return images
     generator = torch.Generator().manual_seed(0)
     return images.subset(torch.randperm(len(images), generator=generator)[:most].sort().values)
+
+
+def doubted(is_unsure: Tensor, targets: Tensor, labels: Sequence[str]) -> str:
+    """Say of which classes more than half of the images (N,) are unsure; empty if of none."""
+    told = []
+    for index, label in enumerate(labels):
+        own = is_unsure[targets == index]
+        if 2 * int(own.sum()) > len(own):
+            told.append(f"{label} ({int(own.sum())} of {len(own)})")
+    if not told:
+        return ""
+    few = names.some(told, 5)
+    return f"unsure of most images of {few}: more of that kind to train on would help"
 
 
 def unsure(found: Trust, on: Answers) -> tuple[Tensor, Tensor]:

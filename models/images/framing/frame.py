@@ -17,6 +17,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels o
 LEAST_SIDE = 320  # pixels of the shorter side that a JPEG is decoded with
 _LOOK = 144  # pixels of the longer side of the copy in which the subject is looked for
 _SAMPLES = 3  # pixels a side that are averaged to one
+_LEAST_SUBJECT = 5.0  # pixels of the picture that a subject's longer side has; less shows nothing
 _PATCH = 128  # pixels a side of the part in which it is drawn
 _BLACK = 8  # level of a ground of one shade, at most
 _DARKEST = 0.8  # of black, that the darkest of a photographed object is brought to
@@ -44,6 +45,8 @@ def framed(image: Image.Image, rule: Rule, size: tuple[int, int]) -> Framed | No
     scale = image.width / small.width, image.height / small.height
     left, top, right, bottom = found.box
     longer = max((right - left) * scale[0], (bottom - top) * scale[1])
+    if longer < _LEAST_SUBJECT:
+        return None
     reach = longer * 0.5 * max(1.3, 1.15 / rule.fill)
     across, down = (left + right) / 2 * scale[0], (top + bottom) / 2 * scale[1]
     around = (across - reach, down - reach, across + reach, down + reach)
@@ -105,6 +108,8 @@ class _Patch:
 def _drawn(patch: _Patch, found: Found) -> Floats:
     """How much ink there is, 0 to 1: the residual along the mean difference of the strokes."""
     strength = float(found.difference @ found.difference)
+    if not strength:
+        return patch.whole(patch.levels[0] * 0)
     along = found.difference / strength
     ink = sum(levels * part for levels, part in zip(patch.levels, along, strict=True))
     ink = ink - patch.of(
@@ -126,9 +131,13 @@ def _shaded(patch: _Patch, found: Found) -> Floats:
     grey = patch.levels.mean(0)
     under = patch.of(found.ground.mean(0))
     body = patch.of(found.mask.astype(np.float32)) > 0.5
+    if not body.any():  # thinner than a pixel of the patch
+        return patch.whole(grey * 0)
     if found.is_plain and float(under.mean()) <= _BLACK:
         return patch.whole(grey / 255 * body)
-    white = max(float(under.mean()), float(np.percentile(grey[body], 98)) if body.any() else 0)
+    white = max(float(under.mean()), float(np.percentile(grey[body], 98)))
+    if not white:  # a black object on a black ground
+        return patch.whole(grey * 0)
     shades = (1 - grey / white).clip(0, 1) * body
     if not found.is_plain:  # a photograph's darkest is not black
         shades = shades * max(1.0, _DARKEST / max(float(np.percentile(shades[body], 95)), 0.3))

@@ -50,6 +50,8 @@ def test_the_ranges_are_told_in_words() -> None:
 )
 def test_images_of_another_kind(image: NDArray[np.uint8], sentence: str) -> None:
     assert any(sentence in told for told in LIGHT_ON_DARK.unmet(image))
+    of_any_ground = LIGHT_ON_DARK.unmet(image, any_ground=True)
+    assert any(sentence in told for told in of_any_ground) == ("ground has" not in sentence)
 
 
 def test_what_is_a_little_outside_is_not_spoken_of() -> None:

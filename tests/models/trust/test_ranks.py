@@ -39,9 +39,11 @@ class TestRanks:
         strange = full < 400 / 20_000
         np.testing.assert_array_equal(found[strange], full[strange])
 
-    def test_what_is_not_finite_is_as_strange_as_can_be(self) -> None:
-        found = Ranks.of(drawn(99)).pvalues(np.array([np.nan, np.inf, -np.inf], np.float32))
-        assert found.tolist() == [0.01] * 3
+    def test_what_is_not_finite_is_never_familiar(self) -> None:
+        ranks = Ranks.of(drawn(99))
+        odd = np.array([np.nan, np.inf, -np.inf, ranks.strangest, 1e30], np.float32)
+        assert ranks.pvalues(odd).tolist() == [0, 0, 0, 0.01, 0.01]
+        assert ranks.least == 0.01
 
     def test_no_images_give_no_pvalues(self) -> None:
         assert Ranks.of(drawn(9)).pvalues(np.empty(0, np.float32)).shape == (0,)

@@ -10,9 +10,10 @@ from PIL import Image
 from fanlight.command import main
 from models import checkpoint, repository_paths
 from models.checkpoint import Card
-from tests.networks import LABELS, publish_tiny
+from tests.networks import LABELS, SPEC, picture, publish_tiny
 from tests.training.commands.test_evaluate import record
 from tests.training.pictures import write_colors
+from training.fitting import trust
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +196,34 @@ def test_data_that_does_not_fit_publishes_nothing(
     assert calibrate(repository, "--data", str(folder)) == 1
     assert told in " ".join(capsys.readouterr().err.split())
     assert checkpoint.versions(repository / "colors") == [1]
+
+
+def test_labels_that_are_exchanged_publish_nothing(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = checkpoint.load(repository / "colors" / "1", torch.device("cpu"))
+    for seed in range(60):
+        image = picture(seed)
+        found = int(loaded.network(SPEC.normalize(SPEC.pixels(image)[None])).argmax())
+        wrong = tmp_path / "exchanged" / LABELS[(found + 1) % len(LABELS)]
+        wrong.mkdir(parents=True, exist_ok=True)
+        image.save(wrong / f"{seed}.png")
+    for label in LABELS:
+        (tmp_path / "exchanged" / label).mkdir(exist_ok=True)
+        picture(99).save(tmp_path / "exchanged" / label / "99.png")
+    assert calibrate(repository, "--data", str(tmp_path / "exchanged")) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "of these images, less than by chance: are their labels exchanged?" in told
+    assert checkpoint.versions(repository / "colors") == [1]
+
+
+def test_a_class_of_which_it_is_mostly_unsure_is_told() -> None:
+    is_unsure = torch.tensor([True, True, False, True, False, False, True])
+    targets = torch.tensor([0, 0, 0, 1, 1, 1, 2])
+    told = trust.doubted(is_unsure, targets, LABELS)
+    assert f"{LABELS[0]} (2 of 3), {LABELS[2]} (1 of 1)" in told
+    assert LABELS[1] not in told
+    assert trust.doubted(is_unsure & (targets == 1), targets, LABELS) == ""
 
 
 def test_too_few_images_are_told_without_sending_anybody_round(
