@@ -4,7 +4,6 @@ It holds the whole image if all that reaches the logits has passed through it. A
 which an identity or other branches go on doesn't: its maps are a part of what the network saw.
 """
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
@@ -35,8 +34,7 @@ def find(network: nn.Module, shape: Sequence[int], candidates: Sequence[Candidat
         noise = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0))
         image = noise.to(device).requires_grad_()
         try:
-            with _outputs(network, candidates) as outputs, warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of tensors with a gradient
+            with _outputs(network, candidates) as outputs:
                 logits = network(image * 1)  # a network may change its input in place
             return _last(candidates, outputs, logits, image)
         except torch.OutOfMemoryError:
