@@ -1,6 +1,6 @@
 """What a network computes on its way: layers by name → their outputs, through forward hooks.
 
-`models.structure` finds the layers.
+`models.structure.reading` finds the layers.
 """
 
 import math
@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.axes import CHANNELS_FIRST, TOKENS, Axes
 from models.errors import FanlightError
 from models.registry import proposal
+from models.structure.axes import CHANNELS_FIRST, TOKENS, Axes
 
 PENULTIMATE = "penultimate"
 """The name under which `capture` gives the embedding: what the last layer takes."""
@@ -30,9 +30,9 @@ class Layer:
     Of a block, a module that calls others, the same is known, save its kernels.
 
     The shapes are those of one picture, without the batch, and so are the multiply-adds: those of
-    convolutions and matrix products, biases not counted (see `models.multiply_adds`). A layer
-    that is called twice has twice as many; its shapes and activations are those of the last of its
-    `calls`.
+    convolutions and matrix products, biases not counted (`models.structure.multiply_adds`). A
+    layer that is called twice has twice as many; its shapes and activations are those of the last
+    of its `calls`.
 
     `axes` tell what each axis of the output is, and `maps` (C, H, W) its channels as maps of the
     picture; None where it has none, or of one pixel each.

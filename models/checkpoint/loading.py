@@ -19,7 +19,7 @@ from models.checkpoint.trial import trial
 from models.features import PENULTIMATE, Layer, OpaqueNetwork, shapes
 from models.graphs import network as graphs
 from models.permission import NOTHING, Permission
-from models.structure import Structure
+from models.structure.reading import Structure
 from models.trust import Trust, TrustError
 from models.trust import file as trust_file
 

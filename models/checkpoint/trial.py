@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models import structure
 from models.architectures import outputs, own_code
 from models.checkpoint.allowance import ActivationLimit, TooLargeNetworkError
 from models.checkpoint.errors import CheckpointError
 from models.preprocessing import InputSpec, Pixels
-from models.structure import Structure
+from models.structure import reading
+from models.structure.reading import Structure
 
 _OF_A_SUM = 1e-5  # that probabilities in float32 may differ from 1
 
@@ -32,7 +32,7 @@ def trial(network: nn.Module, input: InputSpec, num_classes: int) -> Structure:
             limit = nullcontext() if found else ActivationLimit()
             with outputs.returned(network) as returned, torch.inference_mode(), limit:
                 logits = network(batch)
-            found = found or structure.read(network, batch)
+            found = found or reading.read(network, batch)
         except torch.OutOfMemoryError:
             raise
         except TooLargeNetworkError as error:

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.axes import AxesReader
 from models.errors import FanlightError
 from models.features import PENULTIMATE, Layer, OpaqueNetwork, embedding_layer
 from models.graphs import costs, parsing, session, shapes, trial
 from models.graphs.errors import GraphError, needed, reason
 from models.graphs.shapes import Shapes
 from models.preprocessing import InputSpec
+from models.structure.axes import AxesReader
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

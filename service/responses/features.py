@@ -11,9 +11,9 @@ from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor
 
 from models import features as captured
-from models.axes import Axis
 from models.checkpoint import Card
 from models.features import Layer
+from models.structure.axes import Axis
 from service.inference.engine import FeatureResult
 from service.requests.parameters import FeaturesParameters
 from service.responses import arrays, rendering

@@ -6,11 +6,11 @@ from typing import Literal
 from pydantic import Field, JsonValue
 from pydantic.json_schema import SkipJsonSchema
 
-from models.axes import Axis
 from models.checkpoint import Card, Checkpoint
 from models.features import Layer
 from models.graphs import network as graphs
 from models.images import formats as image_formats
+from models.structure.axes import Axis
 from service.inference import explanation
 from service.inference.explain_methods import grad_cam
 from service.inference.runtimes.registry import RUNTIMES

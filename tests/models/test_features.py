@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import features, structure
+from models import features
 from models.architectures import registry
 from models.features import LayerError
-from tests.models.test_structure import Attentive, hooks, layers_of
+from models.structure import reading
+from tests.models.structure.test_reading import Attentive, hooks, layers_of
 from tests.networks import Tiny
 
 
@@ -112,7 +113,7 @@ def test_of_several_outputs_the_first_is_captured() -> None:
 def test_a_weight_has_the_shape_that_is_told(name: str) -> None:
     architecture = registry.architecture(name)
     network = architecture.build(10).eval()
-    for layer in structure.layers(network, torch.zeros(1, *architecture.input.shape)):
+    for layer in reading.layers(network, torch.zeros(1, *architecture.input.shape)):
         if layer.kernels is None:
             with pytest.raises(LayerError, match=f"'{layer.name}' has no kernels"):
                 features.kernels(network, layer)
@@ -123,7 +124,7 @@ def test_a_weight_has_the_shape_that_is_told(name: str) -> None:
 def test_a_module_called_penultimate_is_captured_as_any_other() -> None:
     network = nn.Sequential(OrderedDict(penultimate=nn.Linear(2, 3), last=nn.Linear(3, 4))).eval()
     batch = torch.rand(1, 2)
-    layers = structure.layers(network, batch)
+    layers = reading.layers(network, batch)
     with features.capture(network, [features.PENULTIMATE], layers) as activations:
         network(batch)
     assert activations[features.PENULTIMATE].shape == (1, 3)
@@ -137,7 +138,7 @@ def test_what_can_be_captured_has_the_shape_that_is_told(name: str) -> None:
     architecture = registry.architecture(name)
     network = architecture.build(10).eval()
     batch = torch.zeros(1, *architecture.input.shape)
-    layers = structure.layers(network, batch)
+    layers = reading.layers(network, batch)
     told = features.shapes(layers)
     assert features.PENULTIMATE in told
     with features.capture(network, list(told), layers) as activations, torch.inference_mode():
@@ -159,9 +160,9 @@ def test_the_embedding_is_what_the_last_layer_with_parameters_takes() -> None:
     assert features.embedding_layer(list(layers_of("mnist-cnn").values())) == "out"
     squeezed = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1)).eval()
     batch = torch.rand(2, 3, 8, 8)
-    assert features.embedding_layer(structure.layers(squeezed, batch)) == "0"
-    assert features.embedding_layer(structure.layers(nn.Sequential(nn.ReLU()), batch)) is None
-    layers = structure.layers(squeezed, batch)
+    assert features.embedding_layer(reading.layers(squeezed, batch)) == "0"
+    assert features.embedding_layer(reading.layers(nn.Sequential(nn.ReLU()), batch)) is None
+    layers = reading.layers(squeezed, batch)
     with features.capture(squeezed, [features.PENULTIMATE, "1"], layers) as activations:
         squeezed(batch)
     assert torch.equal(activations[features.PENULTIMATE], batch.flatten(1))

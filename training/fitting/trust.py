@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from models import features, structure, trust
+from models import features, trust
 from models.preprocessing import InputSpec
+from models.structure import reading
 from models.trust import (
     Answers,
     Expectation,
@@ -65,7 +66,7 @@ def answers(
         return first.looked_again(second_look, look)
     device = images.images.device
     black = spec.normalize(torch.zeros(1, *spec.shape, dtype=torch.uint8, device=device))
-    layers = structure.layers(network.eval(), black)
+    layers = reading.layers(network.eval(), black)
     has_features = _width(layers) is not None
     logits: list[Tensor] = []
     found: list[Tensor] = []

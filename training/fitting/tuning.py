@@ -15,9 +15,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from models import features, structure
+from models import features
 from models.errors import OptionError
 from models.preprocessing import InputSpec
+from models.structure import reading
 from models.trust import Answers
 from training.data.datasets import ImageSet
 from training.fitting import evaluation, head, loop, optimization
@@ -178,7 +179,7 @@ class _Frozen:
         network = self.training.kept_network()
         black = torch.zeros(1, *self.spec.shape, dtype=torch.uint8, device=self.training.device)
         example = self.spec.normalize(black)
-        name = features.embedding_layer(structure.layers(network.eval(), example))
+        name = features.embedding_layer(reading.layers(network.eval(), example))
         if name is None or not isinstance(network.get_submodule(name), nn.Linear):
             raise OptionError(
                 f"{self.training.recipe.architecture} does not end in a linear layer, so its head "

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models import features, structure
-from models.multiply_adds import MultiplyAdds
+from models import features
+from models.structure import reading
+from models.structure.multiply_adds import MultiplyAdds
 
 _WARM_UP = 2  # passes
 
@@ -86,7 +87,7 @@ def profile(network: nn.Module, batch: Tensor, passes: int) -> Profile:
     Times are medians over the passes, after two warm-up passes. On a GPU the profiler synchronises
     after each layer, so the time of a small layer is mostly launch overhead.
     """
-    layers = structure.layers(network, batch[:1])
+    layers = reading.layers(network, batch[:1])
     modules = {layer.name: network.get_submodule(layer.name) for layer in layers}
     counter = MultiplyAdds()
     with counter:

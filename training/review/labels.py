@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models import features, structure
+from models import features
 from models.preprocessing import InputSpec
+from models.structure import reading
 from training.data.datasets import ImageSet
 from training.fitting import loop
 from training.fitting.loop import EVALUATION_BATCH, Fitted
@@ -178,7 +179,7 @@ def cross_validated(
 @torch.inference_mode()
 def _features(network: nn.Module, images: ImageSet, spec: InputSpec, seed: int) -> Tensor | None:
     """What the last layer takes, (N, D) on the CPU; None for networks that have no such layer."""
-    layers = structure.layers(network, spec.normalize(images.images[:1]))
+    layers = reading.layers(network, spec.normalize(images.images[:1]))
     if features.embedding_layer(layers) is None:
         return None
     parts, projection = [], None

@@ -13,7 +13,7 @@ from pydantic.json_schema import SkipJsonSchema
 from models.checkpoint import Checkpoint
 from models.features import first, maps
 from models.registry import proposal
-from models.structure import Structure
+from models.structure.reading import Structure
 from service.errors import InvalidInputError, NotFoundError
 from service.inference.explain_methods.method import (
     METHODS,

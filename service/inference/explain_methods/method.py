@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from models.checkpoint import Checkpoint
     from models.features import Layer
-    from models.structure import Structure
+    from models.structure.reading import Structure
 
 PASSES_PER_BATCH = 16  # forward passes that a method runs as one batch
 Baseline = Literal["black", "grey", "white"]

@@ -8,8 +8,9 @@ import pytest
 import torch
 from playwright.sync_api import Page, expect
 
-from models import checkpoint, structure
+from models import checkpoint
 from models.architectures import registry
+from models.structure import reading
 from tests import trusted
 from tests.e2e.page.visiting import needs_chromium, upload
 from tests.e2e.servers import Server, running
@@ -24,7 +25,7 @@ ARCHITECTURE = "birdplane-batchnorm"  # the server's process knows no network of
 def publish(repository: Path, name: str, kind: Kind | None) -> None:
     known = registry.architecture(ARCHITECTURE)
     spec, network = known.input_for({}), known.build(2).eval()
-    layers = structure.layers(network, torch.zeros(1, *spec.shape))
+    layers = reading.layers(network, torch.zeros(1, *spec.shape))
     trust = None if kind is None else trusted.fitted(network, layers, kind, spec)
     checkpoint.publish(
         repository,

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models import structure
 from models.architectures import registry
 from models.architectures.registry import ArchitectureError
 from models.features import Layer
+from models.structure import reading
 
 
 def outline(name: str) -> list[Layer]:
@@ -19,7 +19,7 @@ def outline(name: str) -> list[Layer]:
     architecture = registry.architecture(name)
     with torch.device("meta"):
         network = architecture.build(10).eval()
-        return structure.layers(network, torch.empty(1, *architecture.input.shape))
+        return reading.layers(network, torch.empty(1, *architecture.input.shape))
 
 
 def computed(

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import structure
-from models.axes import CHANNELS_LAST, TOKENS
 from models.preprocessing import InputSpec
+from models.structure import reading
+from models.structure.axes import CHANNELS_LAST, TOKENS
 from models.torchvision_import import torchvision
 from service.inference import explanation
 from service.inference.explain_methods.grad_cam import GradCam, GradCamParameters
 from service.inference.explanation import Question
-from tests.models.test_whole_image import transformer
+from tests.models.structure.test_whole_image import transformer
 
 SIZE, TARGET = 64, 1
 SPEC = InputSpec(channels=3, height=SIZE, width=SIZE, mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -27,7 +27,7 @@ def pixels() -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 def ours(network: nn.Module, layer: str | None) -> tuple[str, Tensor]:
     """The layer and the heat map (H, W), made on a twin as in the service."""
-    found = structure.read(network, torch.zeros(1, *SPEC.shape))
+    found = reading.read(network, torch.zeros(1, *SPEC.shape))
     name = layer or str(found.whole)
     asked = Question(GradCam(), GradCamParameters(layer=name), found.outputs(), TARGET)
     twin = explanation.twin(network)
@@ -147,7 +147,7 @@ def test_the_axes_of_these_networks_differ() -> None:
     """What the comparisons above are about."""
     torch.manual_seed(0)
     batch = torch.zeros(1, *SPEC.shape)
-    swin = structure.read(torchvision("models").swin_t(num_classes=5).eval(), batch)
-    tokens = structure.read(transformer(image_size=SIZE).eval(), batch)
+    swin = reading.read(torchvision("models").swin_t(num_classes=5).eval(), batch)
+    tokens = reading.read(transformer(image_size=SIZE).eval(), batch)
     assert swin.outputs()["features.7.1.norm1"].axes == CHANNELS_LAST
     assert tokens.outputs()["encoder.ln"].axes == TOKENS

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models import whole_image
-from models.axes import Axes, AxesReader, Shape
 from models.features import PENULTIMATE, Layer, OpaqueNetwork, embedding_layer, first, maps
-from models.multiply_adds import MultiplyAdds
+from models.structure import whole_image
+from models.structure.axes import Axes, AxesReader, Shape
+from models.structure.multiply_adds import MultiplyAdds
 
 _IDLE = (nn.Identity, nn.modules.dropout._DropoutNd)
 
@@ -24,9 +24,9 @@ class Structure:
     """What a forward pass goes through, in its order.
 
     `blocks` are modules that call others, in the order in which they end. `whole` is the name of
-    the layer or block whose maps show best what the network saw (see `models.whole_image`), None
-    if there is none. `between` are torch's operators that are called between layers, and that no
-    layer shows.
+    the layer or block whose maps show best what the network saw (see
+    `models.structure.whole_image`), None if there is none. `between` are torch's operators that are
+    called between layers, and that no layer shows.
     """
 
     layers: tuple[Layer, ...]

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import structure
+from models.structure import reading
 from models.torchvision_import import torchvision
 
 
 def whole(network: nn.Module, size: int = 8) -> str | None:
-    return structure.read(network.eval(), torch.zeros(1, 3, size, size)).whole
+    return reading.read(network.eval(), torch.zeros(1, 3, size, size)).whole
 
 
 class Branches(nn.Module):

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, relu
 
-from models import features, structure
+from models import features
 from models.architectures import registry
-from models.axes import TOKENS
 from models.features import Layer
+from models.structure import reading
+from models.structure.axes import TOKENS
 from tests.networks import Tiny
 
 
@@ -49,7 +50,7 @@ def test_layers_come_in_the_order_of_the_forward_pass() -> None:
             logits: Tensor = self.last(self.first(x))
             return logits
 
-    assert briefly(structure.layers(Backwards().eval(), torch.zeros(5, 3))) == [
+    assert briefly(reading.layers(Backwards().eval(), torch.zeros(5, 3))) == [
         ("first", "Linear", (3,), (4,), 16, 12),
         ("last", "Linear", (4,), (2,), 8, 8),
     ]
@@ -57,7 +58,7 @@ def test_layers_come_in_the_order_of_the_forward_pass() -> None:
 
 def test_layers_tell_type_shape_parameters_and_arithmetic(network: Tiny, batch: Tensor) -> None:
     of_conv = 4 * 8 * 8 * 3 * 3 * 3
-    assert briefly(structure.layers(network, batch)) == [
+    assert briefly(reading.layers(network, batch)) == [
         ("conv", "Conv2d", (3, 8, 8), (4, 8, 8), 112, of_conv),
         ("relu", "ReLU", (4, 8, 8), (4, 8, 8), 0, 0),
         ("pool", "AdaptiveAvgPool2d", (4, 8, 8), (4, 1, 1), 0, 0),
@@ -76,7 +77,7 @@ def test_a_layer_that_is_called_twice_computes_twice() -> None:
             logits: Tensor = self.fc(self.fc(x))
             return logits
 
-    [fc] = structure.layers(Twice().eval(), torch.zeros(5, 3))
+    [fc] = reading.layers(Twice().eval(), torch.zeros(5, 3))
     assert (fc.parameters, fc.multiply_adds) == (12, 18)
 
 
@@ -97,7 +98,7 @@ class Attentive(nn.Module):
 def test_attention_is_one_layer() -> None:
     projections, products = 4 * 8 * 8 * 5, 2 * 5 * 5 * 8
     parameters, multiply_adds = 4 * (8 * 8 + 8), projections + products
-    assert briefly(structure.layers(Attentive().eval(), torch.zeros(3, 5, 8))) == [
+    assert briefly(reading.layers(Attentive().eval(), torch.zeros(3, 5, 8))) == [
         ("attention", "MultiheadAttention", (5, 8), (5, 8), parameters, multiply_adds),
         ("fc", "Linear", (8,), (2,), 18, 16),
     ]
@@ -118,19 +119,19 @@ def test_modules_that_give_no_tensor_are_no_layers() -> None:
             logits: Tensor = self.fc(self.named(x)["x"])
             return logits
 
-    layers = structure.layers(Network().eval(), torch.zeros(1, 3))
+    layers = reading.layers(Network().eval(), torch.zeros(1, 3))
     assert [layer.name for layer in layers] == ["fc"]
 
 
 def test_no_hook_stays_where_layers_can_not_be_told(network: Tiny) -> None:
     with pytest.raises(RuntimeError, match="channels"):
-        structure.layers(network, torch.zeros(1, 2, 8, 8))
+        reading.layers(network, torch.zeros(1, 2, 8, 8))
     assert hooks(network) == 0
     assert not any(module._forward_pre_hooks for module in network.modules())
 
 
 def test_arithmetic_of_lenet_by_hand() -> None:
-    layers = structure.layers(
+    layers = reading.layers(
         registry.architecture("lenet").build(10).eval(), torch.zeros(1, 1, 28, 28)
     )
     assert {layer.name: layer.multiply_adds for layer in layers if layer.parameters} == {
@@ -144,7 +145,7 @@ def test_arithmetic_of_lenet_by_hand() -> None:
 
 @pytest.mark.slow
 def test_arithmetic_of_alexnet_by_hand() -> None:
-    layers = structure.layers(
+    layers = reading.layers(
         registry.architecture("alexnet").build(10).eval(), torch.zeros(1, 1, 224, 224)
     )
     assert [layer.multiply_adds for layer in layers if layer.parameters] == [
@@ -162,13 +163,13 @@ def test_arithmetic_of_alexnet_by_hand() -> None:
 def test_layers_that_do_nothing_in_evaluation_are_left_out() -> None:
     idle = [nn.Identity(), nn.Dropout(), nn.Dropout2d(), nn.AlphaDropout()]
     network = nn.Sequential(nn.Conv2d(3, 4, 3), *idle, nn.ReLU()).eval()
-    names = [layer.name for layer in structure.layers(network, torch.zeros(1, 3, 8, 8))]
+    names = [layer.name for layer in reading.layers(network, torch.zeros(1, 3, 8, 8))]
     assert names == ["0", "5"]
 
 
 def test_layers_that_the_forward_pass_misses_are_left_out(network: Tiny, batch: Tensor) -> None:
     network.unused = nn.Linear(2, 2)
-    assert "unused" not in [layer.name for layer in structure.layers(network, batch)]
+    assert "unused" not in [layer.name for layer in reading.layers(network, batch)]
 
 
 @pytest.mark.parametrize(
@@ -185,14 +186,14 @@ def test_layers_that_the_forward_pass_misses_are_left_out(network: Tiny, batch: 
 def test_layers_of_the_built_in_networks(name: str, expected: str) -> None:
     architecture = registry.architecture(name)
     blank = torch.zeros(1, *architecture.input.shape)
-    layers = structure.layers(architecture.build(2).eval(), blank)
+    layers = reading.layers(architecture.build(2).eval(), blank)
     assert [layer.name for layer in layers] == expected.split()
 
 
 def layers_of(name: str, **arguments: Any) -> dict[str, Layer]:
     architecture = registry.architecture(name)
     network = architecture.build(10, **arguments).eval()
-    return {x.name: x for x in structure.layers(network, torch.zeros(1, *architecture.input.shape))}
+    return {x.name: x for x in reading.layers(network, torch.zeros(1, *architecture.input.shape))}
 
 
 def test_layers_tell_what_they_were_built_with() -> None:
@@ -231,7 +232,7 @@ def test_blocks_and_what_lies_between_layers_are_told() -> None:
             return relu(self.conv(x) + x)
 
     network = nn.Sequential(Residual(), nn.Flatten(), nn.Linear(48, 2)).eval()
-    found = structure.read(network, torch.zeros(1, 3, 4, 4))
+    found = reading.read(network, torch.zeros(1, 3, 4, 4))
     assert [(each.name, each.type, each.maps) for each in found.blocks] == [
         ("0", "Residual", (3, 4, 4))
     ]
@@ -243,7 +244,7 @@ def test_blocks_and_what_lies_between_layers_are_told() -> None:
 def test_a_layer_that_is_called_twice_says_so() -> None:
     conv = nn.Conv2d(3, 3, 1)
     network = nn.Sequential(conv, conv, nn.Flatten(), nn.Linear(48, 2)).eval()
-    [first, *_] = structure.layers(network, torch.zeros(1, 3, 4, 4))
+    [first, *_] = reading.layers(network, torch.zeros(1, 3, 4, 4))
     assert (first.name, first.calls) == ("0", 2)
 
 
@@ -258,7 +259,7 @@ def test_a_linear_layer_with_rows_and_columns_is_no_convolution() -> None:
             return logits
 
     network, batch = Last().eval(), torch.rand(2, 3, 4, 6)
-    linear, _out = structure.layers(network, batch)
+    linear, _out = reading.layers(network, batch)
     assert not linear.is_convolution
     assert linear.maps == (5, 4, 6)
     with features.capture(network, ["linear"]) as seen:

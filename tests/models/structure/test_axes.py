@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.axes import CHANNELS_FIRST, CHANNELS_LAST, TOKENS, AxesReader
+from models.structure.axes import CHANNELS_FIRST, CHANNELS_LAST, TOKENS, AxesReader
 
 
 @pytest.fixture
