@@ -153,3 +153,11 @@ def kernels(network: nn.Module, layer: Layer) -> Tensor:
 def first(output: Any) -> Any:
     """A module's output; the first where it gives several, as attention does with its weights."""
     return output[0] if isinstance(output, tuple) else output
+
+
+def with_first(output: Any, tensor: Tensor) -> Any:
+    """A module's output with another tensor as `first` of it."""
+    if not isinstance(output, tuple):
+        return tensor
+    parts = (tensor, *output[1:])
+    return type(output)(*parts) if hasattr(output, "_fields") else parts

@@ -5,7 +5,8 @@ and (49, 768) are 768 channels of 7×7 where an image was cut into patches. The 
 or else the last output of the same shape.
 """
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, TypeGuard
 
 Axis = Literal["channel", "row", "column", "token", "value"]
 Axes = tuple[Axis, ...]
@@ -29,7 +30,7 @@ class AxesReader:
 
     def __init__(self, image: Shape) -> None:
         self._image = image
-        self._by_shape: dict[Shape, Axes] = {image: CHANNELS_FIRST}
+        self._by_shape: dict[Shape, Axes] = {image: CHANNELS_FIRST} if len(image) == 3 else {}
         self._maps: list[Shape] = []  # (C, H, W), the newest last
 
     def axes(self, type: str, order: object, taken: Shape, given: Shape) -> Axes:
@@ -77,12 +78,19 @@ class AxesReader:
             return last
         if len(given) == 3 and (type.endswith("2d") or type in _FIRST):
             return CHANNELS_FIRST
-        before = self._by_shape.get(taken)
-        if type in _TURNING and before and isinstance(order, list | tuple):
+        before = self._by_shape.get(taken, ())
+        if type in _TURNING and _is_order(order, len(before)):
             turned: list[Axis] = [before[axis - 1] for axis in order[1:]]
             return tuple(turned)
         usual = CHANNELS_FIRST if len(given) == 3 else TOKENS
         return self._by_shape.get(given, usual)
+
+
+def _is_order(order: object, dimensions: int) -> TypeGuard[Sequence[int]]:
+    """Whether this is another order of so many axes, behind that of the batch."""
+    if not isinstance(order, list | tuple) or not dimensions or list(order[:1]) != [0]:
+        return False
+    return set(order) == set(range(dimensions + 1)) and len(order) == dimensions + 1
 
 
 def _turned(shape: Shape, axes: Axes) -> tuple[int, int, int]:

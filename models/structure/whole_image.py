@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures.own_code import FAILURES
+from models.features import first, with_first
 
 MAX_VALUES = 2**27  # of all layers, 4 bytes each, that are kept for the gradient
 
@@ -65,11 +66,11 @@ def _outputs(network: nn.Module, candidates: Sequence[Candidate]) -> Iterator[Ma
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], Any]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-            first, *rest = output if isinstance(output, tuple) else (output,)
-            if isinstance(first, Tensor) and first.grad_fn is not None:
-                found[name] = first
-                first = first.clone()
-            return (first, *rest) if isinstance(output, tuple) else first
+            given = first(output)
+            if not isinstance(given, Tensor) or given.grad_fn is None:
+                return None  # the output stays as it is
+            found[name] = given
+            return with_first(output, given.clone())
 
         return hook
 

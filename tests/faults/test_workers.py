@@ -123,7 +123,7 @@ def test_a_service_whose_workers_can_not_start_ends(start: Start, published: Pat
     limits = {resource.RLIMIT_AS: 650 * 2**20}  # the supervisor takes some 620
     with start(published, *TWO, limits=limits, wait=False) as service:
         try:
-            status = service.process.wait(30)
+            status = service.process.wait(120)  # three starts, each of which may take ten seconds
         except subprocess.TimeoutExpired:
             pytest.fail("it starts workers again and again")
         assert status > 0

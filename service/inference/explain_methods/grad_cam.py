@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from models.checkpoint import Checkpoint
-from models.features import first, maps
+from models.features import first, maps, with_first
 from models.registry import proposal
 from models.structure.reading import Structure
 from service.errors import InvalidInputError, NotFoundError
@@ -69,7 +69,9 @@ class GradCam(ExplainMethod[GradCamParameters]):
         with _output(subject.network.get_submodule(layer.name)) as seen:
             logit = subject.forward(subject.batch)[0, subject.target]
         [activation] = seen[-1:]
-        [gradient] = torch.autograd.grad(logit, activation, materialize_grads=True)
+        gradient = torch.zeros_like(activation)
+        if logit.requires_grad and activation.requires_grad:  # not of what a network detaches
+            [gradient] = torch.autograd.grad(logit, activation, materialize_grads=True)
         weights = maps(layer, gradient).mean((2, 3), keepdim=True)  # (1, C, 1, 1)
         heat = (weights * maps(layer, activation)).sum(1, keepdim=True).relu()  # (1, 1, h, w)
         size = tuple(subject.batch.shape[2:])
@@ -84,8 +86,7 @@ def _output(module: "nn.Module") -> "Iterator[list[Tensor]]":
 
     def hook(_module: "nn.Module", _inputs: object, output: Any) -> Any:
         seen.append(first(output))
-        copied = seen[-1].clone()
-        return (copied, *output[1:]) if isinstance(output, tuple) else copied
+        return with_first(output, seen[-1].clone())
 
     handle = module.register_forward_hook(hook)
     try:

@@ -78,7 +78,7 @@ def test_a_stranger_is_marked_in_words_and_said(page: Page, images: list[Path]) 
     button.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#inside .unsure")).to_have_text(words)
-    expect(page.locator("#inside .top .quiet")).to_contain_text("Familiarity 0.01 of 1; ")
+    expect(page.locator("#inside .top .quiet")).to_contain_text("Familiarity 0.00 of 1; ")
 
 
 def test_an_ambiguous_answer_names_the_labels(page: Page, images: list[Path]) -> None:

@@ -39,6 +39,15 @@ def test_what_turns_the_axes_is_followed(reader: AxesReader) -> None:
     assert reader.axes("Transpose", (0, 3, 1, 2), (4, 6, 7), (7, 4, 6)) == CHANNELS_FIRST
 
 
+@pytest.mark.parametrize(
+    "order",
+    [None, 3, (), (0, 1), (1, 0, 2, 3), (0, -1, 1, 2), (0, 1, 1, 2), "0231", (0, 2, 3, 1, 4)],
+)
+def test_another_meaning_of_that_argument_is_left_alone(reader: AxesReader, order: object) -> None:
+    reader.axes("Conv2d", None, (3, 32, 48), (7, 4, 6))
+    assert reader.axes("Permute", order, (7, 4, 6), (4, 6, 7)) == CHANNELS_FIRST  # the usual
+
+
 @pytest.mark.parametrize("further", [0, 1, 5])
 def test_tokens_are_the_pixels_of_the_patches(reader: AxesReader, further: int) -> None:
     reader.axes("Conv2d", None, (3, 32, 48), (7, 4, 6))

@@ -1,7 +1,7 @@
 """Grad-CAM is that of pytorch-grad-cam, whatever the network's maps look like."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -141,6 +141,38 @@ def test_a_layer_that_the_logits_do_not_need_gives_zeros() -> None:
 
     _, found = ours(Aside().eval(), "conv")
     assert not found.any()
+
+
+class Named(NamedTuple):
+    maps: Tensor
+    others: Tensor
+
+
+class Several(Changing):
+    """Its block answers with a named tuple, and one layer is detached from the image."""
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Named:
+            return Named(self.conv(x), x)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Several.Block()
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.block(x).maps.mean((2, 3)))
+        return logits + self.conv(x.detach()).mean((1, 2, 3), keepdim=True).flatten(1)
+
+
+@pytest.mark.parametrize(("layer", "is_seen"), [("block", True), ("conv", False)])
+def test_named_tuples_and_what_is_detached(layer: str, is_seen: bool) -> None:
+    torch.manual_seed(0)
+    _, found = ours(Several().eval(), layer)
+    assert bool(found.any()) == is_seen
 
 
 def test_the_axes_of_these_networks_differ() -> None:
