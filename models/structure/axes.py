@@ -32,6 +32,7 @@ class AxesReader:
         self._image = image
         self._by_shape: dict[Shape, Axes] = {image: CHANNELS_FIRST} if len(image) == 3 else {}
         self._maps: list[Shape] = []  # (C, H, W), the newest last
+        self._grids: dict[int, Shape] = {}  # number of tokens → (H, W)
 
     def axes(self, type: str, order: object, taken: Shape, given: Shape) -> Axes:
         """The axes of an output of the shape `given`, by the type of the layer that gave it.
@@ -48,16 +49,17 @@ class AxesReader:
         """(C, H, W) of the maps that an output is; None if it is none, or of one pixel each.
 
         Tokens are a map if they are as many as the pixels of the last map with as many channels, or
-        a few more. Rows and columns before channels are one if their ratio is that of the image:
-        windows of it, and the pixels in each, have another.
+        a few more, and then all that are as many, whatever their channels. Rows and columns before
+        channels are one if their ratio is that of the image: windows of it, and the pixels in each,
+        have another.
         """
         channels, height, width = 0, 0, 0
         if axes == TOKENS:
             count, channels = given
             grids = (each[1:] for each in reversed(self._maps) if each[0] == channels)
-            height, width = next(
+            height, width = self._grids[count] = next(
                 (grid for grid in grids if 0 <= count - grid[0] * grid[1] <= MAX_FURTHER_TOKENS),
-                (0, 0),
+                self._grids.get(count, (0, 0)),
             )
         elif len(axes) == 3 and (axes == CHANNELS_FIRST or self._is_grid(_turned(given, axes))):
             channels, height, width = _turned(given, axes)

@@ -54,6 +54,7 @@ def test_tokens_are_the_pixels_of_the_patches(reader: AxesReader, further: int) 
     axes = reader.axes("LayerNorm", None, (24 + further, 7), (24 + further, 7))
     assert axes == TOKENS
     assert reader.maps(axes, (24 + further, 7)) == (7, 4, 6)
+    assert reader.maps(axes, (24 + further, 28)) == (28, 4, 6)  # inside of a block
 
 
 @pytest.mark.parametrize("shape", [(24, 8), (23, 7), (60, 7)])

@@ -165,7 +165,8 @@ class Several(Changing):
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.fc(self.block(x).maps.mean((2, 3)))
-        return logits + self.conv(x.detach()).mean((1, 2, 3), keepdim=True).flatten(1)
+        logits += self.conv(x.detach()).mean((1, 2, 3), keepdim=True).flatten(1)
+        return logits
 
 
 @pytest.mark.parametrize(("layer", "is_seen"), [("block", True), ("conv", False)])
