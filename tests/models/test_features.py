@@ -14,18 +14,6 @@ from tests.models.structure.test_reading import Attentive, hooks, layers_of
 from tests.networks import Tiny
 
 
-@pytest.fixture
-def network() -> Tiny:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Tiny(3).eval()
-
-
-@pytest.fixture
-def batch() -> Tensor:
-    return torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-
-
 def test_capture_gives_what_the_layers_give(network: Tiny, batch: Tensor) -> None:
     with features.capture(network, ["relu", "fc"]) as activations:
         logits = network(batch)

@@ -95,8 +95,8 @@ class Evaluate:
                 console.print(doubted, markup=False, highlight=False)
         if _is_calibrated_on(card, dataset, self.split):
             console.print(
-                "the calibration was fitted on these pictures, or on pictures among them, so what "
-                "is told of it is better than on others",
+                "the calibration was fitted on pictures of a data set of this name; if these are "
+                "the same, what is told of it is better than on others",
                 markup=False,
                 highlight=False,
             )

@@ -15,18 +15,6 @@ from models.structure.axes import TOKENS
 from tests.networks import Tiny
 
 
-@pytest.fixture
-def network() -> Tiny:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Tiny(3).eval()
-
-
-@pytest.fixture
-def batch() -> Tensor:
-    return torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-
-
 def briefly(layers: list[Layer]) -> list[tuple[Any, ...]]:
     """Name, type, shapes, parameters, multiply-adds."""
     return [

@@ -209,7 +209,8 @@ class TestTrust:
         self, trusted: Path, capsys: pytest.CaptureFixture[str], split: str, is_told: bool
     ) -> None:
         assert evaluate(trusted, "--split", split) == 0
-        assert ("calibration was fitted on these" in capsys.readouterr().out) == is_told
+        printed = capsys.readouterr().out
+        assert ("fitted on pictures of a data set of this name" in printed) == is_told
 
     @pytest.mark.slow
     def test_strangers_are_measured_and_drawn(
