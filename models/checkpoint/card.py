@@ -1,7 +1,7 @@
 """The card of a version: everything about a checkpoint except its weights."""
 
 import hashlib
-from pathlib import Path, PurePath
+from pathlib import Path, PureWindowsPath
 from typing import Annotated, Self
 
 from pydantic import (
@@ -66,8 +66,8 @@ class TrainingRecord(_Part):
 
 
 def _last_parts(source: str) -> str:
-    """Of several data sets, joined by a plus, the last part of each path."""
-    return " + ".join(PurePath(each).name or each for each in source.split(" + "))
+    """The last part of each path, of any system, in data sets that a plus joins."""
+    return " + ".join(PureWindowsPath(each).name or each for each in source.split(" + "))
 
 
 class Card(_Part):

@@ -58,7 +58,7 @@ def test_no_client_sees_the_folders_of_whoever_trained_it(
         "dataset": trained.dataset,
         "strangers": f"patterns + {tmp_path / 'berta' / 'walls'}",
         "architecture": "torchvision/resnet18",
-        "pretrained": None,
+        "pretrained": r"C:\Users\anna\weights.pt",
     }
     publish_tiny(repository, "taken", training=trained.model_copy(update={"recipe": recipe}))
     answer = serve().get("/v1/models/taken")
@@ -66,6 +66,7 @@ def test_no_client_sees_the_folders_of_whoever_trained_it(
     told = answer.json()["card"]["training"]
     assert told["dataset"] == "holiday"
     assert told["recipe"]["strangers"] == "patterns + walls"
+    assert told["recipe"]["pretrained"] == "weights.pt"
     assert told["recipe"]["architecture"] == "torchvision/resnet18"
     assert "as of the data set holiday" in answer.json()["reliance"]["expects"]
 
