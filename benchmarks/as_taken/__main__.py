@@ -68,7 +68,7 @@ def _stored(
 def encoded(
     subject: Subject, family: FamilyName, scene: str, root: Path, seed: int, index: int
 ) -> tuple[bytes, int]:
-    """One image as somebody takes it: the file, and its class."""
+    """A test image redrawn as people take pictures: its bytes as a file, and its class index."""
     rng = np.random.default_rng([seed, zlib.crc32(scene.encode()), index])
     if subject == "crosses":
         drawings = crosses.HELD_OUT if family == "held_out" else crosses.TUNING

@@ -123,7 +123,7 @@ def _distances(tool: str, ground: str, target: int, rng: Generator) -> bytes:
 
 
 def _width(tool: str, rng: Generator) -> float:
-    """How wide a stroke of the tool is, as a part of the drawing's extent."""
+    """A random stroke width for the tool, as a fraction of the side that the drawing takes."""
     low, high = {"marker": (0.07, 0.16), "chalk": (0.04, 0.1)}.get(tool, (0.015, 0.06))
     return float(rng.uniform(low, high))
 

@@ -69,11 +69,11 @@ _LIGHT = 240  # levels of a white ground, and above
 
 
 def ground(batch: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Paint the ground of pictures (N, C, H, W), uint8, in another colour, with that probability.
+    """Replace the background colour of some pictures (N, C, H, W), uint8, each by a random one.
 
-    Half of the colours are nearly white, a quarter grey, a quarter of any colour. The ground is
-    what is near the median of the outermost pixels; pictures whose ground is not even stay as they
-    are.
+    A picture is chosen with the given probability, and left alone if its border has not one colour.
+    Its background are all pixels near the border's median colour. The new colour is nearly white in
+    half of the cases, grey in a quarter, any colour in a quarter.
     """
     count, channels = batch.shape[:2]
     chosen, kind = torch.rand(2, count, generator=generator)

@@ -340,7 +340,10 @@ def reference_of(images: ImageSet, found: Answers) -> ImageSet:
 
 
 def doubted(is_unsure: Tensor, targets: Tensor, labels: Sequence[str]) -> str:
-    """Say of which classes more than half of the images (N,) are unsure; empty if of none."""
+    """Name the classes most of whose images are unsure, for people; empty if there are none.
+
+    `is_unsure` (N,) and `targets` (N,), class indices, are of the same images.
+    """
     told = []
     for index, label in enumerate(labels):
         own = is_unsure[targets == index]

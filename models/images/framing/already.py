@@ -49,7 +49,7 @@ def _is_dark_around(levels: NDArray[np.uint8]) -> bool:
 
 
 def _is_centred(levels: NDArray[np.uint8], middle: float) -> bool:
-    """True if the centre of mass lies in the middle."""
+    """True if the light pixels' centre of mass is about `middle` (0 to 1) across and down."""
     side = len(levels)
     total, across, down = (_moments(side) @ levels.astype(np.float32).ravel()).tolist()
     off = max(abs(across / total - middle * side), abs(down / total - middle * side))

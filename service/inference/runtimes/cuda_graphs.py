@@ -64,7 +64,7 @@ class Captured:
             pool = pool or self._graphs[size].graph.pool()
 
     def settle(self) -> None:
-        """The memory belongs to the graphs."""
+        """Give nothing back: the captured graphs use all of their memory at each run."""
 
     def __call__(self, batch: Pixels) -> NDArray[np.float32]:
         import torch

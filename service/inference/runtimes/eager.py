@@ -52,7 +52,7 @@ class Torch:
         return columns
 
     def settle(self) -> None:
-        """Nothing is kept on the CPU; on a GPU it is wanted again."""
+        """Give nothing back: torch keeps none on a CPU; on a GPU the next batch uses it again."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         """The same on the device, which need not be waited for."""

@@ -17,7 +17,7 @@ OTHERS = ("automobile", "deer", "dog", "frog")
 def _entry(
     name: str, description: str, labels: tuple[str, ...], pictures: tuple[int, int]
 ) -> DatasetEntry:
-    """The data set of these classes of CIFAR-10."""
+    """A data set of some classes of CIFAR-10; `pictures` are its sizes, train and test."""
 
     def load(train: bool, root: Path, spec: InputSpec) -> ImageSet:
         """One class after the other, as in an image folder: a seed means the same with either."""
