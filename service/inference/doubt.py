@@ -167,6 +167,20 @@ def usual(checkpoint: Checkpoint, coverage: float | None, threshold: float | Non
     )
 
 
+def too_low(trust: Trust, threshold: float) -> str:
+    """Why no image but a blank one has a familiarity below the threshold; empty if some can.
+
+    A threshold of 0 is meant to call none unfamiliar, and not too low.
+    """
+    ranks = trust.statistics
+    if ranks is None or not 0 < threshold <= ranks.least:
+        return ""
+    return (
+        f"can't tell familiarities below {ranks.least:.2g}, since it knows those of "
+        f"{ranks.count:,} images; give more than that, or 0, which calls no image unfamiliar"
+    )
+
+
 def judge(card: Card, usual: Judge | None, asked: Asked) -> Judge | None:
     """The judge for a request; None where its answer tells of no doubt.
 
@@ -182,13 +196,8 @@ def judge(card: Card, usual: Judge | None, asked: Asked) -> Judge | None:
     if needs_familiarity and usual.trust.familiarity is None:
         names = [name for name in _given(asked) if name != "coverage"]
         raise InvalidInputError(_missing(card, "familiarity", names))
-    ranks = usual.trust.statistics
-    if ranks is not None and asked.threshold and asked.threshold <= ranks.least:
-        raise InvalidInputError(
-            f"invalid parameter: threshold: {card.name}/{card.version} can't tell familiarities "
-            f"below {ranks.least:.2g}, since it knows those of {ranks.count:,} images; give more "
-            "than that, or 0, which calls no image unfamiliar"
-        )
+    if asked.threshold is not None and (why := too_low(usual.trust, asked.threshold)):
+        raise InvalidInputError(f"invalid parameter: threshold: {card.name}/{card.version} {why}")
     coverage = usual.coverage if asked.coverage is None else asked.coverage
     threshold = usual.threshold if asked.threshold is None else asked.threshold
     is_usual = coverage == usual.coverage

@@ -97,6 +97,8 @@ class Loader:
             graphs=self._graphs,
         )
         judge = doubt.usual(verified, settings.coverage, settings.familiarity_threshold)
+        if judge is not None and (why := doubt.too_low(judge.trust, judge.threshold)):
+            marks.threshold_too_low(why)
         labels = verified.card.labels
         report = partial(self._metrics.arrived, name, number, labels)
         arrivals = Arrivals(len(labels), judge, report)

@@ -31,6 +31,7 @@ class Marks:
         self._metrics = metrics
         self._not_finite = 0
         self._change: str | None = None
+        self._threshold: str | None = None
 
     def not_finite(self, images: int) -> None:
         """So many images more got no finite answer. The first time is logged."""
@@ -38,6 +39,11 @@ class Marks:
             log.error("not finite", model=self.model, version=self.version, images=images)
         self._not_finite += images
         self._metrics.not_finite(self.model, self.version, images)
+
+    def threshold_too_low(self, reason: str) -> None:
+        """The threshold of the settings or the card calls no image unfamiliar, for this reason."""
+        self._threshold = reason
+        log.warning("threshold too low", model=self.model, version=self.version, reason=reason)
 
     def changed(self, reason: str | None) -> None:
         """The files are not those that were loaded, for this reason; None if they are."""
@@ -59,6 +65,8 @@ class Marks:
                 f"{self._change}; what was loaded goes on answering; publish another content as a "
                 "new version"
             )
+        if self._threshold is not None:
+            found.append(f"its threshold of familiarity is too low: it {self._threshold}")
         if self._not_finite:
             found.append(
                 f"{self._not_finite} images got no finite answer and were refused; train the "

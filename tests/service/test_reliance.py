@@ -138,6 +138,16 @@ def test_a_threshold_that_no_familiarity_is_below_is_refused(
     assert f"of {sure.trust.statistics.count:,} images" in told
 
 
+@pytest.mark.parametrize(("threshold", "is_told"), [(0, False), (0.001, True), (0.05, False)])
+def test_such_a_threshold_of_the_settings_is_told(
+    serve: Serve, threshold: float, is_told: bool
+) -> None:
+    listed = serve(familiarity_threshold=threshold).get("/v1/models").json()["models"]
+    told = {each["name"]: str(each["versions"][0].get("warnings")) for each in listed}
+    assert ("threshold of familiarity is too low" in told["sure"]) == is_told
+    assert "threshold" not in told["plain"] + told["colors"]
+
+
 @pytest.mark.parametrize("threshold", [0, 0.05, 0.5, 1])
 def test_who_compares_with_the_threshold_finds_the_same(
     client: TestClient, threshold: float
