@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from service.server import backpressure, listening
+from service.server.coalescing import MAX_UNWANTED, CoalescingTransport
 from service.server.connections import MAX_REFUSED, ConnectionLimits, Connections, Patience, Wait
 from service.server.fast_path import FastPath, PendingAnswer
 from service.server.security_headers import LINES, Header
@@ -30,7 +31,6 @@ from service.server.security_headers import LINES, Header
 MAX_HEAD = 2**16  # bytes of a request's line and headers, trailers included
 _PER_HEADER = 32  # bytes that a header counts besides its own, as in HTTP/2 (RFC 9113, 6.5.2)
 MAX_PIPELINED = 32  # requests of a connection that wait while one is answered
-MAX_UNWANTED = 2**18  # bytes of a body that are read after its request is answered
 _BEGINNING = {  # of an answer: what is the same for all with its status
     status: line + LINES for status, line in STATUS_LINE.items()
 }
@@ -94,7 +94,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             if fast_path.is_on(transport.get_extra_info("sockname")):
                 self._fast_path = fast_path
         self._direct = transport
-        super().connection_made(cast(asyncio.Transport, _CoalescingTransport(transport, self)))
+        super().connection_made(cast(asyncio.Transport, CoalescingTransport(transport, self)))
         self.address = self.client[0] if self.client else ""
         self._idle_since = self.loop.time()
         self._server = self._connections()
@@ -471,59 +471,3 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._current.message_event.set()
         if self._pending is not None and not self._pending.response_complete:
             self._pending.leave()
-
-
-class _CoalescingTransport:
-    """A transport that sends the head of an answer together with what follows.
-
-    ASGI lets a server keep the head until the body begins. A head that is sent before the body of
-    its request has arrived says that the connection closes, unless that body is small.
-    """
-
-    def __init__(self, transport: asyncio.Transport, protocol: LimitedHttpProtocol) -> None:
-        self._transport, self._protocol = transport, protocol
-        self.written = 0  # bytes
-        self.ended = False  # nothing more is sent
-        self._answering: object = None  # the cycle whose head was written last
-        self._head = b""  # that was not sent yet
-
-    def write(self, data: bytes) -> None:
-        if self.ended or self._transport.is_closing():  # uvicorn tells only the newest cycle
-            return
-        cycle = self._protocol.cycle
-        if cycle is not self._answering and cycle.response_started:
-            if cycle.more_body and cycle.keep_alive and not _is_soon_read(self._protocol):
-                cycle.keep_alive = False
-                data = data[:-2] + b"connection: close\r\n\r\n"
-            self._answering, self._head = cycle, data
-            return
-        if self._head:
-            data, self._head = self._head + data, b""
-        self.written += len(data)
-        self._transport.write(data)
-
-    def flush(self) -> None:
-        """Send the head of an answer that has no body."""
-        if self._head:
-            self.write(b"")
-
-    def close(self) -> None:
-        self.flush()
-        self._protocol.say_goodbye()
-
-    def is_closing(self) -> bool:  # for each request, quicker than the others
-        return self._transport.is_closing()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
-def _is_soon_read(protocol: LimitedHttpProtocol) -> bool:
-    """Whether the rest of the body that is being read is small, and sure to come.
-
-    A client that waits for `100 Continue` may leave it out, and send its next request instead.
-    """
-    length = dict(protocol.headers).get(b"content-length", b"")
-    digits = length.lstrip(b"0") or length[:1]
-    is_small = digits.isdigit() and len(digits) < 20 and int(digits) <= MAX_UNWANTED
-    return is_small and not protocol.expect_100_continue

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from service.server import connections
+from service.server.coalescing import MAX_UNWANTED
 from service.server.connections import ConnectionLimits
-from service.server.protocol import MAX_UNWANTED
 from tests.service.connections import UVLOOP, Address, WatchedProtocol, listening
 from tests.waiting import spend_async, until_async
 
