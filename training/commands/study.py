@@ -60,7 +60,7 @@ class Study:
 
         Raises `TrainingError` if a run failed, or a group of the errors that are bugs.
         """
-        recipes = [variant.recipe for study in studies for variant in study.variants]
+        recipes = [recipe for study in studies for recipe in study.recipes()]
         waiting = runner.unfinished(self._run_folders, recipes)
         if not waiting:
             return
@@ -93,13 +93,29 @@ class Study:
             raise ExceptionGroup(text, bugs) if bugs else TrainingError(text)
 
     def _report(self, study: Question, console: Console) -> None:
-        folders = {v.label: Run(runner.folder(self._run_folders, v.recipe)) for v in study.variants}
-        results = {label: report.measured(run) for label, run in folders.items()}
+        runs = {
+            seed: {
+                variant.label: Run(runner.folder(self._run_folders, variant.run_with(seed)))
+                for variant in study.variants
+                if seed in variant.seeds
+            }
+            for seed in study.seeds
+        }
+        variants = {variant.label: variant for variant in study.variants}
+        by_seed = {
+            seed: {
+                label: report.measured(run, variants[label], self.data_root)
+                for label, run in of_seed.items()
+            }
+            for seed, of_seed in runs.items()
+        }
         target = self.runs / "studies" / (f"{study.name}-quick" if self.quick else study.name)
         files.make_folder(target)
-        summary = report.summary(study, results, quick=self.quick)
+        summary = report.summary(study, by_seed, quick=self.quick)
         text = f"# {study.name}\n\n{report.markdown(summary)}\n![curves](curves.png)\n"
-        for name, content in report.pictures(study, folders, results, self.data_root).items():
+        first = study.seeds[0]
+        pictures = report.pictures(study, runs[first], by_seed[first], self.data_root)
+        for name, content in pictures.items():
             files.write(target / name, content)
             if name != "curves.png":
                 text += f"\n![histograms]({name})\n"

@@ -21,7 +21,7 @@ from training import plots
 from training.data import datasets, names, strangers
 from training.data.datasets import DatasetError, ImageSet
 from training.data.files import sources
-from training.fitting import evaluation, loop, tuning
+from training.fitting import denormals, evaluation, loop, tuning
 from training.fitting.evaluation import Evaluation
 from training.fitting.loop import Epoch, Fitted, Hooks, StateError, TrainingError
 from training.fitting.run_folder import STATE, TO_START_ANEW, WEIGHTS, Run
@@ -150,7 +150,7 @@ def run(
         folder.write_history(history)
         on_epoch(epoch)
 
-    with memory.peak(device) as peak:
+    with denormals.flushed(), memory.peak(device) as peak:
         hooks = Hooks(on_batch, note, keep_state, on_note)
         spec, train = pictures.spec, pictures.train
         fit = (

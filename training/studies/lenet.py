@@ -3,10 +3,12 @@
 from dataclasses import replace
 from itertools import pairwise
 
+from training.studies.figures import gap, peak_memory, validation
 from training.studies.perceptrons import PERCEPTRON
 from training.studies.study import Finding, Study, Variant
 
-_LENET = replace(PERCEPTRON, architecture="lenet", epochs=15)
+_LENET = replace(PERCEPTRON, architecture="lenet", batch_size=128, epochs=15)
+_DROPOUT = "ReLU, normalised, dropout"
 
 
 LENET = (
@@ -17,16 +19,23 @@ LENET = (
             Variant("plain", replace(_LENET, architecture="lenet-plain")),
             Variant("ReLU", replace(_LENET, mean=(0.0,), std=(1.0,))),
             Variant("ReLU, normalised", _LENET),
-            Variant("ReLU, normalised, dropout", replace(_LENET, arguments={"dropout": 0.5})),
+            Variant(_DROPOUT, replace(_LENET, arguments={"dropout": 0.5})),
         ),
         (
             Finding(
                 "ReLU does better than the plain network",
-                lambda r: r["ReLU"].validation > r["plain"].validation,
+                validation("ReLU") > validation("plain"),
             ),
             Finding(
-                "dropout narrows the gap",
-                lambda r: r["ReLU, normalised, dropout"].gap < r["ReLU, normalised"].gap,
+                "normalised pixels do better than pixels from 0 to 1",
+                validation("ReLU, normalised") > validation("ReLU"),
+                "new",
+            ),
+            Finding("dropout narrows the gap", gap(_DROPOUT) < gap("ReLU, normalised")),
+            Finding(
+                "dropout costs accuracy after as many epochs",
+                validation(_DROPOUT) < validation("ReLU, normalised"),
+                "new",
             ),
         ),
     ),
@@ -38,17 +47,17 @@ LENET = (
             for size in (32, 128, 512, 2048)
         ),
         (
-            Finding(
-                "the larger the batch, the lower the accuracy after as many epochs",
-                lambda r: all(
-                    r[less].validation > r[more].validation
-                    for less, more in pairwise(("32", "128", "512", "2,048"))
-                ),
+            *(
+                Finding(
+                    f"a batch of {more} reaches less than one of {less} after as many epochs",
+                    validation(more) < validation(less),
+                )
+                for less, more in pairwise(("32", "128", "512", "2,048"))
             ),
             Finding(
                 "the largest batch takes more memory than the smallest",
-                lambda r: (r["2,048"].peak_memory or 0) > (r["32"].peak_memory or 0),
-                "Linux and CUDA alone tell how much it was",
+                peak_memory("2,048") > peak_memory("32"),
+                remark="Linux and CUDA alone tell how much it was",
             ),
         ),
         memory=True,

@@ -1,49 +1,62 @@
-"""Studies of multilayer perceptrons on FashionMNIST.
+"""Studies of multilayer perceptrons on FashionMNIST, in batches of 32 as their author ran them.
 
-Where the reference names no batch size it is 128. A sixth of the 60,000 training pictures, 10,000,
-are held out for validation; the test set is looked at once, at the end.
+A sixth of the 60,000 training pictures, 10,000, are held out for validation; the test set is looked
+at once, at the end. Runs in batches of 128 stand beside, with one seed; nothing is judged by them.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from training.recipes.recipe import Recipe
+from training.studies.figures import (
+    best_validation,
+    gap,
+    learning_rate_cuts,
+    lowest_validation_loss,
+    narrower,
+    train,
+    training_mode,
+    validation,
+    validation_loss,
+    within,
+)
 from training.studies.study import Finding, Study, Variant
-from training.studies.verdicts import failed, halvings, learned, narrower
 
 PERCEPTRON = Recipe(
     name="mlp",
     dataset="fashion-mnist",
     architecture="mlp",
-    batch_size=128,
+    batch_size=32,
     optimizer="adam",
     learning_rate=0.001,
     epochs=30,
     validation_fraction=1 / 6,
     selection="last",
 )
-_SGD = replace(PERCEPTRON, optimizer="sgd", learning_rate=0.01, batch_size=32, epochs=5)
+_SGD = replace(PERCEPTRON, optimizer="sgd", learning_rate=0.01, epochs=5)
 _RAW = (1 / 255,)  # the deviation that feeds pixels from 0 to 255
 _TINY = (10_000.0,)  # the deviation that feeds pixels divided by 255 · 10,000
+_FAILS = 0.27  # at most: 0.25 is the highest that was reported as failing, and "about" is ± 0.02
 
 
-def _rates(std: tuple[float, ...], reported: Sequence[str]) -> tuple[Variant, ...]:
-    recipes = (
-        replace(PERCEPTRON, std=std, learning_rate=rate, epochs=epochs)
-        for rate, epochs in ((0.1, 5), (0.001, 8), (0.00001, 100))
+def _in_128(variant: Variant) -> Variant:
+    recipe = replace(variant.recipe, batch_size=128)
+    return Variant(f"{variant.label}, batches of 128", recipe, seeds=(0,))
+
+
+def _rates(std: tuple[float, ...], *reported: str, prefix: str = "") -> tuple[Variant, ...]:
+    runs = (("0.1", 0.1, 5), ("0.001", 0.001, 8), ("0.00001", 0.00001, 100))
+    return tuple(
+        Variant(
+            prefix + label, replace(PERCEPTRON, std=std, learning_rate=rate, epochs=epochs), text
+        )
+        for (label, rate, epochs), text in zip(runs, reported, strict=True)
     )
-    labels = ("0.1", "0.001", "0.00001")
-    return tuple(Variant(*each) for each in zip(labels, recipes, reported, strict=True))
 
 
-def _noisy(std: tuple[float, ...], reported: str) -> Variant:
-    """The rate 0.1 in the batches that the reference's other studies have."""
-    recipe = replace(PERCEPTRON, std=std, learning_rate=0.1, epochs=5, batch_size=32)
-    return Variant("0.1, batches of 32", recipe, reported)
-
-
-_SCALED_RATES = _rates((), ("", "about 0.89 by epoch 8", "about 0.89 after 100 epochs"))
-_UNSCALED_RATES = _rates(_RAW, ("", "below its scaled run", "learns, then overfits"))
+_SCALED = _rates((), "about 0.25 validation", "about 0.89 by epoch 8", "about 0.89, smallest gap")
+_UNSCALED = _rates(_RAW, "fails", "below its scaled run", "learns, then overfits")
+_CONSTANT = Variant("constant, 30 epochs", PERCEPTRON)
+_IN_128 = "was judged in batches of 128"
 
 PERCEPTRONS = (
     Study(
@@ -54,19 +67,19 @@ PERCEPTRONS = (
             Variant("0 to 1", _SGD, "about 0.85"),
         ),
         (
-            Finding("unscaled pixels do not learn", lambda r: failed(r, "0 to 255", at_most=0.3)),
             Finding(
-                "scaled pixels reach about 0.85", lambda r: learned(r, "0 to 1", at_least=0.82)
+                "unscaled pixels do not learn",
+                train("0 to 255") <= 0.14,
+                "validation accuracy at most 0.3: far above what was reported",
             ),
+            Finding("scaled pixels reach about 0.85", train("0 to 1").about(0.85)),
         ),
     ),
     Study(
         "batch-size",
         "What does a batch of 10,000 cost, which makes a few steps an epoch?",
         (
-            Variant(
-                "32", replace(PERCEPTRON, batch_size=32, learning_rate=0.01, epochs=5), "about 0.85"
-            ),
+            Variant("32", replace(PERCEPTRON, learning_rate=0.01, epochs=5), "about 0.85"),
             Variant(
                 "10,000",
                 replace(PERCEPTRON, batch_size=10_000, learning_rate=0.01, epochs=5),
@@ -75,8 +88,12 @@ PERCEPTRONS = (
         ),
         (
             Finding(
-                "a batch of 10,000 lags behind one of 32",
-                lambda r: r["10,000"].validation < r["32"].validation,
+                "batches of 32 reach about 0.85, in training and validation",
+                train("32").about(0.85) & validation("32").about(0.85),
+            ),
+            Finding(
+                "a batch of 10,000 reaches less",
+                (train("10,000") < train("32")) & (validation("10,000") < validation("32")),
             ),
         ),
     ),
@@ -88,84 +105,88 @@ PERCEPTRONS = (
             Variant("Adam", replace(_SGD, optimizer="adam", epochs=10), "about 0.85 or better"),
         ),
         (
-            Finding("both reach about 0.85", lambda r: learned(r, "SGD", "Adam", at_least=0.82)),
             Finding(
-                "Adam is quicker at first",
-                lambda r: r["Adam"].validation_at(1) > r["SGD"].validation_at(1),
+                "both reach about 0.85 or better",
+                (validation("SGD") >= 0.83) & (validation("Adam") >= 0.83),
             ),
+            Finding("Adam is quicker at first", validation("Adam", 1) > validation("SGD", 1)),
         ),
     ),
     Study(
         "learning-rate",
         "Which learning rate does Adam want on pixels from 0 to 1?",
-        (_noisy((), "about 0.25 validation"), *_SCALED_RATES),
+        (*_SCALED, *(_in_128(each) for each in _SCALED)),
         (
             Finding(
-                "0.1 fails in batches of 32",
-                lambda r: failed(r, "0.1, batches of 32", at_most=0.5),
+                "0.1 fails: about 0.25",
+                validation("0.1") <= _FAILS,
+                f"{_IN_128} too; validation accuracy at most 0.5",
             ),
             Finding(
-                "0.001 reaches about 0.89 by epoch 8", lambda r: learned(r, "0.001", at_least=0.87)
+                "0.001 reaches about 0.89 by epoch 8", validation("0.001", 8).about(0.89), _IN_128
             ),
             Finding(
                 "0.00001 reaches about 0.89 after 100 epochs",
-                lambda r: learned(r, "0.00001", at_least=0.88),
-                "it is still rising after 100: batches of 128 make a quarter of the steps of "
-                "batches of 32, in which the reference's other studies run",
+                validation("0.00001", 100).about(0.89),
+                _IN_128,
             ),
             Finding(
                 "0.00001 has the smallest gap of those that learn",
-                lambda r: r["0.00001"].gap < r["0.001"].gap,
+                gap("0.00001") < gap("0.001"),
+                _IN_128,
             ),
         ),
     ),
     Study(
         "learning-rate-unscaled",
         "Which learning rate does Adam want on pixels from 0 to 255?",
-        (_noisy(_RAW, "fails"), *_UNSCALED_RATES),
+        (
+            *_UNSCALED,
+            Variant("0.001, scaled", _SCALED[1].recipe),
+            *(_in_128(each) for each in _UNSCALED),
+        ),
         (
             Finding(
-                "0.1 fails in batches of 32",
-                lambda r: failed(r, "0.1, batches of 32", at_most=0.5),
+                "0.1 fails",
+                validation("0.1") <= _FAILS,
+                f"{_IN_128} too; validation accuracy at most 0.5",
             ),
             Finding(
-                "0.001 stays below its run on scaled pixels, 0.89 by epoch 8",
-                lambda r: r["0.001"].validation < 0.88,
+                "0.001 stays below its run on scaled pixels",
+                validation("0.001", 8) < validation("0.001, scaled", 8),
+                f"{_IN_128}; below 0.88, not below the scaled run",
             ),
-            Finding("0.00001 learns", lambda r: learned(r, "0.00001", at_least=0.8)),
             Finding(
-                "0.00001 overfits in the end",
-                lambda r: (
-                    r["0.00001"].gap > 0.05
-                    and max(r["0.00001"].validation_at(n) for n in range(1, 101))
-                    > r["0.00001"].validation
-                ),
+                "0.00001 learns: its best epoch reaches 0.85",
+                best_validation("0.00001") >= 0.85,
+                f"{_IN_128}; at least 0.8 after the last epoch",
+            ),
+            Finding(
+                "0.00001 overfits in the end: validation loss rises by half of its lowest value",
+                validation_loss("0.00001") >= 1.5 * lowest_validation_loss("0.00001"),
+                f"{_IN_128}; a gap above 0.05, and any fall of the validation accuracy, which "
+                "chance alone brings",
             ),
         ),
     ),
     Study(
         "weight-distributions",
         "How far do the learning rates drive the weights?",
-        tuple(
-            Variant(f"{scale}, {each.label}", each.recipe)
-            for scale, variants in (("0 to 1", _SCALED_RATES), ("0 to 255", _UNSCALED_RATES))
-            for each in variants
+        (
+            *(replace(each, label=f"0 to 1, {each.label}", reported="") for each in _SCALED),
+            *(replace(each, label=f"0 to 255, {each.label}", reported="") for each in _UNSCALED),
         ),
         (
             Finding(
-                "the weights are wide for 0.1",
-                lambda r: (
-                    narrower(r, "0 to 1, 0.001", "0 to 1, 0.1")
-                    and narrower(r, "0 to 255, 0.001", "0 to 255, 0.1")
-                ),
+                "the weights are wide for 0.1: twice those of 0.001 at least",
+                narrower("0 to 1, 0.001", "0 to 1, 0.1", ratio=0.5)
+                & narrower("0 to 255, 0.001", "0 to 255, 0.1", ratio=0.5),
+                f"{_IN_128}; wider by any ratio",
             ),
             Finding(
-                "the accurate unscaled run keeps its weights within about ±0.05: two deviations",
-                lambda r: all(
-                    2 * deviation < 0.05
-                    for name, deviation in r["0 to 255, 0.00001"].weight_deviations.items()
-                    if name.endswith("weight")
-                ),
+                "the accurate unscaled run keeps its weights within ±0.05",
+                within("0 to 255, 0.00001", 0.05),
+                f"{_IN_128}; two standard deviations below 0.05",
             ),
         ),
     ),
@@ -173,26 +194,29 @@ PERCEPTRONS = (
         "annealing",
         "What does it bring to halve the learning rate where the validation loss stands still?",
         (
-            Variant("constant, 30 epochs", PERCEPTRON),
+            _CONSTANT,
             Variant("annealed, 30 epochs", replace(PERCEPTRON, schedule="plateau")),
             Variant("annealed, 100 epochs", replace(PERCEPTRON, schedule="plateau", epochs=100)),
+            _in_128(_CONSTANT),
+            _in_128(Variant("annealed, 30 epochs", replace(PERCEPTRON, schedule="plateau"))),
         ),
         (
             Finding(
                 "the rate falls about 7 times in 16 epochs",
-                lambda r: 4 <= halvings(r, "annealed, 100 epochs") <= 10,
+                (learning_rate_cuts("annealed, 30 epochs", 16) >= 5)
+                & (learning_rate_cuts("annealed, 30 epochs", 16) <= 9),
+                f"{_IN_128}; 4 to 10 times",
             ),
             Finding(
-                "no serious overfitting at 100 epochs: validation stays within 0.01 of its best",
-                lambda r: (
-                    max(r["annealed, 100 epochs"].validation_at(n) for n in range(1, 101))
-                    - r["annealed, 100 epochs"].validation
-                    <= 0.01
-                ),
+                "no serious overfitting at 100 epochs: validation ends within 0.01 of its best",
+                best_validation("annealed, 100 epochs") - validation("annealed, 100 epochs")
+                <= 0.01,
+                _IN_128,
             ),
             Finding(
                 "the gap is smaller than at a constant rate",
-                lambda r: r["annealed, 30 epochs"].gap < r["constant, 30 epochs"].gap,
+                gap("annealed, 30 epochs") < gap("constant, 30 epochs"),
+                _IN_128,
             ),
         ),
     ),
@@ -211,14 +235,14 @@ PERCEPTRONS = (
         (
             Finding(
                 "without a hidden layer the network underfits",
-                lambda r: (
-                    r["0 hidden"].train < r["1 hidden"].train
-                    and r["0 hidden"].validation < r["1 hidden"].validation
-                ),
+                (train("0 hidden") < train("1 hidden"))
+                & (validation("0 hidden") < validation("1 hidden")),
+                _IN_128,
             ),
             Finding(
                 "two hidden layers overfit more than one",
-                lambda r: r["2 hidden"].gap > r["1 hidden"].gap,
+                gap("2 hidden") > gap("1 hidden"),
+                _IN_128,
             ),
         ),
     ),
@@ -243,23 +267,28 @@ PERCEPTRONS = (
                 "as on normal input, and sooner",
                 hidden="1",
             ),
+            Variant("normal input, 30 epochs", PERCEPTRON),
         ),
         (
             Finding(
-                "with it the network trains as on normal input, and sooner: better in its 5th "
-                "epoch than without it in its 100th",
-                lambda r: r["with"].history[4].train.accuracy > r["without"].train,
+                "without it the network reaches about 0.85 after 100 epochs",
+                validation("without", 100).about(0.85),
+                f"{_IN_128}; at least 0.75",
             ),
             Finding(
-                "it does so on validation pictures too",
-                lambda r: r["with"].validation_at(5) > r["without"].validation,
-                "in training a batch is normalised by its own figures, in evaluation by their "
-                "running mean; the hidden values deviate by less than a step of Adam, 0.001, moves "
-                "the bias before the normalisation, and the running mean lags behind it",
+                "with it the network trains as on normal input, within 0.02 of it",
+                validation("normal input, 30 epochs") - validation("with") <= 0.02,
+                f"{_IN_128}; accuracy in training mode against another run's in evaluation mode",
             ),
             Finding(
-                "without it the network learns slowly",
-                lambda r: learned(r, "without", at_least=0.75),
+                "with it the network trains sooner: better after 5 epochs than without after 100",
+                validation("with", 5) > validation("without", 100),
+                f"{_IN_128}, and in training mode for one run alone",
+            ),
+            Finding(
+                "the same in training mode, where a batch is normalised by its own figures",
+                training_mode("with", 5) > training_mode("without", 100),
+                "new: both runs in training mode",
             ),
         ),
     ),
@@ -274,7 +303,7 @@ PERCEPTRONS = (
                 "smaller gap",
             ),
         ),
-        (Finding("the gap is smaller with dropout", lambda r: r["0.25"].gap < r["none"].gap),),
+        (Finding("the gap is smaller with dropout", gap("0.25") < gap("none"), _IN_128),),
     ),
     Study(
         "regularisation",
@@ -290,20 +319,14 @@ PERCEPTRONS = (
                 "smaller gap, narrower weights",
             ),
         ),
-        (
-            Finding(
-                "the gap is smaller with either",
-                lambda r: (
-                    max(r["L1, 0.0001 · Σ|p|"].gap, r["L2, 0.01 · Σ‖p‖₂"].gap) < r["none"].gap
-                ),
-            ),
-            Finding(
-                "the weights are narrower with either",
-                lambda r: (
-                    narrower(r, "L1, 0.0001 · Σ|p|", "none")
-                    and narrower(r, "L2, 0.01 · Σ‖p‖₂", "none")
-                ),
-            ),
+        tuple(
+            finding
+            for label in ("L1, 0.0001 · Σ|p|", "L2, 0.01 · Σ‖p‖₂")
+            for name in [label[:2]]
+            for finding in (
+                Finding(f"{name}: the gap is smaller", gap(label) < gap("none"), _IN_128),
+                Finding(f"{name}: the weights are narrower", narrower(label, "none"), _IN_128),
+            )
         ),
     ),
 )

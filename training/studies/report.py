@@ -1,12 +1,13 @@
 """A study's run folders → what it found: `report.md`, `study.json` and pictures."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models import features
 from models.checkpoint import read_state_dict
@@ -15,11 +16,16 @@ from training import plots
 from training.data import datasets
 from training.fitting import loop
 from training.fitting.run_folder import WEIGHTS, Run, RunError
-from training.studies.study import Measured, Results, Study
+from training.recipes.recipe import Recipe
+from training.studies.study import Measured, Results, Spread, Study, Variant, verdict
 
 
-def measured(run: Run) -> Measured:
-    """What a finished run gave; raises `RunError` if it is not finished."""
+def measured(run: Run, variant: Variant, root: Path) -> Measured:
+    """What a finished run of the variant gave.
+
+    Raises `RunError` if it is not finished, and `DatasetError` where a data set that it is also
+    tested on is not to be had.
+    """
     result, history = run.finished(), tuple(run.history())
     if result is None or not history:
         raise RunError(f"{run.folder} holds no finished run")
@@ -32,10 +38,9 @@ def measured(run: Run) -> Measured:
         seconds=result.seconds,
         peak_memory=result.peak_memory,
         history=history,
-        weight_deviations={
-            name: _deviation(value)
-            for name, value in weights(run).items()
-            if value.is_floating_point()
+        weights={n: _spread(v) for n, v in weights(run).items() if v.is_floating_point()},
+        also_tested={
+            name: _accuracy_on(name, run, variant.recipe, root) for name in variant.also_test
         },
     )
 
@@ -45,28 +50,25 @@ def weights(run: Run) -> dict[str, Tensor]:
     return read_state_dict(run.folder / WEIGHTS, torch.device("cpu"))
 
 
-def summary(study: Study, results: Results, *, quick: bool) -> dict[str, Any]:
-    """The study as rows and verdicts, for `study.json`; a verdict of a quick look is null."""
+def summary(study: Study, by_seed: Mapping[int, Results], *, quick: bool) -> dict[str, Any]:
+    """The study as rows and verdicts, for `study.json`; a verdict of a quick look is null.
+
+    `by_seed` are the figures of the runs of each seed, by the variants' labels.
+    """
     return {
         "name": study.name,
         "question": study.question,
         "quick": quick,
         "memory": study.memory,
-        "rows": [
-            {
-                "label": variant.label,
-                "reported": variant.reported,
-                "epochs": len(results[variant.label].history),
-                "seed": variant.recipe.seed,
-                **_figures(results[variant.label]),
-            }
-            for variant in study.variants
-        ],
+        "rows": [_row(variant, by_seed) for variant in study.variants],
         "findings": [
             {
-                "text": finding.text,
-                "appears": None if quick else bool(finding.holds(results)),
-                "otherwise": finding.otherwise,
+                "claim": finding.claim,
+                "criterion": finding.criterion.text,
+                "earlier": finding.earlier,
+                "held": None if quick else (held := finding.held(list(by_seed.values()))),
+                "verdict": None if quick else verdict(held),
+                "remark": finding.remark,
             }
             for finding in study.findings
         ],
@@ -75,22 +77,34 @@ def summary(study: Study, results: Results, *, quick: bool) -> dict[str, Any]:
 
 def markdown(content: Mapping[str, Any]) -> str:
     """A summary as a section: the question, a table, the findings."""
-    columns = [*_COLUMNS, *(["peak memory"] if content["memory"] else [])]
+    also = list(dict.fromkeys(name for row in content["rows"] for name in row["also_tested"]))
+    columns = [
+        *_COLUMNS,
+        *(f"on {name}" for name in also),
+        *_LAST_COLUMNS,
+        *(["peak memory"] if content["memory"] else []),
+    ]
     lines = [content["question"], "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in content["rows"]:
-        gap = (
-            None if None in (row["train"], row["validation"]) else row["train"] - row["validation"]
-        )
-        figures = [_text(row[name]) for name in ("train", "validation")]
-        cells = [row["label"], row["reported"], *figures, _text(gap), _text(row["test"])]
-        cells += [str(row["epochs"]), f"{row['parameters']:,}", f"{row['seconds']:.0f} s"]
-        cells += [_memory(row["peak_memory"])] if content["memory"] else []
-        lines.append(f"| {' | '.join(cells)} |".replace("|p|", "\\|p\\|"))
+        cells = [
+            *(row["label"], row["reported"]),
+            *(_mean(row[name]) for name in ("train", "validation")),
+            _mean([_gap(*each) for each in zip(row["train"], row["validation"], strict=True)]),
+            _mean(row["test"]),
+            *(_mean(row["also_tested"].get(name, [])) for name in also),
+            *(f"{row['batch_size']:,}", str(row["epochs"]), ", ".join(map(str, row["seeds"]))),
+            *(f"{row['parameters']:,}", f"{mean(row['seconds']):.0f} s"),
+            *([_memory(row["peak_memory"])] if content["memory"] else []),
+        ]
+        lines.append(_escaped(f"| {' | '.join(cells)} |"))
     lines.append("")
     for finding in content["findings"]:
-        lines.append(f"- {_verdict(finding)}: {finding['text']}".replace("|p|", "\\|p\\|"))
-        if finding["appears"] is False and finding["otherwise"]:
-            lines[-1] += f" ({finding['otherwise']})"
+        lines.append(_escaped(f"- {_verdict(finding)}: {finding['claim']}."))
+        lines.append(_escaped(f"  Criterion: {finding['criterion']}."))
+        if finding["earlier"]:
+            lines.append(_escaped(f"  Criterion before: {finding['earlier']}."))
+        if finding["remark"] and finding["verdict"] in ("not seen", "unclear"):
+            lines.append(_escaped(f"  Remark: {finding['remark']}."))
     return "\n".join(lines) + "\n"
 
 
@@ -104,23 +118,34 @@ def hidden_values(study: Study, runs: Mapping[str, Run], root: Path) -> dict[str
         if variant.hidden is not None:
             recipe, spec = variant.recipe, variant.recipe.input
             test = datasets.load(recipe.dataset, "test", root, spec, recipe.seed)
-            network = loop.build_network(recipe, len(test.labels), torch.device("cpu"))
-            folder = runs[variant.label].folder
-            try:
-                network.load_state_dict(weights(runs[variant.label]))
-            except RuntimeError as error:
-                raise damaged(folder / WEIGHTS, f"doesn't fit {recipe.architecture}") from error
+            network = _network(runs[variant.label], recipe, len(test.labels))
             with features.capture(network, [variant.hidden]) as activations:
                 loop.predict(network, test.subset(torch.arange(len(test))[:_PICTURES]), spec)
             found[variant.label] = activations[variant.hidden]
     return found
 
 
+def _accuracy_on(dataset: str, run: Run, recipe: Recipe, root: Path) -> float:
+    images = datasets.load(dataset, "test", root, recipe.input, recipe.seed)
+    network = _network(run, recipe, len(images.labels))
+    return loop.evaluate(network, images, recipe.input).accuracy
+
+
+def _network(run: Run, recipe: Recipe, num_classes: int) -> nn.Module:
+    """The run's network with its last weights; raises `DamagedFileError` where they don't fit."""
+    network = loop.build_network(recipe, num_classes, torch.device("cpu"))
+    try:
+        network.load_state_dict(weights(run))
+    except RuntimeError as error:
+        raise damaged(run.folder / WEIGHTS, f"doesn't fit {recipe.architecture}") from error
+    return network
+
+
 def pictures(
     study: Study, runs: Mapping[str, Run], results: Results, root: Path
 ) -> dict[str, bytes]:
     """PNG files by name: the curves of all variants, a histogram page for each of its weights, and
-    one of hidden values where the study asks for them."""
+    one of hidden values where the study asks for them. `runs` are those of one seed."""
     histories = {label: results[label].history for label in runs}
     files = {"curves.png": plots.overlay(histories, study.name)}
     for number, (label, run) in enumerate(runs.items(), start=1):
@@ -135,36 +160,70 @@ def pictures(
 _PICTURES = loop.EVALUATION_BATCH  # one forward pass, whose values are captured
 
 
-_COLUMNS = (
-    *("run", "reported", "train", "validation", "gap", "test"),
-    *("epochs", "parameters", "time"),
-)
+_COLUMNS = ("run", "reported", "train", "validation", "gap", "test")
+_LAST_COLUMNS = ("batch", "epochs", "seeds", "parameters", "time")
 
 
-def _figures(result: Measured) -> dict[str, float | int | None]:
-    accuracies = {"train": result.train, "validation": result.validation, "test": result.test}
+def _row(variant: Variant, by_seed: Mapping[int, Results]) -> dict[str, Any]:
+    runs = [by_seed[seed][variant.label] for seed in variant.seeds]
+    peaks = [run.peak_memory for run in runs if run.peak_memory is not None]
     return {
-        **{name: round(v, 4) if math.isfinite(v) else None for name, v in accuracies.items()},
-        "parameters": result.parameters,
-        "seconds": result.seconds,
-        "peak_memory": result.peak_memory,
+        "label": variant.label,
+        "reported": variant.reported,
+        "batch_size": variant.recipe.batch_size,
+        "epochs": max(len(run.history) for run in runs),
+        "seeds": list(variant.seeds),
+        "train": [_rounded(run.train) for run in runs],
+        "validation": [_rounded(run.validation) for run in runs],
+        "test": [_rounded(run.test) for run in runs],
+        "also_tested": {
+            name: [_rounded(run.also_tested[name]) for run in runs] for name in variant.also_test
+        },
+        "parameters": runs[0].parameters,
+        "seconds": [run.seconds for run in runs],
+        "peak_memory": max(peaks, default=None),
     }
 
 
 def _verdict(finding: Mapping[str, Any]) -> str:
-    return {None: "Not judged (quick)", True: "Seen", False: "Not seen"}[finding["appears"]]
+    if finding["verdict"] is None:
+        return "Not judged (quick)"
+    held = finding["held"]
+    return f"**{finding['verdict'].capitalize()}** ({sum(held)} of {len(held)} seeds)"
 
 
-def _text(value: float | None) -> str:
-    return "diverged" if value is None else f"{value:.4f}"
+def _mean(values: Sequence[float | None]) -> str:
+    """One value, or mean ± standard deviation over the seeds (with n - 1)."""
+    found = [value for value in values if value is not None]
+    if len(found) < len(values):
+        return "diverged"
+    if not found:
+        return ""
+    return f"{mean(found):.4f}" + (f" ± {stdev(found):.4f}" if len(found) > 1 else "")
+
+
+def _gap(train: float | None, validation: float | None) -> float | None:
+    return None if train is None or validation is None else train - validation
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|p|", "\\|p\\|")
 
 
 def _memory(count: int | None) -> str:
     return "" if count is None else f"{count / 2**20:,.0f} MiB"
 
 
-def _deviation(value: Tensor) -> float:
-    return value.float().std(correction=0).item()
+def _spread(value: Tensor) -> Spread:
+    values = value.float().flatten()
+    if not values.isfinite().all():
+        return Spread(math.nan, math.nan)
+    position = max(math.ceil(0.95 * len(values)), 1)
+    return Spread(values.std(correction=0).item(), values.abs().kthvalue(position).values.item())
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None
 
 
 def _number(value: float | None) -> float:

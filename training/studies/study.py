@@ -1,21 +1,37 @@
-"""What a study is: variants of a recipe, and findings that their figures bear out or don't."""
+"""What a study is: variants of a recipe, claims of its first author, and criteria to judge them by.
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Self
+A criterion stands in the code before the runs are made. It is judged for each seed by itself, on
+runs of that seed alone: a claim is seen if its criterion holds with every seed, not seen if it
+holds with none, and unclear otherwise.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple, Self
 
 from training.fitting.loop import Epoch
 from training.recipes.recipe import Recipe
 
+SEEDS = (0, 1, 2)
+Verdict = Literal["seen", "not seen", "unclear"]
+
+
+class Spread(NamedTuple):
+    """How wide the values of a parameter lie: their standard deviation, and the bound that 95 % of
+    them keep in absolute value."""
+
+    deviation: float
+    span: float
+
 
 @dataclass(frozen=True)
 class Measured:
-    """What a variant's training gave; NaN where it diverged.
+    """What one run gave; NaN where it diverged.
 
-    The accuracies are those of the last epoch's weights with nothing dropped; `gap` is how much
-    better they do on the pictures they were trained on than on those held out. `peak_memory` is in
-    bytes, or None where the system doesn't tell.
+    The accuracies are those of the last epoch's weights in evaluation mode; `gap` is how much
+    better they do on the pictures they were trained on than on those held out. `also_tested` are
+    accuracies on the test pictures of other data sets, by their names. `peak_memory` is in bytes,
+    or None where the system doesn't tell. `weights` are by the parameters' names.
     """
 
     train: float
@@ -25,44 +41,73 @@ class Measured:
     seconds: float
     peak_memory: int | None
     history: tuple[Epoch, ...]
-    weight_deviations: Mapping[str, float]
+    weights: Mapping[str, Spread]
+    also_tested: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def gap(self) -> float:
         return self.train - self.validation
 
-    def validation_at(self, epoch: int) -> float:
-        """Accuracy on the held-out pictures after that epoch, or the last if there are fewer."""
-        metrics = self.history[min(epoch, len(self.history)) - 1].validation
-        return metrics.accuracy if metrics is not None else math.nan
 
-
-Results = Mapping[str, Measured]
+Results = Mapping[str, Measured]  # of the runs of one seed, by the variant's label
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One run of a study, by a label that its report uses, and what was reported of it.
+    """One row of a study, by a label that its report uses, and what was reported of it.
 
     `hidden` names a layer whose values on test pictures the report draws as a histogram, if any.
+    `also_test` names data sets on whose test pictures the network is tried, too. `seeds` are the
+    study's unless given; no criterion reads a variant that has other ones.
     """
 
     label: str
     recipe: Recipe
     reported: str = ""
     hidden: str | None = None
+    also_test: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = SEEDS
+
+    def run_with(self, seed: int) -> Recipe:
+        return replace(self.recipe, seed=seed)
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A statement with its numbers, and whether the runs of one seed fulfil it."""
+
+    text: str
+    holds: Callable[[Results], bool]
+
+    def __and__(self, other: "Criterion") -> "Criterion":
+        return Criterion(
+            f"{self.text}; and {other.text}", lambda r: self.holds(r) and other.holds(r)
+        )
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was reported as seen; `holds` says whether the measured figures show it too.
+    """A claim, and the criterion that it is judged by.
 
-    `otherwise` is said where they don't.
+    `earlier` tells which criterion stood here before, and why it was changed, if it was.
+    `remark` explains what was found, for people; it decides nothing.
     """
 
-    text: str
-    holds: Callable[[Results], bool]
-    otherwise: str = ""
+    claim: str
+    criterion: Criterion
+    earlier: str = ""
+    remark: str = ""
+
+    def held(self, by_seed: Sequence[Results]) -> list[bool]:
+        """Whether the criterion holds, seed by seed."""
+        return [bool(self.criterion.holds(results)) for results in by_seed]
+
+
+def verdict(held: Sequence[bool]) -> Verdict:
+    """What seeds say together; `held` has one at least."""
+    if all(held):
+        return "seen"
+    return "unclear" if any(held) else "not seen"
 
 
 @dataclass(frozen=True)
@@ -78,10 +123,25 @@ class Study:
     findings: tuple[Finding, ...]
     memory: bool = False
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those that most variants are run with, and every variant that a criterion reads."""
+        return max((variant.seeds for variant in self.variants), key=len)
+
+    def recipes(self) -> list[Recipe]:
+        """Every run: of each variant with each of its seeds."""
+        return [variant.run_with(seed) for variant in self.variants for seed in variant.seeds]
+
     def quick(self) -> Self:
-        """Every variant at a tenth of its length, for a look."""
+        """Every variant at a tenth of its length with one seed, for a look."""
         shorter = (
-            replace(v, recipe=replace(v.recipe, epochs=max(1, round(v.recipe.epochs_to_run / 10))))
-            for v in self.variants
+            replace(
+                variant,
+                recipe=replace(
+                    variant.recipe, epochs=max(1, round(variant.recipe.epochs_to_run / 10))
+                ),
+                seeds=variant.seeds[:1],
+            )
+            for variant in self.variants
         )
         return replace(self, variants=tuple(shorter))

@@ -1,0 +1,190 @@
+"""Figures of a study's runs, and criteria: comparisons of figures that are true or false.
+
+A figure reads one number from the runs of one seed. Comparing it with a number, or with another
+figure, gives a criterion, whose text says what was compared: `validation("SGD") >= 0.83`.
+"""
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from training.fitting.loop import Epoch
+from training.studies.study import Criterion, Measured, Results, Spread
+
+ABOUT = 0.02  # "about 0.85" was seen where an accuracy is at most this far from it
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """`text` names it in a report; `of` gives NaN where the runs have no such number.
+
+    Comparisons with NaN are false.
+    """
+
+    text: str
+    of: Callable[[Results], float]
+
+    def __ge__(self, other: "Figure | float") -> Criterion:
+        return _compare(self, "≥", other, operator.ge)
+
+    def __le__(self, other: "Figure | float") -> Criterion:
+        return _compare(self, "≤", other, operator.le)
+
+    def __gt__(self, other: "Figure | float") -> Criterion:
+        return _compare(self, ">", other, operator.gt)
+
+    def __lt__(self, other: "Figure | float") -> Criterion:
+        return _compare(self, "<", other, operator.lt)
+
+    def __sub__(self, other: "Figure") -> "Figure":
+        return Figure(f"{self.text} - {other.text}", lambda r: self.of(r) - other.of(r))
+
+    def __rmul__(self, factor: float) -> "Figure":
+        return Figure(f"{factor:g} · {self.text}", lambda r: factor * self.of(r))
+
+    def about(self, value: float) -> Criterion:
+        """At most `ABOUT` away from the value."""
+        low, high = value - ABOUT, value + ABOUT
+        return Criterion(
+            f"{self.text} in {low:.2f} to {high:.2f}", lambda r: low <= self.of(r) <= high
+        )
+
+
+def train(label: str) -> Figure:
+    """Accuracy on the training pictures with the last epoch's weights, in evaluation mode; 0 of a
+    run that diverged."""
+    return _of(f"training accuracy of {label}", label, lambda run: _accuracy(run.train))
+
+
+def validation(label: str, epoch: int | None = None) -> Figure:
+    """Accuracy on the held-out pictures after that epoch, or after the last; 0 once it diverged."""
+    if epoch is None:
+        text = f"validation accuracy of {label}"
+        return _of(text, label, lambda run: _accuracy(run.validation))
+    text = f"validation accuracy of {label} after epoch {epoch}"
+    return _of(text, label, lambda run: _accuracy(_validation_of(_at(run, epoch))))
+
+
+def best_validation(label: str) -> Figure:
+    """The highest validation accuracy of all epochs."""
+
+    def best(run: Measured) -> float:
+        return max(_accuracy(_validation_of(epoch)) for epoch in run.history)
+
+    return _of(f"best validation accuracy of {label}", label, best)
+
+
+def test(label: str, dataset: str | None = None) -> Figure:
+    """Accuracy on the test set, or on that of another data set which the variant is tested on."""
+    if dataset is None:
+        return _of(f"test accuracy of {label}", label, lambda run: _accuracy(run.test))
+    text = f"accuracy of {label} on {dataset}"
+    return _of(text, label, lambda run: _accuracy(run.also_tested.get(dataset, math.nan)))
+
+
+def gap(label: str) -> Figure:
+    """Training minus validation accuracy, both in evaluation mode."""
+    return _of(f"gap of {label}", label, lambda run: run.gap)
+
+
+def training_mode(label: str, epoch: int) -> Figure:
+    """Accuracy on the training pictures while they are trained on, as the mean over that epoch."""
+    text = f"training accuracy of {label} during epoch {epoch}"
+    return _of(text, label, lambda run: _accuracy(_at(run, epoch).train.accuracy))
+
+
+def loss(label: str, epoch: int) -> Figure:
+    """Mean training loss of that epoch, in nats."""
+    text = f"training loss of {label} in epoch {epoch}"
+    return _of(text, label, lambda run: _at(run, epoch).train.loss)
+
+
+def validation_loss(label: str) -> Figure:
+    """After the last epoch, in nats."""
+    return _of(f"validation loss of {label}", label, lambda run: _losses(run)[-1])
+
+
+def lowest_validation_loss(label: str) -> Figure:
+    """Of all epochs, in nats."""
+    return _of(f"lowest validation loss of {label}", label, lambda run: min(_losses(run)))
+
+
+def learning_rate_cuts(label: str, epochs: int) -> Figure:
+    """How often the learning rate fell between two of the first epochs."""
+
+    def count(run: Measured) -> float:
+        rates = [epoch.learning_rate or 0.0 for epoch in run.history[:epochs]]
+        return sum(after < before for before, after in pairwise(rates))
+
+    return _of(f"cuts of the learning rate of {label} in {epochs} epochs", label, count)
+
+
+def narrower(label: str, than: str, ratio: float = 1.0) -> Criterion:
+    """In each layer the standard deviation of the weights is below `ratio` times the other's.
+
+    Biases are left out.
+    """
+    text = f"in each layer, weights of {label} deviate less than {ratio:g} · those of {than}"
+
+    def holds(results: Results) -> bool:
+        one, other = results[label].weights, results[than].weights
+        return all(one[n].deviation < ratio * other[n].deviation for n in _weights(one))
+
+    return Criterion(text, holds)
+
+
+def within(label: str, bound: float) -> Criterion:
+    """In each layer, 95 % of the weights are that close to 0. Biases are left out."""
+    text = f"in each layer, 95 % of the weights of {label} lie within ±{bound:g}"
+
+    def holds(results: Results) -> bool:
+        weights = results[label].weights
+        return all(weights[name].span <= bound for name in _weights(weights))
+
+    return Criterion(text, holds)
+
+
+def seconds_an_epoch(label: str) -> Figure:
+    return _of(f"seconds an epoch of {label}", label, lambda run: run.seconds / len(run.history))
+
+
+def peak_memory(label: str) -> Figure:
+    """In bytes."""
+    text = f"peak memory of {label}"
+    return _of(text, label, lambda run: math.nan if run.peak_memory is None else run.peak_memory)
+
+
+def _of(text: str, label: str, read: Callable[[Measured], float]) -> Figure:
+    return Figure(text, lambda results: read(results[label]))
+
+
+def _compare(
+    one: Figure, sign: str, other: Figure | float, is_so: Callable[[float, float], bool]
+) -> Criterion:
+    if isinstance(other, Figure):
+        return Criterion(f"{one.text} {sign} {other.text}", lambda r: is_so(one.of(r), other.of(r)))
+    return Criterion(f"{one.text} {sign} {other:g}", lambda r: is_so(one.of(r), other))
+
+
+def _at(run: Measured, epoch: int) -> Epoch:
+    """The epoch of that number, or the last one of a shorter run."""
+    return run.history[min(epoch, len(run.history)) - 1]
+
+
+def _validation_of(epoch: Epoch) -> float:
+    return math.nan if epoch.validation is None else epoch.validation.accuracy
+
+
+def _losses(run: Measured) -> list[float]:
+    return [math.nan if e.validation is None else e.validation.loss for e in run.history]
+
+
+def _accuracy(value: float) -> float:
+    """0 for NaN: a run that diverged gets nothing right."""
+    return 0.0 if math.isnan(value) else value
+
+
+def _weights(parameters: Mapping[str, Spread]) -> list[str]:
+    return [name for name in parameters if name.endswith("weight")]
