@@ -20,6 +20,7 @@ from training.fitting.run_folder import HISTORY, RECIPE, Figures, Run, as_json, 
 from training.recipes.catalogue import CATALOGUE, Entry
 from training.studies import report
 from training.studies.catalogue import STUDIES
+from training.studies.study import Verdict
 
 Row = dict[str, Any]
 
@@ -45,21 +46,29 @@ class _TrainingRow(_Strict):
 
 
 class _VariantRow(_Strict):
+    """Accuracies and seconds are those of the seeds, in their order; null where one diverged."""
+
     label: str
     reported: str
+    batch_size: int
     epochs: int
-    train: float | None
-    validation: float | None
-    test: float | None
+    seeds: Annotated[list[int], Field(min_length=1)]
+    train: list[float | None]
+    validation: list[float | None]
+    test: list[float | None]
+    also_tested: dict[str, list[float | None]]
     parameters: int
-    seconds: float
+    seconds: Annotated[list[float], Field(min_length=1)]
     peak_memory: int | None
 
 
 class _Finding(_Strict):
-    text: str
-    appears: bool | None
-    otherwise: str
+    claim: str
+    criterion: str
+    earlier: str
+    held: Annotated[list[bool], Field(min_length=1)]
+    verdict: Verdict
+    remark: str
 
 
 class _StudyRow(_Strict):
@@ -293,5 +302,9 @@ row says so: `1 of 10`.
 """
 _STUDIES_HEAD = """## Studies
 
-Each is one command, `fanlight study NAME`. Accuracies are those of the last epoch's
-weights; the gap is training minus validation. Runs shared by studies are trained once."""
+Each is one command, `fanlight study NAME`. Accuracies are those of the last epoch's weights, the
+mean ± standard deviation over the seeds; the gap is training minus validation. Runs shared by
+studies are trained once. A claim of the first author is judged by a criterion that stood in the
+code before the runs were made. It is judged for each seed by itself: the claim is seen if the
+criterion holds with every seed, not seen if it holds with none, and unclear otherwise. "About"
+means within 0.02. Where another criterion stood before, the finding says which."""

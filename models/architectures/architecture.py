@@ -189,11 +189,11 @@ class Architecture:
     def input_for(self, arguments: Mapping[str, Any], **changes: Any) -> InputSpec:
         """The input of the network that is built with those arguments, and with those changes.
 
-        The argument `channels`, of an architecture that has it, decides how many the input has.
-        Where they are not its own, pixels stay in [0, 1] unless the changes say otherwise. One
-        value of mean or std holds for all channels. Another height or width undoes a
-        `resize_size`, which belongs to the old one. Raises `ArchitectureError` for an impossible
-        input, and for one that can't be worked out.
+        The argument `channels`, of an architecture that has it, decides how many the input has,
+        and `side` its height and width. Where the channels are not its own, pixels stay in [0, 1]
+        unless the changes say otherwise. One value of mean or std holds for all channels. Another
+        height or width undoes a `resize_size`, which belongs to the old one. Raises
+        `ArchitectureError` for an impossible input, and for one that can't be worked out.
         """
         own = self._own_input(arguments, changes)
         channels = own["channels"]
@@ -220,6 +220,8 @@ class Architecture:
         own = self.stated.model_dump()
         channels = changes.get("channels", arguments.get("channels", self.stated.channels))
         own["channels"] = channels
+        if "side" in arguments:
+            own |= {"height": arguments["side"], "width": arguments["side"]}
         if channels != self.stated.channels:
             own |= {"mean": (), "std": ()}
         return own

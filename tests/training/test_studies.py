@@ -196,7 +196,7 @@ class TestCatalogue:
         assert set(STUDIES) == {
             *("scaling", "batch-size", "optimizer", "learning-rate", "learning-rate-unscaled"),
             *("weight-distributions", "annealing", "depth", "batch-normalisation", "dropout"),
-            *("regularisation", "lenet", "batch-memory", "xo-channels", "xo-depth", "xo-pooling"),
+            *("regularisation", "lenet", "batch-memory", "alexnet", "xo-channels", "xo-depth", "xo-pooling"),
         }
 
     @pytest.mark.parametrize(

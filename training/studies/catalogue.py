@@ -1,7 +1,8 @@
 """The studies of the reference, each with what its author reported."""
 
+from training.studies.alexnet import ALEXNET
 from training.studies.lenet import LENET
 from training.studies.perceptrons import PERCEPTRONS
 from training.studies.xo import XO
 
-STUDIES = {study.name: study for study in (*PERCEPTRONS, *LENET, *XO)}
+STUDIES = {study.name: study for study in (*PERCEPTRONS, *LENET, *ALEXNET, *XO)}

@@ -18,12 +18,14 @@ ABOUT = 0.02  # "about 0.85" was seen where an accuracy is at most this far from
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """`text` names it in a report; `of` gives NaN where the runs have no such number.
+    """`text` names it in a report; `labels` are those of the variants whose runs it reads; `of`
+    gives NaN where the runs have no such number.
 
     Comparisons with NaN are false.
     """
 
     text: str
+    labels: frozenset[str]
     of: Callable[[Results], float]
 
     def __ge__(self, other: "Figure | float") -> Criterion:
@@ -39,31 +41,37 @@ class Figure:
         return _compare(self, "<", other, operator.lt)
 
     def __sub__(self, other: "Figure") -> "Figure":
-        return Figure(f"{self.text} - {other.text}", lambda r: self.of(r) - other.of(r))
+        return Figure(
+            f"{self.text} - {other.text}",
+            self.labels | other.labels,
+            lambda r: self.of(r) - other.of(r),
+        )
 
     def __rmul__(self, factor: float) -> "Figure":
-        return Figure(f"{factor:g} · {self.text}", lambda r: factor * self.of(r))
+        return Figure(f"{factor:g} · {self.text}", self.labels, lambda r: factor * self.of(r))
 
     def about(self, value: float) -> Criterion:
         """At most `ABOUT` away from the value."""
         low, high = value - ABOUT, value + ABOUT
         return Criterion(
-            f"{self.text} in {low:.2f} to {high:.2f}", lambda r: low <= self.of(r) <= high
+            f"{self.text} in {low:.2f} to {high:.2f}",
+            self.labels,
+            lambda r: low <= self.of(r) <= high,
         )
 
 
 def train(label: str) -> Figure:
     """Accuracy on the training pictures with the last epoch's weights, in evaluation mode; 0 of a
     run that diverged."""
-    return _of(f"training accuracy of {label}", label, lambda run: _accuracy(run.train))
+    return _of(f"training accuracy of `{label}`", label, lambda run: _accuracy(run.train))
 
 
 def validation(label: str, epoch: int | None = None) -> Figure:
     """Accuracy on the held-out pictures after that epoch, or after the last; 0 once it diverged."""
     if epoch is None:
-        text = f"validation accuracy of {label}"
+        text = f"validation accuracy of `{label}`"
         return _of(text, label, lambda run: _accuracy(run.validation))
-    text = f"validation accuracy of {label} after epoch {epoch}"
+    text = f"validation accuracy of `{label}` after epoch {epoch}"
     return _of(text, label, lambda run: _accuracy(_validation_of(_at(run, epoch))))
 
 
@@ -73,42 +81,45 @@ def best_validation(label: str) -> Figure:
     def best(run: Measured) -> float:
         return max(_accuracy(_validation_of(epoch)) for epoch in run.history)
 
-    return _of(f"best validation accuracy of {label}", label, best)
+    return _of(f"best validation accuracy of `{label}`", label, best)
 
 
-def test(label: str, dataset: str | None = None) -> Figure:
-    """Accuracy on the test set, or on that of another data set which the variant is tested on."""
-    if dataset is None:
-        return _of(f"test accuracy of {label}", label, lambda run: _accuracy(run.test))
-    text = f"accuracy of {label} on {dataset}"
+def on_test_set(label: str) -> Figure:
+    """Accuracy on the test set with the last epoch's weights; 0 of a run that diverged."""
+    return _of(f"test accuracy of `{label}`", label, lambda run: _accuracy(run.test))
+
+
+def on(label: str, dataset: str) -> Figure:
+    """Accuracy on the test pictures of a data set that the variant is also tested on."""
+    text = f"accuracy of `{label}` on {dataset}"
     return _of(text, label, lambda run: _accuracy(run.also_tested.get(dataset, math.nan)))
 
 
 def gap(label: str) -> Figure:
     """Training minus validation accuracy, both in evaluation mode."""
-    return _of(f"gap of {label}", label, lambda run: run.gap)
+    return _of(f"gap of `{label}`", label, lambda run: run.gap)
 
 
 def training_mode(label: str, epoch: int) -> Figure:
     """Accuracy on the training pictures while they are trained on, as the mean over that epoch."""
-    text = f"training accuracy of {label} during epoch {epoch}"
+    text = f"training accuracy of `{label}` during epoch {epoch}"
     return _of(text, label, lambda run: _accuracy(_at(run, epoch).train.accuracy))
 
 
 def loss(label: str, epoch: int) -> Figure:
     """Mean training loss of that epoch, in nats."""
-    text = f"training loss of {label} in epoch {epoch}"
+    text = f"training loss of `{label}` in epoch {epoch}"
     return _of(text, label, lambda run: _at(run, epoch).train.loss)
 
 
 def validation_loss(label: str) -> Figure:
     """After the last epoch, in nats."""
-    return _of(f"validation loss of {label}", label, lambda run: _losses(run)[-1])
+    return _of(f"validation loss of `{label}`", label, lambda run: _losses(run)[-1])
 
 
 def lowest_validation_loss(label: str) -> Figure:
     """Of all epochs, in nats."""
-    return _of(f"lowest validation loss of {label}", label, lambda run: min(_losses(run)))
+    return _of(f"lowest validation loss of `{label}`", label, lambda run: min(_losses(run)))
 
 
 def learning_rate_cuts(label: str, epochs: int) -> Figure:
@@ -118,7 +129,7 @@ def learning_rate_cuts(label: str, epochs: int) -> Figure:
         rates = [epoch.learning_rate or 0.0 for epoch in run.history[:epochs]]
         return sum(after < before for before, after in pairwise(rates))
 
-    return _of(f"cuts of the learning rate of {label} in {epochs} epochs", label, count)
+    return _of(f"cuts of the learning rate of `{label}` in {epochs} epochs", label, count)
 
 
 def narrower(label: str, than: str, ratio: float = 1.0) -> Criterion:
@@ -126,46 +137,55 @@ def narrower(label: str, than: str, ratio: float = 1.0) -> Criterion:
 
     Biases are left out.
     """
-    text = f"in each layer, weights of {label} deviate less than {ratio:g} · those of {than}"
+    text = f"in each layer, weights of `{label}` deviate less than {ratio:g} · those of `{than}`"
 
     def holds(results: Results) -> bool:
         one, other = results[label].weights, results[than].weights
         return all(one[n].deviation < ratio * other[n].deviation for n in _weights(one))
 
-    return Criterion(text, holds)
+    return Criterion(text, frozenset({label, than}), holds)
 
 
 def within(label: str, bound: float) -> Criterion:
     """In each layer, 95 % of the weights are that close to 0. Biases are left out."""
-    text = f"in each layer, 95 % of the weights of {label} lie within ±{bound:g}"
+    text = f"in each layer, 95 % of the weights of `{label}` lie within ±{bound:g}"
 
     def holds(results: Results) -> bool:
         weights = results[label].weights
         return all(weights[name].span <= bound for name in _weights(weights))
 
-    return Criterion(text, holds)
+    return Criterion(text, frozenset({label}), holds)
+
+
+def parameters(label: str) -> Figure:
+    """How many the network has."""
+    return _of(f"parameters of `{label}`", label, lambda run: run.parameters)
 
 
 def seconds_an_epoch(label: str) -> Figure:
-    return _of(f"seconds an epoch of {label}", label, lambda run: run.seconds / len(run.history))
+    return _of(f"seconds an epoch of `{label}`", label, lambda run: run.seconds / len(run.history))
 
 
 def peak_memory(label: str) -> Figure:
     """In bytes."""
-    text = f"peak memory of {label}"
+    text = f"peak memory of `{label}`"
     return _of(text, label, lambda run: math.nan if run.peak_memory is None else run.peak_memory)
 
 
 def _of(text: str, label: str, read: Callable[[Measured], float]) -> Figure:
-    return Figure(text, lambda results: read(results[label]))
+    return Figure(text, frozenset({label}), lambda results: read(results[label]))
 
 
 def _compare(
     one: Figure, sign: str, other: Figure | float, is_so: Callable[[float, float], bool]
 ) -> Criterion:
-    if isinstance(other, Figure):
-        return Criterion(f"{one.text} {sign} {other.text}", lambda r: is_so(one.of(r), other.of(r)))
-    return Criterion(f"{one.text} {sign} {other:g}", lambda r: is_so(one.of(r), other))
+    two = other if isinstance(other, Figure) else _constant(other)
+    text = f"{one.text} {sign} {two.text}"
+    return Criterion(text, one.labels | two.labels, lambda r: is_so(one.of(r), two.of(r)))
+
+
+def _constant(value: float) -> Figure:
+    return Figure(f"{value:g}", frozenset(), lambda results: value)
 
 
 def _at(run: Measured, epoch: int) -> Epoch:

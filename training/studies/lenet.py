@@ -7,7 +7,7 @@ from training.studies.figures import gap, peak_memory, validation
 from training.studies.perceptrons import PERCEPTRON
 from training.studies.study import Finding, Study, Variant
 
-_LENET = replace(PERCEPTRON, architecture="lenet", batch_size=128, epochs=15)
+LENET_RECIPE = replace(PERCEPTRON, architecture="lenet", batch_size=128, epochs=15)
 _DROPOUT = "ReLU, normalised, dropout"
 
 
@@ -16,10 +16,10 @@ LENET = (
         "lenet",
         "What do ReLU, normalised pixels and dropout bring to LeNet-5?",
         (
-            Variant("plain", replace(_LENET, architecture="lenet-plain")),
-            Variant("ReLU", replace(_LENET, mean=(0.0,), std=(1.0,))),
-            Variant("ReLU, normalised", _LENET),
-            Variant(_DROPOUT, replace(_LENET, arguments={"dropout": 0.5})),
+            Variant("plain", replace(LENET_RECIPE, architecture="lenet-plain")),
+            Variant("ReLU", replace(LENET_RECIPE, mean=(0.0,), std=(1.0,))),
+            Variant("ReLU, normalised", LENET_RECIPE),
+            Variant(_DROPOUT, replace(LENET_RECIPE, arguments={"dropout": 0.5})),
         ),
         (
             Finding(
@@ -43,7 +43,7 @@ LENET = (
         "batch-memory",
         "How do batch size, accuracy and memory go together? (LeNet-5)",
         tuple(
-            Variant(f"{size:,}", replace(_LENET, batch_size=size, epochs=3))
+            Variant(f"{size:,}", replace(LENET_RECIPE, batch_size=size, epochs=3))
             for size in (32, 128, 512, 2048)
         ),
         (

@@ -66,7 +66,7 @@ def summary(study: Study, by_seed: Mapping[int, Results], *, quick: bool) -> dic
                 "claim": finding.claim,
                 "criterion": finding.criterion.text,
                 "earlier": finding.earlier,
-                "held": None if quick else (held := finding.held(list(by_seed.values()))),
+                "held": None if quick else (held := finding.held(by_seed.values())),
                 "verdict": None if quick else verdict(held),
                 "remark": finding.remark,
             }

@@ -5,7 +5,7 @@ runs of that seed alone: a claim is seen if its criterion holds with every seed,
 holds with none, and unclear otherwise.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Self
 
@@ -57,8 +57,8 @@ class Variant:
     """One row of a study, by a label that its report uses, and what was reported of it.
 
     `hidden` names a layer whose values on test pictures the report draws as a histogram, if any.
-    `also_test` names data sets on whose test pictures the network is tried, too. `seeds` are the
-    study's unless given; no criterion reads a variant that has other ones.
+    `also_test` names data sets on whose test pictures the network is tried, too. `seeds` are
+    three unless given.
     """
 
     label: str
@@ -74,14 +74,20 @@ class Variant:
 
 @dataclass(frozen=True)
 class Criterion:
-    """A statement with its numbers, and whether the runs of one seed fulfil it."""
+    """A statement with its numbers, and whether the runs of one seed fulfil it.
+
+    `labels` are those of the variants whose runs it reads.
+    """
 
     text: str
+    labels: frozenset[str]
     holds: Callable[[Results], bool]
 
     def __and__(self, other: "Criterion") -> "Criterion":
         return Criterion(
-            f"{self.text}; and {other.text}", lambda r: self.holds(r) and other.holds(r)
+            f"{self.text}; and {other.text}",
+            self.labels | other.labels,
+            lambda r: self.holds(r) and other.holds(r),
         )
 
 
@@ -98,9 +104,10 @@ class Finding:
     earlier: str = ""
     remark: str = ""
 
-    def held(self, by_seed: Sequence[Results]) -> list[bool]:
-        """Whether the criterion holds, seed by seed."""
-        return [bool(self.criterion.holds(results)) for results in by_seed]
+    def held(self, by_seed: Iterable[Results]) -> list[bool]:
+        """Whether the criterion holds, for each seed that all of its variants were run with."""
+        needed = self.criterion.labels
+        return [self.criterion.holds(results) for results in by_seed if needed <= results.keys()]
 
 
 def verdict(held: Sequence[bool]) -> Verdict:
@@ -125,8 +132,8 @@ class Study:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Those that most variants are run with, and every variant that a criterion reads."""
-        return max((variant.seeds for variant in self.variants), key=len)
+        """All that a variant is run with."""
+        return tuple(sorted({seed for variant in self.variants for seed in variant.seeds}))
 
     def recipes(self) -> list[Recipe]:
         """Every run: of each variant with each of its seeds."""

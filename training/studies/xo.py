@@ -6,8 +6,8 @@ from training.recipes.recipe import Recipe
 from training.studies.figures import (
     best_validation,
     loss,
+    on_test_set,
     seconds_an_epoch,
-    test,
     validation,
 )
 from training.studies.study import Finding, Study, Variant
@@ -36,13 +36,13 @@ XO = (
             ),
             Finding(
                 "11 channels reach about 0.9967",
-                test("11") >= 0.9767,
+                on_test_set("11") >= 0.9767,
                 "validation accuracy at least 0.9",
                 _UNSTEADY,
             ),
             Finding(
                 "15 channels reach about 0.80 in 10 epochs",
-                test("15").about(0.80),
+                on_test_set("15").about(0.80),
                 "less than 11 channels",
                 _UNSTEADY,
             ),
@@ -59,13 +59,13 @@ XO = (
         (
             Finding(
                 "with 10 epochs three convolutions fail",
-                test("three, 10 epochs") <= 0.6,
+                on_test_set("three, 10 epochs") <= 0.6,
                 "they failed with one seed of two at least",
                 _UNSTEADY,
             ),
             Finding(
                 "with 20 epochs they learn",
-                test("three, 20 epochs") >= 0.9,
+                on_test_set("three, 20 epochs") >= 0.9,
                 remark=_UNSTEADY,
             ),
         ),

@@ -1,0 +1,60 @@
+"""The study of AlexNet against LeNet on FashionMNIST, as far as it goes without a GPU.
+
+AlexNet's author trains ten epochs at 224×224 with SGD at 0.01. One such epoch takes an hour and a
+half on a processor core. Here the convolutions run in bfloat16 with channels last, and fewer epochs
+use momentum and a one-cycle schedule; pictures enlarged to 96×96 stand beside 224×224.
+"""
+
+from dataclasses import replace
+
+from training.recipes.recipe import Recipe
+from training.studies.figures import on_test_set, parameters, seconds_an_epoch
+from training.studies.lenet import LENET_RECIPE
+from training.studies.study import Finding, Study, Variant
+
+_ALEXNET = Recipe(
+    name="alexnet",
+    dataset="fashion-mnist",
+    architecture="alexnet",
+    batch_size=128,
+    optimizer="sgd",
+    learning_rate=0.02,
+    momentum=0.9,
+    schedule="one-cycle",
+    initialisation="xavier",
+    precision="bfloat16",
+    epochs=3,
+    validation_fraction=1 / 6,
+    selection="last",
+)
+_LENET = "LeNet, 10 epochs"
+_LARGE = "AlexNet at 224, 3 epochs"
+_MEDIUM = "AlexNet at 96, 5 epochs"
+
+ALEXNET = (
+    Study(
+        "alexnet",
+        "Does AlexNet do better than LeNet, and what does it cost?",
+        (
+            Variant(_LENET, replace(LENET_RECIPE, epochs=10)),
+            Variant(
+                _MEDIUM, replace(_ALEXNET, epochs=5, arguments={"side": 96}), "better than LeNet"
+            ),
+            Variant(_LARGE, _ALEXNET, "better than LeNet", seeds=(0,)),
+        ),
+        (
+            Finding(
+                "AlexNet at 224×224 does better than LeNet",
+                on_test_set(_LARGE) > on_test_set(_LENET),
+                "not answered: one epoch of ten was run",
+            ),
+            Finding("so does AlexNet at 96×96", on_test_set(_MEDIUM) > on_test_set(_LENET), "new"),
+            Finding(
+                "AlexNet is heavier: a hundred times the parameters, ten times as long an epoch",
+                (parameters(_LARGE) >= 100 * parameters(_LENET))
+                & (seconds_an_epoch(_LARGE) >= 10 * seconds_an_epoch(_LENET)),
+                "new",
+            ),
+        ),
+    ),
+)
