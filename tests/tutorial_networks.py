@@ -362,7 +362,8 @@ TUTORIALS = (
         "xo --arguments n_channel=15",
     ),
     Tutorial(
-        *("xo-third-of-3", lambda: XOThree(3), CROSSES, 2, "XOThree --arguments third=3", None),
+        *("xo-third-of-3", lambda: XOThree(3), CROSSES, 2, "XOThree --arguments third=3"),
+        "xo-three-convolutions --arguments third=3",
     ),
 )
 

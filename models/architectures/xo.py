@@ -70,6 +70,9 @@ def base(
 
 
 @register("xo-three-convolutions", INPUT)
-def three_convolutions(num_classes: int = 2) -> XO:
-    """Three convolutions of 9, 5 and 5 feature maps."""
-    return XO(num_classes, (9, 5, 5), (480, 320))
+def three_convolutions(
+    num_classes: int = 2,
+    third: Annotated[int, Field(ge=1, description="feature maps of the third convolution")] = 5,
+) -> XO:
+    """Three convolutions of 9, 5 and `third` feature maps, the last of 12×12 when pooled."""
+    return XO(num_classes, (9, 5, third), (480, 320))

@@ -254,6 +254,8 @@ def _own_input(dataset: str, root: Path) -> InputSpec:
     """The size in which a data set is looked at: the smallest that a recipe of it takes."""
     recipes = [entry.recipe for entry in catalogue.CATALOGUE.values()]
     known = [recipe for recipe in recipes if dataset in sources.parts(recipe.dataset)]
+    if not known and dataset in data_sets.DATASETS and sources.source_of(dataset, root) is None:
+        return data_sets.DATASETS.get(dataset).input
     complete = [
         auto.fill_input(auto.fill_start(recipe, root)[0], root)
         for recipe in known or [replace(catalogue.OWN, dataset=dataset)]

@@ -30,7 +30,7 @@ from training.data.files.folders import Files
 from training.data.files.layout import DatasetError as DatasetError
 from training.data.files.sources import JOIN, parts
 from training.data.files.splits import Split
-from training.data.registry import DATASETS
+from training.data.registry import DATASETS, DatasetEntry
 
 _BOTH: tuple[Split, Split] = ("train", "test")
 _REASONS = 3  # that files are not read
@@ -40,12 +40,14 @@ class Origin(NamedTuple):
     """Where a picture is from.
 
     `name` is its path, or its data set, split and index where it is from no file. `size` is
-    (width, height) in pixels and `digest` that of the bytes, both of the file.
+    (width, height) in pixels and `digest` that of the bytes, both of the file. `version_of` is the
+    name of the picture that it is another version of, such as its inverse.
     """
 
     name: str
     size: tuple[int, int] | None = None
     digest: bytes | None = None
+    version_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,28 @@ class ImageSet:
         """The path of a picture's file, or its data set, split and index."""
         return self.origin(index).name
 
+    def versions(self) -> Tensor:
+        """int64 (N,): the same number for all versions of a picture, counted from 0 as they come.
+
+        A picture and its inverse are versions of one, and so are pictures of one file.
+        """
+        numbers: dict[str, int] = {}
+        names = [each.version_of or each.name for each in self.origins] or range(len(self))
+        return torch.tensor([numbers.setdefault(str(name), len(numbers)) for name in names]).long()
+
     def hold_out(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self]:
-        """Split into (rest, held out) at random, with the same fraction of every class."""
-        held_out = torch.zeros(len(self), dtype=torch.bool)
+        """Split into (rest, held out) at random, with the same fraction of every class.
+
+        All versions of a picture come to the same part, so that none is known from training.
+        """
+        versions = self.versions()
+        firsts = torch.from_numpy(np.unique(versions, return_index=True)[1])
+        held = torch.zeros(len(firsts), dtype=torch.bool)
         for target in range(len(self.labels)):
-            members = (self.targets == target).nonzero().flatten()
+            members = (self.targets[firsts] == target).nonzero().flatten()
             order = torch.randperm(len(members), generator=generator)
-            held_out[members[order[: round(len(members) * fraction)]]] = True
+            held[members[order[: round(len(members) * fraction)]]] = True
+        held_out = held[versions]
         return self.subset((~held_out).nonzero().flatten()), self.subset(
             held_out.nonzero().flatten()
         )
@@ -228,8 +245,9 @@ def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> Im
     if split == "validation":
         raise DatasetError(f"{name} has no pictures for validation; take train or test")
     try:
-        images = DATASETS.get(name).load(split == "train", root, spec)
-        origins = tuple(Origin(f"{name} {split} no. {i}") for i in range(len(images)))
+        entry = DATASETS.get(name)
+        images = entry.load(split == "train", root, spec)
+        origins = tuple(_registered(entry, split, i) for i in range(len(images)))
         return replace(images, place=name, origins=origins)
     except (OSError, RuntimeError) as error:
         raise DatasetError(
@@ -286,6 +304,12 @@ def _without_pictures(
     counts = Counter(reason for _, reason in inside).most_common(_REASONS)
     reasons = "; ".join(f"{reason} ({count:,})" for reason, count in counts)
     return f"{text}; {len(inside):,} files could not be read: {reasons}: {way}"
+
+
+def _registered(entry: DatasetEntry, split: Split, number: int) -> Origin:
+    place = f"{split} no. {number}"
+    version_of = None if entry.version_of is None else f"{entry.version_of} {place}"
+    return Origin(f"{entry.name} {place}", version_of=version_of)
 
 
 def _origin(path: Path, encoded: bytes) -> Origin:

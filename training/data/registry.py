@@ -23,7 +23,8 @@ class DatasetEntry:
     `shape` is (C, H, W) of a picture, and `pictures` their number in (train, test). `source` tells
     where they come from; `licence` is None where it is not known. `load(train, root, spec)` reads
     one split, scaled to the network's input; it raises `OSError` or `RuntimeError` for what is
-    neither there nor can be downloaded.
+    neither there nor can be downloaded. `version_of` is the name of the data set whose pictures it
+    has in another form, in the same order: both versions of a picture are held out, or neither.
     """
 
     name: str
@@ -34,7 +35,14 @@ class DatasetEntry:
     source: str
     load: Callable[[bool, Path, InputSpec], "ImageSet"]
     licence: str | None = None
+    version_of: str | None = None
     parameters: Parameters = field(default_factory=dict)
+
+    @property
+    def input(self) -> InputSpec:
+        """The input that takes the pictures as they are, neither scaled nor normalised."""
+        channels, height, width = self.shape
+        return InputSpec.model_validate({"channels": channels, "height": height, "width": width})
 
 
 DATASETS = Registry[DatasetEntry]("data set", package="training.data.sets")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -97,8 +98,17 @@ def fit(features: Tensor, targets: Tensor, class_weights: Tensor, penalty: float
 
 
 @one_thread()
-def choose(features: Tensor, targets: Tensor, class_weights: Tensor, seed: int) -> Choice:
+def choose(
+    features: Tensor,
+    targets: Tensor,
+    class_weights: Tensor,
+    seed: int,
+    versions: Tensor | None = None,
+) -> Choice:
     """Try the penalties by stratified cross-validation.
+
+    Pictures with the same number in `versions` (N,) are left out together
+    (`ImageSet.versions`); None means that no two are versions of one.
 
     A class with one picture is predicted by heads that never saw it, so its picture counts as
     wrong. Few pictures are split several times, since one split depends on chance.
@@ -106,8 +116,9 @@ def choose(features: Tensor, targets: Tensor, class_weights: Tensor, seed: int) 
     generator = torch.Generator().manual_seed(seed)
     pictures = torch.randperm(len(targets), generator=generator)[:MOST_CROSSED].sort().values
     features, targets = features[pictures], targets[pictures]
+    alike = pictures if versions is None else versions[pictures]
     repeats = REPEATS if len(targets) < REPEATED_BELOW else 1
-    splits = [_folds(targets, generator) for _ in range(repeats)]
+    splits = [_folds(targets, alike, generator) for _ in range(repeats)]
     best: Choice | None = None
     lowest = math.inf
     for penalty in PENALTIES:
@@ -121,8 +132,13 @@ def choose(features: Tensor, targets: Tensor, class_weights: Tensor, seed: int) 
     return best
 
 
-def _folds(targets: Tensor, generator: torch.Generator) -> Tensor:
+def _folds(targets: Tensor, versions: Tensor, generator: torch.Generator) -> Tensor:
     """The number of each picture's fold, each with nearly the same part of every class."""
+    _, firsts, own = np.unique(versions, return_index=True, return_inverse=True)
+    return _folds_of_each(targets[torch.from_numpy(firsts)], generator)[torch.from_numpy(own)]
+
+
+def _folds_of_each(targets: Tensor, generator: torch.Generator) -> Tensor:
     folds = torch.empty_like(targets)
     start = 0
     for target in targets.unique().tolist():

@@ -224,7 +224,8 @@ def _weights(recipe: Recipe, images: ImageSet) -> Tensor:
 
 
 def _choose(recipe: Recipe, found: Tensor, images: ImageSet) -> Choice:
-    return head.choose(found, images.targets.cpu(), _weights(recipe, images), recipe.seed)
+    weights = _weights(recipe, images)
+    return head.choose(found, images.targets.cpu(), weights, recipe.seed, images.versions())
 
 
 def _fit(recipe: Recipe, found: Tensor, images: ImageSet, penalty: float) -> Head:

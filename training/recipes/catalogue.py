@@ -86,6 +86,8 @@ _ENTRIES = (
           "15 channels", "0.800"),
     Entry(Recipe("xo-three-convolutions", "xo", "xo-three-convolutions", 20, 64, "sgd", 0.1),
           "a third convolution", "fails at 10 epochs (0.5 to 0.6), learns at 20"),
+    Entry(Recipe("xo-third-of-3-channels", "xo", "xo-three-convolutions", 20, 64, "sgd", 0.1, {"third": 3}),
+          "a third convolution of 3 channels: 3×12×12 before the linear layers"),
     Entry(Recipe("xo-no-pooling", "xo", "xo", 20, 64, "sgd", 0.1, {"pooling": False}),
           "without pooling", "learns at 20 epochs, much slower"),
 )

@@ -167,7 +167,8 @@ def cross_validated(
     inputs = (inputs - inputs.mean(0)) / inputs.std(0).clamp_min(1e-6)
     targets, count = images.targets.cpu(), len(images.labels)
     generator = torch.Generator().manual_seed(seed)
-    fold = torch.randperm(len(images), generator=generator) % FOLDS
+    versions = images.versions()  # of one picture, which are asked together
+    fold = (torch.randperm(int(versions.max()) + 1, generator=generator) % FOLDS)[versions]
     probabilities = torch.zeros(len(images), count)
     for number in range(FOLDS):
         rest, asked = fold != number, fold == number

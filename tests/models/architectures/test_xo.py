@@ -49,6 +49,7 @@ def pictures() -> Tensor:
         ("xo", {"n_channel": 11}, [11, 5], 3645, (1200, 64)),
         ("xo", {"n_channel": 15}, [15, 5], 3645, (1200, 64)),
         ("xo-three-convolutions", {}, [9, 5, 5], 720, (480, 320)),
+        ("xo-three-convolutions", {"third": 3}, [9, 5, 3], 432, (480, 320)),
     ],
 )
 def test_checkpoints_of_the_description_give_its_logits(
@@ -92,6 +93,11 @@ LINEAR = (3645 * 1200 + 1200) + (1200 * 64 + 64) + (64 * 2 + 2)
             {},
             CONVOLUTIONS + (5 * 5 * 9 + 5) + 721 * 480 + 481 * 320 + 321 * 2,  # 501,372
         ),
+        (
+            "xo-three-convolutions",
+            {"third": 3},
+            CONVOLUTIONS + (5 * 3 * 9 + 3) + 433 * 480 + 481 * 320 + 321 * 2,  # 363,040
+        ),
     ],
 )
 def test_number_of_parameters(name: str, arguments: dict[str, Any], parameters: int) -> None:
@@ -114,12 +120,21 @@ def test_feature_maps_of_every_step_can_be_captured(pictures: Tensor) -> None:
     ]
 
 
+@pytest.mark.parametrize("third", [5, 3])
+def test_three_convolutions_end_in_maps_of_12_by_12(third: int, pictures: Tensor) -> None:
+    network = registry.architecture("xo-three-convolutions").build(2, third=third).eval()
+    with torch.inference_mode(), features.capture(network, ["conv3", "pool3"]) as maps:
+        network(pictures)
+    assert [maps[name].shape[1:] for name in maps] == [(third, 25, 25), (third, 12, 12)]
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "problem"),
     [
         ("xo", {"n_channel": 0}, r"n_channel: .*equal to 1, not 0"),
         ("xo", {"n_channel": -1}, r"n_channel: .*equal to 1, not -1"),
         ("xo", {"channels": 9}, "no argument 'channels'"),
+        ("xo-three-convolutions", {"third": 0}, r"third: .*equal to 1, not 0"),
         ("xo-three-convolutions", {"n_channel": 9}, "no argument 'n_channel'"),
     ],
 )

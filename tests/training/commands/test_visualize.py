@@ -128,6 +128,12 @@ def test_a_data_set_is_looked_at_in_the_size_of_its_recipe(here: Path, drawn: Dr
     assert height == 2 * 64 + 5
 
 
+def test_a_data_set_of_no_recipe_is_looked_at_as_it_is(here: Path, drawn: Drawn) -> None:
+    assert visualize("dataset", "patterns", "--data-root", here / "empty") == 0
+    assert drawn.title == "patterns (train, 6,000 pictures)"
+    assert values(drawn.figure.axes[0]).shape[0] == 6 * 64 + 5 * 5
+
+
 def test_broken_files_of_a_data_set_are_counted(
     here: Path, tmp_path: Path, drawn: Drawn, capsys: pytest.CaptureFixture[str]
 ) -> None:

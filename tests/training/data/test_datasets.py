@@ -10,18 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
-from models.preprocessing import ImageError, InputSpec
+from models.preprocessing import FramingRule, ImageError, InputSpec
 from models.torchvision_import import torchvision
 from tests.networks import LABELS, SPEC, encode, picture
 from tests.training.pictures import colors, numbered, numbers, write_colors
 from training.data import datasets, drawing
-from training.data.datasets import DatasetError, ImageSet
+from training.data.datasets import DatasetError, ImageSet, Origin
 from training.data.files import folders, sources
 from training.data.files.splits import Split
 from training.data.registry import DATASETS
 from training.data.sets import xo
+from training.data.sets.inverted import inverted
 
 GREY = InputSpec(channels=1, height=28, width=28)
 SPLITS: tuple[Split, Split] = ("train", "test")
@@ -32,6 +34,22 @@ def root(tmp_path: Path) -> Path:
     """The folder of the data set `colors`."""
     write_colors(tmp_path / "colors", pictures=4)
     return tmp_path
+
+
+def write_mnist(raw: Path, prefix: str) -> NDArray[np.uint8]:
+    """Files in MNIST's form, of three pictures that are black but for those of the prefix, which
+    are returned: (3, 28, 28)."""
+    raw.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 28, 28), np.uint8)
+    for each in ("train", "t10k"):  # torchvision asks for all four
+        (raw / f"{each}-images-idx3-ubyte").write_bytes(
+            struct.pack(">4I", 0x0803, 3, 28, 28)
+            + (pixels if each == prefix else 0 * pixels).tobytes()
+        )
+        (raw / f"{each}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">2I", 0x0801, 3) + (bytes([7, 2, 1]) if each == prefix else bytes(3))
+        )
+    return pixels
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -365,17 +383,7 @@ class TestLoad:
     def test_files_of_mnists_kind(
         self, name: str, folder: str, split: Split, prefix: str, tmp_path: Path
     ) -> None:
-        raw = tmp_path / folder / "raw"
-        raw.mkdir(parents=True)
-        pixels = np.random.default_rng(0).integers(0, 256, (3, 28, 28), np.uint8)
-        for each in ("train", "t10k"):  # torchvision asks for all four
-            (raw / f"{each}-images-idx3-ubyte").write_bytes(
-                struct.pack(">4I", 0x0803, 3, 28, 28)
-                + (pixels if each == prefix else 0 * pixels).tobytes()
-            )
-            (raw / f"{each}-labels-idx1-ubyte").write_bytes(
-                struct.pack(">2I", 0x0801, 3) + (bytes([7, 2, 1]) if each == prefix else bytes(3))
-            )
+        pixels = write_mnist(tmp_path / folder / "raw", prefix)
         images = datasets.load(name, split, tmp_path, GREY)
         assert (images.images[:, 0].numpy() == pixels).all()
         assert images.targets.tolist() == [7, 2, 1]
@@ -459,6 +467,49 @@ class TestLoad:
         assert images.targets[:5].tolist() == first
 
 
+class TestInverted:
+    @pytest.mark.parametrize(
+        ("name", "folder"), [("fashion-mnist", "FashionMNIST"), ("mnist", "MNIST")]
+    )
+    @pytest.mark.parametrize(("split", "prefix"), [("train", "train"), ("test", "t10k")])
+    def test_pixels_are_inverted_and_labels_are_not(
+        self, name: str, folder: str, split: Split, prefix: str, tmp_path: Path
+    ) -> None:
+        pixels = write_mnist(tmp_path / folder / "raw", prefix)
+        plain = datasets.load(name, split, tmp_path, GREY)
+        images = datasets.load(f"{name}-inverted", split, tmp_path, GREY)
+        assert (images.images[:, 0].numpy() == 255 - pixels).all()
+        assert torch.equal(images.targets, plain.targets)
+        assert images.labels == plain.labels
+        assert torch.equal(images.versions(), plain.versions())
+
+    def test_a_framing_rule_sees_the_white_ground(self, tmp_path: Path) -> None:
+        """As it does where somebody sends the inverted file to a service."""
+        write_mnist(tmp_path / "MNIST" / "raw", "none")  # black pictures
+        framing = FramingRule(subject="strokes", fill=0.7)
+        spec = InputSpec(channels=1, height=28, width=28, framing=framing)
+        images = datasets.load("mnist-inverted", "train", tmp_path, spec)
+        white = Image.new("L", (28, 28), 255)
+        assert torch.equal(images.images, torch.stack([spec.pixels(white)] * 3))
+
+    def test_both_versions_of_a_picture_are_held_out(self, tmp_path: Path) -> None:
+        write_mnist(tmp_path / "MNIST" / "raw", "train")
+        both = datasets.load("mnist + mnist-inverted", "train", tmp_path, GREY)
+        assert both.versions().tolist() == [0, 1, 2, 0, 1, 2]
+        both = replace(both, targets=torch.zeros(6).long())
+        for seed in range(5):
+            _, held_out = both.hold_out(1 / 3, seeded(seed))
+            assert torch.equal(held_out.images[0], 255 - held_out.images[1])
+
+    def test_colour_pictures_have_all_channels_inverted(self, tmp_path: Path) -> None:
+        entry = inverted(DATASETS.get("patterns"), "Patterns, inverted.")
+        spec = InputSpec(channels=3, height=64, width=64)
+        images = entry.load(False, tmp_path, spec)
+        plain = DATASETS.get("patterns").load(False, tmp_path, spec)
+        assert torch.equal(images.images, 255 - plain.images)
+        assert entry.name == "patterns-inverted"
+
+
 class TestHoldOut:
     def test_both_parts_together_are_the_whole(self) -> None:
         rest, held_out = numbered(40, classes=4).hold_out(0.25, seeded(0))
@@ -477,6 +528,27 @@ class TestHoldOut:
         for part in numbered(40, classes=4).hold_out(0.25, seeded(0)):
             assert part.targets.tolist() == [number % 4 for number in numbers(part)]
             assert part.labels == ("a", "b", "c", "d")
+
+    def test_versions_of_a_picture_come_to_the_same_part(self) -> None:
+        plain = numbered(40, classes=4)
+        names = [Origin(f"plain no. {i}") for i in range(40)]
+        inverse = [Origin(f"inverse no. {i}", version_of=f"plain no. {i}") for i in range(40)]
+        joined = ImageSet(
+            torch.cat([plain.images, plain.images]),
+            torch.cat([plain.targets, plain.targets]),
+            plain.labels,
+            origins=(*names, *inverse),
+        )
+        rest, held_out = joined.hold_out(0.2, seeded(0))
+        assert torch.bincount(held_out.targets).tolist() == [4] * 4
+        assert sorted(numbers(held_out)) == sorted(2 * numbers(held_out)[:8])
+        assert set(numbers(rest)).isdisjoint(numbers(held_out))
+
+    def test_other_names_do_not_change_the_parts(self) -> None:
+        plain = numbered(40, classes=4)
+        named = replace(plain, origins=tuple(Origin(f"{i}.png") for i in range(40)))
+        parts = [each.hold_out(0.2, seeded(0)) for each in (plain, named)]
+        assert [numbers(part) for part in parts[0]] == [numbers(part) for part in parts[1]]
 
     def test_the_seed_decides(self) -> None:
         parts = [numbered(40).hold_out(0.25, seeded(seed))[1] for seed in (1, 1, 2)]

@@ -34,7 +34,9 @@ def test_these_are_there() -> None:
         "birds-vs-planes",
         "cifar10-others",
         "fashion-mnist",
+        "fashion-mnist-inverted",
         "mnist",
+        "mnist-inverted",
         "patterns",
         "xo",
         "xo-by-hand",
@@ -59,9 +61,7 @@ def test_what_the_entry_says_is_what_is_drawn(
 ) -> None:
     monkeypatch.setattr(xo, "TEST", {"original": (4, 2), "by-hand": (4, 2)})
     entry = DATASETS.get(name)
-    channels, height, width = entry.shape
-    spec = InputSpec.model_validate({"channels": channels, "height": height, "width": width})
-    images = entry.load(False, tmp_path, spec)
+    images = entry.load(False, tmp_path, entry.input)
     assert images.images.shape == (4, *entry.shape)
     assert images.labels == entry.labels
     assert images.targets.dtype == torch.int64

@@ -94,3 +94,16 @@ def test_of_many_pictures_some_are_taken(monkeypatch: pytest.MonkeyPatch) -> Non
     choice = head.choose(features, targets, EQUAL, seed=0)
     assert len(choice.pictures) == len(choice.logits) == 30
     assert (choice.logits.argmax(1) == targets[choice.pictures]).float().mean() > 0.8
+
+
+@pytest.mark.slow
+def test_versions_of_a_picture_are_left_out_together() -> None:
+    """What features say nothing of is known from a second copy, unless both are left out."""
+    features, _ = blobs(60, 200)
+    targets = torch.randint(3, (60,), generator=torch.Generator().manual_seed(1))
+    twice, both = features.repeat(2, 1), targets.repeat(2)
+    versions = torch.arange(60).repeat(2)
+    known = head.choose(twice, both, EQUAL, seed=0)
+    assert (known.logits.argmax(1) == both).float().mean() > 0.7
+    unknown = head.choose(twice, both, EQUAL, seed=0, versions=versions)
+    assert (unknown.logits.argmax(1) == both).float().mean() < 0.6

@@ -37,6 +37,10 @@ REFERENCE: dict[str, tuple[str, str, dict[str, Any], int, int, str, float, dict[
     "xo-11-channels": ("xo", "xo", {"n_channel": 11}, 10, 64, "sgd", 0.1, {}),
     "xo-15-channels": ("xo", "xo", {"n_channel": 15}, 10, 64, "sgd", 0.1, {}),
     "xo-three-convolutions": ("xo", "xo-three-convolutions", {}, 20, 64, "sgd", 0.1, {}),
+    "xo-third-of-3-channels": (
+        *("xo", "xo-three-convolutions", {"third": 3}, 20, 64, "sgd", 0.1),
+        {},
+    ),
     "xo-no-pooling": ("xo", "xo", {"pooling": False}, 20, 64, "sgd", 0.1, {}),
 }
 STRONG = ("birds-vs-planes", "fashion-mnist", "mnist", "xo")

@@ -60,7 +60,7 @@ def _fashion_mnist(train: bool, root: Path, spec: InputSpec) -> ImageSet:
     return ImageSet(scaled(data.data.numpy(), spec), data.targets, tuple(data.classes))
 
 
-register(
+MNIST = register(
     DatasetEntry(
         name="mnist",
         description="Handwritten digits, white on black.",
@@ -71,7 +71,7 @@ register(
         load=_mnist,
     )
 )
-register(
+FASHION_MNIST = register(
     DatasetEntry(
         name="fashion-mnist",
         description="Pieces of clothing, in the form of MNIST.",
