@@ -1,7 +1,7 @@
 """AlexNet for grey pictures, and a smaller one.
 
-Krizhevsky et al. 2012, ImageNet Classification with Deep Convolutional Neural Networks; the form for
-1×224×224 is that of Zhang et al., Dive into Deep Learning, section 8.1.
+Krizhevsky et al. 2012, ImageNet Classification with Deep Convolutional Neural Networks; the form
+for 1×224×224 is that of Zhang et al., Dive into Deep Learning, section 8.1.
 
 Parameter names are those of an `nn.Sequential`.
 """

@@ -35,7 +35,7 @@ PERCEPTRON = Recipe(
 _SGD = replace(PERCEPTRON, optimizer="sgd", learning_rate=0.01, epochs=5)
 _RAW = (1 / 255,)  # the deviation that feeds pixels from 0 to 255
 _TINY = (10_000.0,)  # the deviation that feeds pixels divided by 255 · 10,000
-_FAILS = 0.27  # at most: 0.25 is the highest that was reported as failing, and "about" is ± 0.02
+FAILS = 0.27  # at most: 0.25 is the highest that was reported as failing, and "about" is ± 0.02
 
 
 def _in_128(variant: Variant) -> Variant:
@@ -119,7 +119,7 @@ PERCEPTRONS = (
         (
             Finding(
                 "0.1 fails: about 0.25",
-                validation("0.1") <= _FAILS,
+                validation("0.1") <= FAILS,
                 f"{_IN_128} too; validation accuracy at most 0.5",
             ),
             Finding(
@@ -148,7 +148,7 @@ PERCEPTRONS = (
         (
             Finding(
                 "0.1 fails",
-                validation("0.1") <= _FAILS,
+                validation("0.1") <= FAILS,
                 f"{_IN_128} too; validation accuracy at most 0.5",
             ),
             Finding(

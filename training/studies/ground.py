@@ -1,0 +1,42 @@
+"""The study of white and black grounds: networks that saw clothes on one of them alone, or on both.
+
+FashionMNIST shows light clothes on black; its inverse shows dark clothes on white.
+"""
+
+from dataclasses import replace
+
+from training.studies.figures import on
+from training.studies.lenet import LENET_RECIPE
+from training.studies.perceptrons import FAILS
+from training.studies.study import Finding, Study, Variant
+
+_BLACK, _WHITE = "fashion-mnist", "fashion-mnist-inverted"
+
+
+def _trained_on(label: str, dataset: str) -> Variant:
+    recipe = replace(LENET_RECIPE, dataset=dataset, epochs=5)
+    return Variant(label, recipe, also_test=(_BLACK, _WHITE))
+
+
+GROUND = (
+    Study(
+        "ground",
+        "Does a network know clothes on the other ground, or inverted? (LeNet-5)",
+        (
+            _trained_on("on black", _BLACK),
+            _trained_on("on white", _WHITE),
+            _trained_on("on both", f"{_BLACK} + {_WHITE}"),
+        ),
+        (
+            Finding(
+                "trained on black, it fails on white, and the other way round",
+                (on("on black", _WHITE) <= FAILS) & (on("on white", _BLACK) <= FAILS),
+            ),
+            Finding(
+                "trained on both, it knows both, within 0.02 of a network for one",
+                (on("on black", _BLACK) - on("on both", _BLACK) <= 0.02)
+                & (on("on white", _WHITE) - on("on both", _WHITE) <= 0.02),
+            ),
+        ),
+    ),
+)
