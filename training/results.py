@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,9 +18,8 @@ from models.errors import damaged
 from training.fitting import evaluation
 from training.fitting.run_folder import HISTORY, RECIPE, Figures, Run, as_json, problem
 from training.recipes.catalogue import CATALOGUE, Entry
-from training.studies import report
 from training.studies.catalogue import STUDIES
-from training.studies.study import Verdict
+from training.studies.summary import Summary
 
 Row = dict[str, Any]
 
@@ -45,47 +44,11 @@ class _TrainingRow(_Strict):
     finished: str
 
 
-class _VariantRow(_Strict):
-    """Accuracies and seconds are those of the seeds, in their order; null where one diverged."""
-
-    label: str
-    reported: str
-    batch_size: int
-    epochs: int
-    seeds: Annotated[list[int], Field(min_length=1)]
-    train: list[float | None]
-    validation: list[float | None]
-    test: list[float | None]
-    also_tested: dict[str, list[float | None]]
-    parameters: int
-    seconds: Annotated[list[float], Field(min_length=1)]
-    peak_memory: int | None
-
-
-class _Finding(_Strict):
-    claim: str
-    criterion: str
-    earlier: str
-    held: Annotated[list[bool], Field(min_length=1)]
-    verdict: Verdict
-    remark: str
-
-
-class _StudyRow(_Strict):
-    """What is read of a study's summary."""
-
-    name: str
-    question: str
-    memory: bool
-    rows: list[_VariantRow]
-    findings: list[_Finding]
-
-
 class _Content(_Strict):
     """What is read of `results.json`."""
 
     trainings: list[_TrainingRow]
-    studies: list[_StudyRow]
+    studies: list[Summary]
 
 
 _FREE_FIELDS = {"seed", "epochs"}  # may differ from the catalogue's recipe
@@ -97,7 +60,7 @@ class Record:
     """Trainings, one a recipe, seed and number of epochs, and studies by name."""
 
     trainings: list[Row]
-    studies: list[Row]
+    studies: list[Summary]
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -106,16 +69,21 @@ class Record:
             content = files.read_object(path)
         except FileNotFoundError:
             return cls([], [])
-        _check(path, content, _Content)
-        return cls(content["trainings"], content["studies"])
+        studies = _read(path, content, _Content).studies
+        return cls(content["trainings"], studies)
 
     def with_runs(self, runs: Path) -> "Record":
-        """The record and what the run folders under `runs` hold; of trainings with the same
-        recipe, epochs and seed the one that finished last stays."""
+        """The record and what the run folders under `runs` hold.
+
+        Of trainings with the same recipe, epochs and seed the one that finished last stays; runs of
+        a study join those that are recorded.
+        """
         trainings = {_key(row): row for row in self.trainings}
         for row in sorted(_trainings(runs), key=lambda row: str(row["finished"])):
             trainings[_key(row)] = row
-        found = {row["name"]: row for row in (*self.studies, *_studies(runs))}
+        found = {study.name: study for study in self.studies}
+        for study in _studies(runs):
+            found[study.name] = found.get(study.name, study).joined(study)
         order = {name: number for number, name in enumerate(CATALOGUE)}
         return Record(
             sorted(
@@ -126,12 +94,13 @@ class Record:
         )
 
     def as_json(self) -> dict[str, Any]:
-        return {"trainings": self.trainings, "studies": self.studies}
+        studies = [study.model_dump() for study in self.studies]
+        return {"trainings": self.trainings, "studies": studies}
 
     def missing(self) -> list[str]:
         """The recipes and studies that nothing is recorded of."""
         trained = {row["recipe"] for row in self.trainings}
-        found = {row["name"] for row in self.studies}
+        found = {study.name for study in self.studies}
         return [name for name in CATALOGUE if name not in trained] + [
             f"study {name}" for name in STUDIES if name not in found
         ]
@@ -142,8 +111,8 @@ class Record:
         for entry in CATALOGUE.values():
             lines.append(f"| {' | '.join(_cells(entry, self._longest(entry)))} |")
         lines += ["", _STUDIES_HEAD]
-        for row in self.studies:
-            lines += [f"\n### {row['name']}\n", report.markdown(row).rstrip()]
+        for study in self.studies:
+            lines += [f"\n### {study.name}\n", study.markdown().rstrip()]
         return "\n".join(lines) + "\n"
 
     def _longest(self, entry: Entry) -> list[Row]:
@@ -189,19 +158,20 @@ def _trainings(runs: Path) -> Iterator[Row]:
             }
 
 
-def _studies(runs: Path) -> Iterator[Row]:
+def _studies(runs: Path) -> Iterator[Summary]:
     for name in STUDIES:
         path = runs / "studies" / name / "study.json"
         if path.exists():
-            content = files.read_object(path)
-            _check(path, content, _StudyRow)
-            yield content
+            yield _read(path, files.read_object(path), Summary)
 
 
-def _check(path: Path, content: Row, model: type[BaseModel]) -> None:
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _read(path: Path, content: Row, model: type[_Model]) -> _Model:
     """Raises `DamagedFileError` if the content of the file is not what the model says."""
     try:
-        model.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
         raise damaged(path, f"is damaged: {problem(error)}; remove it to start anew") from error
 

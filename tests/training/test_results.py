@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -152,27 +152,52 @@ class TestTrainings:
 
 
 class TestStudies:
-    SUMMARY: dict[str, Any] = {  # noqa: RUF012
+    RUN: ClassVar[dict[str, Any]] = {
+        **{"seed": 0, "train": 0.9, "validation": 0.8, "test": 0.7, "seconds": 3.5},
+        **{"also_tested": {"inverted": 0.1}, "peak_memory": 1000},
+    }
+    SUMMARY: ClassVar[dict[str, Any]] = {
         "name": "dropout",
         "question": "What does dropout bring?",
-        "quick": False,
-        "memory": False,
-        "rows": [],
-        "findings": [{"text": "the gap is smaller", "appears": True, "otherwise": ""}],
+        "memory": True,
+        "rows": [
+            {
+                **{"label": "none", "reported": "", "batch_size": 32, "epochs": 3},
+                **{"parameters": 10, "runs": [RUN]},
+            }
+        ],
+        "findings": [
+            {
+                **{"claim": "the gap is smaller", "criterion": "gap of `a` < gap of `b`"},
+                **{"earlier": "", "remark": "", "held": [{"seed": 0, "holds": True}]},
+            }
+        ],
     }
 
-    def write(self, runs: Path, name: str) -> None:
+    def write(self, runs: Path, name: str, summary: dict[str, Any] = SUMMARY) -> None:
         folder = runs / "studies" / name
         folder.mkdir(parents=True)
-        (folder / "study.json").write_text(json.dumps(self.SUMMARY))
+        (folder / "study.json").write_text(json.dumps(summary))
 
     def test_a_study_is_a_section(self, tmp_path: Path) -> None:
         self.write(tmp_path, "dropout")
         record = EMPTY.with_runs(tmp_path)
         text = record.markdown()
         assert "### dropout\n\nWhat does dropout bring?" in text
-        assert "- Seen: the gap is smaller" in text
+        assert "- **Seen** (one seed): the gap is smaller" in text
         assert record.with_runs(tmp_path / "nothing") == record
+
+    def test_runs_of_further_seeds_join_what_is_recorded(self, tmp_path: Path) -> None:
+        self.write(tmp_path / "first", "dropout")
+        row = self.SUMMARY["rows"][0] | {"runs": [self.RUN | {"seed": 1, "train": 0.8}]}
+        held = {"held": [{"seed": 1, "holds": False}]}
+        finding = self.SUMMARY["findings"][0] | held
+        further = self.SUMMARY | {"rows": [row], "findings": [finding]}
+        self.write(tmp_path / "second", "dropout", further)
+        record = EMPTY.with_runs(tmp_path / "first").with_runs(tmp_path / "second")
+        text = record.markdown()
+        assert "| none |  | 0.8500 ± 0.0707 |" in text
+        assert "- **Unclear** (1 of 2 seeds): the gap is smaller" in text
 
     def test_quick_looks_are_left_out(self, tmp_path: Path) -> None:
         self.write(tmp_path, "dropout-quick")

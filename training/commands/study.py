@@ -15,7 +15,9 @@ from training.fitting.loop import TrainingError
 from training.fitting.run_folder import Run
 from training.studies import report, runner
 from training.studies.catalogue import STUDIES
+from training.studies.study import SEEDS
 from training.studies.study import Study as Question
+from training.studies.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,9 @@ class Study:
         options.Positional("study"),
         Doc(f"One of {', '.join(STUDIES)}; or all."),
     ]
+    seeds: tuple[int, ...] = SEEDS
+    """Which runs of each variant are made; those of other seeds can join later, in the record that
+    `fanlight results` keeps."""
     quick: bool = False
     """Each run at a tenth of its length, for a look; findings are not judged then."""
     jobs: int = 1
@@ -45,6 +50,10 @@ class Study:
             raise OptionError(f"jobs must be 1 or more, not {self.jobs}")
         devices.resolve(self.device)
         studies = list(STUDIES.values()) if self.name == "all" else [STUDIES[self.name]]
+        if unknown := set(self.seeds) - set(SEEDS):
+            given = ", ".join(map(str, sorted(unknown)))
+            raise OptionError(f"seeds are {', '.join(map(str, SEEDS))}, not {given}")
+        studies = [study.with_seeds(self.seeds) for study in studies]
         if self.quick:
             studies = [study.quick() for study in studies]
         self._run(studies, console)
@@ -111,14 +120,14 @@ class Study:
         }
         target = self.runs / "studies" / (f"{study.name}-quick" if self.quick else study.name)
         files.make_folder(target)
-        summary = report.summary(study, by_seed, quick=self.quick)
-        text = f"# {study.name}\n\n{report.markdown(summary)}\n![curves](curves.png)\n"
+        summary = Summary.of(study, by_seed, judged=not self.quick)
+        text = f"# {study.name}\n\n{summary.markdown()}\n![curves](curves.png)\n"
         first = study.seeds[0]
         pictures = report.pictures(study, runs[first], by_seed[first], self.data_root)
         for name, content in pictures.items():
             files.write(target / name, content)
             if name != "curves.png":
                 text += f"\n![histograms]({name})\n"
-        files.write_json(target / "study.json", summary)
+        files.write_json(target / "study.json", summary.model_dump())
         files.write(target / "report.md", text.encode())
-        console.print(f"\n{report.markdown(summary)}\nreport: {target / 'report.md'}")
+        console.print(f"\n{summary.markdown()}\nreport: {target / 'report.md'}")

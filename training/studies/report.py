@@ -1,10 +1,8 @@
-"""A study's run folders → what it found: `report.md`, `study.json` and pictures."""
+"""A study's run folders → the figures of its runs, and the pictures of its report."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +15,7 @@ from training.data import datasets
 from training.fitting import loop
 from training.fitting.run_folder import WEIGHTS, Run, RunError
 from training.recipes.recipe import Recipe
-from training.studies.study import Measured, Results, Spread, Study, Variant, verdict
+from training.studies.study import Measured, Results, Spread, Study, Variant
 
 
 def measured(run: Run, variant: Variant, root: Path) -> Measured:
@@ -48,64 +46,6 @@ def measured(run: Run, variant: Variant, root: Path) -> Measured:
 def weights(run: Run) -> dict[str, Tensor]:
     """The run's state_dict; raises `CheckpointError` with the file's name."""
     return read_state_dict(run.folder / WEIGHTS, torch.device("cpu"))
-
-
-def summary(study: Study, by_seed: Mapping[int, Results], *, quick: bool) -> dict[str, Any]:
-    """The study as rows and verdicts, for `study.json`; a verdict of a quick look is null.
-
-    `by_seed` are the figures of the runs of each seed, by the variants' labels.
-    """
-    return {
-        "name": study.name,
-        "question": study.question,
-        "quick": quick,
-        "memory": study.memory,
-        "rows": [_row(variant, by_seed) for variant in study.variants],
-        "findings": [
-            {
-                "claim": finding.claim,
-                "criterion": finding.criterion.text,
-                "earlier": finding.earlier,
-                "held": None if quick else (held := finding.held(by_seed.values())),
-                "verdict": None if quick else verdict(held),
-                "remark": finding.remark,
-            }
-            for finding in study.findings
-        ],
-    }
-
-
-def markdown(content: Mapping[str, Any]) -> str:
-    """A summary as a section: the question, a table, the findings."""
-    also = list(dict.fromkeys(name for row in content["rows"] for name in row["also_tested"]))
-    columns = [
-        *_COLUMNS,
-        *(f"on {name}" for name in also),
-        *_LAST_COLUMNS,
-        *(["peak memory"] if content["memory"] else []),
-    ]
-    lines = [content["question"], "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for row in content["rows"]:
-        cells = [
-            *(row["label"], row["reported"]),
-            *(_mean(row[name]) for name in ("train", "validation")),
-            _mean([_gap(*each) for each in zip(row["train"], row["validation"], strict=True)]),
-            _mean(row["test"]),
-            *(_mean(row["also_tested"].get(name, [])) for name in also),
-            *(f"{row['batch_size']:,}", str(row["epochs"]), ", ".join(map(str, row["seeds"]))),
-            *(f"{row['parameters']:,}", f"{mean(row['seconds']):.0f} s"),
-            *([_memory(row["peak_memory"])] if content["memory"] else []),
-        ]
-        lines.append(_escaped(f"| {' | '.join(cells)} |"))
-    lines.append("")
-    for finding in content["findings"]:
-        lines.append(_escaped(f"- {_verdict(finding)}: {finding['claim']}."))
-        lines.append(_escaped(f"  Criterion: {finding['criterion']}."))
-        if finding["earlier"]:
-            lines.append(_escaped(f"  Criterion before: {finding['earlier']}."))
-        if finding["remark"] and finding["verdict"] in ("not seen", "unclear"):
-            lines.append(_escaped(f"  Remark: {finding['remark']}."))
-    return "\n".join(lines) + "\n"
 
 
 def hidden_values(study: Study, runs: Mapping[str, Run], root: Path) -> dict[str, Tensor]:
@@ -160,70 +100,12 @@ def pictures(
 _PICTURES = loop.EVALUATION_BATCH  # one forward pass, whose values are captured
 
 
-_COLUMNS = ("run", "reported", "train", "validation", "gap", "test")
-_LAST_COLUMNS = ("batch", "epochs", "seeds", "parameters", "time")
-
-
-def _row(variant: Variant, by_seed: Mapping[int, Results]) -> dict[str, Any]:
-    runs = [by_seed[seed][variant.label] for seed in variant.seeds]
-    peaks = [run.peak_memory for run in runs if run.peak_memory is not None]
-    return {
-        "label": variant.label,
-        "reported": variant.reported,
-        "batch_size": variant.recipe.batch_size,
-        "epochs": max(len(run.history) for run in runs),
-        "seeds": list(variant.seeds),
-        "train": [_rounded(run.train) for run in runs],
-        "validation": [_rounded(run.validation) for run in runs],
-        "test": [_rounded(run.test) for run in runs],
-        "also_tested": {
-            name: [_rounded(run.also_tested[name]) for run in runs] for name in variant.also_test
-        },
-        "parameters": runs[0].parameters,
-        "seconds": [run.seconds for run in runs],
-        "peak_memory": max(peaks, default=None),
-    }
-
-
-def _verdict(finding: Mapping[str, Any]) -> str:
-    if finding["verdict"] is None:
-        return "Not judged (quick)"
-    held = finding["held"]
-    return f"**{finding['verdict'].capitalize()}** ({sum(held)} of {len(held)} seeds)"
-
-
-def _mean(values: Sequence[float | None]) -> str:
-    """One value, or mean ± standard deviation over the seeds (with n - 1)."""
-    found = [value for value in values if value is not None]
-    if len(found) < len(values):
-        return "diverged"
-    if not found:
-        return ""
-    return f"{mean(found):.4f}" + (f" ± {stdev(found):.4f}" if len(found) > 1 else "")
-
-
-def _gap(train: float | None, validation: float | None) -> float | None:
-    return None if train is None or validation is None else train - validation
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|p|", "\\|p\\|")
-
-
-def _memory(count: int | None) -> str:
-    return "" if count is None else f"{count / 2**20:,.0f} MiB"
-
-
 def _spread(value: Tensor) -> Spread:
     values = value.float().flatten()
     if not values.isfinite().all():
         return Spread(math.nan, math.nan)
     position = max(math.ceil(0.95 * len(values)), 1)
     return Spread(values.std(correction=0).item(), values.abs().kthvalue(position).values.item())
-
-
-def _rounded(value: float) -> float | None:
-    return round(value, 4) if math.isfinite(value) else None
 
 
 def _number(value: float | None) -> float:

@@ -5,7 +5,7 @@ runs of that seed alone: a claim is seen if its criterion holds with every seed,
 holds with none, and unclear otherwise.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Self
 
@@ -104,10 +104,13 @@ class Finding:
     earlier: str = ""
     remark: str = ""
 
-    def held(self, by_seed: Iterable[Results]) -> list[bool]:
-        """Whether the criterion holds, for each seed that all of its variants were run with."""
-        needed = self.criterion.labels
-        return [self.criterion.holds(results) for results in by_seed if needed <= results.keys()]
+    def held(self, by_seed: Mapping[int, Results]) -> dict[int, bool]:
+        """Whether the criterion holds, by each seed that all of its variants were run with."""
+        return {
+            seed: self.criterion.holds(results)
+            for seed, results in by_seed.items()
+            if self.criterion.labels <= results.keys()
+        }
 
 
 def verdict(held: Sequence[bool]) -> Verdict:
@@ -138,6 +141,14 @@ class Study:
     def recipes(self) -> list[Recipe]:
         """Every run: of each variant with each of its seeds."""
         return [variant.run_with(seed) for variant in self.variants for seed in variant.seeds]
+
+    def with_seeds(self, seeds: Sequence[int]) -> Self:
+        """Only the runs with these seeds, and only the variants that have one of them."""
+        variants = (
+            replace(variant, seeds=tuple(seed for seed in variant.seeds if seed in seeds))
+            for variant in self.variants
+        )
+        return replace(self, variants=tuple(each for each in variants if each.seeds))
 
     def quick(self) -> Self:
         """Every variant at a tenth of its length with one seed, for a look."""

@@ -1,0 +1,225 @@
+"""A study's figures and verdicts, as `study.json` and the record of results keep them.
+
+Every seed stands by itself, so that runs of further seeds can join those that are recorded.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
+from typing import Annotated, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+)
+
+from training.studies.study import Finding, Measured, Results, Study, Variant, verdict
+
+
+class _Strict(BaseModel):
+    """Values of the right JSON type only: they are used as they stand in the file."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True)
+
+
+class _OfSeed(_Strict):
+    seed: int
+
+
+class RunRow(_OfSeed):
+    """One run: accuracies, null where it diverged; seconds of training; bytes."""
+
+    train: float | None
+    validation: float | None
+    test: float | None
+    also_tested: dict[str, float | None]
+    seconds: NonNegativeFloat
+    peak_memory: NonNegativeInt | None
+
+    @property
+    def gap(self) -> float | None:
+        if self.train is None or self.validation is None:
+            return None
+        return self.train - self.validation
+
+
+class VariantRow(_Strict):
+    """The runs of one variant, by ascending seeds."""
+
+    label: str
+    reported: str
+    batch_size: PositiveInt
+    epochs: PositiveInt
+    parameters: NonNegativeInt
+    runs: Annotated[list[RunRow], Field(min_length=1)]
+
+    @property
+    def setup(self) -> tuple[int, int, int]:
+        """What runs must share to stand in one row."""
+        return self.batch_size, self.epochs, self.parameters
+
+
+class Held(_OfSeed):
+    """Whether a criterion held with a seed."""
+
+    holds: bool
+
+
+class FindingRow(_Strict):
+    """A claim and how it was judged; `held` is empty where it was not."""
+
+    claim: str
+    criterion: str
+    earlier: str
+    remark: str
+    held: list[Held]
+
+
+class Summary(_Strict):
+    """A study as rows and findings."""
+
+    name: str
+    question: str
+    memory: bool
+    rows: Annotated[list[VariantRow], Field(min_length=1)]
+    findings: list[FindingRow]
+
+    @classmethod
+    def of(cls, study: Study, by_seed: Mapping[int, Results], *, judged: bool = True) -> Self:
+        """`by_seed` are the figures of the runs of each seed, by the variants' labels."""
+        return cls(
+            name=study.name,
+            question=study.question,
+            memory=study.memory,
+            rows=[_variant(variant, by_seed) for variant in study.variants],
+            findings=[_finding(each, by_seed if judged else {}) for each in study.findings],
+        )
+
+    def joined(self, later: "Summary") -> "Summary":
+        """The runs of both, if their criteria are the same; `later` alone otherwise.
+
+        Of two runs with the same seed, and of two set-ups of one variant, the later one stays.
+        Either may lack variants that have none of its seeds.
+        """
+        if [each.criterion for each in self.findings] != [
+            each.criterion for each in later.findings
+        ]:
+            return later
+        old, new = ({row.label: row for row in each.rows} for each in (self, later))
+        longer = max(self.rows, later.rows, key=len)
+        labels = dict.fromkeys(row.label for row in (*longer, *self.rows, *later.rows))
+        findings = [
+            one.model_copy(update={"held": _united(other.held, one.held)})
+            for other, one in zip(self.findings, later.findings, strict=True)
+        ]
+        rows = [_joined_row(old.get(label), new.get(label)) for label in labels]
+        return later.model_copy(update={"rows": rows, "findings": findings})
+
+    def markdown(self) -> str:
+        """A section: the question, a table, the findings."""
+        also = list(
+            dict.fromkeys(n for row in self.rows for run in row.runs for n in run.also_tested)
+        )
+        columns = [
+            *("run", "reported", "train", "validation", "gap", "test"),
+            *(f"on {name}" for name in also),
+            *("batch", "epochs", "seeds", "parameters", "time"),
+            *(["peak memory"] if self.memory else []),
+        ]
+        lines = [self.question, "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+        for row in self.rows:
+            lines.append(f"| {' | '.join(self._cells(row, also))} |".replace("|p|", "\\|p\\|"))
+        return "\n".join([*lines, "", *map(_text, self.findings)]) + "\n"
+
+    def _cells(self, row: VariantRow, also: Sequence[str]) -> list[str]:
+        runs = row.runs
+        peaks = [run.peak_memory for run in runs if run.peak_memory is not None]
+        return [
+            *(row.label, row.reported),
+            *(_figure([run.train for run in runs]), _figure([run.validation for run in runs])),
+            *(_figure([run.gap for run in runs]), _figure([run.test for run in runs])),
+            *(_figure([run.also_tested.get(name) for run in runs]) for name in also),
+            *(f"{row.batch_size:,}", str(row.epochs), ", ".join(str(run.seed) for run in runs)),
+            *(f"{row.parameters:,}", f"{mean(run.seconds for run in runs):.0f} s"),
+            *([f"{max(peaks) / 2**20:,.0f} MiB" if peaks else ""] if self.memory else []),
+        ]
+
+
+def _variant(variant: Variant, by_seed: Mapping[int, Results]) -> VariantRow:
+    runs = {seed: by_seed[seed][variant.label] for seed in sorted(variant.seeds)}
+    return VariantRow(
+        label=variant.label,
+        reported=variant.reported,
+        batch_size=variant.recipe.batch_size,
+        epochs=variant.recipe.epochs_to_run,
+        parameters=next(iter(runs.values())).parameters,
+        runs=[_run(seed, measured) for seed, measured in runs.items()],
+    )
+
+
+def _run(seed: int, measured: Measured) -> RunRow:
+    return RunRow(
+        seed=seed,
+        train=_rounded(measured.train),
+        validation=_rounded(measured.validation),
+        test=_rounded(measured.test),
+        also_tested={name: _rounded(value) for name, value in measured.also_tested.items()},
+        seconds=measured.seconds,
+        peak_memory=measured.peak_memory,
+    )
+
+
+def _finding(finding: Finding, by_seed: Mapping[int, Results]) -> FindingRow:
+    return FindingRow(
+        claim=finding.claim,
+        criterion=finding.criterion.text,
+        earlier=finding.earlier,
+        remark=finding.remark,
+        held=[Held(seed=seed, holds=holds) for seed, holds in finding.held(by_seed).items()],
+    )
+
+
+_BySeed = TypeVar("_BySeed", bound=_OfSeed)
+
+
+def _united(old: Sequence[_BySeed], new: Sequence[_BySeed]) -> list[_BySeed]:
+    found = {each.seed: each for each in (*old, *new)}
+    return [found[seed] for seed in sorted(found)]
+
+
+def _joined_row(old: VariantRow | None, new: VariantRow | None) -> VariantRow:
+    """At least one of them is there."""
+    if old is None or new is None or old.setup != new.setup:
+        return new or old  # type: ignore[return-value]
+    return new.model_copy(update={"runs": _united(old.runs, new.runs)})
+
+
+def _text(finding: FindingRow) -> str:
+    held = [each.holds for each in finding.held]
+    if not held:
+        lines = [f"- Not judged: {finding.claim}."]
+    else:
+        seeds = f"{sum(held)} of {len(held)} seeds" if len(held) > 1 else "one seed"
+        lines = [f"- **{verdict(held).capitalize()}** ({seeds}): {finding.claim}."]
+    lines.append(f"  Criterion: {finding.criterion}.")
+    if finding.earlier:
+        lines.append(f"  Before: {finding.earlier}.")
+    if finding.remark and held and not all(held):
+        lines.append(f"  Remark: {finding.remark}.")
+    return "\n".join(lines)
+
+
+def _figure(values: Sequence[float | None]) -> str:
+    """One value, or mean ± standard deviation over the seeds (with n - 1)."""
+    found = [value for value in values if value is not None]
+    if len(found) < len(values):
+        return "diverged"
+    return f"{mean(found):.4f}" + (f" ± {stdev(found):.4f}" if len(found) > 1 else "")
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None
