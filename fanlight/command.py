@@ -121,6 +121,7 @@ COMMANDS = {
         "profile",
         (
             Example("fanlight profile alexnet --batch-size 64"),
+            Example("fanlight profile alexnet --plots pictures", "memory traffic, the roofline"),
             Example("fanlight profile mlp --arguments hidden=[1000,1000] batchnorm=true"),
         ),
     ),

@@ -169,7 +169,10 @@ def _group(name: str) -> str:
     return "Folders and device" if name in _PLACES else "Options"
 
 
-_PLACES = ("data_root", "repository", "architectures", "runs", "docs", "output", "device", "json")
+_PLACES = (
+    *("data_root", "repository", "architectures", "runs", "docs", "output", "plots", "device"),
+    "json",
+)
 
 
 class _OrNothing(click.ParamType[Any]):

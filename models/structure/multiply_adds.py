@@ -1,10 +1,11 @@
-"""How much a network computes: the operators of a forward pass → multiply-adds.
+"""How much a network computes: the operators of a pass → multiply-adds.
 
 Counted are convolutions, linear layers, matrix products and attention, by torch's own formulas
 (`torch.utils.flop_counter`). Additions of biases, normalisation, activations and pooling count as
 nothing, as is the custom (fvcore, ptflops).
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,16 +27,22 @@ class MultiplyAdds(DispatchMode):
         self.total = 0
 
     def run(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        formula = _FLOPS.get(func.overloadpacket)
-        if formula is None:
+        if func.overloadpacket not in _FLOPS:
             with self:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
         result = func(*args, **kwargs)
+        self.computed(func, args, kwargs, result)
+        return result
+
+    def computed(
+        self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any
+    ) -> None:
+        """Called after each operator, save those that consist of others."""
+        formula = _FLOPS.get(func.overloadpacket)
         if formula is not None:
             self.total += formula(*args, **kwargs, out_val=result) // 2
-        return result
 
 
 def _self_attention(
@@ -49,6 +56,19 @@ def _self_attention(
     return 2 * count * length * width * (4 * width + 2 * length)
 
 
+def _convolution_backward(
+    gradient: Tensor, taken: Tensor, weight: Tensor, *others: Any, out_val: Any
+) -> int:
+    """Operations of the gradients of a convolution: those of the convolution, for each of the two.
+
+    The gradients are of its input, where that is asked for, and of its weight. torch's own formula
+    takes a convolution of G groups for G times as much.
+    """
+    *_, transposed, _padding, _groups, (of_input, of_weight, _of_bias) = others
+    places = math.prod((taken if transposed else gradient).shape[2:])
+    return 2 * len(taken) * places * weight.numel() * (int(of_input) + int(of_weight))
+
+
 _aten = torch.ops.aten
 _FLOPS: dict[Any, Callable[..., int]] = {
     **flop_registry,
@@ -57,4 +77,5 @@ _FLOPS: dict[Any, Callable[..., int]] = {
         _aten._scaled_dot_product_flash_attention
     ],
     _aten._native_multi_head_attention: _self_attention,
+    _aten.convolution_backward: _convolution_backward,
 }

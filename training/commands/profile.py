@@ -1,11 +1,13 @@
 """`profile`: an architecture or a checkpoint → what each layer costs, as a table and as JSON."""
 
 import json
+import math
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import JsonValue
@@ -23,11 +25,15 @@ from models.errors import OptionError
 from models.preprocessing import InputSpec
 from models.registry import Completion, UnknownNameError, proposal
 from training.commands import options
-from training.profiling import profile
+from training.profiling import batches, machine, profile, report
+from training.profiling.machine import Machine
 from training.profiling.profile import Cost, LayerCost, TrainingMemory
+from training.profiling.report import Report
 from training.recipes.arguments import Arguments
 
 _IMAGENET_CLASSES = 1000
+_BATCH_SIZES = (1, 8, 32, 128, 512)
+Precision = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,10 @@ class Profile:
     Multiply-adds count convolutions, linear layers and attention, without biases. Activations are
     the memory of the outputs for one image. Time is that of the forward pass. The row "elsewhere"
     is what belongs to no layer, such as operations between layers.
+
+    --traffic adds what each layer reads and writes in a forward and a backward pass, if each tensor
+    crosses memory once; its floating-point operations a byte; whether memory or arithmetic bounds
+    it on this machine (the roofline model); and how the batch size changes that.
     """
 
     target: Annotated[
@@ -60,8 +70,20 @@ class Profile:
     """Pictures in the batch that is timed, and in the training step that is estimated."""
     passes: int = 10
     """Forward passes, of which the median time is taken."""
+    precision: Precision = "float32"
+    """What weights and pictures are converted to; without autocast, which `fit` uses."""
     seed: int = 0
     """Decides the weights of an architecture, and the pictures, which are noise."""
+    traffic: bool = False
+    """Also count memory traffic; implied by --batch-sizes, --peak, --bandwidth and --plots."""
+    batch_sizes: tuple[int, ...] = _BATCH_SIZES
+    """Batch sizes of which the traffic is compared."""
+    peak: float | None = None
+    """GFLOP/s of another machine, by its data sheet, say; by default measured here."""
+    bandwidth: float | None = None
+    """GB/s of its memory; by default measured here."""
+    plots: Path | None = None
+    """A folder for two plots: the roofline, and operations a byte against the batch size."""
     json: Path | None = None
     """A file for the figures."""
     repository: options.Repositories = field(default_factory=options.readable_repositories)
@@ -69,29 +91,24 @@ class Profile:
     device: options.Device = "auto"
 
     def __call__(self, console: Console) -> None:
-        for name in ("num_classes", "size", "batch_size", "passes"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise OptionError(f"{name} must be at least 1, not {value}")
+        self._check()
         device = devices.resolve(self.device)
         subject = self._subject(device)
-        generator = torch.Generator().manual_seed(self.seed)
-        shape = (self.batch_size, *subject.input.shape)
-        pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-        batch = subject.input.normalize(pixels.to(device))
-        measured = profile.profile(subject.network, batch, self.passes)
+        batch = self._batch(subject, device)
+        measured = self._measure(subject, batch)
         memory = _training_memory(subject.network, batch)
 
         threads = torch.get_num_threads()
+        precision = "" if self.precision == "float32" else f" in {self.precision}"
         console.print(
             f"{subject}: input {_shape(subject.input.shape)}, {subject.num_classes} classes; "
-            f"batch of {self.batch_size} on {device}"
+            f"batch of {self.batch_size}{precision} on {device}"
             + (f" with {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else "")
         )
-        table = _table(measured)
-        table.width = console.measure(table, options=console.options.update(width=1000)).maximum
-        console.print(table)  # as wide as it is: half a figure is none
+        _print_wide(console, _table(measured))
         for line in _summary(measured, memory, self.batch_size):
             console.print(line)
+        counted = self._count(console, subject, batch, measured) if self._has_traffic else None
         if self.json is not None:
             content = {
                 "name": subject.name,
@@ -101,6 +118,7 @@ class Profile:
                 "num_classes": subject.num_classes,
                 "input": subject.input.model_dump(mode="json", exclude_none=True),
                 "batch_size": self.batch_size,
+                "precision": self.precision,
                 "passes": self.passes,
                 "seed": self.seed,
                 "device": str(device),
@@ -110,8 +128,113 @@ class Profile:
                 "elsewhere": asdict(measured.elsewhere),
                 "total": asdict(measured.total),
                 "training": asdict(memory) if isinstance(memory, TrainingMemory) else None,
+                "traffic": report.as_json(counted) if counted is not None else None,
             }
             files.write(self.json, json.dumps(content, indent=2).encode() + b"\n")
+
+    def _check(self) -> None:
+        for name in ("num_classes", "size", "batch_size", "passes"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise OptionError(f"{name} must be at least 1, not {value}")
+        for name in ("peak", "bandwidth"):
+            if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
+                raise OptionError(f"{name} must be more than 0, not {value:g}")
+        if not self.batch_sizes or min(self.batch_sizes) < 1:
+            raise OptionError("batch_sizes must be one or more numbers of at least 1")
+
+    @property
+    def _has_traffic(self) -> bool:
+        asked = self.peak, self.bandwidth, self.plots
+        given = self.batch_sizes != _BATCH_SIZES or any(each is not None for each in asked)
+        return self.traffic or given
+
+    def _batch(self, subject: "_Subject", device: torch.device) -> Tensor:
+        """Noise (N, C, H, W) as the network takes it, in the precision."""
+        generator = torch.Generator().manual_seed(self.seed)
+        shape = (self.batch_size, *subject.input.shape)
+        pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        return subject.input.normalize(pixels.to(device)).to(getattr(torch, self.precision))
+
+    def _measure(self, subject: "_Subject", batch: Tensor) -> profile.Profile:
+        subject.network.to(batch.dtype)
+        try:
+            return profile.profile(subject.network, batch, self.passes)
+        except RuntimeError as error:
+            if self.precision == "float32":
+                raise
+            raise OptionError(
+                f"{subject.name} can't be run in {self.precision} on {batch.device}: {error}; "
+                "leave out --precision"
+            ) from error
+
+    def _count(
+        self, console: Console, subject: "_Subject", batch: Tensor, measured: profile.Profile
+    ) -> Report | None:
+        """Count and print, and draw if asked to; None if the network's traffic can't be counted."""
+        layers = {row.name: row.type for row in measured.layers}
+        try:
+            compared = batches.measure(subject.network, batch, layers, self.batch_sizes)
+        except Exception as error:  # whatever a network raises that needs the values of tensors
+            console.print(f"memory traffic can't be counted: {' '.join(str(error).split())}")
+            return None
+        costs = [*(row.cost for row in measured.layers), measured.elsewhere]
+        is_here = self.peak is None and self.bandwidth is None
+        found = Report(
+            batches=compared,
+            machine=self._machine(console, batch),
+            milliseconds=[cost.milliseconds for cost in costs] if is_here else None,
+        )
+        _print_wide(console, report.by_layer(found))
+        for line in report.findings(found):
+            console.print(line)
+        _print_wide(console, report.by_batch_size(found))
+        if self.plots is not None:
+            self._draw(console, found, self.plots, f"{subject}, {self.precision}")
+        return found
+
+    def _machine(self, console: Console, batch: Tensor) -> Machine:
+        """Peak and bandwidth as given, otherwise measured; says which."""
+        of_peak = of_bandwidth = "as given"
+        if self.peak is None:
+            peak = machine.peak(batch.device, batch.dtype)
+            of_peak = f"measured by products of matrices in {self.precision}"
+        else:
+            peak = self.peak * 1e9
+        if self.bandwidth is None:
+            size, cache = machine.array_bytes(batch.device), machine.last_cache(batch.device)
+            try:
+                bandwidth = machine.bandwidth(batch.device, size)
+            except RuntimeError as error:  # torch has no other for a lack of memory
+                raise OptionError(
+                    f"the bandwidth can't be measured: {error}; give it as --bandwidth, in GB/s"
+                ) from error
+            of_cache = f"; the last cache has {decimal(cache)}" if cache else ""
+            of_bandwidth = f"measured by a triad over three arrays of {decimal(size)}{of_cache}"
+        else:
+            bandwidth = self.bandwidth * 1e9
+        found = Machine(peak, bandwidth)
+        console.print(
+            "\nmemory traffic of a step, if each tensor crosses memory once (the roofline model of "
+            "Williams, Waterman and Patterson, 2009)"
+        )
+        console.print(
+            f"machine: {peak / 1e9:.4g} GFLOP/s ({of_peak}), {bandwidth / 1e9:.4g} GB/s "
+            f"({of_bandwidth}); below {found.ridge:.3g} FLOP/B memory is the bound"
+        )
+        return found
+
+    def _draw(self, console: Console, found: Report, folder: Path, title: str) -> None:
+        from training import plots  # here, since matplotlib takes a second to import
+
+        name = re.sub(r"[^\w.-]+", "-", self.target)
+        files.make_folder(folder)
+        for kind, content in (
+            ("roofline", plots.roofline(found, title)),
+            ("intensity", plots.intensities(found, title)),
+        ):
+            path = folder / f"{kind}-{name}.png"
+            files.write(path, content)
+            console.print(str(path))
 
     def _subject(self, device: torch.device) -> "_Subject":
         architectures, models = registry.names(), repositories.names(self.repository)
@@ -223,6 +346,12 @@ def _flat(row: LayerCost) -> dict[str, Any]:
     return layer | cost
 
 
+def _print_wide(console: Console, table: Table) -> None:
+    """As wide as it is: half a figure is none."""
+    table.width = console.measure(table, options=console.options.update(width=1000)).maximum
+    console.print(table)
+
+
 def _table(measured: profile.Profile) -> Table:
     total = measured.total
     table = Table("layer", "type", "output", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -285,6 +414,8 @@ def _whereabouts(measured: profile.Profile, of: Callable[[Cost], float]) -> str:
         for name, value in sorted(places.items(), key=lambda item: -item[1])[:3]
         if value >= total / 100
     ]
+    if not measured.layers:
+        return ", ".join(shares)
     most = max(measured.layers, key=lambda row: of(row.cost))
     share = _percent(of(most.cost), total)
     return f"{', '.join(shares)}; layer {most.name} ({most.type}) alone has {share}"

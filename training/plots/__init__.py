@@ -7,6 +7,7 @@ from training.plots.history import curves, overlay
 from training.plots.kernels import kernels, matrix
 from training.plots.mistakes import mistakes
 from training.plots.representation import representation
+from training.plots.roofline import intensities, roofline
 from training.plots.samples import samples
 from training.plots.trust import reliability, strangers
 from training.plots.weights import histograms
@@ -17,12 +18,14 @@ __all__ = [
     "curves",
     "feature_maps",
     "histograms",
+    "intensities",
     "kernels",
     "matrix",
     "mistakes",
     "overlay",
     "reliability",
     "representation",
+    "roofline",
     "samples",
     "strangers",
 ]

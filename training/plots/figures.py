@@ -1,23 +1,26 @@
 """What all plots share: figures without a screen, headings, pictures and mosaics as arrays."""
 
+from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 from torch import Tensor
 
 from models.images import colours
-from training.plots.lettering import DPI, height, wrapped
+from training.plots.lettering import DPI, height, short, width, wrapped
 
 VIRIDIS = LinearSegmentedColormap.from_list("viridis", np.array(colours.VIRIDIS) / 255)
 _MOST_PASSES = 10  # of the layout; it took up to 6
 _STILL = 1e-3  # of the figure's side: less is no movement
 _MARGIN = 0.15  # inches beside a heading
+_KEY = 0.8  # inches that a line of a legend and the space around it take
 _TILE_TO_GAP = 12
 
 
@@ -74,16 +77,32 @@ def bare(axes: Axes) -> None:
     axes.set_yticks([])
 
 
-def logarithmic(axes: Axes) -> None:
+def logarithmic(axes: Axes, which: Literal["x", "y"] = "y") -> None:
     """A logarithmic scale from below to above what is drawn already, with plain numbers."""
-    axes.set_yscale("log")  # its own labels are formulas, which plain text leaves as they are
-    low, high = axes.get_ylim()
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    # its own labels are formulas, which plain text leaves as they are
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    low, high = sorted(axis.get_view_interval())
     if high < 10 * low:
-        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axis.set_major_locator(MaxNLocator(5))
     else:
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def key(figure: Figure, lines: Sequence[Line2D], inches: float) -> None:
+    """A legend below a figure of that width, which gets higher by what it takes.
+
+    Labels that are too long are shortened.
+    """
+    for line in lines:
+        line.set_label(short(str(line.get_label()), inches - 2 * _KEY, "medium"))
+    longest = max(width(str(line.get_label()), "medium") for line in lines) + _KEY
+    columns = max(1, min(4, int(inches / longest)))
+    legend = figure.legend(handles=list(lines), loc="outside lower center", ncols=columns)
+    taken = legend.get_window_extent().height / figure.dpi
+    figure.set_figheight(figure.get_figheight() + taken)
 
 
 def pixels(image: Tensor) -> NDArray[np.uint8]:

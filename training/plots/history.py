@@ -11,12 +11,11 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import ColorType
 
 from training.fitting.loop import Epoch
-from training.plots.figures import heading, logarithmic, png, say
-from training.plots.lettering import lettering, short, width
+from training.plots.figures import heading, key, logarithmic, png, say
+from training.plots.lettering import lettering
 
 _FIGURES = ("loss", "accuracy")
 _WIDTH = 12.0  # inches of an overlay
-_KEY = 0.8  # inches that a line of its legend and the space around it take
 
 
 def curves(history: Sequence[Epoch], title: str, selected: Epoch | None = None) -> bytes:
@@ -69,18 +68,11 @@ def overlay(histories: Mapping[str, Sequence[Epoch]], title: str) -> bytes:
 
 
 def _key(figure: Figure, colors: Mapping[str, ColorType]) -> None:
-    """A legend below, which makes the figure higher by what it takes."""
-    lines = [
-        Line2D([], [], color=color, label=short(label, _WIDTH - 2 * _KEY, "medium"))
-        for label, color in colors.items()
-    ]
+    """A legend below."""
+    lines = [Line2D([], [], color=color, label=label) for label, color in colors.items()]
     lines += [Line2D([], [], color="grey", linestyle="--", label="training")]
     lines += [Line2D([], [], color="grey", label="validation")]
-    longest = max(width(str(line.get_label()), "medium") for line in lines) + _KEY
-    columns = max(1, min(4, int(_WIDTH / longest)))
-    legend = figure.legend(handles=lines, loc="outside lower center", ncols=columns)
-    taken = legend.get_window_extent().height / figure.dpi
-    figure.set_figheight(figure.get_figheight() + taken)
+    key(figure, lines, _WIDTH)
 
 
 def _points(history: Sequence[Epoch], split: str, name: str) -> list[tuple[int, float]]:

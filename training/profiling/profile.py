@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from models import features
 from models.structure import reading
 from models.structure.multiply_adds import MultiplyAdds
+from training.profiling import meta
 
 _WARM_UP = 2  # passes
 
@@ -123,10 +124,7 @@ def training_memory(network: nn.Module, batch: Tensor) -> TrainingMemory:
     The network must be in evaluation mode, and is left so. Raises what its forward pass raises if
     it can't be trained on such a batch: `ValueError` for batch normalisation of one value, say.
     """
-    tensors = {
-        name: tensor.detach().to("meta").requires_grad_(tensor.requires_grad)
-        for name, tensor in [*network.named_parameters(), *network.named_buffers()]
-    }
+    tensors = meta.tensors(network)
     own = {tensor.untyped_storage()._cdata for tensor in tensors.values()}
     kept: dict[int, torch.UntypedStorage] = {}
 

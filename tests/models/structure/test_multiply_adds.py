@@ -25,6 +25,34 @@ def count(compute: Callable[[], object]) -> int:
     return counter.total
 
 
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        (nn.Conv2d(6, 4, 3), 2 * 6 * 6 * 4 * 6 * 9),
+        (nn.Conv2d(6, 4, 3, stride=2, padding=1), 2 * 4 * 4 * 4 * 6 * 9),
+        (nn.Conv2d(6, 4, 3, groups=2), 2 * 6 * 6 * 4 * 3 * 9),
+        (nn.Conv2d(6, 6, 3, groups=6), 2 * 6 * 6 * 6 * 9),
+        (nn.ConvTranspose2d(6, 4, 3, stride=2), 2 * 8 * 8 * 6 * 4 * 9),
+        (nn.ConvTranspose2d(6, 4, 3, groups=2), 2 * 8 * 8 * 6 * 2 * 9),
+    ],
+)
+def test_each_gradient_of_a_convolution_costs_as_much_as_itself(
+    module: nn.Module, expected: int
+) -> None:
+    """torch's own counter takes a convolution of groups for more."""
+    taken = x.clone().requires_grad_()
+    result = module(taken).sum()
+    weight = module.get_parameter("weight")
+
+    def gradients(*of: Tensor) -> int:
+        return count(lambda: torch.autograd.grad(result, of, retain_graph=True))
+
+    assert count(lambda: module(x)) == expected
+    assert gradients(taken) == gradients(weight) == expected
+    assert gradients(taken, weight) == 2 * expected
+    assert gradients(module.get_parameter("bias")) == 0
+
+
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
 @pytest.mark.parametrize(
     ("module", "shape", "expected"),

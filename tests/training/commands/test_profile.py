@@ -13,6 +13,7 @@ from fanlight.command import main
 from models import checkpoint
 from models.architectures import registry
 from tests.networks import SPEC, publish_tiny
+from training.profiling import machine
 
 
 def profile(target: str, *arguments: str, repository: Path = Path("missing")) -> int:
@@ -71,6 +72,17 @@ def test_a_network_without_parameters_and_arithmetic(capsys: pytest.CaptureFixtu
         assert profile("mean") == 0
     printed = capsys.readouterr().out
     assert "parameters: none\nmultiply-adds: none\nactivations: 100% in AvgPool2d; " in printed
+
+
+def test_a_network_without_layers(capsys: pytest.CaptureFixture[str]) -> None:
+    class Means(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((2, 3))
+
+    with registry.ARCHITECTURES.restored():
+        registry.register("means", SPEC)(lambda num_classes=3: Means())
+        assert profile("means") == 0
+    assert "time: 100% elsewhere\n" in capsys.readouterr().out
 
 
 def test_json_has_every_figure(tmp_path: Path) -> None:
@@ -208,3 +220,176 @@ def test_a_checkpoint_is_not_built_anew(
 ) -> None:
     assert profile("colors", *options, repository=repository) == 2
     assert "--arguments, --num-classes and --size are told by" in capsys.readouterr().err
+
+
+def test_a_bandwidth_that_can_not_be_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "array_bytes", lambda device: 1 << 50)
+    assert profile("lenet", "--peak", "400") == 2
+    assert "give it as --bandwidth, in GB/s" in capsys.readouterr().err
+
+
+MACHINE = ("--peak", "400", "--bandwidth", "10")  # a ridge of 40 operations a byte
+
+
+def traffic_rows(printed: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The tables of the traffic by layer and by batch size."""
+    _, _, traffic = printed.partition("memory traffic of a step")
+    by_layer, _, by_batch_size = traffic.partition("an optimizer's step moves")
+    return rows(by_layer), rows(by_batch_size)
+
+
+@pytest.mark.slow
+def test_the_traffic_of_alexnet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert profile("alexnet", *MACHINE) == 0
+    printed = capsys.readouterr().out
+    by_layer, by_batch_size = traffic_rows(printed)
+    assert by_layer["14"] == [
+        *("Linear", "104.9 MB", "16.4 kB", "0.5", "memory", "10.492"),
+        *("104.9 MB", "104.9 MB", "52,428,800", "0.5", "memory"),
+    ]
+    assert by_layer["3"][:5] == ["Conv2d", "2.7 MB", "692.2 kB", "244", "arithmetic"]
+    assert by_layer["1"][:5] == ["ReLU", "1.1 MB", "1.1 MB", "0", "memory"]
+    assert by_layer["13"] == ["Flatten"]
+    assert by_batch_size["1"][:3] == ["198.7 MB", "94%", "9.44"]
+    assert by_batch_size["512"][6] == "1 of 8"
+    assert (
+        "machine: 400 GFLOP/s (as given), 10 GB/s (as given); below 40 FLOP/B memory is the bound\n"
+    ) in printed
+    assert (
+        "forward bounds: memory bounds 3 of 8 layers with multiply-adds (14, 17, 20), and 10 "
+    ) in printed
+    assert (
+        "forward by batch size: 187.1 MB whatever the batch, and 11.7 MB an image; arithmetic is "
+        "the bound from a batch of 6 on\n"
+    ) in printed
+    assert "whatever the batch: SGD 561.2 MB, momentum 935.3 MB, Adam 1.3 GB\n" in printed
+
+
+def test_traffic_is_not_counted_unless_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert figures(tmp_path, "lenet")["traffic"] is None
+    assert "memory traffic" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_this_machine_is_measured_and_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    assert profile("lenet", "--traffic") == 0
+    printed = capsys.readouterr().out
+    assert re.search(
+        r"^machine: \S+ GFLOP/s \(measured by products of matrices in float32\), \S+ GB/s "
+        r"\(measured by a triad over three arrays of .*\); below \S+ FLOP/B memory is the bound$",
+        printed,
+        re.M,
+    )
+    assert re.search(
+        r"^measured: the layers that memory bounds take \S+ of the \S+ ms of the forward pass; "
+        r"its least time is \S+ ms$",
+        printed,
+        re.M,
+    )
+
+
+def test_the_traffic_as_json(tmp_path: Path) -> None:
+    content = figures(tmp_path, "lenet", "--batch-size", "2", "--batch-sizes", "1", "16", *MACHINE)
+    traffic = content["traffic"]
+    assert traffic["machine"] == {"peak": 400e9, "bandwidth": 10e9, "ridge": 40}
+    assert [layer["name"] for layer in traffic["layers"]] == [
+        layer["name"] for layer in content["layers"]
+    ]
+    read, written = 4 * (2 * 784 + 156), 4 * 2 * 4704
+    assert traffic["layers"][0]["forward"] == {
+        "read": read,
+        "written": written,
+        "multiply_adds": 2 * 4704 * 25,
+        "intensity": 2 * 2 * 4704 * 25 / (read + written),
+        "bound": "memory",
+        "least_milliseconds": pytest.approx((read + written) / 10e9 * 1000),
+    }
+    assert traffic["trained_bytes"] == content["training"]["gradients"]
+    assert traffic["forward"]["fixed"] == content["total"]["weight_bytes"]
+    assert [each["batch_size"] for each in traffic["batches"]] == [1, 16]
+    assert traffic["batches"][0]["memory_bound"]["forward"] == [
+        *("conv1", "conv2", "fc1", "fc2", "fc3")
+    ]
+    assert list(traffic["batches"][0]["intensity"]) == ["SGD", "momentum", "Adam"]
+
+
+def test_operators_between_layers_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert profile("resnet", *MACHINE, "--batch-sizes", "1") == 0
+    assert "elsewhere are operators that no layer shows: add\n" in capsys.readouterr().out
+
+
+def test_traffic_without_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    with registry.ARCHITECTURES.restored():
+        registry.register("mean", SPEC)(
+            lambda num_classes=3: nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
+        )
+        assert profile("mean", *MACHINE) == 0
+    printed = capsys.readouterr().out
+    assert "backward traffic: none\n" in printed
+    assert "forward bounds: memory bounds 0 of 0 layers with multiply-adds, and 1 " in printed
+    assert "without multiply-adds\n" in printed
+
+
+def test_a_network_that_needs_values_has_no_traffic(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Branching(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            means = x.mean((2, 3))
+            return means if means.sum().item() > 0 else -means
+
+    with registry.ARCHITECTURES.restored():
+        registry.register("branching", SPEC)(lambda num_classes=3: Branching())
+        assert figures(tmp_path, "branching", *MACHINE)["traffic"] is None
+    assert "memory traffic can't be counted: " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_plots_of_the_traffic(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert profile("torchvision/squeezenet1_1", "--plots", str(tmp_path / "new"), *MACHINE) == 0
+    names = ["intensity-torchvision-squeezenet1_1.png", "roofline-torchvision-squeezenet1_1.png"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == names
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names)
+
+
+def test_precision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = figures(tmp_path, "lenet", "--precision", "bfloat16", *MACHINE)
+    assert content["total"]["weight_bytes"] == 2 * content["total"]["parameters"]
+    assert content["traffic"]["layers"][0]["forward"]["read"] == 2 * (784 + 156)
+    assert "; batch of 1 in bfloat16 on cpu" in capsys.readouterr().out
+
+
+def test_a_network_that_can_not_be_run_in_a_precision(capsys: pytest.CaptureFixture[str]) -> None:
+    class Mixing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((2, 3)) @ torch.ones(3, 3, device=x.device)
+
+    with registry.ARCHITECTURES.restored():
+        registry.register("mixing", SPEC)(lambda num_classes=3: Mixing())
+        assert profile("mixing") == 0
+        assert profile("mixing", "--precision", "bfloat16") == 2
+    message = capsys.readouterr().err
+    assert "mixing can't be run in bfloat16 on cpu: " in message
+    assert message.endswith("leave out --precision\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--peak", "0"), "peak must be more than 0, not 0"),
+        (("--bandwidth", "nan"), "bandwidth must be more than 0, not nan"),
+        (("--batch-sizes", "8", "0"), "batch_sizes must be one or more numbers of at least 1"),
+        (("--batch-sizes",), "batch_sizes must be one or more numbers of at least 1"),
+        (("--precision", "half"), "no precision 'half'; there are float32, bfloat16, float16"),
+    ],
+)
+def test_mistakes_about_traffic_are_told(
+    options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert profile("lenet", *options) == 2
+    assert message in capsys.readouterr().err

@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.networks import picture
 from tests.training.plots.drawn import Drawn
+from tests.training.plots.test_roofline import report as traffic
 from training import plots
 from training.data.datasets import ImageSet
 from training.fitting import evaluation
@@ -69,6 +70,7 @@ DRAW: dict[str, Callable[[str], bytes]] = {
         {label: torch.linspace(-1e-30, 3e30, 9) for label in LABELS}, title
     ),
     "histograms of one": lambda title: plots.histograms({LABELS[1]: torch.ones(3)}, title),
+    "intensities": lambda title: plots.intensities(traffic(LABELS), title),
     "kernels": lambda title: plots.kernels(torch.ones(16, 16, 3, 3), title),
     "kernels that are wide": lambda title: plots.kernels(torch.ones(16, 16, 1, 9), title),
     "kernels that are tall": lambda title: plots.kernels(torch.ones(16, 16, 9, 1), title),
@@ -82,6 +84,7 @@ DRAW: dict[str, Callable[[str], bytes]] = {
         np.array([[10, 0.2, 0.1], [0, 0, 0], [2000, 0.9, 0.95]]), [0.8, 0.95], [0.82, 0.95], title
     ),
     "representation": lambda title: plots.representation(picture(0, (30, 20)), title),
+    "roofline": lambda title: plots.roofline(traffic(LABELS), title),
     "samples": lambda title: plots.samples(
         ImageSet(PICTURES, TARGETS, LABELS), title, torch.Generator().manual_seed(0)
     ),
