@@ -76,11 +76,11 @@ def prepared(
     if part != (height, width):
         changes.append("Only the middle of the image, which is very long, is looked at.")
     if spec.rule is not None:
-        pixels, ground = _light_on_dark(pixels)
+        pixels, said = _light_on_dark(pixels)
         changes.append(
-            "The model's framing rule is not followed: subjects are seen as large as they are in "
-            f"the image{ground}."
+            "The model's framing rule is not followed: subjects are seen as large as they are."
         )
+        changes += said
     left, top, right, bottom = cut
     box = left / image.width, top / image.height, right / image.width, bottom / image.height
     return Picture(pixels, box, tuple(changes))
@@ -122,7 +122,7 @@ def _scaling(sent: tuple[int, int], taken: tuple[int, int], scaled: tuple[int, i
     return []
 
 
-def _light_on_dark(pixels: Pixels) -> tuple[Pixels, str]:
+def _light_on_dark(pixels: Pixels) -> tuple[Pixels, list[str]]:
     """Grey levels (C, H, W) light on dark, as framed training images are, and what was done.
 
     The ground is the level that most of the border has. A dark ground that is not black, as
@@ -130,12 +130,13 @@ def _light_on_dark(pixels: Pixels) -> tuple[Pixels, str]:
     """
     levels: NDArray[np.uint8] = np.asarray(pixels.mean(0).round(), np.uint8)
     border = np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]]).astype(np.float32)
-    ground, said = float(np.median(border)), ""
+    ground, said = float(np.median(border)), list[str]()
     if ground > _HALF:
-        levels, ground, said = ~levels, 255 - ground, ", with light and dark exchanged"
+        levels, ground = ~levels, 255 - ground
+        said.append("Light and dark are exchanged.")
     if ground > _BLACK:
         noise = 1.4826 * float(np.median(np.abs(border - np.median(border))))
         above = (levels.astype(np.float32) - ground - 3 * noise).clip(0)
         levels = np.asarray((above * (255 / max(1.0, float(above.max())))).round(), np.uint8)
-        said += ", and with its ground taken away"
+        said.append("The ground is made black.")
     return np.repeat(levels[None], len(pixels), 0), said

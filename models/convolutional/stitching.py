@@ -79,18 +79,30 @@ def _shifts(
             yield (top, left), (height, width)
 
 
-def upsampled(values: Tensor, window: tuple[int, int], step: Step, size: tuple[int, int]) -> Tensor:
+def upsampled(values: Tensor, window: Step, step: Step, size: tuple[int, int]) -> Tensor:
     """Values (rows, columns) of places to (height, width) of the image, bilinearly.
 
     A value belongs to the middle of its window. Beyond the outermost middles it stays the same.
     """
-    for dim, (side, wide, apart) in enumerate(zip(size, window, step, strict=True)):
-        middles = (torch.arange(side, device=values.device) - (wide - 1) / 2) / apart
-        at = middles.clamp(0, values.shape[dim] - 1)
+    for dim, at in enumerate(_middles(values, window, step, size)):
         before = at.floor().long()
         after = (before + 1).clamp(max=values.shape[dim] - 1)
-        part = (at - before).to(values.dtype)
-        shape = (-1, 1) if dim == 0 else (1, -1)
+        part = (at - before).to(values.dtype).view((-1, 1) if dim == 0 else (1, -1))
         low, high = values.index_select(dim, before), values.index_select(dim, after)
-        values = low + (high - low) * part.view(shape)
+        values = low + (high - low) * part
     return values
+
+
+def spread(values: Tensor, window: Step, step: Step, size: tuple[int, int]) -> Tensor:
+    """The same for numbers that have no values between them: each pixel has that of the place
+    whose window's middle is nearest."""
+    rows, columns = _middles(values, window, step, size)
+    return values[rows.round().long()][:, columns.round().long()]
+
+
+def _middles(values: Tensor, window: Step, step: Step, size: tuple[int, int]) -> list[Tensor]:
+    """For each row of the image, and each column, where it lies among the places of a map."""
+    return [
+        ((torch.arange(side, device=values.device) - (wide - 1) / 2) / apart).clamp(0, places - 1)
+        for side, wide, apart, places in zip(size, window, step, values.shape, strict=True)
+    ]

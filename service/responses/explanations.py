@@ -100,7 +100,13 @@ def encode(
     del each[0]["prediction"]["top"]
     if found is not None:  # a header has little room
         del each[0]["map"]["shares"][_SHARES_IN_HEADER:]
-    picture = rendering.overlay(explanations[0].values, ground, box, asked.opacity)
+    picture = rendering.overlay(
+        explanations[0].values,
+        ground,
+        box,
+        asked.opacity,
+        largest=None if found is None else 1.0,  # a probability
+    )
     return arrays.png_response(picture, content | each[0])
 
 

@@ -70,7 +70,7 @@ def test_a_framed_image_stays_as_it_is_and_is_light_on_dark() -> None:
         prepared = picture.prepared(shown, GREY, cheap)
         np.testing.assert_array_equal(prepared.pixels, expected)
         assert "framing rule is not followed" in " ".join(prepared.changes)
-    assert "light and dark exchanged" in " ".join(prepared.changes)
+    assert "Light and dark are exchanged." in " ".join(prepared.changes)
 
 
 def test_the_ground_of_a_photographed_sheet_becomes_black() -> None:

@@ -68,7 +68,7 @@ class TestCollage:
             sheet.paste(Image.eval(digit, lambda level: 255 - level), at)
         found = only(ask(shipped, encode(sheet), model="mnist", step=2))
         assert "framing rule is not followed" in found["note"]
-        assert "with light and dark exchanged" in found["note"]
+        assert "Light and dark are exchanged." in found["note"]
         winners = np.array(found["map"]["winners"])
         assert winners[8 // 2, 8 // 2] == 3  # a digit of 28 pixels in the window of 32
         assert winners[18 // 2, 73 // 2] == 7
