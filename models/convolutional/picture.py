@@ -72,9 +72,11 @@ def prepared(
     cut = _middle(image.size, part[1] / width, part[0] / height)
     frame = Frame(spec.channels, *part, "stretch", None, spec.interpolation)
     pixels = decoding.scaled(image if cut == (0, 0, *image.size) else image.crop(cut), frame)
-    changes = _scaling(sent or image.size, image.size, (width, height))
+    changes, before = list[str](), sent or image.size
     if part != (height, width):
         changes.append("Only the middle of the image, which is very long, is looked at.")
+        before = cut[2] - cut[0], cut[3] - cut[1]
+    changes += _scaling(before, (part[1], part[0]))
     if spec.rule is not None:
         pixels, said = _light_on_dark(pixels)
         changes.append(
@@ -112,14 +114,14 @@ def _middle(size: tuple[int, int], across: float, down: float) -> tuple[int, int
     return left, top, right, bottom
 
 
-def _scaling(sent: tuple[int, int], taken: tuple[int, int], scaled: tuple[int, int]) -> list[str]:
-    """What was done to the image's size, if anything."""
-    before, after = (f"{width} × {height}" for width, height in (sent, scaled))
-    if scaled[0] > sent[0] or scaled[1] > sent[1]:
-        return [f"The image is enlarged from {before} to {after} pixels, so that the input fits."]
-    if scaled != sent or taken != sent:
-        return [f"The image is made smaller, from {before} to {after} pixels."]
-    return []
+def _scaling(before: tuple[int, int], after: tuple[int, int]) -> list[str]:
+    """What was done to the size of an image, (width, height), if anything."""
+    said = " to ".join(f"{width} × {height}" for width, height in (before, after))
+    if after == before:
+        return []
+    if after[0] > before[0] or after[1] > before[1]:
+        return [f"The image is enlarged from {said} pixels, so that the input fits."]
+    return [f"The image is made smaller, from {said} pixels."]
 
 
 def _light_on_dark(pixels: Pixels) -> tuple[Pixels, list[str]]:

@@ -156,6 +156,11 @@ def test_transformers_have_none(name: str) -> None:
         form_of(network, noise((1, *spec.shape)))
 
 
+def test_a_window_over_everything_slides_by_one_pixel() -> None:
+    """A pooling of 7×7 moves by 7 in the network, where it has one place; in its form by 1."""
+    assert form_of(built(odd_networks.AllConvolutional), noise(SHAPE)).stride == (2, 2)
+
+
 def test_work_ends_between_two_operators() -> None:
     form = form_of(built(odd_networks.Means), noise(SHAPE))
     calls = iter([None, None])
