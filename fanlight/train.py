@@ -1,6 +1,7 @@
 """The commands of `training`: a command line → a command's dataclass → its call."""
 
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
@@ -114,7 +115,7 @@ def _part(
         return run(name, build(kind, {choice: build(part, own), **common}))
 
     return Command(
-        part.__name__.lower(),
+        re.sub(r"(?<=[a-z])(?=[A-Z])", "-", part.__name__).lower(),
         callback=callback,
         help=part.__doc__,
         params=[*parameters(part), *shared],

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from models import features as captured
 from models.checkpoint import Checkpoint
 from models.features import Layer
+from models.images.decoding import upright_size
 from models.registry import proposal
 from service.errors import InvalidInputError, NotFoundError, TooLargeError
+from service.images.decoder_process import ORIGINAL
 from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
 from service.inference import explanation
@@ -139,7 +141,8 @@ class Inspector:
                     f"format=png draws one image, not {len(encoded)}; json and npz take many"
                 )
             with self.places.maps.place():
-                decoded = await self.decoder.decode_with_original(encoded, card.input)
+                longest = question.method.longest(card.input) or ORIGINAL
+                decoded = await self.decoder.decode_with_original(encoded, card.input, longest)
                 found = []
                 for index, image in enumerate(decoded):
                     work = partial(
@@ -150,6 +153,8 @@ class Inspector:
                         checkpoint.device,
                         question,
                         trust=checkpoint.trust,
+                        original=image.original,
+                        sent=upright_size(encoded[index].encoded),
                     )
                     try:
                         found.append(await self.worker.run(work))

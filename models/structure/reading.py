@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.architectures.own_code import FAILURES
+from models.convolutional.errors import NotConvolutionalError
+from models.convolutional.form import Form, form_of
 from models.features import PENULTIMATE, Layer, OpaqueNetwork, embedding_layer, first, maps
 from models.structure import whole_image
 from models.structure.axes import Axes, AxesReader, Shape
@@ -26,13 +29,16 @@ class Structure:
     `blocks` are modules that call others, in the order in which they end. `whole` is the name of
     the layer or block whose maps show best what the network saw (see
     `models.structure.whole_image`), None if there is none. `between` are torch's operators that are
-    called between layers, and that no layer shows.
+    called between layers, and that no layer shows. `form` is the fully convolutional form, with the
+    network's own weights; where it has none, `lacks` says what that would need.
     """
 
     layers: tuple[Layer, ...]
     blocks: tuple[Layer, ...] = ()
     whole: str | None = None
     between: tuple[str, ...] = ()
+    form: Form | None = None
+    lacks: str | None = None
 
     def outputs(self) -> dict[str, Layer]:
         """Everything that `capture` can record, by name; `PENULTIMATE` as a layer of values."""
@@ -55,7 +61,7 @@ def read(network: nn.Module, batch: Tensor) -> Structure:
     evaluation mode.
     """
     if isinstance(network, OpaqueNetwork):
-        return Structure(network.layers)
+        return Structure(network.layers, lacks=_form(network, batch)[1])
     modules = {name: module for name, module in network.named_modules() if name}
     operators = _Operators()
     trace = _Trace(operators, tuple(batch.shape[1:]))
@@ -92,12 +98,25 @@ def read(network: nn.Module, batch: Tensor) -> Structure:
         tuple(blocks),
         _whole(network, batch, layers, [*layers, *blocks], list(trace.shapes)),
         tuple(dict.fromkeys(between)),
+        *_form(network, batch),
     )
 
 
 def layers(network: nn.Module, batch: Tensor) -> list[Layer]:
     """The layers that `read` finds, in the order in which a forward pass reaches them."""
     return list(read(network, batch).layers)
+
+
+def _form(network: nn.Module, batch: Tensor) -> tuple[Form | None, str | None]:
+    """See `Structure.form` and `Structure.lacks`."""
+    try:
+        return form_of(network, batch[:1]), None
+    except torch.OutOfMemoryError:
+        raise
+    except NotConvolutionalError as error:
+        return None, str(error)
+    except FAILURES:  # somebody's code may take one image alone, or call what can't be followed
+        return None, "a forward pass that takes two images, and that can be followed"
 
 
 def _whole(

@@ -26,7 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from models.errors import ImageError, TooManyPixelsError
 from models.images import decoding
@@ -42,7 +42,7 @@ JOB = struct.Struct("<IQ")  # sizes of the job and of the encoded image, which f
 ANSWER = struct.Struct("<BI")  # kind and size of what follows
 SHOWN = struct.Struct("<4dII")  # box, width and height of an original; L or RGB, by its size
 PIXELS, WITH_ORIGINAL, BROKEN, TOO_MANY, NO_MEMORY = range(5)  # kinds of answers
-ORIGINAL = 512  # pixels of the longer side that is kept of an image as it was sent
+ORIGINAL = 512  # pixels of the longer side that is kept of an image as it was sent, by default
 SEND_BUFFER = 2**20  # bytes; the kernel may give less
 _OPEN_FILES = 16
 _PAGE = resource.getpagesize()
@@ -51,11 +51,12 @@ _PAGE = resource.getpagesize()
 class Job(NamedTuple):
     """What to do with an encoded image.
 
-    `formats` are Pillow's names. `seconds` of processor time and `memory` in bytes, beyond what the
-    process has, are its limits.
+    `original` is how many pixels of its longer side are kept of the image as it was sent, 0 if it
+    is not wanted. `formats` are Pillow's names. `seconds` of processor time and `memory` in bytes,
+    beyond what the process has, are its limits.
     """
 
-    with_original: bool
+    original: int
     formats: tuple[str, ...]
     max_pixels: int
     to: tuple[Any, ...]  # a packed `Frame`
@@ -189,14 +190,15 @@ def answer(job: Job, encoded: bytes) -> tuple[int, bytes]:
     """The same without limits."""
     to = Frame.unpacked(job.to)
     try:
-        if not job.with_original:
+        if not job.original:
             pixels = decoding.read(encoded, to, formats=job.formats, max_pixels=job.max_pixels)
             return PIXELS, _packed(pixels)
-        pixels, original, box = with_original(encoded, to, job.formats, job.max_pixels)
+        kept = with_original(encoded, to, job.formats, job.max_pixels, job.original)
     except TooManyPixelsError as error:
         return TOO_MANY, str(error).encode()
     except ImageError as error:
         return BROKEN, str(error).encode()
+    pixels, original, box = kept
     shown = SHOWN.pack(*box, *original.size) + original.tobytes()
     return WITH_ORIGINAL, _packed(pixels) + shown
 
@@ -207,17 +209,18 @@ def _packed(pixels: Pixels) -> bytes:
 
 
 def with_original(
-    encoded: bytes, to: Frame, formats: tuple[str, ...], max_pixels: int
+    encoded: bytes, to: Frame, formats: tuple[str, ...], max_pixels: int, longest: int
 ) -> tuple[Pixels, Image.Image, Box]:
-    """The network's input, the image as it was sent, made small, and the part of it that the
-    network gets, in fractions of its width and height."""
+    """The network's input, the image as it was sent, with a longer side of at most `longest`
+    pixels, and the part of it that the network gets, in fractions of its width and height."""
     image = decoding.decode_for(encoded, to, formats=formats, max_pixels=max_pixels)
     pixels, (left, top, right, bottom) = decoding.scaled_with_box(image, to)
     box = left / image.width, top / image.height, right / image.width, bottom / image.height
-    if formats == ("JPEG",) and max(image.size) < ORIGINAL:  # decoded too small to be shown
-        image = decoding.decode(encoded, formats=formats, max_pixels=max_pixels, at_least=ORIGINAL)
-    if max(image.size) > ORIGINAL:
-        image = ImageOps.contain(image, (ORIGINAL, ORIGINAL), Image.Resampling.BILINEAR)
+    if formats == ("JPEG",) and max(image.size) < longest:  # decoded too small to be shown
+        image = decoding.decode(encoded, formats=formats, max_pixels=max_pixels, at_least=longest)
+    if max(image.size) > longest:
+        width, height = (max(1, round(side * longest / max(image.size))) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
     return pixels, image, box
 
 

@@ -31,7 +31,7 @@ from service.errors import (
     UnavailableError,
     UnsupportedTypeError,
 )
-from service.images.decoder_process import BROKEN, NO_MEMORY, SHOWN, TOO_MANY, Job
+from service.images.decoder_process import BROKEN, NO_MEMORY, ORIGINAL, SHOWN, TOO_MANY, Job
 from service.images.decoders import TOO_LONG, EndedError, Lane, Template
 from service.images.encoded import EncodedImage
 from service.process.event_loop import (
@@ -176,11 +176,12 @@ class Decoder:
         )
 
     async def decode_with_original(
-        self, uploads: Sequence[EncodedImage], spec: InputSpec
+        self, uploads: Sequence[EncodedImage], spec: InputSpec, longest: int = ORIGINAL
     ) -> list[DecodedImage]:
-        """The same, with the images as they were sent."""
+        """The same, with the images as they were sent, the longer side of at most `longest`
+        pixels."""
         decoded = await self._decode(
-            uploads, range(len(uploads)), partial(self._with_original, spec)
+            uploads, range(len(uploads)), partial(self._with_original, spec, longest)
         )
         return list(decoded.values())
 
@@ -225,11 +226,13 @@ class Decoder:
         if self._is_quick_jpeg(upload, spec):
             await asyncio.sleep(0)
             return self._read(upload, spec)
-        content = await self._ask(upload, spec, with_original=False)
+        content = await self._ask(upload, spec, original=0)
         return _unpacked(content, spec)
 
-    async def _with_original(self, spec: InputSpec, upload: EncodedImage) -> DecodedImage:
-        content = await self._ask(upload, spec, with_original=True)
+    async def _with_original(
+        self, spec: InputSpec, longest: int, upload: EncodedImage
+    ) -> DecodedImage:
+        content = await self._ask(upload, spec, original=longest)
         size = spec.channels * spec.height * spec.width
         pixels = _unpacked(content, spec)
         *box, width, height = SHOWN.unpack_from(content, size)
@@ -238,7 +241,7 @@ class Decoder:
         original = Image.frombytes(mode, (width, height), shown)
         return DecodedImage(pixels, original, cast(decoding.Box, tuple(box)))
 
-    async def _ask(self, upload: EncodedImage, spec: InputSpec, *, with_original: bool) -> bytes:
+    async def _ask(self, upload: EncodedImage, spec: InputSpec, *, original: int) -> bytes:
         """What a process answers. Raises the `ServiceError` that the image deserves."""
         actual = _format(upload)
         claim = actual.claim(upload.encoded)
@@ -253,7 +256,7 @@ class Decoder:
         )
         lane = self._light if is_light else self._heavy
         job = Job(
-            with_original,
+            original,
             (actual.pillow,),
             most,
             decoding.Frame.of(spec).packed,

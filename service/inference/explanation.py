@@ -17,10 +17,13 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from models import features
 from models.checkpoint import Checkpoint
+from models.convolutional.class_map import ClassMap
+from models.convolutional.form import Form
 from models.features import Layer
 from models.preprocessing import InputSpec, Pixels
 from models.trust import SecondLook, Trust
@@ -33,6 +36,7 @@ from service.inference.explain_methods.method import (
     ExplainMethod,
     Parameters,
     Subject,
+    WholeImage,
 )
 
 NICENESS = 10  # of 19: predictions go first
@@ -44,13 +48,14 @@ class Question:
     """What is to be explained, and how: `target` is the index of a class, None the predicted one.
 
     `parameters` are resolved: nothing in them is open. `layers` are those of the network, and its
-    blocks, by name.
+    blocks, by name. `form` is the network's fully convolutional form, if it has one.
     """
 
     method: ExplainMethod[Any]
     parameters: Parameters
     layers: Mapping[str, Layer]
     target: int | None = None
+    form: Form | None = None
 
 
 def question(
@@ -76,8 +81,8 @@ def question(
         )
     parameters = found.model.model_validate(given)
     index = None if target is None else _target(target, checkpoint.card.labels)
-    layers = checkpoint.structure.outputs()
-    return Question(found, found.resolve(parameters, checkpoint), layers, index)
+    layers, form = checkpoint.structure.outputs(), checkpoint.structure.form
+    return Question(found, found.resolve(parameters, checkpoint), layers, index, form)
 
 
 def fitting_methods(checkpoint: Checkpoint) -> list[ExplainMethod[Any]]:
@@ -113,6 +118,7 @@ class Explanation:
     target: int
     values: NDArray[np.float32]
     convergence_delta: float | None = None
+    class_map: ClassMap | None = None
 
 
 class AbandonedError(Exception):
@@ -176,8 +182,13 @@ def explain(
     question: Question,
     check: Callable[[], None] = lambda: None,
     trust: Trust | None = None,
+    original: Image.Image | None = None,
+    sent: tuple[int, int] | None = None,
 ) -> Explanation:
     """Explain the network's answer for a uint8 image (C, H, W).
+
+    `original` is the image that the input was made of, upright, and `sent` the width and height
+    that it was sent with; by default the input itself.
 
     `check` is called before each forward pass, and may raise `AbandonedError`. Probabilities are
     calibrated with the `trust` of the checkpoint, if it has one, after a second look, if one is
@@ -196,17 +207,26 @@ def explain(
         logits: Tensor = features.first(network(x))
         return logits
 
+    def scores(logits: Tensor) -> Tensor:
+        return trust.probabilities(logits) if trust else logits.softmax(1)
+
     with torch.inference_mode():
         logits = forward(batch)
         if trust is not None and trust.second_look is not None:
             logits = _looked_again(logits, lambda: forward(batch.flip(-1)), trust.second_look)
-        probabilities = (trust.probabilities(logits) if trust else logits.softmax(1))[0]
+        probabilities = scores(logits)[0]
     if not probabilities.isfinite().all():
         raise NotFiniteError(NOT_FINITE)
     target = int(probabilities.argmax()) if question.target is None else question.target
-    subject = Subject(network, forward, batch.requires_grad_(), target, baseline, question.layers)
-    values, delta = question.method.attribute(subject, question.parameters)
-    return Explanation(probabilities.tolist(), target, values.float().cpu().numpy(), delta)
+    image_sent = (
+        Image.fromarray(pixels.transpose(1, 2, 0).squeeze()) if original is None else original
+    )
+    whole = WholeImage(image_sent, sent, spec, question.form, device, scores, check)
+    batch.requires_grad_()
+    subject = Subject(network, forward, batch, target, baseline, question.layers, whole)
+    values, delta, found = question.method.attribute(subject, question.parameters)
+    heat = values.float().cpu().numpy()
+    return Explanation(probabilities.tolist(), target, heat, delta, found)
 
 
 def _looked_again(first: Tensor, mirrored: Callable[[], Tensor], look: SecondLook) -> Tensor:

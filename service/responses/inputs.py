@@ -9,6 +9,7 @@ from PIL import Image
 from pydantic import Field
 
 from models.checkpoint import Card
+from models.preprocessing import Pixels
 from service.images.decoding import DecodedImage
 from service.requests.parameters import InputParameters
 from service.responses import arrays, rendering
@@ -41,14 +42,14 @@ def encode(images: Sequence[DecodedImage], card: Card, asked: InputParameters) -
     }
     if asked.format == "png":
         content["box"] = images[0].box
-        return arrays.png_response(rendering.png(as_image(images[0])), content)
+        return arrays.png_response(rendering.png(as_image(images[0].pixels)), content)
     content["images"] = [
         {"values": np.ascontiguousarray(each.pixels), "box": each.box} for each in images
     ]
     return arrays.json_response(content)
 
 
-def as_image(found: DecodedImage) -> Image.Image:
-    """The network's input as a picture."""
-    array = np.ascontiguousarray(found.pixels.transpose(1, 2, 0))  # (H, W, C)
+def as_image(pixels: Pixels) -> Image.Image:
+    """Pixels (C, H, W), such as the network's input, as a picture."""
+    array = np.ascontiguousarray(pixels.transpose(1, 2, 0))  # (H, W, C)
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)

@@ -96,14 +96,19 @@ def _usual_tile(width: int, count: int) -> int:
 
 
 def overlay(
-    heat: Floats, ground: Image.Image, box: tuple[float, float, float, float], opacity: float
+    heat: Floats,
+    ground: Image.Image,
+    box: tuple[float, float, float, float],
+    opacity: float,
+    largest: float | None = None,
 ) -> bytes:
     """Heat (H, W) over the box of the ground, (left, top, right, bottom) in fractions of its size.
 
     The stronger, the less of the ground is seen; red speaks for the target and blue against it.
+    `largest` is the strongest heat there may be, by default that there is.
     """
     heat = np.nan_to_num(heat, nan=0.0, posinf=0.0, neginf=0.0)
-    strength = np.abs(heat) / (float(np.abs(heat).max()) or 1.0)
+    strength = np.abs(heat) / (largest or float(np.abs(heat).max()) or 1.0)
     colours = np.where(heat[..., None] >= 0, _HEAT_UP, _HEAT_DOWN)
     alpha = (strength * opacity * 255).round()
     layer = Image.fromarray(np.dstack([colours, alpha]).astype(np.uint8))  # (H, W, 4)

@@ -100,12 +100,21 @@ interface Activation {
   values: Nested[];
 }
 
+/** Which label wins where in the whole picture; the most frequent first. */
+interface LabelMap {
+  shares: { label: string; share: number; places: number }[];
+}
+
 interface Explanation {
   target: LabelScore;
   min: number;
   max: number;
+  /** The part of the picture that the values cover. */
+  box: Box;
   values: Value[][];
   convergence_delta?: Value;
+  note?: string;
+  map?: LabelMap;
 }
 
 /** What each resource of a model answers, by the resource's name. */

@@ -26,6 +26,7 @@ export const explanation = properties => ({
   target: { label: "bird", score: 0.9 },
   min: 0,
   max: 1,
+  box: [0, 0, 1, 1],
   values: [[0, 1]],
   ...properties,
 });

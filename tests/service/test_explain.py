@@ -174,7 +174,7 @@ class TestRefusals:
         client = serve()
         detail = problem(ask(client, model="mlp", method="grad-cam"), 422)["detail"]
         assert "mlp has none; methods that work: integrated-gradients, occlus" in detail
-        for method in NAMES[1:]:
+        for method in sorted(set(NAMES) - {"class-map", "grad-cam"}):
             assert only(ask(client, model="mlp", method=method))["shape"] == [28, 28]
 
     @pytest.mark.parametrize(

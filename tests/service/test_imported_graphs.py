@@ -143,6 +143,14 @@ def test_methods_with_gradients_are_refused(client: TestClient, method: str) -> 
     )
 
 
+def test_a_class_map_of_a_graph_is_refused(client: TestClient) -> None:
+    detail = problem(ask(client, "torch/explain", IMAGES[0], method="class-map"), 422)["detail"]
+    assert detail == (
+        "class-map needs a network of torch's operators, and torch has none; "
+        "methods that work: occlusion"
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("wanted", ["torch", "onnx", "auto"])
 def test_another_runtime_is_not_taken(serve: Serve, wanted: str) -> None:

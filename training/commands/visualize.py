@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,9 @@ from typing_extensions import Doc
 
 from models import devices, features, files, repositories
 from models.checkpoint import Checkpoint
+from models.convolutional import class_map
+from models.convolutional.errors import NotConvolutionalError
+from models.errors import OptionError
 from models.features import Layer
 from models.images import formats as image_formats
 from models.preprocessing import ImageError, InputSpec, decode
@@ -217,11 +221,45 @@ class Features(_OfModel):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClassMap(_OfModel):
+    """Which class a model sees where in a picture of any size: labels in colours, heat a class."""
+
+    file: ImageFile
+    step: int | None = None
+    """Pixels between two places of the map, as far as the network's stride can be divided; by
+    default an eighth of its input, or more where that would take seconds."""
+
+    def draw(self) -> Iterator[tuple[str, bytes]]:
+        image, loaded = _decoded(self.file), self.load()
+        if self.step is not None and self.step < 1:
+            raise OptionError(f"--step is 1 or more, not {self.step}")
+        form, trust = loaded.structure.form, loaded.trust
+        if form is None:
+            raise NotConvolutionalError(
+                f"a class map needs {loaded.structure.lacks}, and {_name(loaded)} has none"
+            )
+        found = class_map.class_map(
+            form,
+            image,
+            loaded.card.input,
+            trust.probabilities if trust else partial(torch.softmax, dim=1),
+            device=loaded.device,
+            step=self.step,
+        )
+        title = f"{_name(loaded)} on {self.file.name}"
+        title += "".join(f". {change.removesuffix('.')}" for change in found.picture.changes)
+        yield (
+            f"class-map-{_name(loaded)}-{self.file.stem}",
+            plots.class_map(found, loaded.card.labels, title),
+        )
+
+
 @dataclass(frozen=True)
 class Visualize:
     """Plot data, training curves, weights and feature maps as PNG files."""
 
-    what: Dataset | Picture | Curves | Confusion | Weights | Kernels | Features
+    what: Dataset | Picture | Curves | Confusion | Weights | Kernels | Features | ClassMap
     output: Path = Path("pictures")
     """The folder that the files are written to."""
 

@@ -1,5 +1,6 @@
 """Pictures of data sets, trainings and networks, as the bytes of PNG files."""
 
+from training.plots.class_map import class_map
 from training.plots.classical import classical
 from training.plots.confusion import confusion
 from training.plots.feature_maps import feature_maps
@@ -13,6 +14,7 @@ from training.plots.trust import reliability, strangers
 from training.plots.weights import histograms
 
 __all__ = [
+    "class_map",
     "classical",
     "confusion",
     "curves",

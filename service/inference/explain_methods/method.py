@@ -9,10 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.registry import Registry
 
 if TYPE_CHECKING:
+    import torch
+    from PIL import Image
     from torch import Tensor, nn
 
     from models.checkpoint import Checkpoint
+    from models.convolutional.class_map import ClassMap
+    from models.convolutional.form import Form
     from models.features import Layer
+    from models.preprocessing import InputSpec
     from models.structure.reading import Structure
 
 PASSES_PER_BATCH = 16  # forward passes that a method runs as one batch
@@ -29,6 +34,24 @@ class Parameters(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class WholeImage(NamedTuple):
+    """An image as it was sent, for methods that look at more than the network's input.
+
+    `image` is upright, and made smaller if it was larger than `longest` pixels; `sent` is the width
+    and height that it had. `form` is the network's fully convolutional form. `probabilities` turns
+    logits (N, num_classes) into such, calibrated as those of a prediction. `check` raises
+    `AbandonedError` once the request is cancelled.
+    """
+
+    image: "Image.Image"
+    sent: "tuple[int, int] | None"
+    spec: "InputSpec"
+    form: "Form | None"
+    device: "torch.device"
+    probabilities: "Callable[[Tensor], Tensor]"
+    check: "Callable[[], None]"
+
+
 class Subject(NamedTuple):
     """A prediction to explain.
 
@@ -43,16 +66,19 @@ class Subject(NamedTuple):
     target: int
     baseline: "Callable[[Baseline], Tensor]"  # a flat image of that level, normalised
     layers: "Mapping[str, Layer]"  # of the network, and its blocks, by name
+    whole: WholeImage | None = None
 
 
 class Attribution(NamedTuple):
     """Attributions (H, W): how much each input pixel contributes to the target.
 
-    `convergence_delta` is the error of their sum, in logits, for methods that compute it.
+    `convergence_delta` is the error of their sum, in logits, for methods that compute it. Where a
+    method makes a `class_map`, the attributions are of the pixels of its picture.
     """
 
     values: "Tensor"
     convergence_delta: float | None = None
+    class_map: "ClassMap | None" = None
 
 
 P = TypeVar("P", bound=Parameters)
@@ -68,7 +94,7 @@ class ExplainMethod(ABC, Generic[P]):
     needs_gradients: ClassVar[bool] = True
 
     def missing(self, structure: "Structure") -> str | None:
-        """What a network of this structure lacks for this method; None if nothing."""
+        """What a network of this structure lacks for this method, a noun; None if nothing."""
         return None
 
     def resolve(self, parameters: P, checkpoint: "Checkpoint") -> P:
@@ -77,6 +103,11 @@ class ExplainMethod(ABC, Generic[P]):
         Raises a `ServiceError` for values that this network doesn't support.
         """
         return parameters
+
+    def longest(self, spec: "InputSpec") -> int | None:
+        """Pixels of the longer side of the whole image that the method looks at; None if it looks
+        at the network's input alone."""
+        return None
 
     @abstractmethod
     def attribute(self, subject: Subject, parameters: P) -> Attribution:

@@ -1,6 +1,7 @@
 """A picture looked into: layers, channels, the arithmetic of one value, heat maps."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import torch
 from playwright.sync_api import Page, Route, expect
 from torch.nn.functional import conv2d
 
-from tests.e2e.page.visiting import OWL, needs_chromium, opened, upload, visit
+from tests.e2e.page.visiting import OWL, PLANE, needs_chromium, opened, upload, visit
+from tests.models.convolutional.test_class_map import collage
+from tests.models.convolutional.test_class_map import opened as opened_tile
 
 pytestmark = needs_chromium
 
@@ -127,6 +130,33 @@ class TestInside:
         expect(page.locator("figcaption").first).to_contain_text("“airplane”")
         if method == "integrated-gradients":
             expect(page.locator("figcaption").first).to_contain_text("Convergence delta")
+
+    def test_a_class_map_lies_over_the_whole_picture(self, page: Page, tmp_path: Path) -> None:
+        """Also where the network gets the middle of it alone."""
+        wide = tmp_path / "wide.png"
+        collage([opened_tile(OWL), opened_tile(PLANE), opened_tile(PLANE)], 3).save(wide)
+        visit(page)
+        upload(page, wide)
+        expect(page.locator(".legend i").first).to_be_visible()
+        page.locator("#method").focus()
+        page.locator("#method").select_option("class-map")
+        page.locator("#target").select_option("airplane")
+        caption = page.locator("figcaption").first
+        expect(caption).to_contain_text("the more probable is “airplane”")
+        expect(caption).to_contain_text("Of 17 places in the whole picture, the network sees")
+        canvas = page.locator(".answer canvas").first
+        width, height = canvas.evaluate("canvas => [canvas.width, canvas.height]")
+        assert (width, height) == (288, 96)
+        page.locator("#opacity").fill("100")
+        bird, plane = canvas.evaluate(
+            """canvas => [48, 240].map(x =>
+                [...canvas.getContext("2d").getImageData(x, 48, 1, 1).data])"""
+        )
+        red = (178, 24, 43)
+        off_bird, off_plane = (
+            sum(abs(a - b) for a, b in zip(pixel, red, strict=False)) for pixel in (bird, plane)
+        )
+        assert off_plane < 30 < off_bird
 
     def test_the_methods_are_those_that_the_service_tells(self, page: Page) -> None:
         """A method that the service gains is in the menu, without a change of the page."""

@@ -23,7 +23,7 @@ from tests.waiting import until, until_async
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 USUAL = EncodedImage(encode(picture(1, (40, 30)), "BMP"), "", "")
-JOB = Job(False, ("BMP",), 10_000, (3, 8, 8, "crop"), 0.24, 2**26)
+JOB = Job(0, ("BMP",), 10_000, (3, 8, 8, "crop"), 0.24, 2**26)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from models.checkpoint import TrainingRecord
 from models.preprocessing import InputSpec
 from models.registry import proposal
 from models.repository_paths import SHIPPED
+from tests.models.convolutional.test_class_map import collage, opened
 from tests.networks import DATA, LABELS, encode, picture, publish_tiny
 from tests.training.pictures import write_colors
 from tests.training.plots.conftest import drawn as drawn
@@ -322,9 +323,49 @@ def test_of_very_many_layers_some_are_drawn(
     assert "(2 of 4 layers)" in drawn.figure.texts[0].get_text()
 
 
+def test_a_class_map_of_a_picture_of_another_size(here: Path, drawn: Drawn) -> None:
+    """The picture, the labels in colours with a legend, and a heat map a class."""
+    tiles = [
+        opened(DATA / "birds-vs-planes" / f"{name}.png") for name in ("bird-owl", "airplane-747")
+    ]
+    collage(tiles, 2).save("both.png")
+    name = "birds-vs-planes"
+    assert of_model("class-map", SHIPPED, "both.png", "--step", "8", name=name) == 0
+    assert written(here / "pictures") == ["class-map-birds-vs-planes-1-both.png"]
+    assert drawn.title == "birds-vs-planes/1 on both.png"
+    image, labels, *heats = [axes for axes in drawn.figure.axes if axes.images]
+    assert image.get_title() == "picture, 64 × 32"
+    assert values(image).shape == (32, 64, 3)
+    shown = labels.images[1].get_array()
+    assert shown is not None
+    assert shown[16, 16] != shown[16, 48]
+    assert {axes.get_title().split(" ≤ ")[0] for axes in heats[:2]} == {"airplane", "bird"}
+    [legend] = drawn.figure.legends
+    texts = sorted(text.get_text() for text in legend.get_texts())
+    assert [text.split(":")[0] for text in texts] == ["airplane", "bird"]
+    assert not drawn.words_outside()
+
+
+def test_a_class_map_tells_what_was_done_to_the_picture(here: Path, drawn: Drawn) -> None:
+    Path("small.png").write_bytes(encode(picture(0, (10, 8))))
+    assert of_model("class-map", SHIPPED, "small.png", name="birds-vs-planes") == 0
+    assert "The image is enlarged from 10 × 8 to 40 × 32 pixels" in drawn.title
+
+
+def test_a_class_map_of_a_perceptron(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(tmp_path, "mlp", hidden=[4])
+    assert of_model("class-map", tmp_path, DATA / "digits" / "3.png", name="mlp") == 1
+    said = capsys.readouterr().err
+    assert "a class map needs a convolution over parts of the image, and mlp/1 has none" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["class-map", "colors", "broken.png"], "broken.png: not a picture of a known format"),
+        (["class-map", "colors", "fine.png", "--step", "0"], "--step is 1 or more, not 0"),
         (["picture", "missing.png"], "No such file or directory"),
         (["picture", "broken.png"], "broken.png: not a picture of a known format"),
         (["features", "colors", "broken.png"], "broken.png: not a picture of a known format"),
@@ -357,7 +398,7 @@ def test_mistakes_are_told(
     Path("fine.png").write_bytes(encode(picture(0)))
     Path("odd").mkdir()
     Path("odd/history.csv").write_text("a,b,c\n1,2,3,4\n")
-    assert visualize(*arguments) == 1
+    assert visualize(*arguments) == (2 if "--step" in arguments else 1)
     printed = capsys.readouterr()
     assert re.fullmatch(f"error: .*{re.escape(message)}.*\n", printed.err)
     assert printed.out == ""

@@ -4,8 +4,8 @@ import { isAbort, json, messageOf, only, path } from "../api.js";
 import { doubtShown, grounds } from "../doubt.js";
 import { element } from "../elements.js";
 import { bars, inSentence, shortLabel } from "../labels.js";
-import { largest, shape, short } from "../numbers.js";
-import { captionOf, covered, isSigned } from "./explanations.js";
+import { shape, short } from "../numbers.js";
+import { captionOf, covered, isSigned, strongest } from "./explanations.js";
 import { drawPixels, heatLayer, penOf } from "./maps.js";
 
 const SIDE = 288; // pixels that the picture is shown in
@@ -114,8 +114,9 @@ export function answer() {
         const asked = path(model.name, "explain", { version: model.version, method, target });
         const { explanations, layer } = await json(asked, { pictures: [picture], signal });
         const found = only(explanations);
-        const most = largest([found.min, found.max]);
+        const most = strongest(found);
         under.heat = heatLayer(found.values, most);
+        under.box = found.box;
         describe(found, layer, most);
         const what = `Heat map for ${inSentence(found.target.label)} over ${picture.name}`;
         canvas.setAttribute("aria-label", what);

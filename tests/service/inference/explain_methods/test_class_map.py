@@ -1,0 +1,225 @@
+"""`explain` by class map: which label is where, in an image of any size."""
+
+import json
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from models.repository_paths import SHIPPED
+from service.inference import explanation
+from tests import trusted
+from tests.models.convolutional.test_class_map import collage, opened
+from tests.networks import DATA, LABELS, encode, picture, png_of_size
+from tests.service.conftest import Serve, starting
+from tests.service.test_errors import problem
+from tests.service.test_explain import only
+from tests.service.test_kernels import publish
+from tests.service.test_predict import parts
+
+BIRD = DATA / "birds-vs-planes" / "bird-owl.png"
+PLANE = DATA / "birds-vs-planes" / "airplane-747.png"
+
+
+def ask(client: TestClient, *images: bytes, model: str = "colors", **params: Any) -> httpx.Response:
+    answer: httpx.Response = client.post(
+        f"/v1/models/{model}/explain",
+        files=parts(*images),
+        params={"method": "class-map", **params},
+    )
+    return answer
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Iterator[TestClient]:
+    with starting(SHIPPED) as serve:
+        yield serve()
+
+
+@pytest.mark.slow
+class TestCollage:
+    def test_each_label_is_where_its_picture_is(self, shipped: TestClient) -> None:
+        image = encode(collage([opened(BIRD), opened(PLANE)], columns=2))
+        found = only(ask(shipped, image, model="birds-vs-planes", target="bird"))
+        labels = found["map"]
+        assert labels["shape"] == [1, 9]
+        assert (labels["image"], labels["window"]) == ([32, 64], [32, 32])
+        assert labels["step"] == [4, 4]
+        airplane, bird = 0, 1
+        assert (labels["winners"][0][0], labels["winners"][0][-1]) == (bird, airplane)
+        assert found["shape"] == [32, 64]
+        heat = np.array(found["values"])
+        assert heat[16, 16] > 0.5 > heat[16, 48]
+        shares = {each["label"]: each for each in labels["shares"]}
+        assert sum(each["places"] for each in shares.values()) == 9
+        assert shares["bird"]["best"][2] <= 0.75
+        assert "note" not in found
+
+    def test_digits_are_not_framed_and_the_answer_says_so(self, shipped: TestClient) -> None:
+        sheet = Image.new("L", (120, 60), 255)
+        for number, at in ((3, (10, 10)), (7, (75, 20))):
+            digit = Image.open(DATA / "digits" / f"{number}.png").convert("L")
+            sheet.paste(Image.eval(digit, lambda level: 255 - level), at)
+        found = only(ask(shipped, encode(sheet), model="mnist", step=2))
+        assert "framing rule is not followed" in found["note"]
+        assert "Light and dark are exchanged." in found["note"]
+        winners = np.array(found["map"]["winners"])
+        assert winners[8 // 2, 8 // 2] == 3  # a digit of 28 pixels in the window of 32
+        assert winners[18 // 2, 73 // 2] == 7
+
+
+class TestAnswer:
+    def test_at_the_own_size_it_is_the_prediction(self, client: TestClient) -> None:
+        found = only(ask(client, encode(picture(0)), target="green"))
+        score = found["target"]["score"]
+        assert found["map"]["shape"] == [1, 1]
+        assert found["box"] == [0, 0, 1, 1]
+        np.testing.assert_allclose(found["values"], np.full((8, 8), score), atol=1e-5)
+        assert found["map"]["winners"] == [[LABELS.index(found["prediction"]["label"])]]
+
+    def test_npz_has_the_probabilities_of_images_of_several_sizes(self, client: TestClient) -> None:
+        images = [encode(picture(0, size)) for size in ((20, 12), (8, 8))]
+        answer = ask(client, *images, format="npz", step=1)
+        arrays = np.load(BytesIO(answer.content), allow_pickle=False)
+        assert arrays["attributions/0"].shape == (12, 20)
+        assert arrays["attributions/1"].shape == (8, 8)
+        assert arrays["maps/0/probabilities"].shape == (3, 5, 13)
+        np.testing.assert_allclose(arrays["maps/0/probabilities"].sum(0), 1, rtol=1e-5)
+        assert arrays["maps/0/step"].tolist() == [1, 1]
+        assert arrays["maps/1/probabilities"].shape == (3, 1, 1)
+
+    @pytest.mark.parametrize("view", ["network", "original"])
+    def test_a_picture_has_the_proportions_of_the_image(
+        self, client: TestClient, view: str
+    ) -> None:
+        answer = ask(client, encode(picture(0, (80, 20))), format="png", view=view)
+        assert answer.status_code == 200, answer.text
+        width, height = Image.open(BytesIO(answer.content)).size
+        assert width == 4 * height
+        told = json.loads(answer.headers["X-Fanlight"])
+        assert told["map"]["shape"] == [13, 73]
+        assert told["box"] == [0, 0, 1, 1]
+        assert "winners" not in told["map"]
+
+    def test_a_large_photograph_is_made_smaller_and_a_small_image_enlarged(
+        self, client: TestClient
+    ) -> None:
+        large = only(ask(client, encode(picture(0, (30, 20)).resize((3000, 2000)), "JPEG")))
+        assert large["shape"] == [341, 512]
+        assert "made smaller, from 3000 × 2000 to 512 × 341 pixels" in large["note"]
+        small = only(ask(client, encode(picture(0, (6, 4)))))
+        assert small["shape"] == [8, 12]
+        assert "enlarged from 6 × 4 to 12 × 8 pixels" in small["note"]
+
+    @pytest.mark.parametrize(
+        ("size", "shape"),
+        [((10_000, 1), [8, 4096]), ((1, 10_000), [4096, 8]), ((1, 1), [8, 8])],
+    )
+    def test_images_of_hostile_sizes(
+        self, client: TestClient, size: tuple[int, int], shape: list[int]
+    ) -> None:
+        image = encode(Image.new("RGB", size, "red"))
+        found = only(ask(client, image))
+        assert found["shape"] == shape
+        assert found["note"]
+        for method in ("class-map", "saliency"):
+            answer = ask(client, image, method=method, format="png", view="original")
+            assert answer.status_code == 200, answer.text
+
+    def test_other_methods_tell_their_box(self, client: TestClient) -> None:
+        found = only(ask(client, encode(picture(0, (16, 8))), method="saliency"))
+        assert found["box"] == [0.25, 0, 0.75, 1]
+        assert "map" not in found
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("params", "words"),
+        [
+            ({"step": 0}, "invalid parameter: step"),
+            ({"step": 5000}, "invalid parameter: step"),
+            ({"stride": 2}, "no parameter of class-map 'stride'; did you mean 'step'?"),
+            ({"target": "cyan"}, "the labels are: blue, green, red"),
+        ],
+        ids=str,
+    )
+    def test_parameters(self, client: TestClient, params: dict[str, Any], words: str) -> None:
+        assert words in problem(ask(client, encode(picture(0)), **params), 422)["detail"]
+
+    @pytest.mark.slow
+    def test_a_step_that_would_cost_too_much(
+        self, shipped: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        image = encode(picture(0, (48, 48)))
+        monkeypatch.setattr("models.convolutional.class_map.MAX_SCORES", 60)
+        detail = problem(ask(shipped, image, model="birds-vs-planes", step=2), 422)["detail"]
+        assert "step 2 makes too many places of an image of 48 × 48 pixels" in detail
+        assert detail.endswith("the step may be 4 or more")
+        found = only(ask(shipped, image, model="birds-vs-planes", step=4))
+        assert found["map"]["shape"] == [5, 5]
+
+    def test_images_that_are_none(self, client: TestClient) -> None:
+        assert problem(ask(client, b"nothing"), 422)
+        assert problem(ask(client, png_of_size(60_000, 60_000)), 413)
+
+    @pytest.mark.slow
+    def test_networks_that_do_not_slide(self, serve: Serve, repository: Path) -> None:
+        publish(repository, "mlp", hidden=[4])
+        client = serve()
+        detail = problem(ask(client, encode(picture(0)), model="mlp"), 422)["detail"]
+        assert detail.startswith(
+            "class-map needs a convolution over parts of the image, and mlp has none; methods"
+        )
+        assert "class-map" not in detail.split("methods that work:")[1]
+
+    def test_work_that_nobody_waits_for_ends_in_the_middle(
+        self, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        loaded = client.app.state.repository.get("colors", None)  # type: ignore[attr-defined]
+        model = loaded.checkpoint
+        question = explanation.question(model, "class-map", {}, None)
+        image = picture(0, (40, 40))
+        calls = 0
+
+        def check() -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 3:
+                raise explanation.AbandonedError
+
+        pixels = model.card.input.array(image)
+        with pytest.raises(explanation.AbandonedError):
+            explanation.explain(
+                loaded.explain_network, model.card.input, pixels, model.device, question, check
+            )
+        assert calls == 3
+
+
+def test_openapi_lists_it(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    parameters = document["paths"]["/v1/models/{model}/explain"]["post"]["parameters"]
+    by_name = {each["name"]: each for each in parameters}
+    assert "class-map" in by_name["method"]["schema"]["enum"]
+    assert by_name["step"]["schema"]["maximum"] == 4096
+    assert "LabelMap" in document["components"]["schemas"]
+
+
+def test_a_model_lists_it(client: TestClient) -> None:
+    methods = client.get("/v1/models/colors").json()["explain_methods"]
+    assert "class-map" in [each["name"] for each in methods]
+
+
+@pytest.mark.slow
+def test_a_calibrated_model_maps_calibrated_probabilities(tmp_path: Path) -> None:
+    trusted.publish_trusted(tmp_path)
+    with starting(tmp_path) as serve:
+        image = encode(trusted.image(trusted.familiar(7, 1)[0]))
+        found = only(ask(serve(), image, model="sure"))
+    assert trusted.load(tmp_path).card.calibration.temperature != 1  # type: ignore[union-attr]
+    assert found["map"]["scores"][0][0] == pytest.approx(found["prediction"]["score"], abs=1e-5)
