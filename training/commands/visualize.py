@@ -17,6 +17,7 @@ from models.checkpoint import Checkpoint
 from models.features import Layer
 from models.images import formats as image_formats
 from models.preprocessing import ImageError, InputSpec, decode
+from models.structure import receptive_field
 from training import plots
 from training.commands import options
 from training.data import datasets
@@ -201,18 +202,26 @@ class Features(_OfModel):
             logits = network(card.input.normalize(picture[None].contiguous().to(loaded.device)))
         scores = dict(zip(card.labels, logits[0].float().softmax(0).tolist(), strict=True))
         label = max(scores, key=lambda label: scores[label])
-        known = loaded.structure.outputs()
-        types = {name: f"{name} ({each.type})" for name, each in known.items() if each.type}
+        known, embedding_of = loaded.structure.outputs(), features.embedding_layer(loaded.layers)
+        fields = receptive_field.measure(
+            network,
+            card.input.shape,
+            [each for n, each in known.items() if n in (*activations, embedding_of)],
+        )
+
+        def named(name: str) -> str:
+            kind = known[name].type if name in known else ""
+            return f"{name} ({kind})" if kind else name
+
         yield (
             f"features-{_name(loaded)}-{self.file.stem}",
             plots.feature_maps(
                 picture,
                 scores,
-                {
-                    types.get(name, name): _shown(known.get(name), value)[0]
-                    for name, value in activations.items()
-                },
+                {named(n): _shown(known.get(n), value)[0] for n, value in activations.items()},
                 f"{title}: {label} {scores[label]:.3f}",
+                {named(name): field for name, field in fields.items()},
+                [named(name) for name, value in activations.items() if _is(value, logits)],
             ),
         )
 
@@ -236,6 +245,11 @@ class Visualize:
 def _shown(layer: Layer | None, activation: Tensor) -> Tensor:
     """The activation (N, …), as maps (N, C, H, W) where the layer gives any."""
     return activation if layer is None or layer.maps is None else features.maps(layer, activation)
+
+
+def _is(activation: Tensor, logits: Tensor) -> bool:
+    """Whether an activation is the logits, with a value a class."""
+    return activation.shape == logits.shape and torch.equal(activation, logits)
 
 
 def _name(loaded: Checkpoint) -> str:

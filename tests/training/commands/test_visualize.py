@@ -272,7 +272,11 @@ def test_features_of_every_layer(here: Path, drawn: Drawn) -> None:
     strips = list(drawn.panels)[2:]
     assert len(strips) == len(loaded.layers)
     for layer, strip in zip(loaded.layers, strips, strict=True):
-        assert f"level: {layer.name} ({layer.type}), " in strip
+        assert strip.startswith(f"{layer.name} ({layer.type}): ")
+        assert re.search(r": \d+×\d+ pixels of 32×32, (low|middle|high) level, ", strip)
+    assert "conv2 (Conv2d): 8×8 pixels of 32×32, middle level, 16×16×16" in "\n".join(strips)
+    labels = [[label.get_text() for label in axes.get_yticklabels()] for axes in drawn.figure.axes]
+    assert labels[-1] == ["airplane", "bird"]  # of the last layer's bars
     assert re.fullmatch(
         r"birds-vs-planes-batchnorm/1 on bird-owl\.png: bird 0\.\d{3}",
         drawn.figure.texts[0].get_text(),
@@ -292,13 +296,23 @@ def test_features_are_what_the_network_computes(here: Path, repository: Path, dr
     assert torch.equal(torch.from_numpy(values(strip))[:, 9:17], expected[1].double())
 
 
+def test_levels_do_not_depend_on_which_layers_are_asked_for(here: Path, drawn: Drawn) -> None:
+    file = DATA / "birds-vs-planes" / "bird-owl.png"
+    name = "birds-vs-planes-batchnorm"
+    assert of_model("features", SHIPPED, file, "--layers", "conv1", name=name) == 0
+    assert list(drawn.panels)[2].startswith("conv1 (Conv2d): 3×3 pixels of 32×32, low level, ")
+    assert of_model("features", SHIPPED, file, "--layers", "tanh2", name=name) == 0
+    assert list(drawn.panels)[2].startswith("tanh2 (Tanh): 10×10 pixels of 32×32, middle level, ")
+
+
 def test_the_embedding_is_what_the_last_layer_takes(
     here: Path, repository: Path, drawn: Drawn
 ) -> None:
     file = DATA / "digits" / "3.png"
     assert of_model("features", repository, file, "--layers", "penultimate") == 0
     (strip,) = list(drawn.panels)[2:]
-    assert "level: penultimate, 4, " in strip  # and not the 3×8×8 values of the input
+    # 4 values, and not the 3×8×8 of the input
+    assert strip.startswith("penultimate: 8×8 pixels of 8×8, high level, 4, ")
 
 
 @pytest.mark.parametrize("name", ["", "conv9"])
@@ -318,7 +332,7 @@ def test_of_very_many_layers_some_are_drawn(
     monkeypatch.setattr("training.commands.visualize.MAX_LAYERS", 2)
     file = DATA / "digits" / "3.png"
     assert of_model("features", repository, file) == 0
-    assert [name.split(" ")[2] for name in list(drawn.panels)[2:]] == ["conv", "fc"]
+    assert [name.split(" ")[0] for name in list(drawn.panels)[2:]] == ["conv", "fc"]
     assert "(2 of 4 layers)" in drawn.figure.texts[0].get_text()
 
 

@@ -49,7 +49,8 @@ def feature_maps(title: str) -> bytes:
     activations = {label: torch.ones(2, 3, 3) for label in LABELS[:8]}
     activations |= {label: torch.ones(20) for label in LABELS[8:]}
     scores = {label: n / 99 for n, label in enumerate(LABELS)}
-    return plots.feature_maps(PICTURES[0], scores, activations, title)
+    activations["fc"] = torch.ones(len(LABELS))
+    return plots.feature_maps(PICTURES[0], scores, activations, title, outputs=["fc"])
 
 
 def wild(title: str) -> bytes:
@@ -132,7 +133,7 @@ def test_a_name_from_right_to_left_moves_no_number(drawn: Drawn) -> None:
     ant = LABELS[5].strip()
     plots.feature_maps(PICTURES[0], {"a": 1.0}, {ant: torch.ones(2, 3, 4)}, f"{ant}, 12 of 24")
     ((title, _),) = list(drawn.panels.items())[2:]
-    assert title == f"low level: \u2068{ant}\u2069, 2×3×4, 1 to 1"
+    assert title == f"\u2068{ant}\u2069, 2×3×4, 1 to 1"
     assert drawn.figure.texts[0].get_text() == f"\u2068{ant}\u2069, 12 of 24"
 
 
