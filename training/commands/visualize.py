@@ -157,7 +157,11 @@ class Weights(_OfModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Kernels(_OfModel):
-    """The kernels of a model's convolutions; of one without any, what its first layer looks for."""
+    """The kernels of a model's convolutions; of one without any, what its first layer looks for.
+
+    All kernels are drawn. A layer whose kernels need more than 3,600 pixels across or down, at 3
+    pixels a weight, gets several files: name.png, name-2.png, …
+    """
 
     layer: str | None = None
     """A convolution or linear layer; by default each convolution, a file each."""
@@ -175,9 +179,14 @@ class Kernels(_OfModel):
         first = next(iter(there))
         for name in [self.layer] if self.layer is not None else convolutions or [first]:
             weight = features.kernels(loaded.network, there[name])
-            draw = plots.kernels if weight.ndim == 4 else plots.matrix
-            title = f"{_name(loaded)}, layer {name}"
-            yield f"kernels-{_name(loaded)}-{name}", draw(weight, title)
+            title, file = f"{_name(loaded)}, layer {name}", f"kernels-{_name(loaded)}-{name}"
+            # of the last layer, whose outputs are the classes
+            labels = loaded.card.labels if name == features.embedding_layer(loaded.layers) else ()
+            if weight.ndim != 4:
+                yield file, plots.matrix(weight, title, labels)
+                continue
+            for number, page in enumerate(plots.kernels(weight, title, labels), start=1):
+                yield f"{file}-{number}" if number > 1 else file, page
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -259,9 +260,21 @@ def test_the_first_layer_of_a_perceptron_as_templates(
 ) -> None:
     publish(tmp_path, "mlp", hidden=[784])
     assert of_model("kernels", tmp_path, name="mlp") == 0
-    assert drawn.title == "mlp/1, layer 0: 784 × 1 kernels of 28 × 28, 64 × 1 of them shown"
+    assert drawn.title == "mlp/1, layer 0: 784 × 1 kernels of 28 × 28"
     assert of_model("kernels", tmp_path, "--layer", "2", name="mlp") == 0
     assert drawn.title == "mlp/1, layer 2: 3 outputs × 784 inputs"  # of hidden values, no picture
+    rows = [label.get_text() for label in drawn.figure.axes[0].get_yticklabels()]
+    assert rows == list(LABELS)
+
+
+def test_kernels_of_many_channels_get_several_files(
+    here: Path, monkeypatch: pytest.MonkeyPatch, drawn: Drawn
+) -> None:
+    monkeypatch.setattr(import_module("training.plots.kernels"), "MAX_PIXELS", 250)
+    assert of_model("kernels", SHIPPED, "--layer", "conv2", name="birds-vs-planes-batchnorm") == 0
+    name = "kernels-birds-vs-planes-batchnorm-1-conv2"
+    assert written(here / "pictures") == [f"{name}-2.png", f"{name}.png"]
+    assert "page 2 of 2: input channels 16 to 31" in drawn.title
 
 
 def test_features_of_every_layer(here: Path, drawn: Drawn) -> None:

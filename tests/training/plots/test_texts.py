@@ -70,9 +70,9 @@ DRAW: dict[str, Callable[[str], bytes]] = {
         {label: torch.linspace(-1e-30, 3e30, 9) for label in LABELS}, title
     ),
     "histograms of one": lambda title: plots.histograms({LABELS[1]: torch.ones(3)}, title),
-    "kernels": lambda title: plots.kernels(torch.ones(16, 16, 3, 3), title),
-    "kernels that are wide": lambda title: plots.kernels(torch.ones(16, 16, 1, 9), title),
-    "kernels that are tall": lambda title: plots.kernels(torch.ones(16, 16, 9, 1), title),
+    "kernels": lambda title: next(plots.kernels(torch.ones(16, 16, 3, 3), title)),
+    "kernels that are wide": lambda title: next(plots.kernels(torch.ones(16, 16, 1, 9), title)),
+    "kernels that are tall": lambda title: next(plots.kernels(torch.ones(16, 16, 9, 1), title)),
     "matrix": lambda title: plots.matrix(torch.ones(10, 200), title),
     "mistakes": lambda title: plots.mistakes(
         PICTURES, LABELS, LABELS[::-1], [0.5] * len(LABELS), title, LABELS[3:] + LABELS[:3]
