@@ -2,12 +2,14 @@
 
 from training.plots.classical import classical
 from training.plots.confusion import confusion
+from training.plots.dropout import dropout
 from training.plots.feature_maps import feature_maps
 from training.plots.history import curves, overlay
 from training.plots.kernels import kernels, matrix
 from training.plots.mistakes import mistakes
 from training.plots.representation import representation
 from training.plots.samples import samples
+from training.plots.saturation import saturation
 from training.plots.trust import reliability, strangers
 from training.plots.weights import histograms
 
@@ -15,6 +17,7 @@ __all__ = [
     "classical",
     "confusion",
     "curves",
+    "dropout",
     "feature_maps",
     "histograms",
     "kernels",
@@ -24,5 +27,6 @@ __all__ = [
     "reliability",
     "representation",
     "samples",
+    "saturation",
     "strangers",
 ]

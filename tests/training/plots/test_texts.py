@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
+from models.preprocessing import InputSpec
 from tests.networks import picture
 from tests.training.plots.drawn import Drawn
 from training import plots
+from training.activations import dropout
+from training.activations.saturation import Saturation
+from training.data import corner
 from training.data.datasets import ImageSet
 from training.fitting import evaluation
 from training.fitting.evaluation import Metrics
@@ -58,12 +63,34 @@ def wild(title: str) -> bytes:
     return plots.feature_maps(PICTURES[0], dict.fromkeys(LABELS, 0.1), {}, title)
 
 
+def representation(title: str) -> bytes:
+    pixels = torch.zeros(3, 20, 30, dtype=torch.uint8)
+    spec = InputSpec(channels=3, height=20, width=30)
+    found = corner.cut(pixels, spec, 0, 0, title[:80])
+    return plots.representation(picture(0, (30, 20)), title, found)
+
+
+def dropped(title: str) -> bytes:
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(192, len(LABELS))).eval()
+    network.add_module("a layer with a name that is long " * 5, nn.Dropout(0.1).eval())
+    found = dropout.demonstrate(network, torch.ones(1, 3, 8, 8), 5, 0)
+    return plots.dropout(found, LABELS, title)
+
+
+def saturated(title: str) -> bytes:
+    functions = [Saturation(label, nn.Sigmoid(), 0.25) for label in LABELS]
+    for each in functions:
+        each.add(torch.linspace(-9, 9, 12).view(2, 6))
+    return plots.saturation(functions, title)
+
+
 DRAW: dict[str, Callable[[str], bytes]] = {
     "classical": lambda title: plots.classical(picture(0, (30, 20)), title),
     "confusion": lambda title: confusion(LABELS, title),
     "confusion of one class": lambda title: confusion(LABELS[1:2], title),
     "confusion of short labels": lambda title: confusion(("a", "b"), title),
     "curves": lambda title: plots.curves(EPOCHS, title, EPOCHS[1]),
+    "dropout": dropped,
     "feature_maps": feature_maps,
     "feature_maps of others": wild,
     "histograms": lambda title: plots.histograms(
@@ -82,7 +109,8 @@ DRAW: dict[str, Callable[[str], bytes]] = {
     "reliability": lambda title: plots.reliability(
         np.array([[10, 0.2, 0.1], [0, 0, 0], [2000, 0.9, 0.95]]), [0.8, 0.95], [0.82, 0.95], title
     ),
-    "representation": lambda title: plots.representation(picture(0, (30, 20)), title),
+    "representation": representation,
+    "saturation": saturated,
     "samples": lambda title: plots.samples(
         ImageSet(PICTURES, TARGETS, LABELS), title, torch.Generator().manual_seed(0)
     ),
