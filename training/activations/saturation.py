@@ -155,7 +155,8 @@ def _recording(
 def products(measured: Sequence[Saturation]) -> list[float]:
     """For each function the product of the mean slopes from it down to the input.
 
-    By about this factor the functions alone change a gradient on its way from there.
+    By about this factor the functions alone change a gradient on its way from there through all of
+    them; a residual connection leads by some.
     """
     return list(accumulate((each.mean_slope for each in measured), mul))
 

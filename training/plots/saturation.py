@@ -61,11 +61,12 @@ def _inputs(axes: Axes, each: Saturation) -> None:
     width = next((p.numel() for p in each.module.parameters()), 1)
     device = next((p.device for p in each.module.parameters()), at.device)
     slopes = derivative(each.module, at.expand(-1, width).to(device))[:, 0].cpu().numpy()
-    other = axes.twinx()
-    other.plot(at[:, 0].numpy(), slopes, color=_SLOPE_COLOR, linewidth=1.2)
-    other.set_ylim(min(0.0, float(slopes.min())), 1.1 * each.largest)
-    other.tick_params(labelsize="small", colors=_SLOPE_COLOR)
-    other.set_ylabel("derivative", color=_SLOPE_COLOR, fontsize="small")
+    top = 1.1 * max(float(shares.max()), 1e-3)
+    curve = slopes / each.largest * top / 1.1  # drawn as high as the highest bar
+    label = f"derivative, up to {each.largest:.3g}"
+    axes.plot(at[:, 0].numpy(), curve, color=_SLOPE_COLOR, linewidth=1.2, label=label)
+    axes.set_ylim(min(0.0, float(curve.min())), top)
+    axes.legend(fontsize="x-small", loc="upper left")
     flat = np.abs(slopes) < FLAT * each.largest
     ground = {"where": flat, "color": _FLAT_COLOR, "zorder": 0}
     axes.fill_between(at[:, 0].numpy(), 0, 1, transform=axes.get_xaxis_transform(), **ground)
