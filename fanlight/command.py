@@ -133,6 +133,7 @@ COMMANDS = {
         (
             Example(f"fanlight visualize features mnist-cnn {_IMAGE} --layers penultimate"),
             Example("fanlight visualize kernels mnist --output drawings"),
+            Example("fanlight visualize saturation birds-vs-planes-batchnorm --count 100"),
         ),
     ),
     "completion": Entry("Print the script for completion in a shell.", "Set up", "service"),

@@ -288,8 +288,11 @@ def test_completion_prints_a_script(shell: str, capsys: pytest.CaptureFixture[st
         ("fanlight import weights.pt --architecture torchvision/alex", ["torchvision/alexnet"]),
         ("fanlight evaluate mnist-", ["mnist-cnn"]),
         ("fanlight visualize kernels birds-vs-planes-", ["birds-vs-planes-batchnorm"]),
-        ("fanlight evaluate mnist --dataset fashion-", ["fashion-mnist"]),
-        ("fanlight visualize dataset mn", ["mnist"]),
+        (
+            "fanlight evaluate mnist --dataset fashion-",
+            ["fashion-mnist", "fashion-mnist-inverted"],
+        ),
+        ("fanlight visualize dataset mn", ["mnist", "mnist-inverted"]),
         ("fanlight profile mnist-c", ["mnist-cnn"]),
         ("fanlight evaluate mnist --device cp", ["cpu"]),
         ("fanlight serve --max-im", ["--max-images", "--max-image-pixels"]),

@@ -1,29 +1,40 @@
 """`visualize`: what goes in, what comes out and what lies between → PNG files."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 from PIL import Image
 from rich.console import Console
+from rich.table import Table
 from torch import Tensor
-from typing_extensions import Doc
 
-from models import devices, features, files, repositories
-from models.checkpoint import Checkpoint
+from models import features, files, repositories
+from models.checkpoint import read_card
 from models.convolutional import class_map
 from models.convolutional.errors import NotConvolutionalError
 from models.errors import OptionError
 from models.features import Layer
-from models.images import formats as image_formats
-from models.preprocessing import ImageError, InputSpec, decode
+from models.preprocessing import InputSpec
+from models.registry import Completion
+from models.structure import receptive_field
 from training import plots
 from training.commands import options
-from training.data import datasets
+from training.commands.demonstrations import Dropout, Saturation
+from training.commands.drawing import (
+    ImageFile,
+    OfModel,
+    Shown,
+    dataset_of,
+    decoded,
+    name_of,
+    split_seed,
+)
+from training.data import corner, datasets
 from training.data import registry as data_sets
 from training.data.files import sources
 from training.data.files.splits import Split
@@ -32,7 +43,6 @@ from training.fitting.run_folder import Run, RunError
 from training.recipes import auto, catalogue
 
 MAX_LAYERS = 48  # in one picture
-ImageFile = Annotated[Path, options.Positional(), Doc(f"An image: {image_formats.readable()}.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +57,7 @@ class Dataset:
     """Decides which pictures, and the split of a folder that has none."""
     data_root: options.DataRoot = field(default_factory=options.data_root)
 
-    def draw(self) -> Iterator[tuple[str, bytes]]:
+    def draw(self) -> Shown:
         spec = _own_input(self.name, self.data_root)
         images = datasets.load(self.name, self.split, self.data_root, spec, self.seed)
         title = f"{self.name} ({self.split}, {len(images):,} pictures)"
@@ -63,11 +73,34 @@ class Picture:
     """How a picture becomes numbers, and its classical features: histograms, gradients, edges."""
 
     file: ImageFile
+    row: int = 0
+    """Where the 3×3 pixels lie whose numbers are shown, counted from the top."""
+    column: int = 0
+    """The same, from the left."""
+    model: Annotated[str | None, Completion(options.model_names)] = None
+    """A model whose input these pixels are of; by default they are of the picture as it was sent,
+    divided by 255."""
+    repository: options.Repositories = field(default_factory=options.readable_repositories)
 
-    def draw(self) -> Iterator[tuple[str, bytes]]:
-        image, name = _decoded(self.file), self.file.name
-        yield f"picture-{self.file.stem}-representation", plots.representation(image, name)
+    def draw(self) -> Shown:
+        image, name = decoded(self.file), self.file.name
+        found = self._corner(image)
+        shown = plots.representation(image, name, found)
+        yield f"picture-{self.file.stem}-representation", shown
         yield f"picture-{self.file.stem}-features", plots.classical(image, name)
+        yield found.table()
+
+    def _corner(self, image: Image.Image) -> corner.Corner:
+        if self.model is not None:
+            card = read_card(repositories.find(self.repository, self.model))
+            pixels, spec = card.input.pixels(image), card.input
+            of = f"the input of {card.name}/{card.version}, {spec.height} × {spec.width}"
+        else:
+            array = np.atleast_3d(np.asarray(image))  # (H, W, C)
+            pixels = torch.from_numpy(array.copy()).permute(2, 0, 1)
+            spec = InputSpec.model_validate({"channels": len(pixels), "height": 1, "width": 1})
+            of = f"the picture, {image.height} × {image.width}"
+        return corner.cut(pixels, spec, self.row, self.column, of)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +110,7 @@ class Curves:
     run: Annotated[Path, options.Positional()]
     """A run folder: `fit` prints its path."""
 
-    def draw(self) -> Iterator[tuple[str, bytes]]:
+    def draw(self) -> Shown:
         run = Run(self.run)
         try:
             history = run.history()
@@ -94,26 +127,7 @@ class Curves:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OfModel:
-    """What pictures of a model take."""
-
-    model: options.ModelName
-    """The model's name in the repository."""
-    version: int | None = None
-    """Its version; by default the highest."""
-    repository: options.Repositories = field(default_factory=options.readable_repositories)
-    architectures: options.Architectures = field(default_factory=options.architectures)
-    device: options.Device = "auto"
-
-    def load(self) -> Checkpoint:
-        device, permission = devices.resolve(self.device), options.permission(self.architectures)
-        return repositories.load_named(
-            self.repository, self.model, self.version, device, permission
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Confusion(_OfModel):
+class Confusion(OfModel):
     """The confusion matrix of a model on a data set."""
 
     dataset: Annotated[str | None, data_sets.COMPLETION] = None
@@ -123,80 +137,82 @@ class Confusion(_OfModel):
     """Which part of the data set."""
     data_root: options.DataRoot = field(default_factory=options.data_root)
 
-    def draw(self) -> Iterator[tuple[str, bytes]]:
+    def draw(self) -> Shown:
         loaded = self.load()
         card = loaded.card
-        dataset = self.dataset
-        if dataset is None and card.training is not None:
-            dataset = card.training.dataset
-        if dataset is None:
-            raise datasets.DatasetError(
-                f"the card of {_name(loaded)} names no data set; give one as --dataset"
-            )
-        seed = card.training.seed if card.training else 0
+        dataset, seed = dataset_of(loaded, self.dataset), split_seed(loaded)
         images = datasets.load(dataset, self.split, self.data_root, card.input, seed)
         images = images.relabel(card.labels).to(loaded.device)
         logits = loop.predict(loaded.network, images, card.input)
         result = evaluation.score(logits.cpu(), images.targets.cpu(), card.labels)
         title = (
-            f"{_name(loaded)} on {dataset} ({self.split}, {len(images):,} pictures): "
+            f"{name_of(loaded)} on {dataset} ({self.split}, {len(images):,} pictures): "
             f"accuracy {result.accuracy:.4f}"
         )
-        yield f"confusion-{_name(loaded)}", plots.confusion(result, title)
+        yield f"confusion-{name_of(loaded)}", plots.confusion(result, title)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weights(_OfModel):
+class Weights(OfModel):
     """Histograms of a model's weights and biases, one a tensor."""
 
-    def draw(self) -> Iterator[tuple[str, bytes]]:
+    def draw(self) -> Shown:
         loaded = self.load()
         parameters = dict(loaded.network.named_parameters())
         if not parameters:
-            raise features.LayerError(f"{_name(loaded)} has no parameters to draw")
-        title = f"{_name(loaded)}, {loaded.card.parameters:,} parameters"
-        yield f"weights-{_name(loaded)}", plots.histograms(parameters, title)
+            raise features.LayerError(f"{name_of(loaded)} has no parameters to draw")
+        title = f"{name_of(loaded)}, {loaded.card.parameters:,} parameters"
+        yield f"weights-{name_of(loaded)}", plots.histograms(parameters, title)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kernels(_OfModel):
-    """The kernels of a model's convolutions; of one without any, what its first layer looks for."""
+class Kernels(OfModel):
+    """The kernels of a model's convolutions; of one without any, what its first layer looks for.
+
+    All kernels are drawn. A layer whose kernels need more than 3,600 pixels across or down, at 3
+    pixels a weight, gets several files: name.png, name-2.png, …
+    """
 
     layer: str | None = None
     """A convolution or linear layer; by default each convolution, a file each."""
 
-    def draw(self) -> Iterator[tuple[str, bytes]]:
+    def draw(self) -> Shown:
         loaded = self.load()
         there = {layer.name: layer for layer in loaded.layers if layer.kernels is not None}
         if not there or self.layer not in (None, *there):
             wanted = "" if self.layer is None else f" {self.layer!r}"
             raise features.LayerError(
-                f"{_name(loaded)} has no convolution or linear layer{wanted}; "
+                f"{name_of(loaded)} has no convolution or linear layer{wanted}; "
                 f"there are: {', '.join(there) or 'none'}"
             )
         convolutions = [name for name, layer in there.items() if layer.is_convolution]
         first = next(iter(there))
         for name in [self.layer] if self.layer is not None else convolutions or [first]:
             weight = features.kernels(loaded.network, there[name])
-            draw = plots.kernels if weight.ndim == 4 else plots.matrix
-            title = f"{_name(loaded)}, layer {name}"
-            yield f"kernels-{_name(loaded)}-{name}", draw(weight, title)
+            title, file = f"{name_of(loaded)}, layer {name}", f"kernels-{name_of(loaded)}-{name}"
+            # of the last layer, whose outputs are the classes
+            labels = loaded.card.labels if name == features.embedding_layer(loaded.layers) else ()
+            if weight.ndim != 4:
+                yield file, plots.matrix(weight, title, labels)
+                continue
+            for number, page in enumerate(plots.kernels(weight, title, labels), start=1):
+                yield f"{file}-{number}" if number > 1 else file, page
 
 
 @dataclass(frozen=True, kw_only=True)
-class Features(_OfModel):
+class Features(OfModel):
     """What every layer of a model makes of a picture, from low to high level."""
 
     file: ImageFile
     layers: tuple[str, ...] = ()
     """Some layers; by default all, or evenly some of more than 48."""
 
-    def draw(self) -> Iterator[tuple[str, bytes]]:
-        image, loaded = _decoded(self.file), self.load()
+    def draw(self) -> Shown:
+        image, loaded = decoded(self.file), self.load()
         card, network = loaded.card, loaded.network
         picture = card.input.pixels(image)
         names = self.layers or [layer.name for layer in loaded.layers]
-        title = f"{_name(loaded)} on {self.file.name}"
+        title = f"{name_of(loaded)} on {self.file.name}"
         if not self.layers and len(names) > MAX_LAYERS:
             steps = torch.linspace(0, len(names) - 1, MAX_LAYERS).round().int().tolist()
             title += f" ({MAX_LAYERS} of {len(names)} layers)"
@@ -205,24 +221,32 @@ class Features(_OfModel):
             logits = network(card.input.normalize(picture[None].contiguous().to(loaded.device)))
         scores = dict(zip(card.labels, logits[0].float().softmax(0).tolist(), strict=True))
         label = max(scores, key=lambda label: scores[label])
-        known = loaded.structure.outputs()
-        types = {name: f"{name} ({each.type})" for name, each in known.items() if each.type}
+        known, embedding_of = loaded.structure.outputs(), features.embedding_layer(loaded.layers)
+        fields = receptive_field.measure(
+            network,
+            card.input.shape,
+            [each for n, each in known.items() if n in (*activations, embedding_of)],
+        )
+
+        def named(name: str) -> str:
+            kind = known[name].type if name in known else ""
+            return f"{name} ({kind})" if kind else name
+
         yield (
-            f"features-{_name(loaded)}-{self.file.stem}",
+            f"features-{name_of(loaded)}-{self.file.stem}",
             plots.feature_maps(
                 picture,
                 scores,
-                {
-                    types.get(name, name): _shown(known.get(name), value)[0]
-                    for name, value in activations.items()
-                },
+                {named(n): _shown(known.get(n), value)[0] for n, value in activations.items()},
                 f"{title}: {label} {scores[label]:.3f}",
+                {named(name): field for name, field in fields.items()},
+                [named(name) for name, value in activations.items() if _is(value, logits)],
             ),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassMap(_OfModel):
+class ClassMap(OfModel):
     """Which class a model sees where in a picture of any size: labels in colours, heat a class."""
 
     file: ImageFile
@@ -230,14 +254,14 @@ class ClassMap(_OfModel):
     """Pixels between two places of the map, as far as the network's stride can be divided; by
     default an eighth of its input, or more where that would take seconds."""
 
-    def draw(self) -> Iterator[tuple[str, bytes]]:
-        image, loaded = _decoded(self.file), self.load()
+    def draw(self) -> Shown:
+        image, loaded = decoded(self.file), self.load()
         if self.step is not None and self.step < 1:
             raise OptionError(f"--step is 1 or more, not {self.step}")
         form, trust = loaded.structure.form, loaded.trust
         if form is None:
             raise NotConvolutionalError(
-                f"a class map needs {loaded.structure.lacks}, and {_name(loaded)} has none"
+                f"a class map needs {loaded.structure.lacks}, and {name_of(loaded)} has none"
             )
         found = class_map.class_map(
             form,
@@ -247,10 +271,10 @@ class ClassMap(_OfModel):
             device=loaded.device,
             step=self.step,
         )
-        title = f"{_name(loaded)} on {self.file.name}"
+        title = f"{name_of(loaded)} on {self.file.name}"
         title += "".join(f". {change.removesuffix('.')}" for change in found.picture.changes)
         yield (
-            f"class-map-{_name(loaded)}-{self.file.stem}",
+            f"class-map-{name_of(loaded)}-{self.file.stem}",
             plots.class_map(found, loaded.card.labels, title),
         )
 
@@ -259,12 +283,30 @@ class ClassMap(_OfModel):
 class Visualize:
     """Plot data, training curves, weights and feature maps as PNG files."""
 
-    what: Dataset | Picture | Curves | Confusion | Weights | Kernels | Features | ClassMap
+    what: (
+        Dataset
+        | Picture
+        | Curves
+        | Confusion
+        | Weights
+        | Kernels
+        | Features
+        | ClassMap
+        | Saturation
+        | Dropout
+    )
     output: Path = Path("pictures")
     """The folder that the files are written to."""
 
     def __call__(self, console: Console) -> None:
-        for name, content in self.what.draw():
+        for shown in self.what.draw():
+            if not isinstance(shown, tuple):
+                if isinstance(shown, Table):  # as wide as it is: half a figure is none
+                    wide = console.options.update(width=1000)
+                    shown.width = console.measure(shown, options=wide).maximum
+                console.print(shown, highlight=False)
+                continue
+            name, content = shown
             files.make_folder(self.output)
             path = self.output / (re.sub(r"[^\w.-]+", "-", name) + ".png")
             files.write(path, content)
@@ -276,16 +318,9 @@ def _shown(layer: Layer | None, activation: Tensor) -> Tensor:
     return activation if layer is None or layer.maps is None else features.maps(layer, activation)
 
 
-def _name(loaded: Checkpoint) -> str:
-    return f"{loaded.card.name}/{loaded.card.version}"
-
-
-def _decoded(file: Path) -> Image.Image:
-    """Raises `ImageError` with the file's name, or `OSError`."""
-    try:
-        return decode(file.read_bytes())
-    except ImageError as error:
-        raise ImageError(f"{file}: {error}") from error
+def _is(activation: Tensor, logits: Tensor) -> bool:
+    """Whether an activation is the logits, with a value a class."""
+    return activation.shape == logits.shape and torch.equal(activation, logits)
 
 
 def _own_input(dataset: str, root: Path) -> InputSpec:

@@ -3,6 +3,7 @@
 from training.plots.class_map import class_map
 from training.plots.classical import classical
 from training.plots.confusion import confusion
+from training.plots.dropout import dropout
 from training.plots.feature_maps import feature_maps
 from training.plots.history import curves, overlay
 from training.plots.kernels import kernels, matrix
@@ -10,6 +11,7 @@ from training.plots.mistakes import mistakes
 from training.plots.representation import representation
 from training.plots.roofline import intensities, roofline
 from training.plots.samples import samples
+from training.plots.saturation import saturation
 from training.plots.trust import reliability, strangers
 from training.plots.weights import histograms
 
@@ -18,6 +20,7 @@ __all__ = [
     "classical",
     "confusion",
     "curves",
+    "dropout",
     "feature_maps",
     "histograms",
     "intensities",
@@ -29,5 +32,6 @@ __all__ = [
     "representation",
     "roofline",
     "samples",
+    "saturation",
     "strangers",
 ]

@@ -1,6 +1,6 @@
 """What a network makes of a picture, layer by layer: a strip of channels each."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal
@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.structure.receptive_field import ReceptiveField
 from training.plots.figures import (
     VIRIDIS,
     bare,
@@ -23,6 +24,7 @@ from training.plots.figures import (
     pixels,
     png,
 )
+from training.plots.labelled_bars import LabelledBars
 from training.plots.lettering import lettering, short, width
 
 _LEAST_COLUMNS, _MOST_COLUMNS = 8, 12  # channels side by side
@@ -31,64 +33,86 @@ _MOST_BARS = 128
 _LINE = 128  # values in a line of a long vector
 _MOST_VALUES = 8 * _LINE
 _MOST_CLASSES = 10  # whose scores are drawn
-_MAX_LABEL = 2.4  # inches
 _WITHIN = 0.98  # of the values lie on the scale
-_LEVELS = ("low", "middle", "high")
 
 # inches
 _WIDTH, _LEFT, _RIGHT = 12.0, 0.7, 1.1
 _ACROSS = _WIDTH - _LEFT - _RIGHT
-_HEAD, _TITLE, _FOOT = 3.3, 0.42, 0.3
+_TITLE, _FOOT, _MARGIN = 0.42, 0.3, 0.15
+_PICTURE = 2.2
+_SCORES = 3.6  # where their labels begin
 _MIN_INCHES, _BARS, _MATRIX, _MAX_INCHES = 0.3, 0.8, 1.8, 5.0
 
 
 def feature_maps(
-    picture: Tensor, scores: Mapping[str, float], activations: Mapping[str, Tensor], title: str
+    picture: Tensor,
+    scores: Mapping[str, float],
+    activations: Mapping[str, Tensor],
+    title: str,
+    fields: Mapping[str, ReceptiveField] | None = None,
+    outputs: Collection[str] = (),
 ) -> bytes:
     """The picture as the network sees it, uint8 (C, H, W), the scores, and between them the layers.
 
     The activations are of one picture, in the order of the forward pass. Maps (C, H, W) are drawn
     as up to 24 channels, matrices as one map, vectors as bars, or as lines of 128 values where they
-    are long. Low, middle and high are thirds of the layers that give maps; what
-    follows is high.
+    are long. The bars of the layers in `outputs`, which have one value a class, have the labels of
+    the scores, in their order. A layer's receptive field stands in its title, with the level that
+    follows from it.
 
     A layer has one scale: from 0 if nothing is below it, otherwise symmetrical about 0. It ends
     where 2 % of the values lie beyond, lest few of them leave the rest pale; arrows at its ends and
     the range in words tell so.
     """
+    fields = fields or {}
     highest = dict(sorted(scores.items(), key=lambda item: -item[1])[:_MOST_CLASSES])
-    with lettering(title, *highest, *activations):
-        strips = [_strip(activation) for activation in activations.values()]
-        maps = sum(activation.squeeze().ndim > 1 for activation in activations.values())
-        deep = maps or len(strips)
+    with lettering(title, *scores, *activations):
+        values = np.array([*highest.values()], np.float32)
+        likely = LabelledBars.of(list(highest), values, _WIDTH - _SCORES - _MARGIN, 1)
+        strips = {
+            name: _strip(value, tuple(scores) if name in outputs else ())
+            for name, value in activations.items()
+        }
         lines = headline(title, _WIDTH)
-        head = further_lines(lines)
-        height = head + _HEAD + sum(_TITLE + strip.inches + strip.below for strip in strips) + _FOOT
-        figure = Figure(figsize=(_WIDTH, height))
+        head = further_lines(lines) + 0.9
+        top = head + max(_PICTURE, likely.inches) + 0.2
+        tall = top + sum(_TITLE + each.inches + each.below for each in strips.values()) + _FOOT
+        figure = Figure(figsize=(_WIDTH, tall))
 
-        def place(left: float, top: float, wide: float, tall: float) -> Axes:
-            box = (left / _WIDTH, 1 - (top + tall) / height, wide / _WIDTH, tall / height)
+        def place(left: float, top: float, wide: float, high: float) -> Axes:
+            box = (left / _WIDTH, 1 - (top + high) / tall, wide / _WIDTH, high / tall)
             return figure.add_axes(box)
 
-        figure.text(0.5, 1 - 0.12 / height, lines, ha="center", va="top", size="large")
-        _input(place(_LEFT, head + 0.9, 2.2, 2.2), picture)
-        _scores(place(6.0, head + 0.9, 4.5, 2.2), highest, len(scores))
-        top = head + _HEAD
-        for number, (name, strip) in enumerate(zip(activations, strips, strict=True)):
+        figure.text(0.5, 1 - 0.12 / tall, lines, ha="center", va="top", size="large")
+        _input(place(_LEFT, head, _PICTURE, _PICTURE), picture)
+        for axes in likely.draw(place, _SCORES, head, ".3f"):
+            of_all = f", the {len(highest)} highest of {len(scores):,}"
+            axes.set_title(f"scores{of_all * (len(highest) < len(scores))}", fontsize="medium")
+            axes.set_xlim(0, 1)
+        for name, strip in strips.items():
             top += _TITLE
             axes = place(_LEFT, top, _ACROSS, strip.inches)
-            level = _LEVELS[min(len(_LEVELS) * number // deep, len(_LEVELS) - 1)]
-            before, after = f"{level} level: ", f", {strip.caption}"
-            room = _ACROSS + 0.8 * _RIGHT - width(before, "medium") - width(after, "medium")
-            text = before + short(name, room, "medium") + after
+            text = _title(name, fields.get(name), strip.caption)
             axes.set_title(text, loc="left", fontsize="medium")
-            if (image := strip.draw(axes)) is not None:
+            if strip.bars is not None:
+                axes.set_axis_off()
+                strip.bars.draw(place, _LEFT, top)
+            elif (image := strip.draw(axes)) is not None:
                 ends = image.get_clim()
                 bar = place(_LEFT + _ACROSS + 0.12, top, 0.14, strip.inches)
                 scale = figure.colorbar(image, cax=bar, ticks=ends, extend=strip.beyond(*ends))
                 scale.set_ticklabels([f"{end:.3g}" for end in ends])
             top += strip.inches + strip.below
         return png(figure)
+
+
+def _title(name: str, field: ReceptiveField | None, caption: str) -> str:
+    """The layer's name, what it sees of the image, its level, its shape and its values."""
+    after = f", {caption}"
+    if field is not None:
+        after = f": {field}, {field.level} level{after}"
+    room = _ACROSS + 0.8 * _RIGHT - width(after, "medium")
+    return short(name, room, "medium") + after
 
 
 @dataclass(frozen=True)
@@ -100,11 +124,13 @@ class _Strip:
     inches: float
     square: bool = False
     """Whether pixels must be square."""
+    bars: LabelledBars | None = None
+    """The values, if each belongs to a class."""
 
     @property
     def below(self) -> float:
         """Inches that the numbers under bars take."""
-        return 0.2 if self.values.ndim == 1 else 0.0
+        return 0.2 if self.values.ndim == 1 and self.bars is None else 0.0
 
     def beyond(self, least: float, most: float) -> Literal["neither", "both", "min", "max"]:
         """Where values lie outside a scale."""
@@ -135,7 +161,7 @@ class _Strip:
         return image
 
 
-def _strip(activation: Tensor) -> _Strip:
+def _strip(activation: Tensor, labels: Sequence[str] = ()) -> _Strip:
     values = activation.float().cpu().numpy()
     caption = f"{'×'.join(map(str, values.shape))}{_range(values)}"
     if values.ndim == 3 and values[0].size > 1:
@@ -150,6 +176,9 @@ def _strip(activation: Tensor) -> _Strip:
     if values.ndim == 2:
         return _Strip(values, caption, _MATRIX)
     vector = values.ravel()
+    if len(labels) == len(vector) <= _MOST_BARS:
+        bars = LabelledBars.of(labels, vector, _ACROSS)
+        return _Strip(vector, caption, bars.inches, bars=bars)
     if len(vector) <= _MOST_BARS:
         return _Strip(vector, caption, _BARS)
     shown = vector[:_MOST_VALUES]
@@ -183,17 +212,3 @@ def _input(axes: Axes, picture: Tensor) -> None:
     axes.imshow(pixels(picture), cmap="gray", vmin=0, vmax=255)
     axes.set_title(f"input {'×'.join(map(str, picture.shape))}", fontsize="medium")
     bare(axes)
-
-
-def _scores(axes: Axes, highest: Mapping[str, float], classes: int) -> None:
-    labels = [short(label, _MAX_LABEL, "small") for label in highest]
-    bars = axes.barh(range(len(highest)), list(highest.values()))
-    texts = [f"{score:.3f}" for score in highest.values()]
-    axes.bar_label(bars, texts, padding=3, fontsize="small")
-    axes.set_yticks(range(len(highest)), labels, fontsize="small")
-    axes.set_ylim(len(highest) - 0.5, -0.5)
-    axes.set_xlim(0, 1.15)
-    axes.set_xticks([])
-    axes.spines[["top", "right", "bottom"]].set_visible(False)
-    caption = "" if len(highest) == classes else f", the {len(highest)} highest of {classes:,}"
-    axes.set_title(f"scores{caption}", fontsize="medium")

@@ -117,14 +117,19 @@ def mosaic(tiles: NDArray[Any], columns: int) -> NDArray[np.float64]:
     The gaps between them are NaN, and so are tiles that miss in the last row.
     """
     count, height, width = tiles.shape[:3]
-    gap = max(1, max(height, width) // _TILE_TO_GAP)
+    between = gap(height, width)
     rows = -(-count // columns)
-    down, across = height + gap, width + gap
-    whole = np.full((rows * down - gap, columns * across - gap, *tiles.shape[3:]), np.nan)
+    down, across = height + between, width + between
+    whole = np.full((rows * down - between, columns * across - between, *tiles.shape[3:]), np.nan)
     for number, tile in enumerate(tiles):
         top, left = number // columns * down, number % columns * across
         whole[top : top + height, left : left + width] = tile
     return whole
+
+
+def gap(height: int, width: int) -> int:
+    """Pixels between tiles of that size in a mosaic."""
+    return max(1, max(height, width) // _TILE_TO_GAP)
 
 
 def centres(whole: int, tile: int, count: int) -> list[float]:

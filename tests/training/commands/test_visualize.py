@@ -2,17 +2,19 @@
 
 import re
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor, nn
 
 from fanlight.command import main
 from models import checkpoint
 from models.architectures import registry
 from models.checkpoint import TrainingRecord
-from models.preprocessing import InputSpec
+from models.preprocessing import InputSpec, decode
 from models.registry import proposal
 from models.repository_paths import SHIPPED
 from tests.models.convolutional.test_class_map import collage, opened
@@ -51,6 +53,16 @@ def of_model(what: str, repository: Path, *arguments: str | Path, name: str = "c
     return visualize(what, name, *arguments, "--repository", repository, "--device", "cpu")
 
 
+class Functional(nn.Module):
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 2, 3), nn.Linear(72, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.conv(x).tanh().flatten(1))
+        return logits
+
+
 def publish(repository: Path, name: str, **arguments: object) -> None:
     """A network of the architecture of that name, with three classes."""
     built = registry.architecture(name)
@@ -73,11 +85,33 @@ def written(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_files_are_told_and_nothing_else(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_are_told_and_a_corner_in_numbers(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert visualize("picture", DATA / "digits" / "3.png") == 0
     names = ["picture-3-representation.png", "picture-3-features.png"]
-    assert capsys.readouterr().out == "".join(f"pictures/{name}\n" for name in names)
+    told = capsys.readouterr().out
+    assert told.startswith("".join(f"pictures/{name}\n" for name in names))
+    assert "3×3 pixels at row 0, column 0 of the picture, 28 × 28" in told
     assert written(here / "pictures") == sorted(names)
+
+
+def test_a_corner_of_what_a_model_takes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = DATA / "birds-vs-planes" / "bird-owl.png"
+    options = ("--model", "birds-vs-planes", "--repository", SHIPPED, "--row", 5, "--column", 7)
+    assert visualize("picture", file, *map(str, options)) == 0
+    told = capsys.readouterr().out
+    assert "3×3 pixels at row 5, column 7 of the input of birds-vs-planes/1, 32 × 32" in told
+    spec = checkpoint.read_card(SHIPPED / "birds-vs-planes" / "1").input
+    pixels = spec.pixels(decode(file.read_bytes()))
+    values = spec.normalize(pixels[None])[0, :, 5:8, 7:10]
+    lines = [line for line in told.splitlines() if "│" in line]
+    for line, levels, inputs in zip(
+        lines, pixels[:, 5:8, 7:10].flatten(0, 1), values.flatten(0, 1), strict=True
+    ):
+        cells = [cell.strip() for cell in line.strip("│").split("│")][1:]
+        assert cells[:3] == [str(level) for level in levels.tolist()]
+        assert cells[3:] == [f"{value:.4f}" for value in inputs.tolist()]
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -260,9 +294,21 @@ def test_the_first_layer_of_a_perceptron_as_templates(
 ) -> None:
     publish(tmp_path, "mlp", hidden=[784])
     assert of_model("kernels", tmp_path, name="mlp") == 0
-    assert drawn.title == "mlp/1, layer 0: 784 × 1 kernels of 28 × 28, 64 × 1 of them shown"
+    assert drawn.title == "mlp/1, layer 0: 784 × 1 kernels of 28 × 28"
     assert of_model("kernels", tmp_path, "--layer", "2", name="mlp") == 0
     assert drawn.title == "mlp/1, layer 2: 3 outputs × 784 inputs"  # of hidden values, no picture
+    rows = [label.get_text() for label in drawn.figure.axes[0].get_yticklabels()]
+    assert rows == list(LABELS)
+
+
+def test_kernels_of_many_channels_get_several_files(
+    here: Path, monkeypatch: pytest.MonkeyPatch, drawn: Drawn
+) -> None:
+    monkeypatch.setattr(import_module("training.plots.kernels"), "MAX_PIXELS", 250)
+    assert of_model("kernels", SHIPPED, "--layer", "conv2", name="birds-vs-planes-batchnorm") == 0
+    name = "kernels-birds-vs-planes-batchnorm-1-conv2"
+    assert written(here / "pictures") == [f"{name}-2.png", f"{name}.png"]
+    assert "page 2 of 2: input channels 16 to 31" in drawn.title
 
 
 def test_features_of_every_layer(here: Path, drawn: Drawn) -> None:
@@ -273,7 +319,11 @@ def test_features_of_every_layer(here: Path, drawn: Drawn) -> None:
     strips = list(drawn.panels)[2:]
     assert len(strips) == len(loaded.layers)
     for layer, strip in zip(loaded.layers, strips, strict=True):
-        assert f"level: {layer.name} ({layer.type}), " in strip
+        assert strip.startswith(f"{layer.name} ({layer.type}): ")
+        assert re.search(r": \d+×\d+ pixels of 32×32, (low|middle|high) level, ", strip)
+    assert "conv2 (Conv2d): 8×8 pixels of 32×32, middle level, 16×16×16" in "\n".join(strips)
+    labels = [[label.get_text() for label in axes.get_yticklabels()] for axes in drawn.figure.axes]
+    assert labels[-1] == ["airplane", "bird"]  # of the last layer's bars
     assert re.fullmatch(
         r"birds-vs-planes-batchnorm/1 on bird-owl\.png: bird 0\.\d{3}",
         drawn.figure.texts[0].get_text(),
@@ -293,13 +343,23 @@ def test_features_are_what_the_network_computes(here: Path, repository: Path, dr
     assert torch.equal(torch.from_numpy(values(strip))[:, 9:17], expected[1].double())
 
 
+def test_levels_do_not_depend_on_which_layers_are_asked_for(here: Path, drawn: Drawn) -> None:
+    file = DATA / "birds-vs-planes" / "bird-owl.png"
+    name = "birds-vs-planes-batchnorm"
+    assert of_model("features", SHIPPED, file, "--layers", "conv1", name=name) == 0
+    assert list(drawn.panels)[2].startswith("conv1 (Conv2d): 3×3 pixels of 32×32, low level, ")
+    assert of_model("features", SHIPPED, file, "--layers", "tanh2", name=name) == 0
+    assert list(drawn.panels)[2].startswith("tanh2 (Tanh): 10×10 pixels of 32×32, middle level, ")
+
+
 def test_the_embedding_is_what_the_last_layer_takes(
     here: Path, repository: Path, drawn: Drawn
 ) -> None:
     file = DATA / "digits" / "3.png"
     assert of_model("features", repository, file, "--layers", "penultimate") == 0
     (strip,) = list(drawn.panels)[2:]
-    assert "level: penultimate, 4, " in strip  # and not the 3×8×8 values of the input
+    # 4 values, and not the 3×8×8 of the input
+    assert strip.startswith("penultimate: 8×8 pixels of 8×8, high level, 4, ")
 
 
 @pytest.mark.parametrize("name", ["", "conv9"])
@@ -319,7 +379,7 @@ def test_of_very_many_layers_some_are_drawn(
     monkeypatch.setattr("training.commands.visualize.MAX_LAYERS", 2)
     file = DATA / "digits" / "3.png"
     assert of_model("features", repository, file) == 0
-    assert [name.split(" ")[2] for name in list(drawn.panels)[2:]] == ["conv", "fc"]
+    assert [name.split(" ")[0] for name in list(drawn.panels)[2:]] == ["conv", "fc"]
     assert "(2 of 4 layers)" in drawn.figure.texts[0].get_text()
 
 
@@ -361,9 +421,96 @@ def test_a_class_map_of_a_perceptron(
     assert "a class map needs a convolution over parts of the image, and mlp/1 has none" in said
 
 
+def test_saturation_of_pictures_and_of_a_data_set(
+    here: Path, capsys: pytest.CaptureFixture[str], colors_folder: Path, drawn: Drawn
+) -> None:
+    name = "birds-vs-planes-batchnorm"
+    file = DATA / "birds-vs-planes" / "bird-owl.png"
+    assert of_model("saturation", SHIPPED, "--files", file, name=name) == 0
+    assert written(here / "pictures") == [f"saturation-{name}-1.png"]
+    told = capsys.readouterr().out
+    rows = [line.split()[1] for line in told.splitlines() if " Tanh " in line and "tanh" in line]
+    assert rows == ["tanh1", "tanh2", "tanh3"]
+    assert "(8.24e-09)" in told  # the derivative at -10
+    assert drawn.title == f"{name}/1 on bird-owl.png"
+    assert list(drawn.panels) == [
+        *(f"tanh{number} (Tanh)" for number in (1, 2, 3)),
+        "product of the mean derivatives",
+    ]
+    folder = ("--dataset", colors_folder, "--count", "5")
+    assert of_model("saturation", SHIPPED, *folder, name=name) == 0
+    assert drawn.title == f"{name}/1 on 5 pictures of {colors_folder} (test)"
+
+
+def test_saturation_of_a_network_that_calls_functions(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with registry.ARCHITECTURES.restored():
+
+        @registry.register("functional", InputSpec(channels=3, height=8, width=8))
+        def functional(num_classes: int) -> nn.Module:
+            """Calls tanh as a function."""
+            return Functional(num_classes)
+
+        publish(tmp_path, "functional")
+        file = DATA / "digits" / "3.png"
+        assert of_model("saturation", tmp_path, "--files", file, name="functional") == 1
+    told = capsys.readouterr().err
+    assert "functional/1 has no activation function that is a layer; not seen: tanh" in told
+
+
+def test_dropout_in_training_and_in_evaluation(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], drawn: Drawn
+) -> None:
+    publish(tmp_path, "birdplane-dropout")
+    file = DATA / "birds-vs-planes" / "bird-owl.png"
+    assert of_model("dropout", tmp_path, file, "--draws", "7", name="birdplane-dropout") == 0
+    assert written(here / "pictures") == ["dropout-birdplane-dropout-1-bird-owl.png"]
+    told = capsys.readouterr().out
+    assert "conv2_dropout (Dropout2d): drops with probability 0.4, the others times 1.667" in told
+    assert "probabilities of 7 draws of all dropout layers" in told
+    assert len(drawn.figure.axes) == 3
+    again = of_model("dropout", tmp_path, file, "--draws", "7", name="birdplane-dropout")
+    assert (again, capsys.readouterr().out) == (0, told)
+
+
+def test_a_network_without_dropout_names_others(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(tmp_path, "birdplane-dropout")
+    publish(tmp_path, "mnist-cnn")
+    assert of_model("dropout", tmp_path, DATA / "digits" / "3.png", name="mnist-cnn") == 1
+    told = capsys.readouterr().err
+    assert "mnist-cnn/1 has no dropout layer; models that have one: birdplane-dropout;" in told
+    assert "recipes that train one: birds-vs-planes-dropout, fashion-mnist-lenet-dropout" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["picture", "fine.png", "--row", "99"], "row 99 is not in the picture, whose rows are"),
+        (["saturation", "colors", "--count", "0"], "count must be at least 1, not 0"),
+        (["dropout", "colors", "fine.png", "--draws", "0"], "draws must be at least 1, not 0"),
+    ],
+)
+def test_options_that_cannot_be(
+    arguments: list[str],
+    message: str,
+    here: Path,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FANLIGHT_REPOSITORY", str(repository))
+    Path("fine.png").write_bytes(encode(picture(0)))
+    assert visualize(*arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["saturation", "colors"], "colors/2 names no data set; give one as --dataset"),
         (["class-map", "colors", "broken.png"], "broken.png: not a picture of a known format"),
         (["class-map", "colors", "fine.png", "--step", "0"], "--step is 1 or more, not 0"),
         (["picture", "missing.png"], "No such file or directory"),

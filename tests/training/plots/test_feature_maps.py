@@ -9,6 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from models.structure.receptive_field import ReceptiveField
 from tests.training.plots.drawn import Drawn, opened, values
 from training import plots
 
@@ -45,7 +46,7 @@ def test_maps_are_laid_side_by_side(drawn: Drawn) -> None:
     maps = torch.arange(9 * 16).view(9, 4, 4) * 1.0
     draw(conv1=maps)
     title, axes = strip(drawn)
-    assert title == "low level: conv1, 9×4×4, 0 to 143"
+    assert title == "conv1, 9×4×4, 0 to 143"
     assert values(axes).shape == (4, 9 * 5 - 1)
     assert np.array_equal(values(axes)[:, 10:14], maps[2])
 
@@ -94,7 +95,7 @@ def test_a_map_that_is_zero_almost_everywhere(drawn: Drawn) -> None:
 def test_short_vectors_are_bars(drawn: Drawn) -> None:
     draw(fc=torch.tensor([1.0, -2, 3]))
     title, axes = strip(drawn)
-    assert title == "low level: fc, 3, -2 to 3"
+    assert title == "fc, 3, -2 to 3"
     assert [bar.get_height() for bar in axes.patches] == [1, -2, 3]  # type: ignore[attr-defined]
 
 
@@ -131,17 +132,64 @@ def test_values_that_are_not_finite_are_counted(shape: tuple[int, ...], drawn: D
     opened(draw(layer=torch.full(shape, nan)))
 
 
-def test_levels_are_thirds_of_the_maps_and_what_follows_is_high(drawn: Drawn) -> None:
-    maps = {name: torch.ones(2, 3, 3) for name in ("conv1", "relu1", "pool1", "conv2")}
-    draw(None, **maps, fc1=torch.ones(9), fc2=torch.ones(2))
-    levels = [title.split(" ")[0] for title in list(drawn.panels)[2:]]
-    assert levels == ["low", "low", "middle", "high", "high", "high"]
+def test_what_a_layer_sees_and_its_level_stand_in_its_title(drawn: Drawn) -> None:
+    fields = {
+        "conv1": ReceptiveField(3, 3, (32, 32), (1, 1)),
+        "fc": ReceptiveField(4, 17, (16, 32)),
+    }
+    maps = {"conv1": torch.ones(2, 3, 3), "other": torch.ones(2, 3, 3)}
+    plots.feature_maps(PICTURE, {"a": 1.0}, {**maps, "fc": torch.ones(2)}, "colors/1", fields)
+    assert list(drawn.panels)[2:] == [
+        "conv1: 3×3 pixels of 32×32, low level, 2×3×3, 1 to 1",
+        "other, 2×3×3, 1 to 1",
+        "fc: 4×17 pixels of 16×32, high level, 2, 1 to 1",
+    ]
 
 
-def test_levels_of_a_network_without_maps(drawn: Drawn) -> None:
-    draw(fc1=torch.ones(9), relu1=torch.ones(9), fc2=torch.ones(2))
-    levels = [title.split(" ")[0] for title in list(drawn.panels)[2:]]
-    assert levels == ["low", "middle", "high"]
+def labels_of(drawn: Drawn) -> list[str]:
+    """Those of bars, in the order of the axes, without the scores and the breaks of lines."""
+    names = [
+        label.get_text().replace("\n", "")
+        for axes in drawn.figure.axes[2:]
+        if axes.axison
+        for label in axes.get_yticklabels()
+    ]
+    return [name for name in names if not name[-1:].isdigit() or "class" in name]
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100, 128])
+def test_bars_of_the_classes_have_their_labels(classes: int, drawn: Drawn) -> None:
+    scores = {f"class {n}": n / classes for n in range(classes)}
+    logits = torch.arange(classes) - 3.0
+    plots.feature_maps(PICTURE, scores, {"fc": logits}, "colors/1", outputs=["fc"])
+    assert labels_of(drawn) == list(scores)
+    bars = [bar for axes in drawn.figure.axes[3:] for bar in axes.patches]
+    assert [bar.get_width() for bar in bars] == logits.tolist()  # type: ignore[attr-defined]
+    assert drawn.words_outside() == []
+    assert drawn.overlapping_ticks() == []
+
+
+@pytest.mark.parametrize(
+    "label", ["of sixty letters that is far longer than one would like", "муравей" * 9, "蚂蚁" * 9]
+)
+def test_long_labels_are_broken_into_lines_and_not_cut(label: str, drawn: Drawn) -> None:
+    scores = {f"class {n} {label}": 0.01 for n in range(100)}
+    plots.feature_maps(PICTURE, scores, {"fc": torch.ones(100)}, "colors/1", outputs=["fc"])
+    names = labels_of(drawn)
+    assert len(names) == 100
+    assert not any("…" in name for name in names)
+    if label.isascii():
+        assert [name.replace(" ", "") for name in names] == [x.replace(" ", "") for x in scores]
+    highest = [text.get_text() for text in drawn.figure.axes[1].get_yticklabels()]
+    assert len(highest) == 10
+    assert not any("…" in text for text in highest)
+    assert drawn.words_outside() == []
+
+
+def test_of_more_classes_than_fit_lines_are_drawn(drawn: Drawn) -> None:
+    scores = {f"class {n}": 0.001 for n in range(1000)}
+    plots.feature_maps(PICTURE, scores, {"fc": torch.arange(1000.0)}, "x", outputs=["fc"])
+    assert values(strip(drawn)[1]).shape == (8, 128)
 
 
 def test_strips_do_not_overlap(drawn: Drawn) -> None:

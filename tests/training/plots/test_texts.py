@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
+from models.preprocessing import InputSpec
 from tests.networks import picture
 from tests.training.plots.drawn import Drawn
 from tests.training.plots.test_roofline import report as traffic
 from training import plots
+from training.activations import dropout
+from training.activations.saturation import Saturation
+from training.data import corner
 from training.data.datasets import ImageSet
 from training.fitting import evaluation
 from training.fitting.evaluation import Metrics
@@ -50,12 +55,34 @@ def feature_maps(title: str) -> bytes:
     activations = {label: torch.ones(2, 3, 3) for label in LABELS[:8]}
     activations |= {label: torch.ones(20) for label in LABELS[8:]}
     scores = {label: n / 99 for n, label in enumerate(LABELS)}
-    return plots.feature_maps(PICTURES[0], scores, activations, title)
+    activations["fc"] = torch.ones(len(LABELS))
+    return plots.feature_maps(PICTURES[0], scores, activations, title, outputs=["fc"])
 
 
 def wild(title: str) -> bytes:
     """Scores of the labels that are left out above."""
     return plots.feature_maps(PICTURES[0], dict.fromkeys(LABELS, 0.1), {}, title)
+
+
+def representation(title: str) -> bytes:
+    pixels = torch.zeros(3, 20, 30, dtype=torch.uint8)
+    spec = InputSpec(channels=3, height=20, width=30)
+    found = corner.cut(pixels, spec, 0, 0, title[:80])
+    return plots.representation(picture(0, (30, 20)), title, found)
+
+
+def dropped(title: str) -> bytes:
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(192, len(LABELS))).eval()
+    network.add_module("a layer with a name that is long " * 5, nn.Dropout(0.1).eval())
+    found = dropout.demonstrate(network, torch.ones(1, 3, 8, 8), 5, 0)
+    return plots.dropout(found, LABELS, title)
+
+
+def saturated(title: str) -> bytes:
+    functions = [Saturation(label, nn.Sigmoid(), 0.25) for label in LABELS]
+    for each in functions:
+        each.add(torch.linspace(-9, 9, 12).view(2, 6))
+    return plots.saturation(functions, title)
 
 
 DRAW: dict[str, Callable[[str], bytes]] = {
@@ -64,6 +91,7 @@ DRAW: dict[str, Callable[[str], bytes]] = {
     "confusion of one class": lambda title: confusion(LABELS[1:2], title),
     "confusion of short labels": lambda title: confusion(("a", "b"), title),
     "curves": lambda title: plots.curves(EPOCHS, title, EPOCHS[1]),
+    "dropout": dropped,
     "feature_maps": feature_maps,
     "feature_maps of others": wild,
     "histograms": lambda title: plots.histograms(
@@ -71,9 +99,9 @@ DRAW: dict[str, Callable[[str], bytes]] = {
     ),
     "histograms of one": lambda title: plots.histograms({LABELS[1]: torch.ones(3)}, title),
     "intensities": lambda title: plots.intensities(traffic(LABELS), title),
-    "kernels": lambda title: plots.kernels(torch.ones(16, 16, 3, 3), title),
-    "kernels that are wide": lambda title: plots.kernels(torch.ones(16, 16, 1, 9), title),
-    "kernels that are tall": lambda title: plots.kernels(torch.ones(16, 16, 9, 1), title),
+    "kernels": lambda title: next(plots.kernels(torch.ones(16, 16, 3, 3), title)),
+    "kernels that are wide": lambda title: next(plots.kernels(torch.ones(16, 16, 1, 9), title)),
+    "kernels that are tall": lambda title: next(plots.kernels(torch.ones(16, 16, 9, 1), title)),
     "matrix": lambda title: plots.matrix(torch.ones(10, 200), title),
     "mistakes": lambda title: plots.mistakes(
         PICTURES, LABELS, LABELS[::-1], [0.5] * len(LABELS), title, LABELS[3:] + LABELS[:3]
@@ -83,8 +111,9 @@ DRAW: dict[str, Callable[[str], bytes]] = {
     "reliability": lambda title: plots.reliability(
         np.array([[10, 0.2, 0.1], [0, 0, 0], [2000, 0.9, 0.95]]), [0.8, 0.95], [0.82, 0.95], title
     ),
-    "representation": lambda title: plots.representation(picture(0, (30, 20)), title),
+    "representation": representation,
     "roofline": lambda title: plots.roofline(traffic(LABELS), title),
+    "saturation": saturated,
     "samples": lambda title: plots.samples(
         ImageSet(PICTURES, TARGETS, LABELS), title, torch.Generator().manual_seed(0)
     ),
@@ -135,7 +164,7 @@ def test_a_name_from_right_to_left_moves_no_number(drawn: Drawn) -> None:
     ant = LABELS[5].strip()
     plots.feature_maps(PICTURES[0], {"a": 1.0}, {ant: torch.ones(2, 3, 4)}, f"{ant}, 12 of 24")
     ((title, _),) = list(drawn.panels.items())[2:]
-    assert title == f"low level: \u2068{ant}\u2069, 2×3×4, 1 to 1"
+    assert title == f"\u2068{ant}\u2069, 2×3×4, 1 to 1"
     assert drawn.figure.texts[0].get_text() == f"\u2068{ant}\u2069, 12 of 24"
 
 

@@ -1,0 +1,280 @@
+"""How much of the image a layer sees: the gradient of one position → receptive field in pixels.
+
+    network → the same connections, each an average → output in the middle of each layer's maps
+            → its gradient at the image → the pixels where that is not 0
+
+The field of a network without branches follows from kernels and strides (Araujo et al. 2019,
+Computing Receptive Fields of Convolutional Neural Networks). Measured by a gradient, it follows for
+any network: residual ones, attention, windows. What the weights are must not matter, nor which
+units are active. So in this pass convolutions, linear layers and maximum pooling (without dilation)
+average, and activations and normalisations do nothing. Statistics of a normalisation over the whole
+image, and gates by which squeeze-and-excitation scales whole maps, are not counted as seeing.
+"""
+
+import math
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from models.architectures.own_code import FAILURES
+from models.features import PENULTIMATE, Layer, OpaqueNetwork, embedding_layer, first, maps
+from models.structure.whole_image import MAX_VALUES
+
+Level = Literal["low", "middle", "high"]
+LOW, MIDDLE = 1 / 4, 1 / 2
+"""Shares of the image's side. Below the first, a layer sees less than a sixteenth of the image,
+such as an edge, a stroke or a texture: its level is low. Up to the second it sees a quarter of
+the image, parts of a thing: a middle level. Above that it sees most of what fills the image."""
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """The box of pixels that a value in the middle of a layer's output depends on.
+
+    `height` and `width` are its sides, cut off at the border of the `image`, (H, W). `jump` is by
+    how many pixels (down, across) the box moves to the next value; None where that is not a map,
+    or the box of the next one is cut off.
+    """
+
+    height: int
+    width: int
+    image: tuple[int, int]
+    jump: tuple[int, int] | None = None
+
+    @property
+    def level(self) -> Level:
+        """By the longer of the box's sides, each as a share of the image's."""
+        share = max(self.height / self.image[0], self.width / self.image[1])
+        return "low" if share < LOW else "middle" if share <= MIDDLE else "high"
+
+    def __str__(self) -> str:
+        return f"{self.height}×{self.width} pixels of {self.image[0]}×{self.image[1]}"
+
+
+def measure(
+    network: nn.Module, image: tuple[int, int, int], outputs: Sequence[Layer]
+) -> dict[str, ReceptiveField]:
+    """The fields of layers and blocks, for images (C, H, W), by name.
+
+    Empty for networks that can't be differentiated. A layer that no path from the image leads to
+    is left out. The network must be in evaluation mode.
+    """
+    by_name = {each.name: each for each in outputs if each.name != PENULTIMATE}
+    values = sum(math.prod(each.output_shape) for each in by_name.values())
+    if isinstance(network, OpaqueNetwork) or 2 * values > MAX_VALUES:
+        return {}
+    device = next((each.device for each in network.parameters()), torch.device("cpu"))
+    with torch.inference_mode(False), torch.enable_grad():
+        noise = torch.rand(2, *image, generator=torch.Generator().manual_seed(0))
+        batch = noise.to(device).requires_grad_()
+        try:
+            picked = _picked(network, batch, by_name)
+            found = _fields(batch, picked)
+        except torch.OutOfMemoryError:
+            raise
+        except FAILURES:  # what somebody's code does may need numbers without a gradient
+            return {}
+    last = embedding_layer(outputs)
+    if last in found and any(each.name == PENULTIMATE for each in outputs):
+        found[PENULTIMATE] = found[last]  # a linear layer sees what it takes
+    return found
+
+
+@dataclass(frozen=True)
+class _Picked:
+    """A weighted sum of an output's values, whose gradient is looked at.
+
+    Of maps, it is the position in the middle for the first image, the next one down and across for
+    the second. `node` is the output's place in the graph of operations.
+    """
+
+    total: Tensor
+    node: Any
+    is_map: bool
+
+
+def _picked(network: nn.Module, batch: Tensor, layers: Mapping[str, Layer]) -> dict[str, _Picked]:
+    found: dict[str, _Picked] = {}
+
+    def keep(layer: Layer) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            given = first(output)
+            if not isinstance(given, Tensor) or given.grad_fn is None:
+                return
+            if layer.maps is None or len(given) != len(batch):
+                found[layer.name] = _Picked(_weighted(given), given.grad_fn, False)
+                return
+            maps_of_both = maps(layer, given)  # (2, C, H, W)
+            _, height, width = layer.maps
+            row, column = (height - 1) // 2, (width - 1) // 2
+            next_row, next_column = min(row + 1, height - 1), min(column + 1, width - 1)
+            total = _weighted(maps_of_both[0, :, row, column])
+            total = total + _weighted(maps_of_both[1, :, next_row, next_column])
+            found[layer.name] = _Picked(total, given.grad_fn, True)
+
+        return hook
+
+    with ExitStack() as hooks:
+        for name, layer in layers.items():
+            hooks.enter_context(network.get_submodule(name).register_forward_hook(keep(layer)))
+        with _Averaging():
+            network(batch * 1)  # a network may change its input in place
+    return found
+
+
+def _weighted(values: Tensor) -> Tensor:
+    """A sum in which no two values have the same weight, lest they cancel out."""
+    flat = values.flatten()
+    weights = torch.linspace(1, 2, flat.numel(), device=flat.device, dtype=flat.dtype)
+    return (flat * weights).sum()
+
+
+def _fields(batch: Tensor, picked: Mapping[str, _Picked]) -> dict[str, ReceptiveField]:
+    """The gradients cost most, so that they are computed once for layers that change nothing, and
+    not for what follows a layer that sees the whole image."""
+    found: dict[str, ReceptiveField] = {}
+    measured: dict[object, ReceptiveField | None] = {}
+    whole: set[object] = set()
+    image = (batch.shape[2], batch.shape[3])
+    for name, each in picked.items():
+        key = (each.node, each.is_map)
+        if key not in measured and _follows(each.node, whole):
+            measured[key] = ReceptiveField(*image, image)
+        if key not in measured:
+            [gradient] = torch.autograd.grad(
+                each.total, batch, retain_graph=True, materialize_grads=True
+            )
+            measured[key] = _field(gradient, is_map=each.is_map)
+        field = measured[key]
+        if field is not None:
+            found[name] = field
+            if (field.height, field.width) == image:
+                whole.add(each.node)
+    return found
+
+
+def _follows(node: Any, others: Container[object]) -> bool:
+    """Whether a way from the node of a graph of operations back to the image leads over others."""
+    waiting, seen = [node], {node}
+    while waiting:
+        each = waiting.pop()
+        if each in others:
+            return True
+        before = [way for way, _ in each.next_functions if way is not None and way not in seen]
+        seen.update(before)
+        waiting += before
+    return False
+
+
+def _field(gradient: Tensor, *, is_map: bool) -> ReceptiveField | None:
+    """The box of the first image's pixels (2, C, H, W) with a gradient; None if none has any."""
+    strength = gradient.abs().sum(1)  # (2, H, W)
+    first_box, next_box = ((_ends(each.sum(1)), _ends(each.sum(0))) for each in strength)
+    rows, columns = first_box
+    if rows is None or columns is None:
+        return None
+    image = (gradient.shape[2], gradient.shape[3])
+    jump = None
+    if is_map:
+        down, across = map(_step, first_box, next_box, image)
+        jump = None if down is None or across is None else (down, across)
+    return ReceptiveField(rows[1] - rows[0] + 1, columns[1] - columns[0] + 1, image, jump)
+
+
+def _ends(strength: Tensor) -> tuple[int, int] | None:
+    """The first and the last index of (N,) where there is any.
+
+    Numbers too small for full precision count as nothing: masks of attention leave exp(-100).
+    """
+    places = (strength > torch.finfo(strength.dtype).tiny).nonzero()
+    return (int(places[0]), int(places[-1])) if len(places) else None
+
+
+def _step(one: tuple[int, int] | None, other: tuple[int, int] | None, side: int) -> int | None:
+    """How far both ends of a box moved; None if a border holds one of them."""
+    if one is None or other is None or one[0] == 0 or other[1] == side - 1:
+        return None
+    moved = other[0] - one[0]
+    return moved if moved == other[1] - one[1] > 0 else None
+
+
+class _Averaging(TorchFunctionMode):
+    """Lets torch's functions pass on all that they are connected to, whatever the values are."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        named = dict(kwargs or {})
+        name = str(getattr(func, "__name__", "")).strip("_")
+        if not args or not isinstance(args[0], Tensor):
+            return func(*args, **named)
+        if name in _IDLE:
+            return args[0]
+        if name in _SCALED:
+            return args[0] / args[0].detach().abs().mean().clamp_min(_SMALL)
+        if name in _WEIGHTED and len(args) > 1:
+            weight = torch.full_like(args[1], 1 / max(1, args[1][0].numel()))
+            return func(args[0], weight, *args[2:], **named)
+        if name in _POOLED and named.get("dilation", 1) in (1, (1, 1)):
+            own = {key: value for key, value in named.items() if key not in _OF_MAXIMUM}
+            averaged = _POOLED[name](*args, **own)
+            return (averaged, func(*args, **named)[1]) if named.get("return_indices") else averaged
+        if name in _PRODUCTS and len(args) == 2:
+            return func(*_without_gate(*args), **named)
+        return func(*args, **named)
+
+
+def _without_gate(one: Any, other: Any) -> tuple[Any, Any]:
+    """The factors of a product; a learned scale is 1, and a gate of whole maps passes nothing on.
+
+    Layers start with scales of 0 or nearly so, which would hide what they see.
+    """
+    factors = [one, other]
+    for at, each in enumerate(factors):
+        rest = factors[1 - at]
+        if isinstance(each, nn.Parameter):
+            factors[at] = torch.ones_like(each)
+        elif isinstance(each, Tensor) and isinstance(rest, Tensor) and _is_gate(each, rest):
+            factors[at] = each.detach()
+    return factors[0], factors[1]
+
+
+def _is_gate(one: Tensor, other: Tensor) -> bool:
+    """Whether one has a value a channel for maps (N, C, H, W), or (N, H, W, C)."""
+    if one.ndim != 4 or other.ndim != 4:
+        return False
+    return any(
+        one.shape[axis] == one.shape[axis + 1] == 1 < other.shape[axis] * other.shape[axis + 1]
+        for axis in (1, 2)
+    )
+
+
+_SMALL = 1e-12
+_SCALED = frozenset(("layer_norm", "rms_norm"))  # which keep attention's logits small
+_IDLE = frozenset(
+    (
+        *("alpha_dropout", "batch_norm", "celu", "clamp", "clamp_max", "clamp_min", "dropout"),
+        *("dropout1d", "dropout2d", "dropout3d", "elu", "feature_alpha_dropout", "gelu"),
+        *("group_norm", "hardsigmoid", "hardswish", "hardtanh", "instance_norm", "leaky_relu"),
+        *("local_response_norm", "log_sigmoid", "logsigmoid", "mish", "prelu", "relu", "relu6"),
+        *("rrelu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "tanhshrink"),
+        *("threshold", "hardshrink", "softshrink"),
+    )
+)
+_WEIGHTED = frozenset(
+    ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "linear")
+)
+_POOLED: Mapping[str, Callable[..., Tensor]] = {
+    "adaptive_max_pool2d": F.adaptive_avg_pool2d,
+    "amax": torch.mean,
+    "max_pool2d": F.avg_pool2d,
+    "max_pool2d_with_indices": F.avg_pool2d,
+}
+_OF_MAXIMUM = frozenset(("dilation", "return_indices"))
+_PRODUCTS = frozenset(("mul", "imul", "rmul", "multiply"))

@@ -1,0 +1,1 @@
+"""What the values inside a network show of its functions: saturation, dropout."""
