@@ -3,6 +3,7 @@
 from training.plots.classical import classical
 from training.plots.confusion import confusion
 from training.plots.feature_maps import feature_maps
+from training.plots.first import first
 from training.plots.history import curves, overlay
 from training.plots.kernels import kernels, matrix
 from training.plots.mistakes import mistakes
@@ -16,6 +17,7 @@ __all__ = [
     "confusion",
     "curves",
     "feature_maps",
+    "first",
     "histograms",
     "kernels",
     "matrix",

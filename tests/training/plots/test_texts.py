@@ -14,6 +14,7 @@ from training.data.datasets import ImageSet
 from training.fitting import evaluation
 from training.fitting.evaluation import Metrics
 from training.fitting.loop import Epoch
+from training.fitting.steps import Step
 
 LABELS = (
     "a label of sixty letters, which is longer than one would like",
@@ -36,6 +37,7 @@ LABELS = (
 TITLES = ("W" * 200, " / ".join(LABELS[2:]), LABELS[8] * 9)
 PICTURES = torch.zeros(len(LABELS), 3, 8, 8, dtype=torch.uint8)
 TARGETS = torch.arange(len(LABELS))
+STEPS = [Step(number, 1, 1.0, 2.0, 0.1, Metrics(1.0, 0.5), 2000) for number in range(0, 1000, 100)]
 EPOCHS = [Epoch(n, Metrics(3 / n, 1 - 1 / n), Metrics(4 / n, 0.5)) for n in range(1, 4)]
 
 
@@ -65,6 +67,8 @@ DRAW: dict[str, Callable[[str], bytes]] = {
     "curves": lambda title: plots.curves(EPOCHS, title, EPOCHS[1]),
     "feature_maps": feature_maps,
     "feature_maps of others": wild,
+    "first": lambda title: plots.first(PICTURES, LABELS, LABELS[::-1], title),
+    "curves of steps": lambda title: plots.curves(EPOCHS[:1], title, EPOCHS[0], STEPS),
     "histograms": lambda title: plots.histograms(
         {label: torch.linspace(-1e-30, 3e30, 9) for label in LABELS}, title
     ),
