@@ -43,7 +43,7 @@ def captioned(images: Tensor, captions: Sequence[Caption], title: str) -> bytes:
     rows = [texts[start : start + COLUMNS] for start in range(0, len(texts), COLUMNS)]
     heights = [_PICTURE + max(height(text, SIZE) for text in row) for row in rows]
     width = COLUMNS * (inches + _BETWEEN)
-    figure = Figure(figsize=(width, sum(heights) + 0.5), layout="compressed")
+    figure = Figure(figsize=(width, sum(heights) + 0.5), layout="constrained")
     heading(figure, title)
     if not rows:
         return png(figure)

@@ -29,6 +29,8 @@ MOST_LINES = 6  # of a heading or a label
 TALLEST = 1.7  # times the size of the font; stacks of Tibetan, the tallest in use, reach 1.4
 _LEADING = 1.2  # from line to line, times the height of a line
 _POINTS = 72  # in an inch
+_HYPHENS = "-_/"
+_FILLED = 3  # a line is filled to a third at least
 _APART = 0.4  # times the size of the font, from a label to the next
 _WIDTHS = (2.4, 3.6, 5.0, 7.0, 10.0, 14.0)  # inches of the lines of labels
 
@@ -61,7 +63,8 @@ def short(text: str, inches: float, size: str) -> str:
 def wrapped(text: str, inches: float, size: str) -> str:
     """The text as it is written, in lines that are no wider; shortened to `MOST_LINES` lines.
 
-    Lines are broken after spaces. A word that is wider than a line is broken between graphemes.
+    Lines are broken at spaces, and after hyphens, underscores and slashes. A word that is wider
+    than a line is broken between graphemes, and one that would leave most of a line empty.
     """
     parts = [part if width(part, size) <= inches else "…" for part in _parts(text, size)]
 
@@ -86,7 +89,12 @@ def rows(texts: Sequence[str], pitch: float, size: str) -> Rows:
     Of several widths the one is taken with which labels and rows together make the smallest
     square. A label that fills more than `MOST_LINES` lines of the largest width is shortened.
     """
-    return min((_rows(texts, pitch, size, inches) for inches in _WIDTHS), key=_side)
+    found = []
+    for inches in _WIDTHS:
+        found.append(_rows(texts, pitch, size, inches))
+        if not any("\n" in label for label in found[-1].labels):
+            break  # wider lines change nothing
+    return min(found, key=_side)
 
 
 def _rows(texts: Sequence[str], pitch: float, size: str, inches: float) -> Rows:
@@ -150,11 +158,17 @@ def _lines(parts: Sequence[str], inches: float, size: str) -> Iterator[str]:
     while start < len(parts):
         rest = parts[start:]
         end = start + max(1, _most(len(rest), partial(_fits, rest, inches, size)))
-        if end < len(parts):  # back to the last space, if there is one
-            spaces = (place for place in range(end, start, -1) if parts[place].isspace())
-            end = next(spaces, end)
+        if end < len(parts):  # back to the end of a word, unless much of the line stays empty
+            least = start + (end - start) // _FILLED
+            ends = (place for place in range(end, least, -1) if _ends_word(parts, place))
+            end = next(ends, end)
         yield "".join(parts[start:end])
         start = next((n for n in range(end, len(parts)) if not parts[n].isspace()), len(parts))
+
+
+def _ends_word(parts: Sequence[str], place: int) -> bool:
+    """Whether a line may end before that part."""
+    return parts[place].isspace() or parts[place - 1] in _HYPHENS
 
 
 def _fits(parts: Sequence[str], inches: float, size: str, count: int) -> bool:
