@@ -311,6 +311,15 @@ class TestTally:
             whole.add(logits[part], targets[part])
         assert other.metrics() == whole.metrics()
 
+    def test_a_batch_without_pictures_changes_nothing(self) -> None:
+        """Such as one of nothing but strangers."""
+        tally = evaluation.Tally(CPU)
+        tally.add(torch.eye(3), torch.arange(3))
+        before = tally.metrics()
+        tally.add(torch.empty(0, 3), torch.empty(0, dtype=torch.long))
+        assert tally.metrics() == before
+        assert math.isnan(evaluation.Tally(CPU).metrics().loss)
+
     @pytest.mark.parametrize("state", [5, {}, {"loss": "x"}, None])
     def test_what_is_no_state(self, state: Any) -> None:
         with pytest.raises((LookupError, TypeError, ValueError)):
