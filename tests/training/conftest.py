@@ -11,7 +11,7 @@ from training import plots
 @pytest.fixture
 def quick_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most of the time of so small a training goes into plots; most tests don't look at them."""
-    for name in ("curves", "confusion", "mistakes"):
+    for name in ("curves", "confusion", "first", "mistakes"):
         monkeypatch.setattr(plots, name, lambda *_: b"a picture")
 
 

@@ -1,7 +1,7 @@
 """`fit`: recipe → run folder → the next version of a model in the repository."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,12 +21,14 @@ from models.registry import proposal
 from models.trust import Fitted as TrustFitted
 from models.trust import Trust, second_look
 from training.commands import options
+from training.data import names
 from training.data.account import LEFT_OUT, Account
 from training.data.files import archives, refusals, sources, tables
 from training.fitting import evaluation, experiment, imagenet, loop, pretrained, provenance, trust
 from training.fitting.experiment import Outcome, Pictures
 from training.fitting.loop import Epoch, TrainingError
-from training.fitting.run_folder import Run, as_json
+from training.fitting.run_folder import STEPS, Run, as_json
+from training.fitting.steps import Step, StepPlan
 from training.recipes import auto, catalogue
 from training.recipes.catalogue import CATALOGUE
 from training.recipes.recipe import Recipe
@@ -53,8 +55,27 @@ class Fit:
     """Where the run folder is made."""
     resume: bool = False
     """Go on with the latest broken-off run of the same recipe; an error if there is none."""
+    evaluate_every_steps: int | None = None
+    """Record loss and learning rate every N steps, in steps.csv and curves.png of the run folder.
+    This changes no weights, so it is no part of the recipe."""
+    evaluate_on: int | None = None
+    """Evaluate the first N test pictures too, before the first step and with each record. Nothing
+    is selected by this: it is for looking at. If you change a recipe because of these figures, you
+    select by the test set, and the test accuracy promises too much."""
     labels_changed: options.LabelsChanged = False
     device: options.Device = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("evaluate_every_steps", "evaluate_on"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                option = name.replace("_", "-")
+                raise OptionError(f"--{option} must be 1 or more, not {value}, or be left out")
+        if self.evaluate_on is not None and self.evaluate_every_steps is None:
+            raise OptionError(
+                f"--evaluate-on {self.evaluate_on} says on how many test pictures, but not when: "
+                "add --evaluate-every-steps N"
+            )
 
     def __call__(self, console: Console) -> None:
         device, commit = devices.resolve(self.device), provenance.commit()
@@ -92,6 +113,8 @@ class Fit:
         if why is not None:
             console.print(why)
         _tell(recipe, pictures, self.recipe, console)
+        if self.evaluate_on is not None:
+            _tell_evaluated(self.evaluate_on, pictures, console)
         console.print(
             f"{recipe.name}: {len(pictures.train):,} pictures on {device}, run folder {run.folder}"
         )
@@ -101,6 +124,11 @@ class Fit:
                 run.write(LEFT_OUT, every.as_csv())
             review.write(recipe.name, run.write)
             outcome = self._train(recipe, pictures, device, run, console)
+            if self.evaluate_every_steps is not None and not (run.folder / STEPS).exists():
+                console.print(
+                    f"there is no {STEPS}: only the head was fitted, which takes no steps of "
+                    "the recipe's optimizer"
+                )
             _check_finite(outcome, recipe, console)
             _review_again(review, outcome, recipe, pictures, run, console)
             trusted = _trusted(outcome, recipe, pictures, console)
@@ -114,7 +142,8 @@ class Fit:
             console.print(left_out, markup=False, highlight=False)
         _tell_outcome(recipe, pictures, outcome, console)
         doubted = trusted.doubted(card.labels)
-        for told in filter(None, (outcome.test.told_apart(), trusted.text, doubted, *twice)):
+        first = _first(outcome, pictures)
+        for told in filter(None, (first, outcome.test.told_apart(), trusted.text, doubted, *twice)):
             console.print(told, markup=False, highlight=False)
         console.print(
             f"drawn in {run.folder}: {drawn}\n"
@@ -163,6 +192,12 @@ class Fit:
                 if quiet:  # a line an epoch
                     console.print(text, highlight=False)
 
+            def on_step(step: Step) -> None:
+                text = _step(recipe, step)
+                progress.update(task, description=text)
+                if quiet:  # a line a point
+                    console.print(text, highlight=False)
+
             return experiment.run(
                 recipe,
                 pictures,
@@ -172,7 +207,13 @@ class Fit:
                 on_batch=lambda count: progress.advance(task, count),
                 on_epoch=on_epoch,
                 on_note=console.print,
+                plan=self._plan(on_step),
             )
+
+    def _plan(self, on_step: Callable[[Step], None]) -> StepPlan | None:
+        if self.evaluate_every_steps is None:
+            return None
+        return StepPlan(self.evaluate_every_steps, self.evaluate_on or 0, on_step)
 
     def _publish(
         self,
@@ -353,6 +394,47 @@ def _name(recipe: Recipe, number: int) -> str:
     if number == 1 and recipe.tune != "all":
         return "epoch 1, the head alone"
     return f"epoch {number}/{recipe.epochs_to_run}"
+
+
+def _step(recipe: Recipe, step: Step) -> str:
+    """The figures of a step, as far as there are any, for the line of the progress."""
+    text = f"{_name(recipe, step.epoch)}  " if step.epoch else ""
+    text += f"step {step.number:,}"
+    if step.mean_loss is not None:
+        text += f"  loss {step.mean_loss:.4f}"
+    if step.test is not None:
+        text += f"  accuracy on {step.test_pictures:,} test pictures {step.test.accuracy:.4f}"
+    return text
+
+
+def _tell_evaluated(count: int, pictures: Pictures, console: Console) -> None:
+    """Print what `--evaluate-on` can not give: more pictures than there are, or all classes."""
+    if count > len(pictures.test):
+        console.print(
+            f"--evaluate-on {count:,}: the test set has {_pictures(len(pictures.test))}, all of "
+            "which are evaluated"
+        )
+    targets = pictures.test.targets
+    first = set(targets[:count].tolist())
+    if missing := sorted(set(targets.tolist()) - first):
+        without = names.some(pictures.labels[target] for target in missing)
+        console.print(
+            f"--evaluate-on {count:,}: the first test pictures show nothing of {without}, so their "
+            f"accuracy says nothing about these; there are {len(targets):,} test pictures",
+            markup=False,
+            highlight=False,
+        )
+
+
+def _first(outcome: Outcome, pictures: Pictures) -> str:
+    """Say what the first test pictures are taken for, and where that is wrong."""
+    pairs = experiment.first(outcome.test_logits, pictures)
+    told = [
+        names.shown(taken_for if taken_for == actual else f"{taken_for} (is {actual})")
+        for actual, taken_for in pairs
+    ]
+    count = "test picture is" if len(pairs) == 1 else f"{len(pairs)} test pictures are"
+    return f"the first {count} taken for: {', '.join(told)}"
 
 
 def _reasons(why: str | None, note: str | None) -> dict[str, str]:

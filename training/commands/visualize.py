@@ -123,7 +123,8 @@ class Curves:
         selected = next((e for e in history if e.number == result.get("selected_epoch")), None)
         name = recipe.get("name", self.run.resolve().name)
         title = f"{name}, seed {recipe['seed']}" if "seed" in recipe else name
-        yield f"curves-{name}-{self.run.resolve().name}", plots.curves(history, title, selected)
+        drawn = plots.curves(history, title, selected, run.steps())
+        yield f"curves-{name}-{self.run.resolve().name}", drawn
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,10 @@
 """How good a classifier is, class by class: logits and targets → confusion matrix → figures."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, mean
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,27 +24,49 @@ class Tally:
 
     The sums stay on the device of the batches: reading one would wait for the device.
 
-    They are NaN if a logit was not finite: the top class means nothing then.
+    They are NaN if a logit was not finite: the top class means nothing then. So they are of no
+    picture at all; `count` is the number of pictures.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._loss = torch.zeros((), device=device)
         self._correct = torch.zeros((), device=device)
         self._is_finite = torch.ones((), dtype=torch.bool, device=device)
-        self._count = 0
+        self.count = 0
 
     @torch.no_grad()
     def add(self, logits: Tensor, targets: Tensor) -> None:
-        """Logits (N, num_classes) against targets (N,)."""
+        """Logits (N, num_classes) against targets (N,); nothing changes where N is 0."""
+        if not len(targets):
+            return
         self._loss += F.cross_entropy(logits, targets) * len(targets)
         self._correct += (logits.argmax(1) == targets).sum()
         self._is_finite &= logits.isfinite().all()
-        self._count += len(targets)
+        self.count += len(targets)
 
     def metrics(self) -> Metrics:
         if not self._is_finite.item():
             return Metrics(math.nan, math.nan)
-        return Metrics(self._loss.item() / self._count, self._correct.item() / self._count)
+        if not self.count:
+            return Metrics(math.nan, math.nan)
+        return Metrics(self._loss.item() / self.count, self._correct.item() / self.count)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Numbers only, from which `load_state_dict` goes on to the same figures."""
+        return {
+            "loss": self._loss.item(),
+            "correct": self._correct.item(),
+            "is_finite": bool(self._is_finite.item()),
+            "count": self.count,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raises `LookupError`, `TypeError` or `ValueError` for what `state_dict` didn't make."""
+        loss, correct, count = float(state["loss"]), float(state["correct"]), int(state["count"])
+        self._is_finite.fill_(bool(state["is_finite"]))
+        self._loss.fill_(loss)
+        self._correct.fill_(correct)
+        self.count = count
 
 
 def metrics(logits: Tensor, targets: Tensor) -> Metrics:

@@ -5,7 +5,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,11 @@ from training import plots
 from training.data import datasets, names, strangers
 from training.data.datasets import DatasetError, ImageSet
 from training.data.files import sources
-from training.fitting import denormals, evaluation, loop, tuning
+from training.fitting import denormals, evaluation, loop, steps, tuning
 from training.fitting.evaluation import Evaluation
 from training.fitting.loop import Epoch, Fitted, Hooks, StateError, TrainingError
 from training.fitting.run_folder import STATE, TO_START_ANEW, WEIGHTS, Run
+from training.fitting.steps import Step, StepPlan, StepRecord
 from training.profiling import memory
 from training.recipes.recipe import Recipe
 
@@ -109,11 +110,13 @@ def run(
     on_batch: Callable[[int], None] = lambda count: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_note: Callable[[str], None] = lambda text: None,
+    plan: StepPlan | None = None,
 ) -> Outcome:
     """Train, or go on where the run folder's state says, and measure; the folder holds it all.
 
-    `result.json` is left to the caller, who knows when all is done. Raises `TrainingError` if the
-    state is of other pictures, and `DamagedFileError` if it is none.
+    With a `plan` it also has the figures of steps. `result.json` is left to the caller, who knows
+    when all is done. Raises `TrainingError` if the state is of other pictures, and
+    `DamagedFileError` if it is none, or if there are damaged figures of steps before a break.
     """
     shape = {"labels": list(pictures.labels), "pictures": len(pictures.train)}
     state = folder.state() or {"training": None, "seconds": 0.0, **shape}
@@ -134,16 +137,26 @@ def run(
         if not 0 <= seconds < math.inf:
             raise no_state
         started = time.monotonic() - seconds
-    except (StateError, TypeError, ValueError) as error:
+        rows = steps.before_break(folder.steps(), history)
+        record = None if plan is None else _record(plan, pictures, device, rows, on_note)
+        if record is not None and "steps" in state:
+            record.load_state_dict(state["steps"])
+    except (LookupError, StateError, TypeError, ValueError) as error:
         raise no_state from error
     if history:
         folder.write_history(history)
+    if rows:
+        folder.write_steps(rows)
     for epoch in history:
         on_epoch(epoch)
 
     def keep_state(training: dict[str, Any]) -> None:
         seconds = time.monotonic() - started
-        folder.write_tensors(STATE, {"training": training, "seconds": seconds, **shape})
+        content = {"training": training, "seconds": seconds, **shape}
+        if record is not None:
+            folder.write_steps(record.rows)
+            content["steps"] = record.state_dict()
+        folder.write_tensors(STATE, content)
 
     def note(epoch: Epoch) -> None:
         history.append(epoch)
@@ -151,7 +164,7 @@ def run(
         on_epoch(epoch)
 
     with denormals.flushed(), memory.peak(device) as peak:
-        hooks = Hooks(on_batch, note, keep_state, on_note)
+        hooks = Hooks(on_batch, note, keep_state, on_note, record)
         spec, train = pictures.spec, pictures.train
         fit = (
             tuning.fit if recipe.tune != "all" else partial(loop.fit, strangers=pictures.strangers)
@@ -166,10 +179,24 @@ def run(
     logits, test, metrics = _measure(recipe, fitted, pictures, root, device)
     title = f"{recipe.name}, seed {recipe.seed}"
     folder.write_tensors(WEIGHTS, {n: v.cpu() for n, v in fitted.network.state_dict().items()})
-    folder.write("curves.png", plots.curves(fitted.history, title, fitted.selected))
+    rows = rows if record is None else record.rows
+    folder.write("curves.png", plots.curves(fitted.history, title, fitted.selected, rows))
     folder.write("confusion.png", plots.confusion(test, f"{title}: test set"))
     folder.write("mistakes.png", _mistakes(logits, pictures))
+    folder.write("first.png", _first(logits, pictures))
     return Outcome(fitted, test, logits, metrics, seconds, peak.bytes)
+
+
+def _record(
+    plan: StepPlan,
+    pictures: Pictures,
+    device: torch.device,
+    rows: Sequence[Step],
+    on_note: Callable[[str], None],
+) -> StepRecord:
+    count = min(plan.test_pictures, len(pictures.test))
+    test = pictures.test.subset(torch.arange(count)).to(device)
+    return StepRecord(plan, test, pictures.spec, rows, on_note)
 
 
 def _measure(
@@ -222,4 +249,24 @@ def _mistakes(logits: Tensor, pictures: Pictures) -> bytes:
     )
 
 
+def first(logits: Tensor, pictures: Pictures) -> list[tuple[str, str]]:
+    """What the first test pictures show and what they are taken for, as labels."""
+    labels = pictures.labels
+    predicted = logits[:FIRST].argmax(1).tolist()
+    actual = pictures.test.targets[:FIRST].tolist()
+    return [(labels[one], labels[other]) for one, other in zip(actual, predicted, strict=True)]
+
+
+def _first(logits: Tensor, pictures: Pictures) -> bytes:
+    pairs = first(logits, pictures)
+    right = sum(actual == predicted for actual, predicted in pairs)
+    return plots.first(
+        pictures.test.images[: len(pairs)],
+        [actual for actual, _ in pairs],
+        [predicted for _, predicted in pairs],
+        f"The first {len(pairs)} test pictures, {right} right: what each shows, and its prediction",
+    )
+
+
+FIRST = 10  # test pictures whose predictions are told
 SHOWN_MISTAKES = 25

@@ -8,7 +8,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -83,18 +83,33 @@ class Fitted:
     crossed: Answers | None = None
 
 
+class Record(Protocol):
+    """Notes figures between the steps, and changes nothing of the training.
+
+    See `training/fitting/steps.py`.
+    """
+
+    def start(self, training: "Training") -> None: ...
+
+    def step(self, training: "Training", logits: Tensor, targets: Tensor, rate: float) -> None: ...
+
+    def end(self, training: "Training") -> None: ...
+
+
 @dataclass(frozen=True)
 class Hooks:
     """Callbacks during training.
 
     `on_batch` gets the number of images of each step, `on_epoch` each finished epoch, `on_state`
     the state from which `fit` can resume after that epoch, `on_note` a sentence for people.
+    `record` is told before the first step, after each, and after the last.
     """
 
     on_batch: Callable[[int], None] = lambda count: None
     on_epoch: Callable[[Epoch], None] = lambda epoch: None
     on_state: Callable[[dict[str, Any]], None] | None = None
     on_note: Callable[[str], None] = lambda text: None
+    record: Record | None = None
 
 
 def fit(
@@ -177,14 +192,19 @@ def run_epochs(
     last: int,
 ) -> None:
     """Train from the epoch behind the history to that of the number `last`, on the device."""
+    record = hooks.record
+    if record is not None:
+        record.start(training)
     for number in range(len(training.history) + 1, last + 1):
         if training.diverged:
             break
-        rate = training.optimizer.param_groups[0]["lr"]
-        trained = train_one_epoch(training, train, spec, hooks.on_batch)
+        rate = training.learning_rate
+        trained = train_one_epoch(training, train, spec, hooks.on_batch, record)
         network = training.kept_network()
         checked = evaluate(network, validation, spec) if len(validation) else None
         training.finish(Epoch(number, trained, checked, rate))
+        if record is not None and (number == last or training.diverged):
+            record.end(training)
         if hooks.on_state is not None:
             hooks.on_state(training.state_dict())
         hooks.on_epoch(training.history[-1])
@@ -215,8 +235,10 @@ class Training:
             initialisation.whiten(self.network, spec.normalize(some))
         self.loss = optimization.loss_function(recipe, train)
         self.optimizer = optimization.build_optimizer(recipe, self.network)
-        steps = recipe.epochs_to_run * len(batches(torch.arange(len(train)), recipe.batch_size))
-        self.schedule = optimization.Schedule(recipe, self.optimizer, steps)
+        self._steps_an_epoch = len(batches(torch.arange(len(train)), recipe.batch_size))
+        self.steps = recipe.epochs_to_run * self._steps_an_epoch  # of the whole training
+        self.step = 0  # how many were made
+        self.schedule = optimization.Schedule(recipe, self.optimizer, self.steps)
         self.average = None
         if recipe.averaging:
             update = get_ema_multi_avg_fn(recipe.averaging)
@@ -228,6 +250,23 @@ class Training:
     @property
     def has_strangers(self) -> bool:
         return self.num_classes < self._num_outputs
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the next step."""
+        rate: float = self.optimizer.param_groups[0]["lr"]
+        return rate
+
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch that the last step belongs to; before the first step, that of
+        the epochs that are done."""
+        return self._epochs_without_steps + math.ceil(self.step / self._steps_an_epoch)
+
+    @property
+    def _epochs_without_steps(self) -> int:
+        """Where the head is fit first, that is epoch 1."""
+        return int(self.recipe.tune != "all")
 
     @property
     def diverged(self) -> bool:
@@ -291,6 +330,7 @@ class Training:
         if state["cuda"] is not None:
             torch.cuda.set_rng_state(state["cuda"].cpu(), self.device)
         self.history = [epoch_from(row) for row in state["history"]]
+        self.step = (len(self.history) - self._epochs_without_steps) * self._steps_an_epoch
         self._selected = self.history[state["selected"] - 1]
         self._weights = state["weights"]
 
@@ -322,6 +362,7 @@ def train_one_epoch(
     train: ImageSet,
     spec: InputSpec,
     on_batch: Callable[[int], None] = lambda count: None,
+    record: Record | None = None,
 ) -> Metrics:
     """One pass over all pictures in random order."""
     recipe, network, optimizer = training.recipe, training.network, training.optimizer
@@ -344,11 +385,16 @@ def train_one_epoch(
         optimizer.zero_grad()
         (loss if penalty is None else loss + penalty).backward()
         optimizer.step()
+        rate = training.learning_rate
         training.schedule.after_step()
+        training.step += 1
         if training.average is not None:
             training.average.update_parameters(network)
         own = targets < training.num_classes if training.has_strangers else slice(None)
-        tally.add(logits[own, : training.num_classes], targets[own])
+        answers = logits[own, : training.num_classes], targets[own]
+        tally.add(*answers)
+        if record is not None:
+            record.step(training, *answers, rate)
         on_batch(len(indices))
     return tally.metrics()
 

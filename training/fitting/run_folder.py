@@ -2,18 +2,18 @@
 
 recipe.json   written first
 history.csv   a row an epoch, whole after each
+steps.csv     a row each so many steps, where they are asked for; whole after each epoch
 state.pt      what a broken-off training needs to go on after its last epoch; gone when it has ended
 weights.pt    the selected weights
-curves.png    loss and accuracy of both sets
+curves.png    loss and accuracy of both sets, the figures of the steps, the learning rate
 confusion.png of the test set
+first.png     the first test pictures, what they show and what they are taken for
 mistakes.png  the wrong predictions with the highest confidence, with the names of their files
 data.html     what is odd about the pictures, and which labels are probably wrong; data.csv has all
 result.json   written last: the selected epoch, the figures, what was published
 .lock         held by the process that trains in the folder
 """
 
-import csv
-import io
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,12 +29,15 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 
 from models import files
 from models.errors import FanlightError, damaged
+from training.fitting import steps
 from training.fitting.evaluation import Metrics
 from training.fitting.loop import Epoch
+from training.fitting.steps import Step
+from training.fitting.table import Table, figures
 from training.recipes.recipe import Recipe
 
 RECIPE, RESULT, STATE, WEIGHTS = "recipe.json", "result.json", "state.pt", "weights.pt"
-HISTORY, LOCK = "history.csv", ".lock"
+HISTORY, STEPS, LOCK = "history.csv", "steps.csv", ".lock"
 
 
 def _has_accuracies(metrics: dict[str, float | None]) -> dict[str, float | None]:
@@ -258,17 +261,15 @@ class Run:
         files.write_json(self.folder / name, content)
 
     def write_history(self, history: Sequence[Epoch]) -> None:
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for epoch in history:
-            validation = epoch.validation
-            writer.writerow(
-                [epoch.number, epoch.train.loss, epoch.train.accuracy]
-                + ([validation.loss, validation.accuracy] if validation else ["", ""])
-                + [epoch.learning_rate if epoch.learning_rate is not None else ""]
+        rows = (
+            (
+                *(epoch.number, epoch.train.loss, epoch.train.accuracy),
+                *((each.loss, each.accuracy) if (each := epoch.validation) else (None, None)),
+                epoch.learning_rate,
             )
-        self.write(HISTORY, table.getvalue().encode())
+            for epoch in history
+        )
+        self.write(HISTORY, _EPOCHS.as_csv(rows))
 
     def history(self) -> list[Epoch]:
         """The epochs of `history.csv`.
@@ -277,36 +278,23 @@ class Run:
         of figures.
         """
         path = self.folder / HISTORY
-        content = path.read_bytes()
+        epochs = _EPOCHS.read(path)
+        if not epochs:
+            raise damaged(path, "has no epoch: train again, or remove the run folder", line=1)
+        return epochs
+
+    def write_steps(self, rows: Sequence[Step]) -> None:
+        self.write(STEPS, steps.as_csv(rows))
+
+    def steps(self) -> list[Step]:
+        """The rows of `steps.csv`, none without that file.
+
+        Raises `DamagedFileError` with the line for what is no row of figures.
+        """
         try:
-            text = content.decode()
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            raise damaged(path, "is not UTF-8", line=line) from error
-        if not text.endswith("\n"):
-            raise damaged(path, "is cut off", line=text.count("\n") + 1)
-        rows = csv.DictReader(io.StringIO(text, newline=""))
-        try:
-            if missing := {*_COLUMNS[:-1]} - {*(rows.fieldnames or ())}:
-                raise damaged(
-                    path, f"is not a history of epochs: it lacks {', '.join(sorted(missing))}"
-                )
-            epochs = []
-            for row in rows:
-                epochs.append(_epoch(row))
-                if epochs[-1].number != len(epochs):
-                    raise ValueError(f"epoch {row['epoch']} in the place of {len(epochs)}")
-            if not epochs:
-                raise damaged(
-                    path, "has no epoch: train again, or remove the run folder", line=rows.line_num
-                )
-            return epochs
-        except KeyError as error:
-            raise damaged(path, f"has no {error.args[0]}", line=rows.line_num) from error
-        except csv.Error as error:  # of the line that was to be read next
-            raise damaged(path, f"is no epoch ({error})", line=rows.line_num + 1) from error
-        except (ArithmeticError, TypeError, ValueError) as error:
-            raise damaged(path, f"is no epoch ({error})", line=rows.line_num) from error
+            return steps.TABLE.read(self.folder / STEPS)
+        except FileNotFoundError:
+            return []
 
 
 def as_json(recipe: Recipe) -> dict[str, Any]:
@@ -322,16 +310,20 @@ def problem(error: ValidationError) -> str:
     return f"{place}: {first['msg'].removeprefix('Value error, ')}"
 
 
-def _epoch(row: Mapping[str, str]) -> Epoch:
-    figures = {name: float(value) for name, value in row.items() if value}
+def _epoch(row: Mapping[str, str], before: Sequence[Epoch]) -> Epoch:
+    found = figures(row)
     validation = None
-    if "validation_loss" in figures:
-        validation = Metrics(figures["validation_loss"], figures["validation_accuracy"])
-    train = Metrics(figures["train_loss"], figures["train_accuracy"])
-    return Epoch(int(row["epoch"]), train, validation, figures.get("learning_rate"))
+    if "validation_loss" in found:
+        validation = Metrics(found["validation_loss"], found["validation_accuracy"])
+    train = Metrics(found["train_loss"], found["train_accuracy"])
+    epoch = Epoch(int(row["epoch"]), train, validation, found.get("learning_rate"))
+    if epoch.number != len(before) + 1:
+        raise ValueError(f"epoch {row['epoch']} in the place of {len(before) + 1}")
+    return epoch
 
 
 _COLUMNS = (
     *("epoch", "train_loss", "train_accuracy"),
     *("validation_loss", "validation_accuracy", "learning_rate"),
 )
+_EPOCHS = Table[Epoch](_COLUMNS, _COLUMNS[:-1], "epoch", "a history of epochs", _epoch)

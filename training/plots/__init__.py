@@ -5,6 +5,7 @@ from training.plots.classical import classical
 from training.plots.confusion import confusion
 from training.plots.dropout import dropout
 from training.plots.feature_maps import feature_maps
+from training.plots.first import first
 from training.plots.history import curves, overlay
 from training.plots.kernels import kernels, matrix
 from training.plots.mistakes import mistakes
@@ -22,6 +23,7 @@ __all__ = [
     "curves",
     "dropout",
     "feature_maps",
+    "first",
     "histograms",
     "intensities",
     "kernels",

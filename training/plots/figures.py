@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.images import colours
-from training.plots.lettering import DPI, height, short, width, wrapped
+from training.plots.lettering import DPI, height, width, wrapped
 
 VIRIDIS = LinearSegmentedColormap.from_list("viridis", np.array(colours.VIRIDIS) / 255)
 _MOST_PASSES = 10  # of the layout; it took up to 6
@@ -94,11 +94,12 @@ def logarithmic(axes: Axes, which: Literal["x", "y"] = "y") -> None:
 def key(figure: Figure, lines: Sequence[Line2D], inches: float) -> None:
     """A legend below a figure of that width, which gets higher by what it takes.
 
-    Labels that are too long are shortened.
+    Long labels get several lines.
     """
     for line in lines:
-        line.set_label(short(str(line.get_label()), inches - 2 * _KEY, "medium"))
-    longest = max(width(str(line.get_label()), "medium") for line in lines) + _KEY
+        line.set_label(wrapped(str(line.get_label()), inches - 2 * _KEY, "medium"))
+    parts = [part for line in lines for part in str(line.get_label()).split("\n")]
+    longest = max(width(part, "medium") for part in parts) + _KEY
     columns = max(1, min(4, int(inches / longest)))
     legend = figure.legend(handles=list(lines), loc="outside lower center", ncols=columns)
     taken = legend.get_window_extent().height / figure.dpi

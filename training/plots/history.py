@@ -1,7 +1,8 @@
-"""Loss and accuracy over the epochs, of one training or of several."""
+"""Loss and accuracy over the epochs and over the steps, of one training or of several."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
+from typing import Any
 
 from matplotlib import color_sequences
 from matplotlib.axes import Axes
@@ -11,33 +12,115 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import ColorType
 
 from training.fitting.loop import Epoch
+from training.fitting.steps import Step
 from training.plots.figures import heading, key, logarithmic, png, say
 from training.plots.lettering import lettering
 
 _FIGURES = ("loss", "accuracy")
 _WIDTH = 12.0  # inches of an overlay
+_PANEL, _RATE = 4.0, 1.6  # inches of the height of curves, and of the learning rate below them
+_MARKED = 60  # points of a line that are marked
+_DECADE = 10.0
+
+Points = list[tuple[int, float]]
 
 
-def curves(history: Sequence[Epoch], title: str, selected: Epoch | None = None) -> bytes:
-    """Loss and accuracy of both sets over the epochs, side by side.
+def curves(
+    history: Sequence[Epoch],
+    title: str,
+    selected: Epoch | None = None,
+    steps: Sequence[Step] = (),
+) -> bytes:
+    """Loss and accuracy of both sets over the epochs, side by side; below, the learning rate.
 
-    Values that are not finite are left out.
+    Where there are `steps`, a second row has loss and test accuracy over them, and the learning
+    rate is theirs. Its scale is logarithmic where it spans more than a decade. Values that are not
+    finite are left out.
     """
+    rates = _rates(history, steps)
+    rows: list[Any] = [[f"epoch {name}" for name in _FIGURES]]
+    if steps:
+        has_test = any(step.test is not None for step in steps)
+        rows.append(["step loss", "step accuracy" if has_test else "step loss"])
+    heights = [_PANEL] * len(rows)
+    if rates:
+        rows.append(["rate", "rate"])
+        heights.append(_RATE)
     with lettering(title):
-        figure = Figure(figsize=(10, 4), layout="constrained")
+        figure = Figure(figsize=(10, sum(heights)), layout="constrained")
         heading(figure, title)
-        for axes, name in zip(figure.subplots(1, 2), _FIGURES, strict=True):
-            for split in ("train", "validation"):
-                if points := _points(history, split, name):
-                    axes.plot(*zip(*points, strict=True), label=split, marker=".")
-            if not axes.lines:
-                say(axes, "no finite value")
-            if selected is not None:
-                axes.axvline(selected.number, color="grey", linestyle=":", label="selected")
-            _label(axes, name)
-            if axes.lines:
-                axes.legend()
+        panels = figure.subplot_mosaic(rows, height_ratios=heights)
+        for name in _FIGURES:
+            _epochs(panels[f"epoch {name}"], history, name, selected)
+            if (axes := panels.get(f"step {name}")) is not None:
+                _steps(axes, steps, name)
+        if rates:
+            _rate(panels["rate"], rates, "step" if steps else "epoch")
         return png(figure)
+
+
+def _epochs(axes: Axes, history: Sequence[Epoch], name: str, selected: Epoch | None) -> None:
+    for split in ("train", "validation"):
+        _line(axes, _points(history, split, name), split)
+    _say_if_empty(axes)
+    if selected is not None and len(history) > 1:
+        axes.axvline(selected.number, color="grey", linestyle=":", label="selected")
+    _label(axes, name)
+    _legend(axes)
+
+
+def _steps(axes: Axes, steps: Sequence[Step], name: str) -> None:
+    if name == "loss":
+        single = [(each.number, each.loss) for each in steps]
+        mean = [(each.number, each.mean_loss) for each in steps]
+        _line(axes, _finite(single), "batch of the step", color="tab:blue", alpha=0.3)
+        _line(axes, _finite(mean), "mean since the point before", color="tab:blue")
+    tested = [each for each in steps if each.test is not None]
+    points = _finite([(each.number, getattr(each.test, name)) for each in tested])
+    counts = sorted({each.test_pictures for each in tested})
+    pictures = " or ".join(f"{count:,}" for count in counts)
+    _line(axes, points, f"test, the first {pictures}", color="tab:green")
+    _say_if_empty(axes)
+    _label(axes, name, "step")
+    _legend(axes)
+
+
+def _rate(axes: Axes, rates: Points, over: str) -> None:
+    _line(axes, rates, "", color="tab:purple")
+    values = [rate for _, rate in rates if rate > 0]
+    if values and max(values) > _DECADE * min(values):
+        logarithmic(axes)
+    else:
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+    _label(axes, "learning rate", over)
+
+
+def _rates(history: Sequence[Epoch], steps: Sequence[Step]) -> Points:
+    """The learning rate of steps; without these, of the first step of each epoch."""
+    if steps:
+        return _finite([(each.number, each.learning_rate) for each in steps])
+    return _finite([(epoch.number, epoch.learning_rate) for epoch in history])
+
+
+def _line(axes: Axes, points: Points, label: str, **style: Any) -> None:
+    """A line whose points are marked where they are few; one alone tells its value."""
+    if not points:
+        return
+    marker = "o" if len(points) == 1 else "." if len(points) <= _MARKED else None
+    if len(points) == 1 and label:
+        label += f" {points[0][1]:.4f}"
+    axes.plot(*zip(*points, strict=True), label=label, marker=marker, **style)
+
+
+def _say_if_empty(axes: Axes) -> None:
+    if not axes.lines:
+        say(axes, "no finite value")
+
+
+def _legend(axes: Axes) -> None:
+    if axes.lines:
+        axes.legend()
 
 
 def overlay(histories: Mapping[str, Sequence[Epoch]], title: str) -> bytes:
@@ -58,9 +141,8 @@ def overlay(histories: Mapping[str, Sequence[Epoch]], title: str) -> bytes:
                         axes.plot(
                             *zip(*points, strict=True), color=color, linestyle=style, marker=marker
                         )
-            if not axes.lines:
-                say(axes, "no finite value")
-            elif name == "loss":
+            _say_if_empty(axes)
+            if axes.lines and name == "loss":
                 logarithmic(axes)
             _label(axes, name)
         _key(figure, dict(zip(histories, colors, strict=True)))
@@ -75,16 +157,21 @@ def _key(figure: Figure, colors: Mapping[str, ColorType]) -> None:
     key(figure, lines, _WIDTH)
 
 
-def _points(history: Sequence[Epoch], split: str, name: str) -> list[tuple[int, float]]:
-    return [
-        (epoch.number, value)
-        for epoch in history
-        if (metrics := getattr(epoch, split)) is not None
-        and isfinite(value := getattr(metrics, name))
-    ]
+def _points(history: Sequence[Epoch], split: str, name: str) -> Points:
+    return _finite(
+        [
+            (epoch.number, getattr(metrics, name))
+            for epoch in history
+            if (metrics := getattr(epoch, split)) is not None
+        ]
+    )
 
 
-def _label(axes: Axes, name: str) -> None:
-    axes.set(xlabel="epoch", ylabel=name)
+def _finite(pairs: Sequence[tuple[int, float | None]]) -> Points:
+    return [(number, value) for number, value in pairs if value is not None and isfinite(value)]
+
+
+def _label(axes: Axes, name: str, over: str = "epoch") -> None:
+    axes.set(xlabel=over, ylabel=name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)

@@ -1,8 +1,9 @@
 """Texts in plots, measured as they will be drawn: shortened, or broken into lines, to fit.
 
     with lettering(title, *labels):      fonts that have the letters of these texts
-        short(label, 2.0, "small")       a label in at most two inches
+        short(name, 2.0, "small")        the name of a file in at most two inches
         wrapped(title, 8.0, "large")     a heading in lines of at most eight inches
+        rows(labels, 0.6, "medium")      labels of classes side by side, whole, and how far apart
 
 Lengths are inches. They are those of matplotlib's renderer at the resolution of the PNG files.
 """
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache, partial
 from itertools import islice
+from typing import NamedTuple
 
 from matplotlib import rc_context, rcParams
 from matplotlib.backend_bases import RendererBase
@@ -23,10 +25,14 @@ from training.plots.directions import isolated, isolated_runs
 from training.plots.graphemes import graphemes, number
 
 DPI = 120  # of the PNG files
-MOST_LINES = 6  # of a heading
+MOST_LINES = 6  # of a heading or a label
 TALLEST = 1.7  # times the size of the font; stacks of Tibetan, the tallest in use, reach 1.4
 _LEADING = 1.2  # from line to line, times the height of a line
 _POINTS = 72  # in an inch
+_HYPHENS = "-_/"
+_FILLED = 3  # a line is filled to a third at least
+_APART = 0.4  # times the size of the font, from a label to the next
+_WIDTHS = (2.4, 3.6, 5.0, 7.0, 10.0, 14.0)  # inches of the lines of labels
 
 
 @contextmanager
@@ -57,7 +63,8 @@ def short(text: str, inches: float, size: str) -> str:
 def wrapped(text: str, inches: float, size: str) -> str:
     """The text as it is written, in lines that are no wider; shortened to `MOST_LINES` lines.
 
-    Lines are broken after spaces. A word that is wider than a line is broken between graphemes.
+    Lines are broken at spaces, and after hyphens, underscores and slashes. A word that is wider
+    than a line is broken between graphemes, and one that would leave most of a line empty.
     """
     parts = [part if width(part, size) <= inches else "…" for part in _parts(text, size)]
 
@@ -65,6 +72,43 @@ def wrapped(text: str, inches: float, size: str) -> str:
         return len(list(islice(_lines(kept, inches, size), MOST_LINES + 1))) <= MOST_LINES
 
     return "\n".join(map(isolated_runs, _lines(_shortened(parts, are_few), inches, size)))
+
+
+class Rows(NamedTuple):
+    """Labels one beside the other: their lines, the inches that the widest takes, and the inches
+    from one to the next."""
+
+    labels: list[str]
+    width: float
+    pitch: float
+
+
+def rows(texts: Sequence[str], pitch: float, size: str) -> Rows:
+    """Labels of rows that are at least `pitch` inches apart, in as many lines as each needs.
+
+    Of several widths the one is taken with which labels and rows together make the smallest
+    square. A label that fills more than `MOST_LINES` lines of the largest width is shortened.
+    """
+    found = []
+    for inches in _WIDTHS:
+        found.append(_rows(texts, pitch, size, inches))
+        if not any("\n" in label for label in found[-1].labels):
+            break  # wider lines change nothing
+    return min(found, key=_side)
+
+
+def _rows(texts: Sequence[str], pitch: float, size: str, inches: float) -> Rows:
+    labels = [wrapped(text, inches, size) for text in texts]
+    lines = [line for label in labels for line in label.split("\n")]
+    tallest = max((height(label, size) for label in labels), default=0.0)
+    widest = max((width(line, size) for line in lines), default=0.0)
+    return Rows(labels, widest, max(pitch, tallest + _APART * _em(size)))
+
+
+def _side(found: Rows) -> tuple[bool, float]:
+    """What to keep small: whether labels are shortened, then the side of the square."""
+    is_cut = any("…" in label for label in found.labels)
+    return is_cut, found.width + found.pitch * len(found.labels)
 
 
 def _parts(text: str, size: str) -> list[str]:
@@ -114,11 +158,17 @@ def _lines(parts: Sequence[str], inches: float, size: str) -> Iterator[str]:
     while start < len(parts):
         rest = parts[start:]
         end = start + max(1, _most(len(rest), partial(_fits, rest, inches, size)))
-        if end < len(parts):  # back to the last space, if there is one
-            spaces = (place for place in range(end, start, -1) if parts[place].isspace())
-            end = next(spaces, end)
+        if end < len(parts):  # back to the end of a word, unless much of the line stays empty
+            least = start + (end - start) // _FILLED
+            ends = (place for place in range(end, least, -1) if _ends_word(parts, place))
+            end = next(ends, end)
         yield "".join(parts[start:end])
         start = next((n for n in range(end, len(parts)) if not parts[n].isspace()), len(parts))
+
+
+def _ends_word(parts: Sequence[str], place: int) -> bool:
+    """Whether a line may end before that part."""
+    return parts[place].isspace() or parts[place - 1] in _HYPHENS
 
 
 def _fits(parts: Sequence[str], inches: float, size: str, count: int) -> bool:

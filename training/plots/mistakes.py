@@ -2,15 +2,10 @@
 
 from collections.abc import Sequence
 
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from training.plots.figures import heading, pixels, png
-from training.plots.lettering import lettering, short
-
-_COLUMNS = 5
-_WIDTH = 2.2  # inches of a column
-_MAX_LABEL = 1.8  # inches of a label or a name
+from training.plots.captioned import Caption, captioned
+from training.plots.lettering import lettering
 
 
 def mistakes(
@@ -26,22 +21,9 @@ def mistakes(
     Without pictures there is the title alone.
     """
     with lettering(title, *actual, *predicted, *names):
-        rows = -(-len(images) // _COLUMNS)
-        figure = Figure(figsize=(_WIDTH * _COLUMNS, 2.8 * rows + 0.5), layout="compressed")
-        heading(figure, title)
-        if not rows:
-            return png(figure)
-        grid = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()
-        for axes in grid:
-            axes.set_axis_off()
-        shown = zip(images, names, actual, predicted, scores, strict=True)
-        for axes, (image, name, is_class, taken_for, score) in zip(grid, shown, strict=False):
-            axes.imshow(pixels(image), cmap="gray", vmin=0, vmax=255)
-            lines = (
-                short(name, _MAX_LABEL, "small"),
-                short(is_class, _MAX_LABEL, "small"),
-                f"as {short(taken_for, _MAX_LABEL, 'small')}",
-                f"{score:.2f}",
-            )
-            axes.set_title("\n".join(lines), fontsize="small")
-        return png(figure)
+        shown = zip(names, actual, predicted, scores, strict=True)
+        captions = [
+            Caption((is_class, f"as {taken_for}"), name, f"{score:.2f}")
+            for name, is_class, taken_for, score in shown
+        ]
+        return captioned(images, captions, title)

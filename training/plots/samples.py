@@ -7,11 +7,10 @@ from numpy.typing import NDArray
 
 from training.data.datasets import ImageSet
 from training.plots.figures import bare, centres, heading, mosaic, pixels, png
-from training.plots.lettering import lettering, short, width
+from training.plots.lettering import lettering, rows
 
 _COLUMNS = 10
 _MOST_ROWS = 50
-_MAX_LABEL = 2.4  # inches
 _GAP = 220  # light grey, so that white pictures have an end
 _ROW = 0.8  # inches, its height
 
@@ -20,6 +19,7 @@ def samples(images: ImageSet, title: str, generator: torch.Generator) -> bytes:
     """Ten pictures drawn at random of each class, a row per class, with the class's size.
 
     Where a class has fewer, the row ends early. Of more than 50 classes the first 50 are drawn.
+    Labels are whole: the rows get higher where they need it.
     """
     labels = images.labels[:_MOST_ROWS]
     with lettering(title, *labels):
@@ -33,16 +33,17 @@ def samples(images: ImageSet, title: str, generator: torch.Generator) -> bytes:
             chosen = images.images[members[order[:_COLUMNS]]]
             missing = [np.full((high, wide, 3), np.nan)] * (_COLUMNS - len(chosen))
             tiles += [_coloured(pixels(image)) for image in chosen] + missing
-            names.append(f"{short(label, _MAX_LABEL, 'medium')} ({len(members):,})")
+            names.append(f"{label} ({len(members):,})")
         whole = np.nan_to_num(mosaic(np.stack(tiles), _COLUMNS), nan=_GAP).astype(np.uint8)
-        room = max(width(name, "medium") for name in names) + 0.3
-        size = (_ROW * _COLUMNS * wide / high + room, _ROW * len(labels) + 0.8)
+        names, longest, row = rows(names, _ROW, "medium")
+        size = (row * _COLUMNS * wide / high + longest + 0.3, row * len(labels) + 0.8)
         figure = Figure(figsize=size, layout="compressed")
         heading(figure, title)
         axes = figure.subplots()
         axes.imshow(whole)
         bare(axes)
-        axes.set_yticks(centres(whole.shape[0], high, len(labels)), names)
+        places = centres(whole.shape[0], high, len(labels))
+        axes.set_yticks(places, names, multialignment="right")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         return png(figure)

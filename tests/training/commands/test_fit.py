@@ -124,6 +124,7 @@ def test_the_run_folder(tmp_path: Path, colors_folder: Path) -> None:
         "curves.png",
         "data.csv",
         "data.html",
+        "first.png",
         "history.csv",
         "mistakes.png",
         "recipe.json",

@@ -141,10 +141,10 @@ class TestFolder:
         outcome = run(RECIPE, root, tmp_path)
         assert {path.name for path in tmp_path.iterdir()} == {
             *("recipe.json", "history.csv", "state.pt", "weights.pt"),
-            *("curves.png", "confusion.png", "mistakes.png"),
+            *("curves.png", "confusion.png", "first.png", "mistakes.png"),
         }
         assert Run(tmp_path).history() == outcome.fitted.history
-        for name in ("curves", "confusion", "mistakes"):
+        for name in ("curves", "confusion", "first", "mistakes"):
             assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
     @pytest.mark.slow

@@ -65,6 +65,19 @@ def test_long_labels_and_titles_stay_in_the_figure(drawn: Drawn) -> None:
     assert drawn.words_outside() == []
 
 
+@pytest.mark.parametrize("classes", [3, 20, 40])
+def test_long_labels_are_whole(classes: int, drawn: Drawn) -> None:
+    long = "a label of sixty letters, which is longer than one would like"
+    names = [f"{n} {long}" if n % 2 else f"{long.replace(' ', '_')}_{n}" for n in range(classes)]
+    plots.confusion(result(tuple(names)), "colors")
+    axes = drawn.figure.axes[0]
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        told = ["".join(label.get_text().split()) for label in labels]  # without the ends of lines
+        assert told == ["".join(name.split()) for name in names]
+    assert drawn.words_outside() == []
+    assert drawn.overlapping_ticks() == []
+
+
 def test_the_same_figures_give_the_same_file() -> None:
     first, again = (plots.confusion(result(("blue", "red")), "colors") for _ in range(2))
     assert first == again

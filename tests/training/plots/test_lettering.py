@@ -13,6 +13,7 @@ from training.plots.lettering import (
     TALLEST,
     height,
     lettering,
+    rows,
     short,
     width,
     wrapped,
@@ -78,6 +79,45 @@ def test_lines_are_broken_after_spaces_and_long_words_are_broken() -> None:
     first, *others = wrapped("word " + "x" * 30, 1.0, "large").split("\n")
     assert first == "word"
     assert "".join(others) == "x" * 30
+
+
+def test_lines_are_broken_after_hyphens_underscores_and_slashes() -> None:
+    lines = wrapped("golden_retriever/long-haired", 0.9, "medium").split("\n")
+    assert lines == ["golden_", "retriever/", "long-haired"]
+
+
+def test_a_long_word_does_not_leave_a_line_nearly_empty() -> None:
+    first, *_ = wrapped("as " + "W" * 60, 2.0, "medium").split("\n")
+    assert first.startswith("as WWW")
+
+
+class TestRows:
+    LONG = "a label of sixty letters, which is longer than one would like"
+
+    def test_short_labels_keep_their_distance(self) -> None:
+        assert rows(["cat", "dog"], 0.6, "medium").labels == ["cat", "dog"]
+        assert rows(["cat", "dog"], 0.6, "medium").pitch == 0.6
+
+    @pytest.mark.parametrize("count", [2, 30, 100])
+    @pytest.mark.parametrize("text", [LONG, "W" * 200, "\u8681" * 60])
+    def test_long_labels_are_whole_and_have_room(self, text: str, count: int) -> None:
+        found = rows([text] * count, 0.18, "x-small")
+        label = found.labels[0]
+        assert "…" not in label
+        assert found.pitch > height(label, "x-small")
+        assert found.width >= max(width(line, "x-small") for line in label.split("\n"))
+
+    def test_many_have_wider_lines_than_few(self) -> None:
+        few, many = (rows(["W" * 100] * count, 0.18, "x-small") for count in (2, 100))
+        assert few.width < many.width
+        assert few.pitch > many.pitch
+
+    def test_none(self) -> None:
+        assert rows([], 0.6, "medium") == ([], 0.0, 0.6)
+
+    def test_what_is_longer_than_any_name_is_shortened(self) -> None:
+        (label,) = rows(["W" * 1000], 0.6, "medium").labels
+        assert "…" in label
 
 
 def test_a_text_of_very_many_lines_keeps_both_ends() -> None:

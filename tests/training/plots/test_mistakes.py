@@ -30,13 +30,36 @@ def test_none_leaves_the_title_alone(drawn: Drawn) -> None:
 
 
 def test_long_labels_do_not_run_into_each_other(drawn: Drawn) -> None:
-    mistakes(5, "a label of very many letters that goes on and on", "a name as long" * 9 + ".png")
+    label = "a label of very many letters that goes on and on"
+    mistakes(5, label, "a name as long" * 9 + ".png")
     titles = [axes.title for axes in drawn.figure.axes]
     boxes = [title.get_window_extent() for title in titles]
     assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
     assert drawn.words_outside() == []
-    assert titles[0].get_text().startswith("a name as lon…")
-    assert titles[0].get_text().partition("\n")[0].endswith("a name as long.png"[-12:])
+    name, *lines, _, _ = titles[0].get_text().split("\n")
+    assert name.startswith("a name as lon")
+    assert "…" in name
+    assert name.endswith("a name as long.png"[-12:])
+    assert " ".join(lines) == label
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "golden_retriever_that_sits_in_the_grass_and_looks_at_the_sky",
+        "W" * 200,
+        "蚂蚁蜜蜂" * 15,
+        "نملة صغيرة " * 6,
+    ],
+)
+def test_labels_are_whole_and_apart(label: str, drawn: Drawn) -> None:
+    mistakes(6, label)
+    titles = [axes.title for axes in drawn.figure.axes if axes.images]
+    boxes = [title.get_window_extent() for title in titles]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes[:5]))
+    assert boxes[5].y1 < min(axes.get_window_extent().y0 for axes in drawn.figure.axes[:5])
+    assert "…" not in titles[0].get_text()
+    assert drawn.words_outside() == []
 
 
 def test_grey_pictures_keep_their_levels(drawn: Drawn) -> None:

@@ -64,3 +64,12 @@ def test_grey_pictures(drawn: Drawn) -> None:
     drawn_samples(ImageSet(images, torch.tensor([0, 1]), ("a", "b" * 100)))
     assert tiles(drawn)[0, 0].tolist() == [7, 7, 7]
     assert drawn.words_outside() == []
+
+
+def test_long_labels_are_whole(drawn: Drawn) -> None:
+    labels = ("a label of sixty letters, which is longer than one would like " * 3, "W" * 90)
+    drawn_samples(ImageSet(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.arange(2), labels))
+    told = ["".join(row.split()) for row in rows(drawn)]  # without the ends of lines
+    assert told == ["".join(label.split()) + "(1)" for label in labels]
+    assert drawn.words_outside() == []
+    assert drawn.overlapping_ticks() == []

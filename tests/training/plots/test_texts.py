@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from models.convolutional.class_map import ClassMap
+from models.convolutional.picture import Picture
 from models.preprocessing import InputSpec
 from tests.networks import picture
 from tests.training.plots.drawn import Drawn
@@ -20,6 +22,7 @@ from training.data.datasets import ImageSet
 from training.fitting import evaluation
 from training.fitting.evaluation import Metrics
 from training.fitting.loop import Epoch
+from training.fitting.steps import Step
 
 LABELS = (
     "a label of sixty letters, which is longer than one would like",
@@ -42,6 +45,7 @@ LABELS = (
 TITLES = ("W" * 200, " / ".join(LABELS[2:]), LABELS[8] * 9)
 PICTURES = torch.zeros(len(LABELS), 3, 8, 8, dtype=torch.uint8)
 TARGETS = torch.arange(len(LABELS))
+STEPS = [Step(number, 1, 1.0, 2.0, 0.1, Metrics(1.0, 0.5), 2000) for number in range(0, 1000, 100)]
 EPOCHS = [Epoch(n, Metrics(3 / n, 1 - 1 / n), Metrics(4 / n, 0.5)) for n in range(1, 4)]
 
 
@@ -85,7 +89,15 @@ def saturated(title: str) -> bytes:
     return plots.saturation(functions, title)
 
 
+def class_map(title: str) -> bytes:
+    """Every label wins at one place."""
+    probabilities = torch.eye(len(LABELS))[:, :, None]  # (num_classes, rows, 1)
+    shown = Picture(PICTURES[0].numpy(), (0, 0, 1, 1), ())
+    return plots.class_map(ClassMap(probabilities, (1, 1), (2, 2), shown), LABELS, title)
+
+
 DRAW: dict[str, Callable[[str], bytes]] = {
+    "class_map": class_map,
     "classical": lambda title: plots.classical(picture(0, (30, 20)), title),
     "confusion": lambda title: confusion(LABELS, title),
     "confusion of one class": lambda title: confusion(LABELS[1:2], title),
@@ -94,6 +106,8 @@ DRAW: dict[str, Callable[[str], bytes]] = {
     "dropout": dropped,
     "feature_maps": feature_maps,
     "feature_maps of others": wild,
+    "first": lambda title: plots.first(PICTURES, LABELS, LABELS[::-1], title),
+    "curves of steps": lambda title: plots.curves(EPOCHS[:1], title, EPOCHS[0], STEPS),
     "histograms": lambda title: plots.histograms(
         {label: torch.linspace(-1e-30, 3e30, 9) for label in LABELS}, title
     ),
