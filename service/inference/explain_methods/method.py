@@ -1,7 +1,7 @@
 """What an explain method is, and the registry of all of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,13 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.registry import Registry
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from models.checkpoint import Checkpoint
     from models.features import Layer
+    from models.preprocessing import InputSpec, Pixels
     from models.structure.reading import Structure
 
-PASSES_PER_BATCH = 16  # forward passes that a method runs as one batch
 Baseline = Literal["black", "grey", "white"]
 BASELINE_LEVELS: dict[Baseline, int] = {"black": 0, "grey": 128, "white": 255}
 BaselineParameter = Annotated[
@@ -32,9 +34,14 @@ class Parameters(BaseModel):
 class Subject(NamedTuple):
     """A prediction to explain.
 
-    `batch` is the normalised image (1, C, H, W) with `requires_grad`. `forward` returns the logits
-    (N, num_classes) of a batch; it raises `AbandonedError` once the request is cancelled. `target`
-    is the class index.
+    `batch` is the normalised image (1, C, H, W) with `requires_grad`, and `pixels` the same before
+    that, uint8 (C, H, W). `forward` returns the logits (N, num_classes) of a normalised batch,
+    through which gradients go; `logits` those of a uint8 batch (N, C, H, W), without gradients and
+    as quickly as the version predicts. A method runs at most `batch_size` images as one batch.
+    `target` is the class index.
+
+    Both passes raise `AbandonedError` once the request is cancelled. `step` notes passes that a
+    method need not run, and raises it too.
     """
 
     network: "nn.Module"
@@ -43,6 +50,10 @@ class Subject(NamedTuple):
     target: int
     baseline: "Callable[[Baseline], Tensor]"  # a flat image of that level, normalised
     layers: "Mapping[str, Layer]"  # of the network, and its blocks, by name
+    pixels: "Pixels"
+    logits: "Callable[[Pixels], NDArray[np.float32]]"
+    batch_size: int
+    step: "Callable[[int], None]"
 
 
 class Attribution(NamedTuple):
@@ -59,7 +70,7 @@ P = TypeVar("P", bound=Parameters)
 
 
 class ExplainMethod(ABC, Generic[P]):
-    """One way to explain a prediction; `attribute` calls captum, which takes a second to import."""
+    """One way to explain a prediction; captum is imported in functions: that takes a second."""
 
     name: ClassVar[str]
     title: ClassVar[str]  # in the page's menu
@@ -78,9 +89,23 @@ class ExplainMethod(ABC, Generic[P]):
         """
         return parameters
 
+    def passes(self, parameters: P, spec: "InputSpec") -> int:
+        """The most forward passes of one image that `attribute` takes, for progress.
+
+        Images whose passes fit into one batch are explained together.
+        """
+        return 1
+
     @abstractmethod
     def attribute(self, subject: Subject, parameters: P) -> Attribution:
         """Compute the attributions, with parameters from `resolve`."""
+
+    def attribute_all(self, subjects: Sequence[Subject], parameters: P) -> list[Attribution]:
+        """Compute the attributions of several images, in their order.
+
+        A method overrides it if its images can share batches.
+        """
+        return [self.attribute(each, parameters) for each in subjects]
 
     @property
     def parameters(self) -> Mapping[str, Mapping[str, Any]]:

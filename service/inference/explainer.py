@@ -1,0 +1,86 @@
+"""What explains the answers of one version: networks that are its own, and how large batches are.
+
+Batches of explanations take memory that is bounded, and about `BATCH_SECONDS` each: so long may it
+take until a client that has left is noticed, and until progress is told.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.checkpoint import Checkpoint
+from models.features import first
+from models.preprocessing import InputSpec, Pixels
+from models.trust import Trust
+from service.inference.engine import MAX_BATCH_VALUES, Engine
+from service.inference.explain_methods.method import ExplainMethod, Parameters
+from service.inference.outputs import split
+from service.inference.runtimes.registry import Runtime
+
+BATCH_SECONDS = 0.25
+MAX_GRADIENT_BATCH = 128  # images; larger batches were slower on a CPU
+GRADIENT_COST = 6  # a pass forwards and back in torch, in forward passes of ONNX Runtime: 4 to 9
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """A twin of the network in torch, and the version's runtime if that may run in any thread.
+
+    Without a `runtime`, the twin computes what needs no gradients too. `num_classes` is for the
+    runtime's columns.
+    """
+
+    network: nn.Module = field(repr=False)
+    spec: InputSpec
+    device: torch.device
+    trust: Trust | None = None
+    runtime: Runtime | None = None
+    num_classes: int = 0
+    batch_size: int = 16  # images of a forward pass
+    gradient_batch_size: int = 16  # images of a pass forwards and back
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, network: nn.Module, engine: Engine) -> Self:
+        """The explainer of a version whose engine is warm; `network` is a twin of its network."""
+        return cls(
+            network,
+            checkpoint.card.input,
+            checkpoint.device,
+            checkpoint.trust,
+            engine.runtime if engine.runtime.independent else None,
+            len(checkpoint.card.labels),
+            *batch_sizes(checkpoint, engine),
+        )
+
+    def room(self, method: ExplainMethod[Parameters]) -> int:
+        """The most images that the method runs as one batch."""
+        return self.gradient_batch_size if method.needs_gradients else self.batch_size
+
+    def logits(self, batch: Pixels) -> NDArray[np.float32]:
+        """The logits (N, num_classes) of a uint8 batch (N, C, H, W), without gradients."""
+        if self.runtime is not None:
+            return split(self.runtime(batch), self.num_classes).logits
+        with torch.inference_mode():
+            normalized = self.spec.normalize(torch.from_numpy(batch).to(self.device))
+            logits: NDArray[np.float32] = first(self.network(normalized)).float().cpu().numpy()
+        return logits
+
+
+def batch_sizes(checkpoint: Checkpoint, engine: Engine) -> tuple[int, int]:
+    """Images of a forward pass, and of a pass forwards and back, from the engine's own times.
+
+    Forward passes are in batches no larger than those of predictions. Torch has one thread for
+    explanations, and keeps all activations for the way back.
+    """
+    each = max(engine.seconds_per_image, 1e-9)
+    forward = min(engine.batch_size, int(BATCH_SECONDS / each))
+    slower = GRADIENT_COST * (engine.threads if checkpoint.device.type == "cpu" else 1)
+    values = sum(math.prod(layer.output_shape) for layer in checkpoint.layers)
+    room = MAX_BATCH_VALUES // max(1, values)
+    both = min(MAX_GRADIENT_BATCH, room, int(BATCH_SECONDS / (slower * each)))
+    return max(1, forward), max(1, both)
