@@ -108,7 +108,7 @@ class Engine:
         self._torch = eager or Torch(checkpoint, "float32")
         self.runtime = runtime or self._torch
         self._judge, self._num_classes = judge, len(checkpoint.card.labels)
-        self._alone, self.threads = alone, threads
+        self._alone = alone
         self.seconds_per_image = 0.0  # in the best batch, measured by `warm`
         room = max(1, MAX_BATCH_VALUES // _largest_step(checkpoint))
         self.batch_size = min(max_batch_size, room)  # pictures that are best run together

@@ -23,8 +23,8 @@ from service.inference.outputs import split
 from service.inference.runtimes.registry import Runtime
 
 BATCH_SECONDS = 0.25
-MAX_GRADIENT_BATCH = 128  # images; larger batches were slower on a CPU
-GRADIENT_COST = 6  # a pass forwards and back in torch, in forward passes of ONNX Runtime: 4 to 9
+MAX_GRADIENT_BATCH = 64  # images: 48 and 64 were quickest on a CPU, by up to a tenth over 16
+OPERATIONS = 2 * 10**9  # multiply-adds of a batch, which take so long in torch forwards and back
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,16 @@ class Explainer:
 
 
 def batch_sizes(checkpoint: Checkpoint, engine: Engine) -> tuple[int, int]:
-    """Images of a forward pass, and of a pass forwards and back, from the engine's own times.
+    """Images of a forward pass, and of a pass forwards and back.
 
-    Forward passes are in batches no larger than those of predictions. Torch has one thread for
-    explanations, and keeps all activations for the way back.
+    Forward passes are in batches no larger than those of predictions, whose time the engine has
+    measured. Torch has one thread for gradients, and keeps all activations for the way back; what
+    that takes on a CPU follows from the network, not from how busy the machine was at the start.
     """
-    each = max(engine.seconds_per_image, 1e-9)
-    forward = min(engine.batch_size, int(BATCH_SECONDS / each))
-    slower = GRADIENT_COST * (engine.threads if checkpoint.device.type == "cpu" else 1)
-    values = sum(math.prod(layer.output_shape) for layer in checkpoint.layers)
-    room = MAX_BATCH_VALUES // max(1, values)
-    both = min(MAX_GRADIENT_BATCH, room, int(BATCH_SECONDS / (slower * each)))
+    forward = min(engine.batch_size, int(BATCH_SECONDS / max(engine.seconds_per_image, 1e-9)))
+    layers = checkpoint.layers
+    values = sum(math.prod(layer.output_shape) for layer in layers)
+    both = min(MAX_GRADIENT_BATCH, MAX_BATCH_VALUES // max(1, values))
+    if checkpoint.device.type == "cpu":
+        both = min(both, OPERATIONS // max(1, sum(layer.multiply_adds for layer in layers)))
     return max(1, forward), max(1, both)
