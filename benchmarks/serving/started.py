@@ -23,6 +23,7 @@ def service(checkout: Path = HERE, core: int | None = None) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "service", "--port", str(port), "--log-level", "error"]
+    command += ["--request-timeout", "300"]  # a busy machine, or a slower commit
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     with subprocess.Popen(command, cwd=checkout, env=environment) as process:  # noqa: S603 (ours)
         if core is not None and hasattr(os, "sched_setaffinity"):

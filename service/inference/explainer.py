@@ -23,7 +23,8 @@ from service.inference.outputs import split
 from service.inference.runtimes.registry import Runtime
 
 BATCH_SECONDS = 0.25
-MAX_GRADIENT_BATCH = 64  # images: 48 and 64 were quickest on a CPU, by up to a tenth over 16
+MAX_GRADIENT_BATCH = 128  # images of a pass forwards and back
+MAX_GRADIENT_BATCH_ON_CPU = 16  # a thread's memory for 32 was given back, and faulted in again
 OPERATIONS = 2 * 10**9  # multiply-adds of a batch, which take so long in torch forwards and back
 
 
@@ -83,5 +84,6 @@ def batch_sizes(checkpoint: Checkpoint, engine: Engine) -> tuple[int, int]:
     values = sum(math.prod(layer.output_shape) for layer in layers)
     both = min(MAX_GRADIENT_BATCH, MAX_BATCH_VALUES // max(1, values))
     if checkpoint.device.type == "cpu":
-        both = min(both, OPERATIONS // max(1, sum(layer.multiply_adds for layer in layers)))
+        operations = sum(layer.multiply_adds for layer in layers)
+        both = min(both, MAX_GRADIENT_BATCH_ON_CPU, OPERATIONS // max(1, operations))
     return max(1, forward), max(1, both)

@@ -37,7 +37,7 @@ def test_a_forward_pass_takes_at_most_a_quarter_of_a_second(
     assert explainer.batch_sizes(plain, engine(plain, seconds))[0] == images
 
 
-@pytest.mark.parametrize(("operations", "images"), [(10**9, 64), (70_000, 10), (10, 1)])
+@pytest.mark.parametrize(("operations", "images"), [(10**9, 16), (70_000, 10), (10, 1)])
 def test_a_pass_forwards_and_back_has_so_many_operations(
     plain: Checkpoint, monkeypatch: pytest.MonkeyPatch, operations: int, images: int
 ) -> None:
