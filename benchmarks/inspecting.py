@@ -55,11 +55,12 @@ def milliseconds(client: httpx.Client, url: str, form: Form) -> float:
 def report(name: str, requests: int, found: dict[str, list[tuple[float, float]]]) -> None:
     """A line: for each service predictions and milliseconds, and how they compare."""
     line = f"{name:22}{requests:7}"
-    for pairs in found.values():
+    for service in sorted(found, key=lambda name: name != "here"):
+        pairs = found[service]
         each = median(kind / predicted for kind, predicted in pairs)
         line += f"{median(kind for kind, _ in pairs):11.1f}{each:9.1f} ×"
     if len(found) == 2:
-        here, there = found.values()
+        here, there = found["here"], next(found[name] for name in found if name != "here")
         line += f"{median(b / a for (a, _), (b, _) in zip(here, there, strict=True)):10.2f}"
     print(line, flush=True)
 
@@ -68,7 +69,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="birds-vs-planes")
     parser.add_argument("--images", type=int, nargs="+", default=[1, 16])
-    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--only", nargs="+", metavar="KIND", help="such as occlusion or features")
+    parser.add_argument("--turns", type=int, default=8)
     parser.add_argument("--against", metavar="COMMIT", help="another commit, in turns")
     arguments = parser.parse_args()
     with services(arguments.against) as started, httpx.Client(timeout=300) as client:
@@ -77,16 +79,18 @@ def main() -> None:
         asked = {
             name: path
             for name, path in kinds(model).items()
-            if all(_answers(client, f"{url}/{path}", images(1, model)) for url in urls.values())
+            if name in (arguments.only or [name])
+            and all(_answers(client, f"{url}/{path}", images(1, model)) for url in urls.values())
         }
         heads = "".join(f"{f'{name[:10]} ms':>11}{'':>11}" for name in urls)
         print(f"{arguments.model:22}{'images':>7}{heads}{'there/here' if len(urls) == 2 else ''}")
         found: Any = defaultdict(lambda: defaultdict(list))
-        for _ in range(arguments.turns):
+        for turn in range(arguments.turns):
+            order = list(urls.items())[:: -1 if turn % 2 else 1]  # neither is always first
             for count in arguments.images:
                 form = images(count, model)
                 for name, path in asked.items():
-                    for service, url in urls.items():
+                    for service, url in order:
                         predicted = milliseconds(client, f"{url}/predict", form)
                         taken = milliseconds(client, f"{url}/{path}", form)
                         found[name, count][service].append((taken, predicted))
