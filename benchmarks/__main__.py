@@ -14,6 +14,7 @@ NAMES = {
     "as_taken": "how often the shipped models are right on images as people take them",
     "photographs": "how often it is on photographs: cut out, as a panorama, strongly compressed",
     "features": "what feature maps cost beside predictions",
+    "inspecting": "what explanations and feature maps cost beside a prediction, at two commits",
     "event_loop": "the largest work that runs on the event loop, beside a thread",
     "explaining": "what explanations cost those who predict",
     "soak": "a million mixed requests with faults all the time: what breaks, and what grows",

@@ -1,17 +1,15 @@
-"""What explanations cost those who predict: `python -m benchmarks.explaining`.
+"""What explanations cost those who predict: `python -m benchmarks explaining`.
 
 A server on one core, a client on another that asks for one prediction after the other: alone, and
 while others keep asking for explanations; in turns, so that a machine whose speed varies slows
-both.
+both. `--cores all` leaves the server all cores; `--against COMMIT` takes turns with that commit.
 """
 
 import argparse
 import os
-import socket
-import subprocess
-import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -21,37 +19,9 @@ import httpx2 as httpx
 import numpy as np
 from PIL import Image
 
-MODEL = "birds-vs-planes"
+from benchmarks.serving.started import services
+
 PNG = {"Content-Type": "image/png"}
-
-
-@contextmanager
-def server(core: int) -> Iterator[str]:
-    """The service with the shipped checkpoints on one core; yields its URL for the model."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "service", "--port", str(port), "--log-level", "error"]
-    with subprocess.Popen(command) as process:  # noqa: S603 (our own program)
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(process.pid, {core})
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 60
-        try:
-            while not _ready(url):
-                if time.monotonic() > deadline:
-                    raise TimeoutError("the service is not ready after 60 s")
-                time.sleep(0.2)
-            yield f"{url}/v1/models/{MODEL}"
-        finally:
-            process.terminate()
-
-
-def _ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health/ready").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def predict(url: str, image: bytes, requests: int) -> tuple[float, float]:
@@ -67,14 +37,19 @@ def predict(url: str, image: bytes, requests: int) -> tuple[float, float]:
 
 
 @contextmanager
-def explaining(url: str, image: bytes, clients: int) -> Iterator[None]:
-    """So many clients that ask for an explanation as soon as they have the last."""
+def explaining(url: str, image: bytes, clients: int, answered: list[float]) -> Iterator[None]:
+    """So many clients that ask for an explanation as soon as they have the last.
+
+    `answered` gets the milliseconds of each.
+    """
     over = threading.Event()
 
     def keep_asking() -> None:
         with httpx.Client(timeout=60) as client:
             while not over.is_set():
+                started = time.perf_counter()
                 client.post(f"{url}/explain?method=occlusion", content=image, headers=PNG)
+                answered.append(1000 * (time.perf_counter() - started))
 
     threads = [threading.Thread(target=keep_asking) for _ in range(clients)]
     for thread in threads:
@@ -90,27 +65,39 @@ def explaining(url: str, image: bytes, clients: int) -> Iterator[None]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="birds-vs-planes")
     parser.add_argument("--requests", type=int, default=150)
     parser.add_argument("--clients", type=int, default=4, help="that ask for explanations")
     parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--cores", choices=("one", "all"), default="one", help="of the server")
+    parser.add_argument("--against", metavar="COMMIT", help="another commit, in turns")
     arguments = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
     levels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     buffer = BytesIO()
     Image.fromarray(levels).save(buffer, "PNG")
     image = buffer.getvalue()
-    with server(cores[0]) as url:
-        if len(cores) > 1:
+    alone = arguments.cores == "one"
+    found: dict[tuple[str, str], list[tuple[float, ...]]] = defaultdict(list)
+    with services(arguments.against, cores[0] if alone else None) as started:
+        if alone and len(cores) > 1:
             os.sched_setaffinity(0, {cores[1]})
-        with explaining(url, image, 1):  # the first loads what explains
-            predict(url, image, 20)
-        print(f"{'predictions':24}{'median ms':>12}{'95 % ms':>10}")
+        urls = {name: f"{url}/v1/models/{arguments.model}" for name, url in started.items()}
+        for url in urls.values():  # the first loads what explains
+            with explaining(url, image, 1, []):
+                predict(url, image, 20)
         for _ in range(arguments.turns):
-            alone = predict(url, image, arguments.requests)
-            with explaining(url, image, arguments.clients):
-                beside = predict(url, image, arguments.requests)
-            for name, (middle, high) in (("alone", alone), ("beside explanations", beside)):
-                print(f"{name:24}{middle:12.1f}{high:10.1f}")
+            for name, url in urls.items():
+                found[name, "alone"].append(predict(url, image, arguments.requests))
+                taken: list[float] = []
+                with explaining(url, image, arguments.clients, taken):
+                    times = predict(url, image, arguments.requests)
+                found[name, "beside explanations"].append((*times, median(taken), len(taken)))
+    print(f"{'':12}{'predictions':22}{'median ms':>10}{'95 % ms':>9}   explanations: ms, number")
+    for (name, how), each in found.items():
+        values = [median(column) for column in zip(*each, strict=True)]
+        others = "   " + "".join(f"{value:10.0f}" for value in values[2:])
+        print(f"{name[:11]:12}{how:22}{values[0]:10.1f}{values[1]:9.1f}{others.rstrip()}")
 
 
 if __name__ == "__main__":

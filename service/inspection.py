@@ -23,15 +23,23 @@ from models.images.decoding import upright_size
 from models.registry import proposal
 from service.errors import InvalidInputError, NotFoundError, TooLargeError
 from service.images.decoder_process import ORIGINAL
-from service.images.decoding import Decoder
+from service.images.decoding import DecodedImage, Decoder
 from service.images.encoded import EncodedImage
 from service.inference import explanation
 from service.inference.admission import MemoryBudget
 from service.inference.batcher import BatchFailedError
-from service.inference.engine import FeatureRequest, NotFiniteError
-from service.inference.explanation import ExplanationWorker
+from service.inference.engine import FeatureRequest
+from service.inference.explain_methods.method import Original
+from service.inference.explanation import (
+    Explanation,
+    ExplanationWorker,
+    Question,
+    UnanswerableGroupError,
+)
 from service.inference.pool import Pool
+from service.inference.progress import Progress, Told, unheard
 from service.prediction import refusal, unanswerable
+from service.repository.loading import ServingModel
 from service.repository.repository import Repository
 from service.requests.parameters import (
     ExplainParameters,
@@ -124,8 +132,10 @@ class Inspector:
         with pool.place():
             return await pool.run(kernels.encode, weight, bias, layer, checkpoint.card, asked)
 
-    async def explain(self, model: str, asked: ExplainParameters, images: Images) -> Response:
-        """How much each pixel speaks for a class."""
+    async def explain(
+        self, model: str, asked: ExplainParameters, images: Images, told: Told = unheard
+    ) -> Response:
+        """How much each pixel speaks for a class; `told` hears how far the work is."""
         serving = self.repository.get(model, asked.version)
         checkpoint = serving.checkpoint
         card = checkpoint.card
@@ -140,30 +150,53 @@ class Inspector:
                 raise InvalidInputError(
                     f"format=png draws one image, not {len(encoded)}; json and npz take many"
                 )
-            with self.places.maps.place():
+            with self.places.maps.place(), self.worker.place():
                 longest = question.method.longest(card.input) or ORIGINAL
                 decoded = await self.decoder.decode_with_original(encoded, card.input, longest)
-                found = []
-                for index, image in enumerate(decoded):
-                    work = partial(
-                        explanation.explain,
-                        serving.explain_network,
-                        card.input,
-                        image.pixels,
-                        checkpoint.device,
-                        question,
-                        trust=checkpoint.trust,
-                        original=image.original,
-                        sent=upright_size(encoded[index].encoded),
-                    )
-                    try:
-                        found.append(await self.worker.run(work))
-                    except NotFiniteError as error:
-                        serving.marks.not_finite(1)
-                        raise unanswerable(card, {index: encoded[index].filename}) from error
+                originals = [
+                    Original(image.original, upright_size(each.encoded))
+                    for image, each in zip(decoded, encoded, strict=True)
+                ]
+                try:
+                    found = await self._explained(serving, question, decoded, originals, told)
+                except UnanswerableGroupError as error:
+                    serving.marks.not_finite(len(error.indices))
+                    names = {index: encoded[index].filename for index in error.indices}
+                    raise unanswerable(card, names) from error
                 return await self.places.maps.run(
                     explanations.encode, decoded, found, question, card, asked
                 )
+
+    async def _explained(
+        self,
+        serving: ServingModel,
+        question: Question,
+        decoded: Sequence[DecodedImage],
+        originals: Sequence[Original],
+        told: Told,
+    ) -> list[Explanation]:
+        """The explanations, group by group: others have their turns between.
+
+        Raises `UnanswerableGroupError` with places in the request.
+        """
+        explainer, found = serving.explainer, list[Explanation]()
+        progress = Progress(len(decoded), explanation.passes(explainer, question), told)
+        size = explanation.together(explainer, question)
+        for start in range(0, len(decoded), size):
+            group = [each.pixels for each in decoded[start : start + size]]
+            work = partial(
+                explanation.explain,
+                explainer,
+                group,
+                question,
+                originals=originals[start : start + size],
+            )
+            try:
+                found += await self.worker.run(work, progress.ran)
+            except UnanswerableGroupError as error:
+                raise UnanswerableGroupError([start + each for each in error.indices]) from error
+            progress.finished(len(found))
+        return found
 
     async def input(self, model: str, asked: InputParameters, images: Images) -> Response:
         """The images as the network gets them."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import Field
@@ -54,7 +55,19 @@ def test_an_explain_method() -> None:
     linear = nn.Linear(12, 2)
     network = nn.Sequential(nn.Flatten(), linear)
     batch = torch.rand(1, 3, 2, 2, requires_grad=True)
-    subject = methods.Subject(network, network, batch, 1, lambda level: torch.zeros(1, 3, 2, 2), {})
+    pixels = np.zeros((3, 2, 2), np.uint8)
+    subject = methods.Subject(
+        network,
+        forward=network,
+        batch=batch,
+        target=1,
+        baseline=lambda level: torch.zeros(1, 3, 2, 2),
+        layers={},
+        pixels=pixels,
+        logits=lambda uint8: network(torch.from_numpy(uint8).float()).numpy(),
+        batch_size=4,
+        step=lambda passes: None,
+    )
     values = method.attribute(subject, method.model(samples=4)).values
     weight = linear.weight[1].reshape(3, 2, 2)  # the gradient of a linear network
     torch.testing.assert_close(values, weight.abs().amax(0))

@@ -106,9 +106,10 @@ class Engine:
     ) -> None:
         self._checkpoint = checkpoint
         self._torch = eager or Torch(checkpoint, "float32")
-        self._runtime = runtime or self._torch
+        self.runtime = runtime or self._torch
         self._judge, self._num_classes = judge, len(checkpoint.card.labels)
         self._alone = alone
+        self.seconds_per_image = 0.0  # in the best batch, measured by `warm`
         room = max(1, MAX_BATCH_VALUES // _largest_step(checkpoint))
         self.batch_size = min(max_batch_size, room)  # pictures that are best run together
         self._at_once = 0  # pictures in the largest batch that runs on the loop
@@ -124,16 +125,18 @@ class Engine:
     async def warm(self) -> None:
         """Run flat images and noise: the first request must not pay for allocation and tuning.
 
-        For an independent runtime, measures the forward pass at several batch sizes. Sets the
-        largest batch size that runs on the event loop. Lowers `batch_size` to the size beyond which
-        the time per image hardly improves; if `alone`, possibly to the size that runs on the loop.
+        Sets `seconds_per_image`. For an independent runtime, measures the forward pass at several
+        batch sizes. Sets the largest batch size that runs on the event loop. Lowers `batch_size` to
+        the size beyond which the time per image hardly improves; if `alone`, possibly to the size
+        that runs on the loop.
 
         Raises `CheckpointError` if the runtime does not answer flat images and noise with finite
         numbers.
         """
         loop = asyncio.get_running_loop()
-        if not self._runtime.independent:
-            await loop.run_in_executor(self._executor, self._time, self.batch_size)
+        if not self.runtime.independent:
+            seconds = await loop.run_in_executor(self._executor, self._time, self.batch_size)
+            self.seconds_per_image = seconds / self.batch_size
             return
         limit = PASS_SECONDS_ON_ONE_PROCESSOR if self._alone else PASS_SECONDS
         each: dict[int, float] = {}  # seconds for a picture
@@ -145,7 +148,8 @@ class Engine:
                 self.batch_size = size
                 break
             before = each[size]
-        await loop.run_in_executor(self._executor, self._runtime.settle)
+        await loop.run_in_executor(self._executor, self.runtime.settle)
+        self.seconds_per_image = min(each.values())
         self._at_once = max((size for size in each if size * each[size] <= limit), default=0)
         quick = self._at_once
         if (
@@ -174,7 +178,7 @@ class Engine:
                 if isinstance(answer, Exception):
                     raise CheckpointError(
                         f"the network answers {name} with what is not a finite number, as "
-                        f"{self._runtime.name} computes it; try another precision or runtime "
+                        f"{self.runtime.name} computes it; try another precision or runtime "
                         "(settings precision and runtime), or train it again"
                     )
         return min(seconds)
@@ -242,7 +246,7 @@ class Engine:
     ) -> tuple[list[PredictionResult | Exception], Outputs]:
         """The results of a batch; `again` allows a second look at some of its images."""
         batch = np.array(pictures)
-        outputs = self._outputs(self._runtime(batch), batch, self._runtime if again else None)
+        outputs = self._outputs(self.runtime(batch), batch, self.runtime if again else None)
         return self._answers(outputs), outputs
 
     @torch.inference_mode()

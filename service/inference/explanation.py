@@ -1,18 +1,21 @@
-"""Explains a prediction: an image and a question → captum → attributions of its pixels.
+"""Explains predictions: images and a question → a method → attributions of their pixels.
 
-All explanations share one low-priority thread. They run on a twin of each network, so that
-gradients and captum's hooks never affect predictions.
+All explanations share one low-priority thread. Gradients are those of a twin of each network, so
+that hooks never affect predictions. What needs none is computed by the version's own runtime where
+that may run in any thread.
 """
 
 import asyncio
 import copy
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from itertools import cycle
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -25,8 +28,7 @@ from models.checkpoint import Checkpoint
 from models.convolutional.class_map import ClassMap
 from models.convolutional.form import Form
 from models.features import Layer
-from models.preprocessing import InputSpec, Pixels
-from models.trust import SecondLook, Trust
+from models.preprocessing import Pixels
 from service.errors import InvalidInputError, QueueFullError
 from service.inference.engine import NOT_FINITE, NotFiniteError
 from service.inference.explain_methods.method import (
@@ -34,10 +36,12 @@ from service.inference.explain_methods.method import (
     METHODS,
     Baseline,
     ExplainMethod,
+    Original,
     Parameters,
     Subject,
     WholeImage,
 )
+from service.inference.explainer import Explainer
 
 NICENESS = 10  # of 19: predictions go first
 Result = TypeVar("Result")
@@ -125,8 +129,29 @@ class AbandonedError(Exception):
     """Nobody waits for the explanation any more."""
 
 
+class UnanswerableGroupError(NotFiniteError):
+    """The network gives no finite answer for the images with these `indices` of a group."""
+
+    def __init__(self, indices: Sequence[int]) -> None:
+        super().__init__(NOT_FINITE)
+        self.indices = tuple(indices)
+
+
+class Step(Protocol):
+    """Notes how many passes of one image have run.
+
+    Raises `AbandonedError` once nobody waits for the explanation any more.
+    """
+
+    def __call__(self, passes: int = 0, /) -> None: ...
+
+
+def nothing(_passes: int = 0, /) -> None:
+    """A step that notes nothing."""
+
+
 class ExplanationWorker:
-    """One thread that explanations share; at most `max_waiting` wait for it."""
+    """One thread that explanations share; at most `max_waiting` requests wait for it."""
 
     def __init__(self, max_waiting: int) -> None:
         self._max_waiting, self._waiting = max_waiting, 0
@@ -136,27 +161,39 @@ class ExplanationWorker:
         """Cancel waiting work, and wait for the thread to finish."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    async def run(self, work: Callable[[Callable[[], None]], Result]) -> Result:
-        """Run `work(check)` on the thread; `check()` raises `AbandonedError` once the caller is
-        cancelled. Raises `QueueFullError`."""
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place for a request, until the block ends; raises `QueueFullError`."""
         if self._waiting >= self._max_waiting:
             raise QueueFullError(
                 f"{self._waiting} explanations wait already (setting max_explain_queue_size); "
                 "try again in a second"
             )
-        left = threading.Event()
-
-        def check() -> None:
-            if left.is_set():
-                raise AbandonedError
-
         self._waiting += 1
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor, work, check)
+            yield
+        finally:
+            self._waiting -= 1
+
+    async def run(
+        self, work: Callable[[Step], Result], ran: Callable[[int], None] = nothing
+    ) -> Result:
+        """Call `work(step)` on the thread, where `step` notices that the caller was cancelled.
+
+        `ran` is called on the event loop with the passes of each step.
+        """
+        left, loop = threading.Event(), asyncio.get_running_loop()
+
+        def step(passes: int = 0, /) -> None:
+            if left.is_set():
+                raise AbandonedError
+            if passes:
+                loop.call_soon_threadsafe(ran, passes)
+
+        try:
+            return await loop.run_in_executor(self._executor, work, step)
         finally:
             left.set()
-            self._waiting -= 1
 
 
 def twin(network: nn.Module) -> nn.Module:
@@ -174,27 +211,92 @@ def twin(network: nn.Module) -> nn.Module:
     return other
 
 
+def together(explainer: Explainer, question: Question) -> int:
+    """How many images are explained as a group: as many as fill a batch, so that others wait for
+    little more than that. Of whole images each is a group: what they take depends on their size."""
+    if question.method.longest(explainer.spec) is not None:
+        return 1
+    each = question.method.passes(question.parameters, explainer.spec)
+    return max(1, min(explainer.batch_size, explainer.room(question.method) // each))
+
+
+def passes(explainer: Explainer, question: Question) -> int:
+    """Forward passes of an image for its explanation, one of them for its prediction."""
+    return 1 + question.method.passes(question.parameters, explainer.spec)
+
+
 def explain(
-    network: nn.Module,
-    spec: InputSpec,
-    pixels: Pixels,
-    device: torch.device,
+    explainer: Explainer,
+    images: Sequence[Pixels],
     question: Question,
-    check: Callable[[], None] = lambda: None,
-    trust: Trust | None = None,
-    original: Image.Image | None = None,
-    sent: tuple[int, int] | None = None,
-) -> Explanation:
-    """Explain the network's answer for a uint8 image (C, H, W).
+    step: Step = nothing,
+    originals: Sequence[Original] | None = None,
+) -> list[Explanation]:
+    """Explain the network's answers for a group of uint8 images (C, H, W), in their order.
 
-    `original` is the image that the input was made of, upright, and `sent` the width and height
-    that it was sent with; by default the input itself.
+    `originals` are what the images were made of; by default the images themselves.
 
-    `check` is called before each forward pass, and may raise `AbandonedError`. Probabilities are
-    calibrated with the `trust` of the checkpoint, if it has one, after a second look, if one is
-    due; what is explained is the first look. Raises `NotFiniteError` if the network's answer is
-    not finite.
+    `step` is called before each forward pass, and after it with its images. Probabilities are
+    calibrated with the trust of the checkpoint, if it has one, after a second look, if one is due;
+    what is explained is the first look. Raises `UnanswerableGroupError` if an answer is not finite.
     """
+    answers = _answers(explainer, images, step)  # (N, num_classes)
+    finite = np.isfinite(answers).all(1)
+    if not finite.all():
+        raise UnanswerableGroupError(np.flatnonzero(~finite).tolist())
+    targets = answers.argmax(1).tolist() if question.target is None else [question.target]
+    sources = originals or [Original(_image(pixels)) for pixels in images]
+    subjects = [
+        _subject(explainer, pixels, original, target, question, step)
+        for pixels, original, target in zip(images, sources, cycle(targets), strict=False)
+    ]
+    try:
+        found = question.method.attribute_all(subjects, question.parameters)
+    except NotFiniteError as error:
+        raise UnanswerableGroupError(range(len(images))) from error
+    return [
+        Explanation(answer, subject.target, values.float().cpu().numpy(), delta, labels)
+        for answer, subject, (values, delta, labels) in zip(
+            answers.tolist(), subjects, found, strict=True
+        )
+    ]
+
+
+def _image(pixels: Pixels) -> Image.Image:
+    return Image.fromarray(pixels.transpose(1, 2, 0).squeeze())
+
+
+def _answers(explainer: Explainer, images: Sequence[Pixels], step: Step) -> NDArray[np.float32]:
+    """The probabilities (N, num_classes), as the engine gives them."""
+    trust, batch = explainer.trust, np.stack(images)
+    step()
+    logits = explainer.logits(batch)
+    if trust is not None and trust.second_look is not None:
+
+        def again(due: NDArray[np.bool_]) -> NDArray[np.float32]:
+            return explainer.logits(np.ascontiguousarray(batch[due][..., ::-1]))
+
+        logits = trust.second_look.answer(logits, again)
+    step(len(images))
+    answers: NDArray[np.float32] = _probabilities(explainer, torch.from_numpy(logits)).numpy()
+    return answers
+
+
+def _probabilities(explainer: Explainer, logits: Tensor) -> Tensor:
+    """Those of logits (N, num_classes), calibrated if the checkpoint can, on their device."""
+    return explainer.trust.probabilities(logits) if explainer.trust else logits.softmax(1)
+
+
+def _subject(
+    explainer: Explainer,
+    pixels: Pixels,
+    original: Original,
+    target: int,
+    question: Question,
+    step: Step,
+) -> Subject:
+    """One image as the methods take it."""
+    spec, device, network = explainer.spec, explainer.device, explainer.network
     image = torch.tensor(pixels)
     batch = spec.normalize(image.to(device).unsqueeze(0))  # (1, C, H, W)
 
@@ -203,36 +305,31 @@ def explain(
         return spec.normalize(level.unsqueeze(0))
 
     def forward(x: Tensor) -> Tensor:
-        check()
+        step()
         logits: Tensor = features.first(network(x))
+        step(len(x))
         return logits
 
-    def scores(logits: Tensor) -> Tensor:
-        return trust.probabilities(logits) if trust else logits.softmax(1)
+    def logits(uint8: Pixels) -> NDArray[np.float32]:
+        step()
+        found = explainer.logits(uint8)
+        step(len(uint8))
+        return found
 
-    with torch.inference_mode():
-        logits = forward(batch)
-        if trust is not None and trust.second_look is not None:
-            logits = _looked_again(logits, lambda: forward(batch.flip(-1)), trust.second_look)
-        probabilities = scores(logits)[0]
-    if not probabilities.isfinite().all():
-        raise NotFiniteError(NOT_FINITE)
-    target = int(probabilities.argmax()) if question.target is None else question.target
-    image_sent = (
-        Image.fromarray(pixels.transpose(1, 2, 0).squeeze()) if original is None else original
-    )
-    whole = WholeImage(image_sent, sent, spec, question.form, device, scores, check)
-    batch.requires_grad_()
-    subject = Subject(network, forward, batch, target, baseline, question.layers, whole)
-    values, delta, found = question.method.attribute(subject, question.parameters)
-    heat = values.float().cpu().numpy()
-    return Explanation(probabilities.tolist(), target, heat, delta, found)
-
-
-def _looked_again(first: Tensor, mirrored: Callable[[], Tensor], look: SecondLook) -> Tensor:
-    """The logits (1, K) after a second look, if one is due, as the engine gives them."""
-    return torch.from_numpy(
-        look.answer(first.float().cpu().numpy(), lambda _due: mirrored().float().cpu().numpy())
+    room, scores = explainer.room(question.method), partial(_probabilities, explainer)
+    whole = WholeImage(original, spec, question.form, device, scores, step)
+    return Subject(
+        network,
+        forward,
+        batch.requires_grad_(),
+        target,
+        baseline,
+        question.layers,
+        pixels,
+        logits,
+        room,
+        step,
+        whole,
     )
 
 

@@ -5,8 +5,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
-from torch import nn
-
 from models import checkpoint, devices
 from models.checkpoint import Checkpoint
 from models.preprocessing import Pixels
@@ -16,6 +14,7 @@ from service.inference.arrivals import Arrivals
 from service.inference.batcher import Batcher
 from service.inference.doubt import Judge
 from service.inference.engine import Engine, FeatureRequest, FeatureResult, PredictionResult
+from service.inference.explainer import Explainer
 from service.inference.outputs import Outputs
 from service.inference.runtimes import choice, onnx_cache
 from service.inference.runtimes.choice import Chosen
@@ -40,7 +39,7 @@ class ServingModel:
     checkpoint: Checkpoint
     batcher: Batcher[Pixels, PredictionResult] = field(repr=False)
     features: Batcher[FeatureRequest, FeatureResult] = field(repr=False)
-    explain_network: nn.Module = field(repr=False)
+    explainer: Explainer = field(repr=False)
     chosen: Chosen
     judge: Judge | None
     unlike: Unlike
@@ -136,6 +135,9 @@ class Loader:
             await resources.enter_async_context(batcher)
             await resources.enter_async_context(features)
             twin = explanation.twin(verified.network)
+            explainer = Explainer.of(verified, twin, engine)
             lease = self._leases.own(resources.pop_all())
         unlike = Unlike(verified.card)
-        return ServingModel(verified, batcher, features, twin, chosen, judge, unlike, lease, marks)
+        return ServingModel(
+            verified, batcher, features, explainer, chosen, judge, unlike, lease, marks
+        )

@@ -4,7 +4,9 @@ Request bodies are read by hand, so their schema is written by hand: file parts 
 `format: binary`, which client generators take for a file. Every error has one schema.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI
@@ -62,11 +64,20 @@ _ENCODED_IMAGES_SCHEMA = {
 }
 
 
-def answers(model: type[BaseModel], *, npz: bool = True) -> Responses:
-    """The `responses` of a route that answers in several formats; JSON by that schema."""
-    content = {"description": "what the picture shows, as JSON", "schema": {"type": "string"}}
-    content = {"image/png": {"schema": _BINARY}, **({NPZ: {"schema": _BINARY}} if npz else {})}
-    return {200: {"model": model, "content": content, "headers": {TOLD: content}}}
+def answers(
+    model: type[BaseModel], more: Mapping[str, Any] = MappingProxyType({}), *, npz: bool = True
+) -> Responses:
+    """The `responses` of a route that answers in several formats; JSON by that schema.
+
+    `more` are further formats, by media type.
+    """
+    told = {"description": "what the picture shows, as JSON", "schema": {"type": "string"}}
+    content = {
+        "image/png": {"schema": _BINARY},
+        **({NPZ: {"schema": _BINARY}} if npz else {}),
+        **more,
+    }
+    return {200: {"model": model, "content": content, "headers": {TOLD: told}}}
 
 
 def problems(*statuses: int) -> Responses:

@@ -1,11 +1,12 @@
 """Images → heat maps: which pixels support a class."""
 
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 
 from service.requests.parameters import ExplainParameters
-from service.responses import openapi
+from service.responses import lines, openapi
 from service.responses.explanations import Explanations
 from service.state import Images, State, authorize
 
@@ -18,14 +19,22 @@ router = APIRouter(prefix="/v1/models", tags=["look inside"], dependencies=[Depe
     summary="Which pixels speak for a class?",
     openapi_extra={"requestBody": openapi.IMAGES},
     response_class=Response,
-    responses=openapi.answers(Explanations) | openapi.problems(*openapi.OF_IMAGES),
+    responses=openapi.answers(Explanations, lines.CONTENT) | openapi.problems(*openapi.OF_IMAGES),
 )
 async def explain(
-    model: str, asked: Annotated[ExplainParameters, Query()], images: Images, state: State
+    model: str,
+    asked: Annotated[ExplainParameters, Query()],
+    images: Images,
+    state: State,
+    accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response:
     """How much each pixel supports a class, by one of several methods.
 
     The response is JSON, arrays `(N, H, W)` for `numpy.load`, or a PNG of one image. Explanations
-    run one at a time, with lower priority than predictions.
+    run one at a time, with lower priority than predictions. One whose client leaves is given up.
+
+    With `Accept: application/x-ndjson` the response is a stream of lines: first how far the work
+    is, such as `{"done": 192, "of": 454}`, then the JSON.
     """
-    return await state.inspector.explain(model, asked, images)
+    work = partial(state.inspector.explain, model, asked, images)
+    return await lines.answer(work, accept, asked.format)

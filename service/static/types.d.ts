@@ -167,9 +167,19 @@ interface Picture extends Given {
   told: HTMLDivElement;
 }
 
+/** Passes of an image through the network: how many are done, of how many. */
+interface Progress {
+  done: number;
+  of: number;
+}
+
+/** A line of an answer: how far it is, or its end. */
+type Line = Progress | (Problem & { status: number }) | Answers["explain"];
+
 interface Options {
   pictures?: Given[];
   signal?: AbortSignal;
+  told?: (progress: Progress) => void;
 }
 
 /** A request of pictures or none that was answered. */

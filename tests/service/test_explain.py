@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from service.inference import explanation
 from service.inference.explain_methods import method as methods
 from service.inference.explain_methods import occlusion
 from service.inference.explain_methods.method import METHODS
+from service.inference.explainer import Explainer
 from service.requests import parameters
 from tests.hooks import hooks
 from tests.networks import LABELS, SPEC, encode, picture
@@ -131,11 +133,19 @@ class TestAnswer:
         assert found["target"]["score"] == pytest.approx(predicted["score"], abs=1e-6)
         assert ("convergence_delta" in found) == (method == "integrated-gradients")
 
-    def test_many_images_in_their_order(self, client: TestClient) -> None:
-        images = [encode(picture(seed)) for seed in range(4)]
-        found = ask(client, *images, target="red").json()["explanations"]
-        alone = [only(ask(client, image, target="red")) for image in images]
-        assert [each["values"] for each in found] == [each["values"] for each in alone]
+    @pytest.mark.parametrize("target", [{"target": "red"}, {}], ids=str)
+    @pytest.mark.parametrize("method", NAMES)
+    def test_many_images_in_their_order(
+        self, client: TestClient, method: str, target: dict[str, str]
+    ) -> None:
+        """They share batches, and each gets its own answer."""
+        images = [encode(picture(seed)) for seed in range(5)]
+        found = ask(client, *images, method=method, **target).json()["explanations"]
+        for image, each in zip(images, found, strict=True):
+            alone = only(ask(client, image, method=method, **target))
+            assert each["target"]["label"] == alone["target"]["label"]
+            assert each["prediction"]["score"] == pytest.approx(alone["prediction"]["score"])
+            np.testing.assert_allclose(each["values"], alone["values"], atol=1e-6)
 
     def test_npz(self, client: TestClient) -> None:
         images = [encode(picture(seed)) for seed in range(2)]
@@ -272,10 +282,10 @@ class TestLane:
         explain = explanation.explain
 
         def endless(*arguments: Any, **options: Any) -> Any:
-            check: Callable[[], None] = arguments[-1]
+            step: Callable[[], None] = arguments[-1]
             try:
                 while True:
-                    check()
+                    step()
             finally:
                 ended.set()
 
@@ -305,30 +315,25 @@ class TestTwin:
     def test_neither_hooks_nor_gradients_stay(self, client: TestClient, method: str) -> None:
         assert ask(client, method=method).status_code == 200
         loaded = client.app.state.repository.get("colors", None)  # type: ignore[attr-defined]
-        for network in (loaded.explain_network, loaded.checkpoint.network):
+        for network in (loaded.explainer.network, loaded.checkpoint.network):
             assert not hooks(network)
             assert all(parameter.grad is None for parameter in network.parameters())
 
-    def test_an_abandoned_explanation_leaves_no_hook(self, plain: Checkpoint) -> None:
-        twin, left = explanation.twin(plain.network), iter([None, None])
+    @pytest.mark.parametrize("method", NAMES)
+    def test_an_abandoned_explanation_leaves_no_hook(self, plain: Checkpoint, method: str) -> None:
+        explainer = Explainer(explanation.twin(plain.network), SPEC, torch.device("cpu"))
+        asked = explanation.question(plain, method, {"steps": 8}, None)
+        for most in range(4):  # the prediction, and the first pass behind it
+            calls = count(1)
 
-        def check() -> None:
-            if next(left, "over") == "over":
-                raise explanation.AbandonedError
+            def step(_passes: int = 0, /, calls: Any = calls, most: int = most) -> None:
+                if next(calls) > most:
+                    raise explanation.AbandonedError
 
-        question = explanation.question(plain, "grad-cam", {}, None)
-        for method in NAMES:
-            left = iter([None] * (method != "grad-cam"))
-            asked = explanation.question(plain, method, {"steps": 8}, None)
             with pytest.raises(explanation.AbandonedError):
-                explanation.explain(
-                    twin, SPEC, SPEC.array(picture(0)), torch.device("cpu"), asked, check
-                )
-            assert not hooks(twin)
-        left = iter([None] * 100)
-        found = explanation.explain(
-            twin, SPEC, SPEC.array(picture(0)), torch.device("cpu"), question, check
-        )
+                explanation.explain(explainer, [SPEC.array(picture(0))], asked, step)
+            assert not hooks(explainer.network)
+        [found] = explanation.explain(explainer, [SPEC.array(picture(0))], asked)
         assert found.values.shape == (8, 8)
 
 

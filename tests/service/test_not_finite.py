@@ -1,5 +1,6 @@
 """Networks whose answers are not finite numbers: refused when loaded, or told to who asked."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,21 @@ def test_activations_and_explanations_say_the_same(client: TestClient, image: by
         assert answer.status_code == status, answer.text
         if status == 422:
             assert [each["index"] for each in problem(answer, 422)["errors"]] == [1]
+
+
+def test_lines_end_with_the_problem(client: TestClient) -> None:
+    """All images of a group are named."""
+    answer = client.post(
+        "/v1/models/colors/explain",
+        files=parts(GOOD, BAD, GOOD, BAD),
+        params={"method": "saliency"},
+        headers={"Accept": "application/x-ndjson"},
+    )
+    assert answer.status_code == 200
+    *told, last = map(json.loads, answer.text.splitlines())
+    assert told[0] == {"done": 0, "of": 8}
+    assert last["status"] == 422
+    assert [each["index"] for each in last["errors"]] == [1, 3]
 
 
 def test_the_version_is_marked(client: TestClient) -> None:

@@ -3,11 +3,13 @@
 Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.
 """
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
+from models.preprocessing import InputSpec
 from service.inference.explain_methods.method import (
     METHODS,
-    PASSES_PER_BATCH,
     Attribution,
     BaselineParameter,
     ExplainMethod,
@@ -32,18 +34,32 @@ class IntegratedGradients(ExplainMethod[IntegratedGradientsParameters]):
     )
     model = IntegratedGradientsParameters
 
+    def passes(self, parameters: IntegratedGradientsParameters, spec: InputSpec) -> int:
+        return parameters.steps + 2  # both ends, for the convergence delta
+
     def attribute(self, subject: Subject, parameters: IntegratedGradientsParameters) -> Attribution:
+        [attribution] = self.attribute_all([subject], parameters)
+        return attribution
+
+    def attribute_all(
+        self, subjects: Sequence[Subject], parameters: IntegratedGradientsParameters
+    ) -> list[Attribution]:
+        """The steps of all images share batches."""
+        import torch
         from captum import attr
 
-        values, delta = attr.IntegratedGradients(subject.forward).attribute(
-            subject.batch,
-            baselines=subject.baseline(parameters.baseline),
-            target=subject.target,
+        first = subjects[0]
+        batch = torch.cat([each.batch.detach() for each in subjects])  # (N, C, H, W)
+        values, deltas = attr.IntegratedGradients(first.forward).attribute(
+            batch,
+            baselines=first.baseline(parameters.baseline).expand_as(batch),
+            target=torch.tensor([each.target for each in subjects], device=batch.device),
             n_steps=parameters.steps,
-            internal_batch_size=PASSES_PER_BATCH,
+            internal_batch_size=max(first.batch_size, len(subjects)),
             return_convergence_delta=True,
-        )  # (1, C, H, W) and (1,)
-        return Attribution(values[0].sum(0).detach(), delta.item())
+        )  # (N, C, H, W) and (N,)
+        sums = values.sum(1).detach()  # (N, H, W)
+        return [Attribution(each, delta) for each, delta in zip(sums, deltas.tolist(), strict=True)]
 
 
 METHODS.register(IntegratedGradients())

@@ -1,7 +1,7 @@
 """What an explain method is, and the registry of all of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.registry import Registry
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from PIL import Image
     from torch import Tensor, nn
 
@@ -17,10 +19,9 @@ if TYPE_CHECKING:
     from models.convolutional.class_map import ClassMap
     from models.convolutional.form import Form
     from models.features import Layer
-    from models.preprocessing import InputSpec
+    from models.preprocessing import InputSpec, Pixels
     from models.structure.reading import Structure
 
-PASSES_PER_BATCH = 16  # forward passes that a method runs as one batch
 Baseline = Literal["black", "grey", "white"]
 BASELINE_LEVELS: dict[Baseline, int] = {"black": 0, "grey": 128, "white": 255}
 BaselineParameter = Annotated[
@@ -34,17 +35,23 @@ class Parameters(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class Original(NamedTuple):
+    """The image that an input was made of: upright, and made smaller if it was larger than
+    `longest` pixels; `sent` is the width and height that it had."""
+
+    image: "Image.Image"
+    sent: "tuple[int, int] | None" = None
+
+
 class WholeImage(NamedTuple):
     """An image as it was sent, for methods that look at more than the network's input.
 
-    `image` is upright, and made smaller if it was larger than `longest` pixels; `sent` is the width
-    and height that it had. `form` is the network's fully convolutional form. `probabilities` turns
+    `form` is the network's fully convolutional form. `probabilities` turns
     logits (N, num_classes) into such, calibrated as those of a prediction. `check` raises
     `AbandonedError` once the request is cancelled.
     """
 
-    image: "Image.Image"
-    sent: "tuple[int, int] | None"
+    original: Original
     spec: "InputSpec"
     form: "Form | None"
     device: "torch.device"
@@ -53,11 +60,16 @@ class WholeImage(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A prediction to explain.
+    """A prediction to explain, of an input and the `whole` image that it was made of.
 
-    `batch` is the normalised image (1, C, H, W) with `requires_grad`. `forward` returns the logits
-    (N, num_classes) of a batch; it raises `AbandonedError` once the request is cancelled. `target`
-    is the class index.
+    `batch` is the normalised image (1, C, H, W) with `requires_grad`, and `pixels` the same before
+    that, uint8 (C, H, W). `forward` returns the logits (N, num_classes) of a normalised batch,
+    through which gradients go; `logits` those of a uint8 batch (N, C, H, W), without gradients and
+    as quickly as the version predicts. A method runs at most `batch_size` images as one batch.
+    `target` is the class index.
+
+    Both passes raise `AbandonedError` once the request is cancelled. `step` notes passes that a
+    method need not run, and raises it too.
     """
 
     network: "nn.Module"
@@ -66,6 +78,10 @@ class Subject(NamedTuple):
     target: int
     baseline: "Callable[[Baseline], Tensor]"  # a flat image of that level, normalised
     layers: "Mapping[str, Layer]"  # of the network, and its blocks, by name
+    pixels: "Pixels"
+    logits: "Callable[[Pixels], NDArray[np.float32]]"
+    batch_size: int
+    step: "Callable[[int], None]"
     whole: WholeImage | None = None
 
 
@@ -85,7 +101,7 @@ P = TypeVar("P", bound=Parameters)
 
 
 class ExplainMethod(ABC, Generic[P]):
-    """One way to explain a prediction; `attribute` calls captum, which takes a second to import."""
+    """One way to explain a prediction; captum is imported in functions: that takes a second."""
 
     name: ClassVar[str]
     title: ClassVar[str]  # in the page's menu
@@ -109,9 +125,23 @@ class ExplainMethod(ABC, Generic[P]):
         at the network's input alone."""
         return None
 
+    def passes(self, parameters: P, spec: "InputSpec") -> int:
+        """The most forward passes of one image that `attribute` takes, for progress.
+
+        Images whose passes fit into one batch are explained together.
+        """
+        return 1
+
     @abstractmethod
     def attribute(self, subject: Subject, parameters: P) -> Attribution:
         """Compute the attributions, with parameters from `resolve`."""
+
+    def attribute_all(self, subjects: Sequence[Subject], parameters: P) -> list[Attribution]:
+        """Compute the attributions of several images, in their order.
+
+        A method overrides it if its images can share batches.
+        """
+        return [self.attribute(each, parameters) for each in subjects]
 
     @property
     def parameters(self) -> Mapping[str, Mapping[str, Any]]:

@@ -3,6 +3,8 @@
 Simonyan et al. 2013, https://arxiv.org/abs/1312.6034.
 """
 
+from collections.abc import Sequence
+
 from service.inference.explain_methods.method import (
     METHODS,
     Attribution,
@@ -21,11 +23,21 @@ class Saliency(ExplainMethod[Parameters]):
     model = Parameters
 
     def attribute(self, subject: Subject, parameters: Parameters) -> Attribution:
+        [attribution] = self.attribute_all([subject], parameters)
+        return attribution
+
+    def attribute_all(
+        self, subjects: Sequence[Subject], parameters: Parameters
+    ) -> list[Attribution]:
+        """One backward pass for all images: none depends on another's logits."""
+        import torch
         from captum import attr
 
-        method = attr.Saliency(subject.forward)
-        values = method.attribute(subject.batch, target=subject.target)  # (1, C, H, W)
-        return Attribution(values[0].amax(0))
+        batch = torch.cat([each.batch.detach() for each in subjects]).requires_grad_()
+        targets = torch.tensor([each.target for each in subjects], device=batch.device)
+        method = attr.Saliency(subjects[0].forward)
+        values = method.attribute(batch, target=targets)  # (N, C, H, W)
+        return [Attribution(each.amax(0)) for each in values]
 
 
 METHODS.register(Saliency())

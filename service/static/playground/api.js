@@ -1,5 +1,7 @@
 // The service's API: requests → answers, or errors in words.
 
+import { lines } from "./lines.js";
+
 const KEY = "fanlight-key";
 const MOST_SECONDS_TO_WAIT = 5; // before a busy service is asked once more
 
@@ -83,14 +85,15 @@ export function path(model, resource, parameters = {}) {
  * @param {string} target
  * @param {Options} options
  */
-export async function ask(target, { pictures, signal } = {}) {
+export async function ask(target, options = {}) {
+  const { pictures, signal } = options;
   const started = performance.now();
-  let answer = await send(target, pictures, signal);
+  let answer = await send(target, options);
   if (answer.status === 429 || answer.status === 503) {
     const seconds = Math.min(Number(answer.headers.get("Retry-After")) || 1, MOST_SECONDS_TO_WAIT);
     await new Promise(resolve => setTimeout(resolve, 1000 * seconds));
     signal?.throwIfAborted();
-    answer = await send(target, pictures, signal);
+    answer = await send(target, options);
   }
   if (!answer.ok) {
     if (answer.status === 401) heard.unauthorized();
@@ -107,13 +110,39 @@ export async function ask(target, { pictures, signal } = {}) {
 }
 
 /**
- * The answer of a request as JSON.
+ * The answer of a request as JSON; `told` hears how far the service is.
  * @template Answer
  * @param {Target<Answer>} target
  * @param {Options} [options]
  * @returns {Promise<Answer>}
  */
-export const json = async (target, options) => (await ask(target, options)).json();
+export async function json(target, options) {
+  const answer = await ask(target, options);
+  return options?.told ? lastLine(answer, options.told) : answer.json();
+}
+
+/**
+ * The last line of an answer; raises `ApiError` if that is a problem, or is missing.
+ * @template Answer
+ * @param {Response} answer
+ * @param {(progress: Progress) => void} told hears the lines before it
+ * @returns {Promise<Answer>}
+ */
+export async function lastLine(answer, told) {
+  let last;
+  try {
+    for await (const line of lines(answer.body ?? new ReadableStream())) {
+      if ("done" in line) told(line);
+      else last = line;
+    }
+  } catch (error) {
+    if (isAbort(error)) throw error;
+  }
+  if (last === undefined)
+    throw new ApiError(0, { title: "Broken off", detail: "the answer has no end; try again" });
+  if ("status" in last) throw new ApiError(last.status, last);
+  return /** @type {Answer} */ (/** @type {unknown} */ (last));
+}
 
 /**
  * What an answer says of the only picture, or layer, that was asked about.
@@ -136,22 +165,22 @@ export async function image(target, options) {
 
 /**
  * @param {string} target
- * @param {Given[] | undefined} pictures
- * @param {AbortSignal | undefined} signal
+ * @param {Options} options
  */
-async function send(target, pictures, signal) {
+async function send(target, { pictures, signal, told }) {
   const headers = new Headers();
+  if (told) headers.set("Accept", "application/x-ndjson");
   const key = sessionStorage.getItem(KEY);
   if (key) headers.set("Authorization", `Bearer ${key}`);
   /** @type {RequestInit} */
-  const options = { headers, signal: signal ?? null };
+  const request = { headers, signal: signal ?? null };
   if (pictures) {
     const body = new FormData();
     for (const { name, blob } of pictures) body.append("images", blob, name);
-    Object.assign(options, { method: "POST", body });
+    Object.assign(request, { method: "POST", body });
   }
   try {
-    return await fetch(target, options);
+    return await fetch(target, request);
   } catch (error) {
     if (isAbort(error)) throw error;
     throw new ApiError(0, { title: "No answer", detail: "the service can't be reached" });

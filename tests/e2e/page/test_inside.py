@@ -16,6 +16,83 @@ from tests.models.convolutional.test_class_map import opened as opened_tile
 pytestmark = needs_chromium
 
 
+HELD = """
+    const real = window.fetch;
+    window.fetch = (target, options) => {
+        if (!String(target).includes("method=occlusion")) return real(target, options);
+        window.accepted = options.headers.get("Accept");
+        const encoder = new TextEncoder();
+        const body = new ReadableStream({
+            start(controller) {
+                window.push = text => controller.enqueue(encoder.encode(text));
+                window.finish = () => controller.close();
+                const abort = () => controller.error(options.signal.reason);
+                options.signal.addEventListener("abort", abort);
+            },
+        });
+        return Promise.resolve(new Response(body));
+    };
+"""
+"""Occlusion is answered by the test, line by line: `push` and `finish`."""
+
+
+class TestLongOnes:
+    @pytest.fixture
+    def held(self, page: Page) -> Page:
+        page.add_init_script(HELD)
+        opened(page)
+        page.locator("#method").select_option("occlusion")
+        return page
+
+    def test_how_far_it_is_is_shown(self, held: Page) -> None:
+        waiting, bar = held.locator(".waiting"), held.locator(".waiting progress")
+        said = waiting.get_by_role("status")
+        expect(said).to_have_text("Making the heat map …")
+        assert held.evaluate("window.accepted") == "application/x-ndjson"
+        held.evaluate("""push('{"done": 30, "of": 100}\\n{"done": 6')""")
+        expect(said).to_have_text("Making the heat map: 25 %")
+        assert bar.evaluate("bar => bar.value") == pytest.approx(0.3)
+        held.evaluate("""push('0, "of": 100}\\n')""")
+        expect(said).to_have_text("Making the heat map: 50 %")
+        end = {"target": {"label": "bird", "score": 1}, "min": 0, "max": 1, "values": [[0, 1]]}
+        held.evaluate(
+            "end => { push(JSON.stringify(end) + '\\n'); finish(); }", {"explanations": [end]}
+        )
+        expect(waiting).to_be_hidden()
+        expect(held.locator("figcaption").first).to_contain_text("it counts for “bird”")
+
+    def test_it_can_be_cancelled_by_keys_and_asked_for_again(self, held: Page) -> None:
+        button = held.locator(".waiting").get_by_role("button")
+        expect(button).to_have_text("Cancel")
+        button.focus()
+        held.keyboard.press("Enter")
+        expect(held.locator(".waiting").get_by_role("status")).to_have_text(
+            "The heat map was cancelled."
+        )
+        expect(held.locator(".waiting progress")).to_be_hidden()
+        expect(held.locator(".answer .legend i")).to_have_count(0)  # that of another method
+        expect(button).to_have_text("Make the heat map")
+        expect(button).to_be_focused()
+        held.keyboard.press("Enter")
+        expect(button).to_have_text("Cancel")
+        held.locator("#method").select_option("saliency")
+        expect(held.locator(".waiting")).to_be_hidden()
+        expect(held.locator(".answer .legend i")).to_have_count(1)
+
+    def test_an_answer_that_breaks_off_is_no_heat_map(self, held: Page) -> None:
+        held.evaluate("""push('{"done": 30, "of": 100}\\n{"expl'); finish()""")
+        expect(held.locator(".answer .error")).to_have_text(
+            "Broken off: the answer has no end; try again"
+        )
+        expect(held.locator(".waiting")).to_be_hidden()
+
+    def test_it_fits_on_a_phone(self, held: Page) -> None:
+        held.set_viewport_size({"width": 320, "height": 640})
+        expect(held.locator(".waiting").get_by_role("button")).to_be_visible()
+        wide = held.evaluate("document.documentElement.scrollWidth")
+        assert wide <= 320
+
+
 class TestInside:
     def test_a_layer_and_a_value(self, page: Page) -> None:
         """The arithmetic that the page shows is that of the network."""

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from tests.service.conftest import Serve
 
 FILES = {"image/png", "application/octet-stream"}
+LINES = "application/x-ndjson"  # with which `explain` tells how far it is
 
 
 @pytest.fixture
@@ -51,6 +52,11 @@ def test_json_takes_base64(document: dict[str, Any], operation: str) -> None:
     assert not schema["additionalProperties"]
 
 
+def test_the_header_of_pictures_is_text(document: dict[str, Any]) -> None:
+    response = document["paths"]["/v1/models/{model}/explain"]["post"]["responses"]["200"]
+    assert response["headers"]["X-Fanlight"]["schema"] == {"type": "string"}
+
+
 def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
     for operation in operations(document):
         for status, response in operation["responses"].items():
@@ -58,7 +64,8 @@ def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
                 assert list(response["content"]) == ["text/plain"]
             elif status == "200":
                 assert "$ref" in response["content"]["application/json"]["schema"]
-                assert set(response["content"]) <= {"application/json", *FILES}
+                lines = {LINES} if operation["operationId"] == "explain" else set()
+                assert set(response["content"]) <= {"application/json", *FILES, *lines}
             else:
                 [(type, media)] = response["content"].items()
                 assert type == "application/problem+json"

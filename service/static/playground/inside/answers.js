@@ -7,17 +7,19 @@ import { bars, inSentence, shortLabel } from "../labels.js";
 import { shape, short } from "../numbers.js";
 import { captionOf, covered, isSigned, strongest } from "./explanations.js";
 import { drawPixels, heatLayer, penOf } from "./maps.js";
+import { waiting } from "./waiting.js";
 
 const SIDE = 288; // pixels that the picture is shown in
 
 /** An answer's place on the page. */
 export function answer() {
-  const title = element("h3");
+  const title = element("h3", { tabIndex: -1 });
   const top = element("div", "top");
   const problem = element("p", "error");
   const canvas = element("canvas", { role: "img" });
   const legend = element("div", "legend");
   const caption = element("figcaption");
+  const wait = waiting("heat map", () => title.focus());
   const seen = element("canvas", { class: "crisp seen", role: "img" });
   const seenCaption = element("figcaption");
   const place = element(
@@ -27,7 +29,7 @@ export function answer() {
     element(
       "div",
       "views",
-      element("figure", {}, canvas, legend, problem, caption),
+      element("figure", {}, canvas, wait.place, legend, problem, caption),
       element("figure", {}, seen, seenCaption),
       top,
     ),
@@ -63,6 +65,49 @@ export function answer() {
     legend.className = signed ? "legend signed" : "legend";
     legend.replaceChildren(short(signed ? -most : 0), element("i"), short(most));
     caption.textContent = captionOf(found, layer);
+  }
+
+  /** @param {string} why there is no heat map */
+  function clear(why = "") {
+    if (shown) shown.heat = null;
+    legend.replaceChildren();
+    caption.textContent = "";
+    problem.textContent = why;
+    draw();
+  }
+
+  /**
+   * Lay a heat map over the picture, or tell why there is none.
+   * @param {Question} question
+   */
+  async function explain(question) {
+    const { model, picture, method, target } = question;
+    if (!shown) return;
+    const under = shown;
+    const given = new AbortController(); // up, by the button
+    const { told, end, cancelled } = wait.begin(() => given.abort());
+    const signal = AbortSignal.any([question.signal, given.signal]);
+    try {
+      const asked = path(model.name, "explain", { version: model.version, method, target });
+      const { explanations, layer } = await json(asked, { pictures: [picture], signal, told });
+      const found = only(explanations);
+      const most = strongest(found);
+      under.heat = heatLayer(found.values, most);
+      under.box = found.box;
+      describe(found, layer, most);
+      const what = `Heat map for ${inSentence(found.target.label)} over ${picture.name}`;
+      canvas.setAttribute("aria-label", what);
+      problem.textContent = "";
+      draw();
+    } catch (error) {
+      if (!isAbort(error)) clear(messageOf(error));
+      else if (given.signal.aborted && !question.signal.aborted) {
+        clear();
+        cancelled(() => explain(question));
+        return;
+      }
+    }
+    end();
   }
 
   return {
@@ -102,34 +147,7 @@ export function answer() {
       seenCaption.textContent = `What the network gets: ${shape(input.shape)}`;
       return view.values;
     },
-    /**
-     * Lay a heat map over the picture, or tell why there is none.
-     * @param {Question} question
-     */
-    async explain({ model, picture, method, target, signal }) {
-      if (!shown) return;
-      const under = shown;
-      let told = "";
-      try {
-        const asked = path(model.name, "explain", { version: model.version, method, target });
-        const { explanations, layer } = await json(asked, { pictures: [picture], signal });
-        const found = only(explanations);
-        const most = strongest(found);
-        under.heat = heatLayer(found.values, most);
-        under.box = found.box;
-        describe(found, layer, most);
-        const what = `Heat map for ${inSentence(found.target.label)} over ${picture.name}`;
-        canvas.setAttribute("aria-label", what);
-      } catch (error) {
-        if (isAbort(error)) return;
-        told = messageOf(error);
-        under.heat = null;
-        legend.replaceChildren();
-        caption.textContent = "";
-      }
-      problem.textContent = told;
-      draw();
-    },
+    explain,
     /** @param {unknown} error why there is no answer */
     fail(error) {
       if (!isAbort(error)) problem.textContent = messageOf(error);

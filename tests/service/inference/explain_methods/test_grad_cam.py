@@ -14,6 +14,7 @@ from models.structure.axes import CHANNELS_LAST, TOKENS
 from models.torchvision_import import torchvision
 from service.inference import explanation
 from service.inference.explain_methods.grad_cam import GradCam, GradCamParameters
+from service.inference.explainer import Explainer
 from service.inference.explanation import Question
 from tests.models.structure.test_whole_image import transformer
 
@@ -30,8 +31,8 @@ def ours(network: nn.Module, layer: str | None) -> tuple[str, Tensor]:
     found = reading.read(network, torch.zeros(1, *SPEC.shape))
     name = layer or str(found.whole)
     asked = Question(GradCam(), GradCamParameters(layer=name), found.outputs(), TARGET)
-    twin = explanation.twin(network)
-    made = explanation.explain(twin, SPEC, pixels(), torch.device("cpu"), asked)
+    explainer = Explainer(explanation.twin(network), SPEC, torch.device("cpu"))
+    [made] = explanation.explain(explainer, [pixels()], asked)
     return name, torch.from_numpy(made.values)
 
 

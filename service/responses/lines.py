@@ -1,0 +1,111 @@
+"""Answers that take long, as lines of JSON while they are made: NDJSON, `application/x-ndjson`.
+
+    {"done": 0, "of": 454}     how far the work is, in passes of an image through the network
+    {"done": 192, "of": 454}
+    {"model": …}               the last line: the same answer as without lines, or a problem
+
+An error before the first line is answered as usual, with its own status. One that comes later is
+the last line, a problem document (RFC 9457). A stream whose last line is neither was broken off.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import orjson
+from fastapi import Response
+from starlette.types import Receive, Scope, Send
+
+from service.errors import InvalidInputError, ServiceError
+from service.inference.progress import Told, unheard
+from service.responses import problems
+
+MEDIA_TYPE = "application/x-ndjson"
+LINE_SECONDS = 0.1  # between two lines of progress, at least
+CONTENT = {  # of an OpenAPI response
+    MEDIA_TYPE: {
+        "schema": {
+            "type": "string",
+            "description": "With `Accept: application/x-ndjson`: lines that tell how many of the "
+            "passes through the network are done, then the answer as one line of JSON. An error "
+            "behind the first line is the last line, a Problem. Without either as its last line "
+            "the answer was broken off.",
+        },
+        "example": '{"done": 0, "of": 454}\n{"done": 192, "of": 454}\n{"model": "mnist", …}\n',
+    }
+}
+
+Work = Callable[[Told], Awaitable[Response]]
+
+
+async def answer(work: Work, accept: str, format: str) -> Response:
+    """The answer that the work gives, as lines if the header Accept asks for them.
+
+    Raises `InvalidInputError` for lines in another format than JSON.
+    """
+    if not _accepts_lines(accept):
+        return await work(unheard)
+    if format != "json":
+        raise InvalidInputError(
+            f"Accept: {MEDIA_TYPE} and format={format}: the last line is JSON; leave one of the "
+            "two out"
+        )
+    return Lines(work)
+
+
+def _accepts_lines(accept: str) -> bool:
+    """Whether the header names the media type, and not with a quality of 0 (RFC 9110, 12.5.1)."""
+    for each in accept.split(","):
+        name, *parameters = (part.strip().lower() for part in each.split(";"))
+        if name == MEDIA_TYPE:
+            return not any(
+                part.startswith("q=") and not part[2:].strip("0.") for part in parameters
+            )
+    return False
+
+
+class Lines(Response):
+    """Runs the work in a task of its own; the stream begins once the work tells how far it is."""
+
+    def __init__(self, work: Work) -> None:
+        # proxies are not to wait for the end
+        super().__init__(media_type=MEDIA_TYPE, headers={"X-Accel-Buffering": "no"})
+        del self.headers["Content-Length"]
+        self._work = work
+        self._changed = asyncio.Event()
+        self._told = b""  # the newest line
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        work = asyncio.ensure_future(self._work(self._tell))
+        work.add_done_callback(lambda _: self._changed.set())
+        try:
+            await self._changed.wait()
+            if not self._told:
+                work.result()  # raises: it is over, and nothing was told
+            head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+            await send(head)
+            while not work.done():
+                self._changed.clear()
+                await send({"type": "http.response.body", "body": self._told, "more_body": True})
+                await asyncio.wait([work], timeout=LINE_SECONDS)
+                await self._changed.wait()
+            await _send_last(work, scope, send)
+        finally:
+            work.cancel()
+
+    def _tell(self, done: int, total: int) -> None:
+        self._told = orjson.dumps({"done": done, "of": total}, option=orjson.OPT_APPEND_NEWLINE)
+        self._changed.set()
+
+
+async def _send_last(work: "asyncio.Future[Response]", scope: Scope, send: Send) -> None:
+    """The answer, or the problem; what is unexpected is raised once the client knows."""
+    unexpected: BaseException | None = None
+    try:
+        last = work.result()
+    except ServiceError as error:
+        last = problems.response(error, scope)
+    except Exception as error:
+        last, unexpected = problems.unexpected(scope), error
+    await send({"type": "http.response.body", "body": bytes(last.body) + b"\n"})
+    if unexpected is not None:
+        raise unexpected
