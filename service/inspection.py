@@ -182,6 +182,7 @@ class Inspector:
         explainer, found = serving.explainer, list[Explanation]()
         progress = Progress(len(decoded), explanation.passes(explainer, question), told)
         size = explanation.together(explainer, question)
+        ran = None if told is unheard else progress.ran
         for start in range(0, len(decoded), size):
             group = [each.pixels for each in decoded[start : start + size]]
             work = partial(
@@ -192,7 +193,7 @@ class Inspector:
                 originals=originals[start : start + size],
             )
             try:
-                found += await self.worker.run(work, progress.ran)
+                found += await self.worker.run(work, ran)
             except UnanswerableGroupError as error:
                 raise UnanswerableGroupError([start + each for each in error.indices]) from error
             progress.finished(len(found))

@@ -9,6 +9,7 @@ import asyncio
 import copy
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -44,6 +45,7 @@ from service.inference.explain_methods.method import (
 from service.inference.explainer import Explainer
 
 NICENESS = 10  # of 19: predictions go first
+TELL_SECONDS = 0.1  # a turn of the event loop takes the interpreter from the thread
 Result = TypeVar("Result")
 
 
@@ -176,19 +178,23 @@ class ExplanationWorker:
             self._waiting -= 1
 
     async def run(
-        self, work: Callable[[Step], Result], ran: Callable[[int], None] = nothing
+        self, work: Callable[[Step], Result], ran: Callable[[int], None] | None = None
     ) -> Result:
         """Call `work(step)` on the thread, where `step` notices that the caller was cancelled.
 
-        `ran` is called on the event loop with the passes of each step.
+        `ran` is called on the event loop with the passes of the steps, about every `TELL_SECONDS`.
         """
         left, loop = threading.Event(), asyncio.get_running_loop()
+        untold, last = 0, 0.0
 
         def step(passes: int = 0, /) -> None:
+            nonlocal untold, last
             if left.is_set():
                 raise AbandonedError
-            if passes:
-                loop.call_soon_threadsafe(ran, passes)
+            untold += passes
+            if ran is not None and untold and time.monotonic() - last >= TELL_SECONDS:
+                loop.call_soon_threadsafe(ran, untold)
+                untold, last = 0, time.monotonic()
 
         try:
             return await loop.run_in_executor(self._executor, work, step)

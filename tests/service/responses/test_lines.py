@@ -56,6 +56,7 @@ class TestLines:
     def test_a_step_is_a_line(self, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
         """Passes of all images, windows and predictions; not more often than is worth reading."""
         monkeypatch.setattr("service.responses.lines.LINE_SECONDS", 0)
+        monkeypatch.setattr(explanation, "TELL_SECONDS", 0)
         *told, _ = lines(ask(client, window=1, stride=1))
         assert told[0] == {"done": 0, "of": 3 * (1 + 1 + 64)}
         assert len(told) > 3
@@ -109,9 +110,9 @@ class TestErrors:
     ) -> None:
         explain, let_go = explanation.explain, threading.Event()
 
-        def held(*arguments: Any) -> Any:
+        def held(*arguments: Any, **options: Any) -> Any:
             assert let_go.wait(30)
-            return explain(*arguments)
+            return explain(*arguments, **options)
 
         client = serve(request_timeout=0.2)
         monkeypatch.setattr(explanation, "explain", held)
@@ -126,7 +127,7 @@ class TestErrors:
     def test_what_is_unexpected_is_told_and_logged(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def broken(*_: Any) -> Any:
+        def broken(*_: Any, **__: Any) -> Any:
             raise ZeroDivisionError
 
         monkeypatch.setattr(explanation, "explain", broken)
@@ -145,7 +146,9 @@ class Watched:
         self.let_go = threading.Event()
         explain = explanation.explain
 
-        def watched(explainer: Any, images: Any, question: Any, step: Callable[..., None]) -> Any:
+        def watched(
+            explainer: Any, images: Any, question: Any, step: Callable[..., None], **options: Any
+        ) -> Any:
             self.started += 1
 
             def held(passes: int = 0) -> None:
@@ -153,7 +156,7 @@ class Watched:
                 step(passes)
 
             try:
-                found = explain(explainer, images, question, held)
+                found = explain(explainer, images, question, held, **options)
             except explanation.AbandonedError:
                 self.abandoned += 1
                 raise
