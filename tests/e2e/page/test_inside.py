@@ -55,6 +55,7 @@ class TestLongOnes:
         held.evaluate("""push('0, "of": 100}\\n')""")
         expect(said).to_have_text("Making the heat map: 50 %")
         end = {"target": {"label": "bird", "score": 1}, "min": 0, "max": 1, "values": [[0, 1]]}
+        end["box"] = [0, 0, 1, 1]
         held.evaluate(
             "end => { push(JSON.stringify(end) + '\\n'); finish(); }", {"explanations": [end]}
         )

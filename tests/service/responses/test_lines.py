@@ -114,7 +114,7 @@ class TestErrors:
             assert let_go.wait(30)
             return explain(*arguments, **options)
 
-        client = serve(request_timeout=0.2)
+        client = serve(request_timeout=1)
         monkeypatch.setattr(explanation, "explain", held)
         first, last = lines(ask(client))
         let_go.set()
