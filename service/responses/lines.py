@@ -37,12 +37,12 @@ CONTENT = {  # of an OpenAPI response
 Work = Callable[[Told], Awaitable[Response]]
 
 
-async def answer(work: Work, accept: str, format: str) -> Response:
+async def answer(work: Work, accept: str | None, format: str) -> Response:
     """The answer that the work gives, as lines if the header Accept asks for them.
 
     Raises `InvalidInputError` for lines in another format than JSON.
     """
-    if not _accepts_lines(accept):
+    if accept is None or not _accepts_lines(accept):
         return await work(unheard)
     if format != "json":
         raise InvalidInputError(

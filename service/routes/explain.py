@@ -26,7 +26,7 @@ async def explain(
     asked: Annotated[ExplainParameters, Query()],
     images: Images,
     state: State,
-    accept: Annotated[str, Header(include_in_schema=False)] = "",
+    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """How much each pixel supports a class, by one of several methods.
 

@@ -17,6 +17,7 @@ INTERNAL = {  # are caught where they are raised
     "AbandonedError",
     "EndedError",
     "NotFiniteError",
+    "UnanswerableGroupError",
     "_RefusedError",
     "_UnusualError",
 }

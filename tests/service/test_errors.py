@@ -332,7 +332,7 @@ class Test422:
         ("operation", "text"),
         [
             ("features", "layer is missing; it is the name of a layer"),
-            ("explain", "method is missing; it is one of grad-cam, integrated-gradients, occl"),
+            ("explain", "method is missing; it is one of class-map, grad-cam, integrated-gr"),
         ],
     )
     def test_parameter_that_is_missing(self, client: TestClient, operation: str, text: str) -> None:

@@ -44,8 +44,8 @@ class Call:
     layer: str | None
     """None of an operator between layers."""
     is_backward: bool
-    operator: str = ""
-    """Its name, of an operator between layers."""
+    operator: str | None = None
+    """Its name, of an operator between layers; None of a layer."""
     multiply_adds: int = 0
     _taken: dict[Value, _Parts] = field(default_factory=dict)
     _made: list[Value] = field(default_factory=list)

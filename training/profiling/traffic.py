@@ -123,7 +123,7 @@ def measure(network: nn.Module, batch: Tensor, layers: Mapping[str, str]) -> Ste
 
 def _between(calls: Iterable[Call]) -> Iterator[str]:
     for call in calls:
-        if call.layer is None and not call.is_backward:
+        if call.operator is not None and not call.is_backward:
             yield call.operator
 
 

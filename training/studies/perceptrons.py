@@ -43,12 +43,10 @@ def _in_128(variant: Variant) -> Variant:
     return Variant(f"{variant.label}, batches of 128", recipe, seeds=(0,))
 
 
-def _rates(std: tuple[float, ...], *reported: str, prefix: str = "") -> tuple[Variant, ...]:
+def _rates(std: tuple[float, ...], *reported: str) -> tuple[Variant, ...]:
     runs = (("0.1", 0.1, 5), ("0.001", 0.001, 8), ("0.00001", 0.00001, 100))
     return tuple(
-        Variant(
-            prefix + label, replace(PERCEPTRON, std=std, learning_rate=rate, epochs=epochs), text
-        )
+        Variant(label, replace(PERCEPTRON, std=std, learning_rate=rate, epochs=epochs), text)
         for (label, rate, epochs), text in zip(runs, reported, strict=True)
     )
 

