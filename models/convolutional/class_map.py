@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -14,6 +16,7 @@ from models.convolutional.stitching import Step
 from models.errors import OptionError
 from models.images.decoding import Box
 from models.preprocessing import InputSpec
+from models.trust import SecondLook
 
 MAX_PIXELS = 2**18  # of an image, 512 × 512: maps of 64 channels as large are 64 MiB
 MAX_VALUES = 2**25  # of the largest maps, 128 MiB
@@ -90,9 +93,12 @@ def class_map(
     device: torch.device,
     step: int | None = None,
     sent: tuple[int, int] | None = None,
+    second_look: SecondLook | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> ClassMap:
     """The map of an upright image. `probabilities` turns logits (N, num_classes) into such.
+
+    Windows that are not sure get a second look, mirrored, as images do in a prediction.
 
     `step` is in pixels; what of it divides the form's stride is taken, the whole stride at most. By
     default it is an eighth of the window, or more where that would take seconds. `sent` is the
@@ -115,8 +121,35 @@ def class_map(
     with torch.inference_mode():
         batch = spec.normalize(torch.tensor(found.pixels)[None].to(device))
         logits = stitching.stitched(form, batch, chosen, check)  # (num_classes, rows, columns)
+        if second_look is not None:
+            logits = _looked_again(logits, form, batch, chosen, second_look, check)
         scores = probabilities(logits.flatten(1).T).T.reshape(logits.shape)
     return ClassMap(scores.float().cpu(), chosen, form.window, found)
+
+
+def _looked_again(
+    logits: Tensor,
+    form: Form,
+    batch: Tensor,
+    step: Step,
+    look: SecondLook,
+    check: Callable[[], None],
+) -> Tensor:
+    """The logits (num_classes, rows, columns) after a second look at windows that are not sure."""
+
+    def mirrored(due: NDArray[np.bool_]) -> NDArray[np.float32]:
+        width = form.window[1] + (logits.shape[2] - 1) * step[1]  # mirrored, windows fall on others
+        again = stitching.stitched(form, batch[..., :width].flip(-1), step, check).flip(-1)
+        return _flat(again)[due]
+
+    answered = torch.from_numpy(look.answer(_flat(logits), mirrored))
+    return answered.T.reshape(logits.shape).to(logits.device)
+
+
+def _flat(logits: Tensor) -> NDArray[np.float32]:
+    """(num_classes, rows, columns) to (places, num_classes)."""
+    flat: NDArray[np.float32] = logits.flatten(1).T.float().cpu().numpy()
+    return flat
 
 
 def _step(form: Form, size: tuple[int, int], classes: int, asked: int | None) -> Step:

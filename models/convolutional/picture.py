@@ -77,6 +77,11 @@ def prepared(
         changes.append("Only the middle of the image, which is very long, is looked at.")
         before = cut[2] - cut[0], cut[3] - cut[1]
     changes += _scaling(before, (part[1], part[0]))
+    if spec.resize_size is not None:
+        changes.append(
+            f"A prediction makes the image's shorter side {spec.resize_size} pixels and sees its "
+            "middle; the map sees subjects as large as they are."
+        )
     if spec.rule is not None:
         pixels, said = _light_on_dark(pixels)
         changes.append(

@@ -323,7 +323,8 @@ def _subject(
         return found
 
     room, scores = explainer.room(question.method), partial(_probabilities, explainer)
-    whole = WholeImage(original, spec, question.form, device, scores, step)
+    look = explainer.trust.second_look if explainer.trust else None
+    whole = WholeImage(original, spec, question.form, device, scores, step, look)
     return Subject(
         network,
         forward,

@@ -271,6 +271,7 @@ class ClassMap(OfModel):
             trust.probabilities if trust else partial(torch.softmax, dim=1),
             device=loaded.device,
             step=self.step,
+            second_look=trust.second_look if trust else None,
         )
         title = f"{name_of(loaded)} on {self.file.name}"
         title += "".join(f". {change.removesuffix('.')}" for change in found.picture.changes)

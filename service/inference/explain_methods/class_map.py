@@ -54,7 +54,7 @@ class ClassMap(ExplainMethod[ClassMapParameters]):
 
     def attribute(self, subject: Subject, parameters: ClassMapParameters) -> Attribution:
         assert subject.whole is not None  # noqa: S101 (`explain` gives it)
-        (image, sent), spec, form, device, probabilities, check = subject.whole
+        (image, sent), spec, form, device, probabilities, check, look = subject.whole
         assert form is not None  # noqa: S101 (`missing` has looked)
         try:
             found = class_map.class_map(
@@ -65,6 +65,7 @@ class ClassMap(ExplainMethod[ClassMapParameters]):
                 device=device,
                 step=parameters.step,
                 sent=sent,
+                second_look=look,
                 check=check,
             )
         except OptionError as error:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from models.features import Layer
     from models.preprocessing import InputSpec, Pixels
     from models.structure.reading import Structure
+    from models.trust import SecondLook
 
 Baseline = Literal["black", "grey", "white"]
 BASELINE_LEVELS: dict[Baseline, int] = {"black": 0, "grey": 128, "white": 255}
@@ -47,8 +48,8 @@ class WholeImage(NamedTuple):
     """An image as it was sent, for methods that look at more than the network's input.
 
     `form` is the network's fully convolutional form. `probabilities` turns
-    logits (N, num_classes) into such, calibrated as those of a prediction. `check` raises
-    `AbandonedError` once the request is cancelled.
+    logits (N, num_classes) into such, calibrated as those of a prediction, after a `second_look` if
+    the checkpoint has one. `check` raises `AbandonedError` once the request is cancelled.
     """
 
     original: Original
@@ -57,6 +58,7 @@ class WholeImage(NamedTuple):
     device: "torch.device"
     probabilities: "Callable[[Tensor], Tensor]"
     check: "Callable[[], None]"
+    second_look: "SecondLook | None" = None
 
 
 class Subject(NamedTuple):

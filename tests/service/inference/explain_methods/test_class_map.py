@@ -61,6 +61,19 @@ class TestCollage:
         assert shares["bird"]["best"][2] <= 0.75
         assert "note" not in found
 
+    def test_at_the_inputs_own_size_it_is_the_prediction(self, shipped: TestClient) -> None:
+        """Of images that the network looks at twice, too."""
+        noise = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), np.uint8)
+        blurred = [Image.fromarray(each).resize((4, 4)).resize((32, 32)) for each in noise]
+        answers = ask(shipped, *map(encode, blurred), model="birds-vs-planes").json()
+        unsure = 0
+        for found in answers["explanations"]:
+            said, labels = found["prediction"], found["map"]
+            assert labels["winners"] == [[["airplane", "bird"].index(said["label"])]]
+            assert labels["scores"][0][0] == pytest.approx(said["score"], abs=1e-5)
+            unsure += said["score"] < 0.9
+        assert unsure
+
     def test_digits_are_not_framed_and_the_answer_says_so(self, shipped: TestClient) -> None:
         sheet = Image.new("L", (120, 60), 255)
         for number, at in ((3, (10, 10)), (7, (75, 20))):
