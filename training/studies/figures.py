@@ -13,6 +13,7 @@ from itertools import pairwise
 from training.fitting.loop import Epoch
 from training.studies.study import Criterion, Measured, Results, Spread
 
+LEARNED = 0.7  # validation accuracy: far from chance, and below all that was reported as learning
 ABOUT = 0.02  # "about 0.85" was seen where an accuracy is at most this far from it
 
 
@@ -73,6 +74,16 @@ def validation(label: str, epoch: int | None = None) -> Figure:
         return _of(text, label, lambda run: _accuracy(run.validation))
     text = f"validation accuracy of `{label}` after epoch {epoch}"
     return _of(text, label, lambda run: _accuracy(_validation_of(_at(run, epoch))))
+
+
+def learned(*labels: str) -> Criterion:
+    """Each of the runs knows something: else a comparison of two failures would say nothing."""
+    named = " and ".join(f"`{label}`" for label in labels)
+    return Criterion(
+        f"{named} learned (validation accuracy ≥ {LEARNED:g})",
+        frozenset(labels),
+        lambda results: all(_accuracy(results[label].validation) >= LEARNED for label in labels),
+    )
 
 
 def best_validation(label: str) -> Figure:
