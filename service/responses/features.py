@@ -40,6 +40,9 @@ class LayerFeatures(Schema):
     shape: list[int] = Field(description="of one image's activation")
     axes: list[Axis] = Field(description="what each axis of the shape is")
     images: list[Activation] = Field(description="one for each image, in the order sent")
+    note: str | SkipJsonSchema[None] = Field(
+        None, description="what to know of the activations, where the layer is called several times"
+    )
 
 
 class Features(Schema):
@@ -77,7 +80,14 @@ def encode(
 def _layer(layer: Layer, seen: Sequence[FeatureResult], values: bool) -> dict[str, Any]:
     arrays = [np.ascontiguousarray(one.activations[layer.name].numpy()) for one in seen]
     images = [{**statistics(array), **({"values": array} if values else {})} for array in arrays]
-    return {"name": layer.name, "shape": arrays[0].shape, "axes": layer.axes, "images": images}
+    told = {"name": layer.name, "shape": arrays[0].shape, "axes": layer.axes, "images": images}
+    return told | _note(layer)
+
+
+def _note(layer: Layer) -> dict[str, str]:
+    if layer.calls <= 1:
+        return {}
+    return {"note": f"{layer.name} is called {layer.calls} times; these are of its last call"}
 
 
 def _picture(
@@ -99,7 +109,7 @@ def _picture(
     )
     first = prediction(card, seen.answer.probabilities, 1)
     figures = statistics(maps)
-    content |= {"layer": name, "shape": tuple(activation.shape)}
+    content |= {"layer": name, "shape": tuple(activation.shape), **_note(layers[name])}
     content |= {"min": figures["min"], "max": figures["max"], "columns": drawn.columns}
     content |= {"rows": drawn.rows, "tile": drawn.tile}
     content["prediction"] = {"label": first["label"], "score": first["score"]}

@@ -11,13 +11,17 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from PIL import Image
+from torch import nn
 
 from models import checkpoint, features
+from models.architectures import registry
+from models.preprocessing import InputSpec
 from tests.hooks import hooks
 from tests.networks import LABELS, SPEC, encode, picture
-from tests.service.conftest import Serve
+from tests.service.conftest import Serve, starting
 from tests.service.connections import PREDICT
 from tests.service.test_errors import problem
+from tests.service.test_kernels import publish
 from tests.service.test_predict import parts
 
 FEATURES = "/v1/models/colors/features"
@@ -218,3 +222,37 @@ def test_no_hook_stays(client: TestClient) -> None:
     ask(client, *IMAGES, layer=["conv", "relu", features.PENULTIMATE])
     network = client.app.state.repository.get("colors", None).checkpoint.network  # type: ignore[attr-defined]
     assert not hooks(network)
+
+
+class Twice(nn.Module):
+    """A convolution that is called twice."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.fc = nn.Linear(3 * 8 * 8, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.fc(self.conv(self.conv(x)).flatten(1))
+        return logits
+
+
+@pytest.mark.slow
+def test_of_a_layer_that_is_called_twice_the_answer_says_which_call_it_is(tmp_path: Path) -> None:
+    image = parts(IMAGES[0])
+    with registry.ARCHITECTURES.restored():
+
+        @registry.register("twice", InputSpec(channels=3, height=8, width=8))
+        def twice(num_classes: int) -> nn.Module:
+            """Calls one convolution twice."""
+            return Twice(num_classes)
+
+        publish(tmp_path, "twice")
+        with starting(tmp_path) as serve:
+            client, path = serve(), "/v1/models/twice/features"
+            asked = {"layer": ["conv", "fc"]}
+            conv, fc = client.post(path, files=image, params=asked).json()["layers"]
+            png = client.post(path, files=image, params={"layer": "conv", "format": "png"})
+    assert conv["note"] == "conv is called 2 times; these are of its last call"
+    assert "note" not in fc
+    assert json.loads(png.headers["x-fanlight"])["note"] == conv["note"]
