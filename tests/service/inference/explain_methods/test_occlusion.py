@@ -111,7 +111,7 @@ def test_a_window_that_hides_nothing_is_not_run() -> None:
             return explainer.runtime(batch)
 
         def settle(self) -> None:
-            raise NotImplementedError
+            """Nothing to tune."""
 
     counting = type(explainer)(**{**vars(explainer), "runtime": Counting()})
     question = explanation.question(loaded, "occlusion", {"window": 4, "stride": 4}, "0")
