@@ -275,6 +275,7 @@ _STUDIES_HEAD = """## Studies
 Each is one command, `fanlight study NAME`. Accuracies are those of the last epoch's weights, the
 mean ± standard deviation over the seeds; the gap is training minus validation. Runs shared by
 studies are trained once. A claim of the first author is judged by a criterion that stood in the
-code before the runs were made. It is judged for each seed by itself: the claim is seen if the
-criterion holds with every seed, not seen if it holds with none, and unclear otherwise. "About"
-means within 0.02. Where another criterion stood before, the finding says which."""
+code before the runs were made; where a part of it came later, the finding says so. It is judged for
+each seed by itself: the claim is seen if the criterion holds with every seed, not seen if it holds
+with none, and unclear otherwise. "About" means within 0.02. Where another criterion stood before,
+the finding says which. Studies that are missing here are not run yet."""

@@ -80,9 +80,10 @@ def _shifts(
 
 
 def upsampled(values: Tensor, window: Step, step: Step, size: tuple[int, int]) -> Tensor:
-    """Values (rows, columns) of places to (height, width) of the image, bilinearly.
+    """Enlarge a map (rows, columns) to the `size` (height, width) of the image, bilinearly.
 
-    A value belongs to the middle of its window. Beyond the outermost middles it stays the same.
+    Each value stands for a window, and is placed at the pixel in the middle of it. Pixels outside
+    of all these middles, along the border, take the value of the nearest one.
     """
     for dim, at in enumerate(_middles(values, window, step, size)):
         before = at.floor().long()

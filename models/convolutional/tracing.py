@@ -244,7 +244,8 @@ def _windows(height: int, width: int) -> Callable[[Tensor], Tensor]:
 
 
 def _by_name(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by their names, with the defaults of those that are not given."""
+    """All arguments of a call of the operator `func` by name; arguments not given have their
+    defaults."""
     given = {}
     for place, argument in enumerate(func._schema.arguments):
         if place < len(args):

@@ -34,7 +34,8 @@ class Corner:
         return f"{height}×{width} pixels at row {self.row}, column {self.column} of {self.of}"
 
     def table(self) -> Table:
-        """A row of the table for each row of pixels of each channel."""
+        """The numbers as a table: one row for each channel and each of its rows of pixels, with the
+        levels 0 to 255 first and the normalised values behind them."""
         width = self.levels.shape[2]
         result = Table("channel", title=str(self))
         columns = range(self.column, self.column + width)

@@ -104,7 +104,8 @@ class ImageSet:
     def hold_out(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self]:
         """Split into (rest, held out) at random, with the same fraction of every class.
 
-        All versions of a picture come to the same part, so that none is known from training.
+        A picture and its versions, such as the inverted one, always come to the same part: what is
+        held out was not seen in training in any form.
         """
         versions = self.versions()
         firsts = torch.from_numpy(np.unique(versions, return_index=True)[1])

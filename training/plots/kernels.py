@@ -149,7 +149,8 @@ def _table(
 def _templates(
     array: NDArray[np.float32], text: str, names: Sequence[str], largest: float
 ) -> bytes:
-    """A picture a class, with its name above."""
+    """Draw the weights (num_classes, C, H, W) of a last layer: a tile for each class, which has the
+    class's name as its title. Returns a PNG."""
     columns = min(_COLUMNS, len(names))
     inches = max(_TILE * columns + _MARGIN * (columns + 1), _WIDTH / 2)
     lines = [wrapped(name, _TILE, "small") for name in names]

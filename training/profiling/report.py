@@ -41,7 +41,7 @@ class Report:
         return [*self.step.layers, self.step.elsewhere]
 
     def timed(self) -> list[tuple[LayerTraffic, float]]:
-        """The rows with their times, 0 where they are not known."""
+        """Each row with the milliseconds measured for its forward pass; 0 if none were measured."""
         return list(zip(self.rows, self.milliseconds or [0.0] * len(self.rows), strict=True))
 
 

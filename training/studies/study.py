@@ -114,7 +114,10 @@ class Finding:
 
 
 def verdict(held: Sequence[bool]) -> Verdict:
-    """What seeds say together; `held` has one at least."""
+    """seen if the criterion held with every seed, not seen if with none, unclear otherwise.
+
+    `held` has an entry for each seed, and at least one.
+    """
     if all(held):
         return "seen"
     return "unclear" if any(held) else "not seen"
