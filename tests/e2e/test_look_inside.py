@@ -55,10 +55,11 @@ def resident(server: Server) -> float:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the memory")
 def test_memory_stays_flat(server: Server) -> None:
     held = []
+    starting = server.log.read_text()  # a busy machine is slow to load, and says so
     with httpx.Client(base_url=server.url, timeout=60) as client, ThreadPoolExecutor(4) as pool:
         for start in range(0, 1250, 250):
             statuses = list(pool.map(lambda n: request(client, n), range(start, start + 250)))
             assert set(statuses) <= {200, 404, 422}
             held.append(resident(server))
     assert held[-1] - held[0] < 40, held  # the first 250 load captum and fill the allocator
-    assert server.log.read_text() == ""
+    assert server.log.read_text() == starting

@@ -44,6 +44,10 @@ def _in_128(variant: Variant) -> Variant:
     return Variant(f"{variant.label}, batches of 128", recipe, seeds=(0,))
 
 
+def _beside_128(variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+    return (*variants, *(_in_128(each) for each in variants))
+
+
 def _rates(std: tuple[float, ...], *reported: str) -> tuple[Variant, ...]:
     runs = (("0.1", 0.1, 5), ("0.001", 0.001, 8), ("0.00001", 0.00001, 100))
     return tuple(
@@ -54,7 +58,50 @@ def _rates(std: tuple[float, ...], *reported: str) -> tuple[Variant, ...]:
 
 _SCALED = _rates((), "about 0.25 validation", "about 0.89 by epoch 8", "about 0.89, smallest gap")
 _UNSCALED = _rates(_RAW, "fails", "below its scaled run", "learns, then overfits")
-_CONSTANT = Variant("constant, 30 epochs", PERCEPTRON)
+_WEIGHED = (
+    *(replace(each, label=f"0 to 1, {each.label}", reported="") for each in _SCALED),
+    *(replace(each, label=f"0 to 255, {each.label}", reported="") for each in _UNSCALED),
+)
+_ANNEALING = (
+    Variant("constant, 30 epochs", PERCEPTRON),
+    Variant("annealed, 30 epochs", replace(PERCEPTRON, schedule="plateau")),
+    Variant("annealed, 100 epochs", replace(PERCEPTRON, schedule="plateau", epochs=100)),
+)
+_DEPTH = (
+    Variant("0 hidden", replace(PERCEPTRON, arguments={"hidden": []}), "underfits"),
+    Variant("1 hidden", PERCEPTRON),
+    Variant(
+        "2 hidden",
+        replace(PERCEPTRON, arguments={"hidden": [1000, 1000]}),
+        "overfits more than one",
+    ),
+)
+_TINY_INPUTS = (
+    Variant(
+        "without",
+        replace(PERCEPTRON, std=_TINY, epochs=100),
+        "about 0.85 after 100 epochs",
+        hidden="0",
+    ),
+    Variant(
+        "with",
+        replace(PERCEPTRON, std=_TINY, epochs=100, arguments={"hidden": [1000], "batchnorm": True}),
+        "as on normal input, and sooner",
+        hidden="1",
+    ),
+    Variant("normal input, 30 epochs", PERCEPTRON),
+)
+_DROPOUT = (
+    Variant("none", PERCEPTRON),
+    Variant(
+        "0.25", replace(PERCEPTRON, arguments={"hidden": [1000], "dropout": 0.25}), "smaller gap"
+    ),
+)
+_PENALTIES = (
+    Variant("none", PERCEPTRON),
+    Variant("L1, 0.0001 · Σ|p|", replace(PERCEPTRON, l1=0.0001), "smaller gap, narrower weights"),
+    Variant("L2, 0.01 · Σ‖p‖₂", replace(PERCEPTRON, l2_norm=0.01), "smaller gap, narrower weights"),
+)
 _IN_128 = "was judged in batches of 128"
 _GUARDED = "; that both learned was asked for only after the runs of seed 0"
 
@@ -115,7 +162,7 @@ PERCEPTRONS = (
     Study(
         "learning-rate",
         "Which learning rate does Adam want on pixels from 0 to 1?",
-        (*_SCALED, *(_in_128(each) for each in _SCALED)),
+        _beside_128(_SCALED),
         (
             Finding(
                 "0.1 fails: about 0.25",
@@ -172,10 +219,7 @@ PERCEPTRONS = (
     Study(
         "weight-distributions",
         "How far do the learning rates drive the weights?",
-        (
-            *(replace(each, label=f"0 to 1, {each.label}", reported="") for each in _SCALED),
-            *(replace(each, label=f"0 to 255, {each.label}", reported="") for each in _UNSCALED),
-        ),
+        _beside_128(_WEIGHED),
         (
             Finding(
                 "the weights are wide for 0.1: twice those of 0.001 at least",
@@ -193,13 +237,7 @@ PERCEPTRONS = (
     Study(
         "annealing",
         "What does it bring to halve the learning rate where the validation loss stands still?",
-        (
-            _CONSTANT,
-            Variant("annealed, 30 epochs", replace(PERCEPTRON, schedule="plateau")),
-            Variant("annealed, 100 epochs", replace(PERCEPTRON, schedule="plateau", epochs=100)),
-            _in_128(_CONSTANT),
-            _in_128(Variant("annealed, 30 epochs", replace(PERCEPTRON, schedule="plateau"))),
-        ),
+        _beside_128(_ANNEALING),
         (
             Finding(
                 "the rate falls about 7 times in 16 epochs",
@@ -227,15 +265,7 @@ PERCEPTRONS = (
     Study(
         "depth",
         "How many hidden layers?",
-        (
-            Variant("0 hidden", replace(PERCEPTRON, arguments={"hidden": []}), "underfits"),
-            Variant("1 hidden", PERCEPTRON),
-            Variant(
-                "2 hidden",
-                replace(PERCEPTRON, arguments={"hidden": [1000, 1000]}),
-                "overfits more than one",
-            ),
-        ),
+        _beside_128(_DEPTH),
         (
             Finding(
                 "without a hidden layer the network underfits",
@@ -253,26 +283,7 @@ PERCEPTRONS = (
     Study(
         "batch-normalisation",
         "Does batch normalisation rescue inputs that are ten thousand times too small?",
-        (
-            Variant(
-                "without",
-                replace(PERCEPTRON, std=_TINY, epochs=100),
-                "about 0.85 after 100 epochs",
-                hidden="0",
-            ),
-            Variant(
-                "with",
-                replace(
-                    PERCEPTRON,
-                    std=_TINY,
-                    epochs=100,
-                    arguments={"hidden": [1000], "batchnorm": True},
-                ),
-                "as on normal input, and sooner",
-                hidden="1",
-            ),
-            Variant("normal input, 30 epochs", PERCEPTRON),
-        ),
+        _beside_128(_TINY_INPUTS),
         (
             Finding(
                 "without it the network reaches about 0.85 after 100 epochs",
@@ -300,14 +311,7 @@ PERCEPTRONS = (
     Study(
         "dropout",
         "What does dropout before each linear layer bring?",
-        (
-            Variant("none", PERCEPTRON),
-            Variant(
-                "0.25",
-                replace(PERCEPTRON, arguments={"hidden": [1000], "dropout": 0.25}),
-                "smaller gap",
-            ),
-        ),
+        _beside_128(_DROPOUT),
         (
             Finding(
                 "the gap is smaller with dropout",
@@ -319,17 +323,7 @@ PERCEPTRONS = (
     Study(
         "regularisation",
         "What does a penalty on the weights bring?",
-        (
-            Variant("none", PERCEPTRON),
-            Variant(
-                "L1, 0.0001 · Σ|p|", replace(PERCEPTRON, l1=0.0001), "smaller gap, narrower weights"
-            ),
-            Variant(
-                "L2, 0.01 · Σ‖p‖₂",
-                replace(PERCEPTRON, l2_norm=0.01),
-                "smaller gap, narrower weights",
-            ),
-        ),
+        _beside_128(_PENALTIES),
         tuple(
             finding
             for label in ("L1, 0.0001 · Σ|p|", "L2, 0.01 · Σ‖p‖₂")
