@@ -46,8 +46,10 @@ from service.requests.parameters import (
     FeaturesParameters,
     InputParameters,
     KernelsParameters,
+    ModelParameters,
 )
-from service.responses import explanations, features, inputs, kernels
+from service.responses import explanations, features, inputs, kernels, receptive_fields
+from service.responses.receptive_fields import ReceptiveFields
 from service.settings import Settings
 
 MAX_JSON_VALUES = 2**20  # in one answer; npz has as many as the setting allows
@@ -61,6 +63,7 @@ class Places:
     """Who encodes which answers. What one kind of request fills keeps no other kind waiting."""
 
     kernels: Pool
+    receptive_fields: Pool
     inputs: Pool
     maps: Pool  # activations and heat maps
 
@@ -72,6 +75,7 @@ class Places:
         with ExitStack() as pools:
             places = cls(
                 Pool("kernels", 1, most, setting),
+                Pool("receptive fields", 1, most, setting),
                 Pool("input", 1, most, setting),
                 Pool("features and explain", threads, MAX_ENCODED),
             )
@@ -131,6 +135,14 @@ class Inspector:
         pool = self.places.kernels
         with pool.place():
             return await pool.run(kernels.encode, weight, bias, layer, checkpoint.card, asked)
+
+    async def receptive_fields(self, model: str, asked: ModelParameters) -> ReceptiveFields:
+        """How much of the image each layer and block sees."""
+        serving = self.repository.get(model, asked.version)
+        pool = self.places.receptive_fields
+        with pool.place():
+            found = await pool.run(lambda: serving.receptive_fields)
+        return receptive_fields.answer(found, serving.checkpoint.card)
 
     async def explain(
         self, model: str, asked: ExplainParameters, images: Images, told: Told = unheard

@@ -242,7 +242,10 @@ class Settings(BaseSettings):
         "slowest connection is broken off",
     )
     max_inspect_queue_size: Count = Field(
-        32, ge=1, description="requests for kernels, and for input, that may wait, before 429"
+        32,
+        ge=1,
+        description="requests for kernels, for receptive fields, and for input, that may wait, "
+        "before 429",
     )
     max_explained_images: Count = Field(16, ge=1, le=1024, description="images to explain at once")
     max_explain_queue_size: Count = Field(

@@ -1,13 +1,16 @@
 """A version's folder → a verified, warmed network with its batchers, ready to serve."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 from models import checkpoint, devices
 from models.checkpoint import Checkpoint
 from models.preprocessing import Pixels
+from models.structure import receptive_field
+from models.structure.receptive_field import ReceptiveField
 from service.images.unlike import Unlike
 from service.inference import doubt, explanation
 from service.inference.arrivals import Arrivals
@@ -45,6 +48,13 @@ class ServingModel:
     unlike: Unlike
     lease: Lease = field(repr=False)
     marks: Marks = field(repr=False)
+
+    @cached_property
+    def receptive_fields(self) -> Mapping[str, ReceptiveField]:
+        """Those of layers and blocks, by name. The first time takes seconds for a large network."""
+        network, structure = self.checkpoint.network, self.checkpoint.structure
+        outputs = (*structure.layers, *structure.blocks)
+        return receptive_field.measure(network, self.checkpoint.card.input.shape, outputs)
 
 
 class Loader:

@@ -124,6 +124,15 @@ interface Answers {
   features: { layers: { images: Activation[] }[] };
   explain: { layer?: string; explanations: Explanation[] };
   kernels: { shape: number[]; values?: Nested[]; bias?: number[] };
+  "receptive-fields": { layers: ReceptiveField[] };
+}
+
+/** The box of pixels that a value in the middle of a layer's output depends on. */
+interface ReceptiveField {
+  layer: string;
+  height: number;
+  width: number;
+  level: "low" | "middle" | "high";
 }
 
 /** Left, top, right, bottom as fractions of an image's width and height. */

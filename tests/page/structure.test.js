@@ -4,10 +4,9 @@ import { test } from "node:test";
 import {
   channelOf,
   isMap,
-  levels,
+  levelOf,
   purposeOf,
 } from "../../service/static/playground/inside/structure.js";
-import { layer } from "./examples.js";
 
 /** @type {{ maps: [number, number, number] }} */
 const MAPS = { maps: [8, 4, 4] };
@@ -25,11 +24,9 @@ test("a channel of the address counts only where the layer has it", () => {
   assert.equal(channelOf("0", undefined), null);
 });
 
-test("the layers with maps are low, middle and high level by thirds", () => {
-  const maps = [1, 2, 3].map(() => layer(MAPS));
-  const vector = layer(VECTOR);
-  const told = levels([...maps, vector]);
-  assert.deepEqual([...told.values()], ["low level", "middle level", "high level", ""]);
+test("a layer's level is told with what it sees of the picture", () => {
+  const field = { layer: "stem", height: 3, width: 5, level: /** @type {const} */ ("low") };
+  assert.equal(levelOf(field), "low level: sees 3×5 pixels");
 });
 
 test("the purpose of a layer is told where its type is known", () => {

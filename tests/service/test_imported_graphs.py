@@ -101,6 +101,12 @@ def test_its_layers_are_listed(client: TestClient) -> None:
     assert [each["name"] for each in detail["explain_methods"]] == ["occlusion"]
 
 
+def test_that_its_layers_cannot_be_measured_is_said(client: TestClient) -> None:
+    answer = client.get("/v1/models/torch/receptive-fields").json()
+    assert answer["layers"] == []
+    assert "gradients don't pass" in answer["note"]
+
+
 def test_features_are_its_tensors(client: TestClient) -> None:
     answer = ask(client, "torch/features", *IMAGES, layer=["relu", "penultimate"], format="npz")
     found = np.load(BytesIO(answer.content))

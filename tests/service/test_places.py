@@ -21,6 +21,7 @@ MODEL = "/v1/models/colors"
 KERNELS = f"GET {MODEL}/kernels/conv HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 REQUESTS = {
     "kernels": KERNELS,
+    "receptive fields": f"GET {MODEL}/receptive-fields HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
     "input": post(path=f"{MODEL}/input"),
     "features": post(path=f"{MODEL}/features?layer=conv"),
     "explain": post(path=f"{MODEL}/explain?method=saliency"),

@@ -115,6 +115,13 @@ class TestInside:
         assert sum(parts) == pytest.approx(total, abs=0.006)  # ten roundings
         assert total == float(told[1])
 
+    def test_a_layer_tells_what_it_sees(self, page: Page) -> None:
+        opened(page)
+        first = page.locator("#network [data-layer=stem] .level")
+        expect(first).to_have_text("low level: sees 2×2 pixels")
+        last = page.locator("#network .level").last
+        expect(last).to_have_text("high level: sees 32×32 pixels")
+
     def test_the_first_layer_takes_the_picture(self, page: Page) -> None:
         opened(page, "?layer=stem&channel=1")
         expect(page.locator("#pixel")).to_contain_text("Patch of the picture × kernel")

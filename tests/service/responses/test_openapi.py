@@ -28,7 +28,7 @@ def test_operations_have_short_names(document: dict[str, Any]) -> None:
     names = {operation["operationId"] for operation in operations(document)}
     assert names == {
         *("live", "ready", "metrics", "list_models", "get_model", "predict"),
-        *("features", "kernels", "explain", "input"),
+        *("features", "kernels", "receptive_fields", "explain", "input"),
     }
 
 

@@ -11,6 +11,7 @@ PATHS = [
     *("/", "/docs", "/openapi.json", "/static/docs.css"),
     *("/health/live", "/health/ready", "/metrics"),
     *("/v1/models", "/v1/models/colors", "/v1/models/colors/kernels/0?format=png"),
+    "/v1/models/colors/receptive-fields",
     *("/v1/models/none", "/v1/models/colors?nothing=1", "/nothing"),
 ]
 VARY = {"x-request-id", "server-timing", "date"}

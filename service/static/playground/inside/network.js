@@ -1,11 +1,11 @@
 // The network as a row of layers, from the input to the answer.
 
-import { image, latest, path } from "../api.js";
+import { image, json, latest, path } from "../api.js";
 import { byId, element, rove } from "../elements.js";
 import { shape } from "../numbers.js";
 import { opened } from "./layer.js";
 import { drawPixels } from "./maps.js";
-import { isMap, levels } from "./structure.js";
+import { isMap, levelOf } from "./structure.js";
 
 const AT_ONCE = 4; // thumbnails that are asked for at the same time
 
@@ -21,11 +21,8 @@ export function network(chosen) {
   /** @type {Look | null} */
   let look = null;
 
-  /**
-   * @param {Layer} each
-   * @param {string} level
-   */
-  function node(each, level) {
+  /** @param {Layer} each */
+  function node(each) {
     const { name, type, parameters } = each;
     const picture = element("img", { alt: "", class: isMap(each) ? "" : "crisp" });
     const count = parameters ? `${parameters.toLocaleString("en")} parameters` : "no parameters";
@@ -37,7 +34,7 @@ export function network(chosen) {
       element("span", {}, type),
       element("span", {}, shape(each.output_shape)),
       element("span", "quiet", count),
-      element("span", "level", level),
+      element("span", "level"),
     );
     made.addEventListener("click", () =>
       chosen(made.getAttribute("aria-expanded") === "true" ? "" : name, ""),
@@ -49,7 +46,6 @@ export function network(chosen) {
 
   /** @param {Model} model */
   function build({ detail: { layers, card } }) {
-    const told = levels(layers);
     const { channels, height, width } = card.input;
     pictures.forEach(forget);
     pictures.clear();
@@ -61,10 +57,25 @@ export function network(chosen) {
         element("strong", {}, "input"),
         element("span", {}, shape([channels, height, width])),
       ),
-      ...layers.map(each => node(each, told.get(each) ?? "")),
+      ...layers.map(node),
     );
     row.scrollLeft = 0;
     keepStop();
+  }
+
+  /**
+   * Tell each layer's level, once the service has measured what they see.
+   * @param {Model} model
+   */
+  async function tellLevels({ name, version }) {
+    const told = await json(path(name, "receptive-fields", { version }));
+    if (look?.model.name !== name || look.model.version !== version) return;
+    const fields = new Map(told.layers.map(each => [each.layer, each]));
+    for (const each of row.querySelectorAll("button")) {
+      const field = fields.get(each.dataset.layer ?? "");
+      const place = each.querySelector(".level");
+      if (field && place) place.textContent = levelOf(field);
+    }
   }
 
   /**
@@ -120,7 +131,7 @@ export function network(chosen) {
       look = given;
       if (fresh) build(given.model);
       drawPixels(canvas, given.input);
-      await thumbnails(given);
+      await Promise.all([thumbnails(given), fresh && tellLevels(given.model)]);
     },
     /**
      * Open a layer, and a channel of it; the empty name closes.

@@ -11,7 +11,6 @@ const PURPOSES = [
   [/Linear/, "weighs all values before it, one sum for each of its own."],
   [/Flatten/, "lays all maps in one row."],
 ];
-const LEVELS = ["low level", "middle level", "high level"];
 
 /**
  * What a layer of that type does, as a sentence with a space after it; empty if not known.
@@ -39,16 +38,8 @@ export function channelOf(channel, layer) {
 }
 
 /**
- * How far each layer is from the picture, in words; empty where it gives no maps.
- * @param {Layer[]} layers
- * @returns {Map<Layer, string>}
+ * How much of the picture a layer sees, in words.
+ * @param {ReceptiveField} field
  */
-export function levels(layers) {
-  const maps = layers.filter(isMap);
-  return new Map(
-    layers.map(each => {
-      const at = maps.indexOf(each);
-      return [each, at < 0 ? "" : (LEVELS[Math.floor((3 * at) / maps.length)] ?? "")];
-    }),
-  );
-}
+export const levelOf = ({ level, height, width }) =>
+  `${level} level: sees ${height}×${width} pixels`;
