@@ -36,6 +36,8 @@ class Study:
     seeds: tuple[int, ...] = SEEDS
     """Which runs of each variant are made; those of other seeds can join later, in the record that
     `fanlight results` keeps."""
+    finished: bool = False
+    """Report the runs that are finished, and start none: for a study that is being run."""
     quick: bool = False
     """Each run at a tenth of its length, for a look; findings are not judged then."""
     jobs: int = 1
@@ -56,6 +58,9 @@ class Study:
         studies = [study.with_seeds(self.seeds) for study in studies]
         if self.quick:
             studies = [study.quick() for study in studies]
+        if self.finished:
+            studies = [self._as_far_as_run(study, console) for study in studies]
+            studies = [study for study in studies if study.variants]
         self._run(studies, console)
         for study in studies:
             self._report(study, console)
@@ -63,6 +68,13 @@ class Study:
     @property
     def _run_folders(self) -> Path:
         return self.runs / "studies" / "runs"
+
+    def _as_far_as_run(self, study: Question, console: Console) -> Question:
+        """The study of the runs that have a result; what is left out is said."""
+        runs = runner.unfinished(self._run_folders, study.recipes())
+        if runs:
+            console.print(f"{study.name}: {len(runs)} of {len(study.recipes())} runs are not finished")
+        return study.without(runs)
 
     def _run(self, studies: list[Question], console: Console) -> None:
         """Train what is not finished yet.

@@ -49,13 +49,14 @@ def weights(run: Run) -> dict[str, Tensor]:
 
 
 def hidden_values(study: Study, runs: Mapping[str, Run], root: Path) -> dict[str, Tensor]:
-    """Label → values (N, …) of the layer that the variant names, for the first test pictures.
+    """Label → values (N, …) of the layer that the variant names, for the first test pictures, of
+    the variants that have a run.
 
     Raises `DatasetError` where the test set is not to be had.
     """
     found = {}
     for variant in study.variants:
-        if variant.hidden is not None:
+        if variant.hidden is not None and variant.label in runs:
             recipe, spec = variant.recipe, variant.recipe.input
             test = datasets.load(recipe.dataset, "test", root, spec, recipe.seed)
             network = _network(runs[variant.label], recipe, len(test.labels))

@@ -147,8 +147,15 @@ class Study:
 
     def with_seeds(self, seeds: Sequence[int]) -> Self:
         """Only the runs with these seeds, and only the variants that have one of them."""
+        return self._only(lambda variant, seed: seed in seeds)
+
+    def without(self, recipes: Sequence[Recipe]) -> Self:
+        """Only the other runs, and only the variants that have one of them."""
+        return self._only(lambda variant, seed: variant.run_with(seed) not in recipes)
+
+    def _only(self, kept: Callable[[Variant, int], bool]) -> Self:
         variants = (
-            replace(variant, seeds=tuple(seed for seed in variant.seeds if seed in seeds))
+            replace(variant, seeds=tuple(seed for seed in variant.seeds if kept(variant, seed)))
             for variant in self.variants
         )
         return replace(self, variants=tuple(each for each in variants if each.seeds))

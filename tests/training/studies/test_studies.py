@@ -106,6 +106,29 @@ class TestCommand:
         assert second[min(first)] == first[min(first)]
         assert second[max(first)] > first[max(first)]
 
+    def test_what_is_finished_is_reported_alone(
+        self,
+        study: Study,
+        tmp_path: Path,
+        colors_folder: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        assert run(tmp_path, colors_folder, "--finished") == 0
+        assert "dropout" not in finished(tmp_path)
+        assert "width: 6 of 6 runs are not finished" in capsys.readouterr().out
+        runs = tmp_path / "runs" / "studies" / "runs"
+        some = [WIDER, replace(WIDER, seed=1), replace(RECIPE, seed=1)]
+        list(runner.run(some, runs, colors_folder.parent, "cpu", 1))
+        before = finished(tmp_path)
+        assert run(tmp_path, colors_folder, "--finished") == 0
+        assert finished(tmp_path) == before
+        said = capsys.readouterr().out
+        assert "width: 3 of 6 runs are not finished" in said
+        told = json.loads((tmp_path / "runs" / "studies" / "width" / "study.json").read_text())
+        seeds = {row["label"]: [each["seed"] for each in row["runs"]] for row in told["rows"]}
+        assert seeds == {"4": [1], "8": [0, 1]}
+        assert [each["seed"] for each in told["findings"][0]["held"]] == [1]
+
     def test_a_run_that_fails_is_named(
         self, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
