@@ -73,7 +73,8 @@ class Study:
         """The study of the runs that have a result; what is left out is said."""
         runs = runner.unfinished(self._run_folders, study.recipes())
         if runs:
-            console.print(f"{study.name}: {len(runs)} of {len(study.recipes())} runs are not finished")
+            of = len(study.recipes())
+            console.print(f"{study.name}: {len(runs)} of {of} runs are not finished")
         return study.without(runs)
 
     def _run(self, studies: list[Question], console: Console) -> None:
