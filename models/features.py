@@ -147,7 +147,8 @@ def kernels(network: nn.Module, layer: Layer) -> Tensor:
     """The layer's weight in the shape of `Layer.kernels`; raises `LayerError` if it has none."""
     if layer.kernels is None:
         raise LayerError(f"the layer {layer.name!r} has no kernels")
-    return network.get_submodule(layer.name).get_parameter("weight").detach().view(layer.kernels)
+    weight = network.get_submodule(layer.name).get_parameter("weight").detach()
+    return weight.contiguous().view(layer.kernels)  # it may be laid out with channels last
 
 
 def first(output: Any) -> Any:

@@ -36,7 +36,7 @@ class Torch:
         self._autocast = None if precision == "float32" else getattr(torch, precision)
         self.input = checkpoint.card.input
         self._format = torch.contiguous_format
-        if checkpoint.device.type == "cuda":  # what tensor cores want
+        if checkpoint.has_gradients:
             self._format = layout.channels_last(checkpoint.network, self.input)
 
     def __call__(self, batch: Pixels) -> NDArray[np.float32]:

@@ -98,8 +98,8 @@ async def test_threads_of_torch_are_set_in_the_engines_thread(loaded: Checkpoint
 
 async def test_warming_runs_the_largest_batch(loaded: Checkpoint) -> None:
     sizes: list[int] = []
-    loaded.network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     engine = Engine(loaded, threads=1, max_batch_size=16)
+    loaded.network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     await engine.warm()
     engine.close()
     assert set(sizes) == {16}
@@ -200,8 +200,8 @@ async def test_torch_never_runs_on_the_loop(
     """Its network may have hooks meanwhile, which look into what others asked for."""
     monkeypatch.setattr(engine_module, "PASS_SECONDS_ON_ONE_PROCESSOR", 60)
     threads: set[int] = set()
-    loaded.network.register_forward_hook(lambda *_: threads.add(threading.get_ident()))
     engine = Engine(loaded, threads=1, alone=True)
+    loaded.network.register_forward_hook(lambda *_: threads.add(threading.get_ident()))
     await engine.warm()
     await engine.run(PICTURES)
     engine.close()

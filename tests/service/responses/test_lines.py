@@ -216,10 +216,11 @@ class TestWhoLeaves:
             first, leaving = await client.another(), await client.another()
             await begin(first, "saliency")
             await until_async(lambda: watched.started == 1)
+            maps = client.app.state.inspector.places.maps
             await begin(leaving, "occlusion", **headers)
-            await until_async(lambda: len(client.app.state.receiver.timer) == 2)
+            await until_async(lambda: maps.taken == 2)
             await leaving.leave(abruptly=True)
-            await until_async(lambda: len(client.app.state.receiver.timer) == 1)
+            await until_async(lambda: maps.taken == 1)
             watched.let_go.set()
             assert (await first.answer()).status == 200
             answer = await client.post(
