@@ -1,10 +1,12 @@
-"""The tables of the docs and the tree of errors: `python -m docs.tables` writes them anew.
+"""What the docs have from the code: `python -m docs.tables` writes it anew.
 
+These are the tables, the tree of errors, and openapi.json, the document of the API.
 A table stands between `<!-- table: NAME -->` and `<!-- end of table -->`, in README.md or in a page
 of this folder.
 """
 
 import importlib
+import json
 import pkgutil
 import re
 from collections.abc import Callable
@@ -15,14 +17,17 @@ from models.architectures import registry as architectures
 from models.errors import FanlightError
 from models.graphs import operators
 from models.images import formats as image_formats
+from service.app import create_app
 from service.errors import ServiceError
 from service.inference.explain_methods import method as explain_methods
 from service.inference.runtimes import registry as runtimes
+from service.settings import Settings
 from tests import tutorial_networks
 from training.data import registry as data_sets
 from training.exporting import format as export_formats
 
 ROOT = Path(__file__).parents[1]
+OPENAPI = ROOT / "docs" / "openapi.json"
 PACKAGES = ("models", "training", "service")
 
 
@@ -78,13 +83,18 @@ def renewed(text: str) -> str:
     return _TABLE.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
 
 
+def openapi() -> str:
+    """The OpenAPI document of a service with the usual settings."""
+    document = create_app(Settings.model_construct()).openapi()  # whatever the environment has
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
 def main() -> None:
-    for page in pages():
-        before = page.read_text(encoding="utf-8")
-        after = renewed(before)
-        if after != before:
-            page.write_text(after, encoding="utf-8")
-            print(page.relative_to(ROOT))  # noqa: T201
+    written = {page: renewed(page.read_text(encoding="utf-8")) for page in pages()}
+    for file, content in {**written, OPENAPI: openapi()}.items():
+        if not file.exists() or file.read_text(encoding="utf-8") != content:
+            file.write_text(content, encoding="utf-8")
+            print(file.relative_to(ROOT))  # noqa: T201
 
 
 if __name__ == "__main__":

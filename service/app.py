@@ -41,6 +41,12 @@ Errors are `application/problem+json`; its `detail` says what is allowed and whi
 changes it."""
 
 
+TAGS = [
+    {"name": "predict", "description": "Images to labels with their scores."},
+    {"name": "look inside", "description": "What a network does with an image, and why."},
+    {"name": "models", "description": "What is served."},
+    {"name": "health", "description": "For whoever keeps the service running."},
+]
 MISSING_ELSEWHERE = (  # under a server with another HTTP protocol than ours
     "the fast path for predictions",
     f"the bound of {protocol.MAX_HEAD:,} bytes on the head of a request",
@@ -118,6 +124,9 @@ def create_app(settings: Settings) -> FastAPI:
         title="Fanlight",
         version=_version(),
         description=DESCRIPTION,
+        contact={"name": "Fanlight"},
+        servers=[{"url": "/", "description": "this service"}],
+        openapi_tags=TAGS,
         lifespan=lifespan,
         redirect_slashes=False,  # to an address that the client's Host names
         docs_url=None,

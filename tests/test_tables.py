@@ -17,6 +17,11 @@ def test_a_page_has_the_tables_of_today(page: Path) -> None:
         assert text == tables.renewed(text)
 
 
+def test_the_document_of_the_api_is_that_of_today() -> None:
+    """`python -m docs.tables` writes it anew."""
+    assert tables.OPENAPI.read_text(encoding="utf-8") == tables.openapi()
+
+
 def test_every_table_is_shown() -> None:
     shown = [name for page in tables.pages() for name in tables.names(page.read_text("utf-8"))]
     assert set(shown) == set(tables.TABLES)

@@ -44,7 +44,7 @@ _IMAGES_SCHEMA = {
     "title": "Images",
     "type": "object",
     "required": [PART],
-    "properties": {PART: {"type": "array", "minItems": 1, "items": _BINARY}},
+    "properties": {PART: {"type": "array", "items": _BINARY}},
 }
 _BASE64 = {
     "type": "string",
@@ -58,7 +58,7 @@ _ENCODED_IMAGES_SCHEMA = {
     "maxProperties": 1,
     "additionalProperties": False,
     "properties": {
-        "images": {"type": "array", "minItems": 1, "items": _BASE64},
+        "images": {"type": "array", "items": _BASE64},
         "image": _BASE64,
     },
 }
@@ -72,7 +72,8 @@ def answers(
     `more` are further formats, by media type.
     """
     told = {"description": "what the picture shows, as JSON", "schema": {"type": "string"}}
-    content = {
+    content: dict[str, Any] = {
+        JSON: {},  # first, for generators take the first type; FastAPI puts the schema in
         "image/png": {"schema": _BINARY},
         **({NPZ: {"schema": _BINARY}} if npz else {}),
         **more,
@@ -100,6 +101,9 @@ def document(app: FastAPI, settings: Settings) -> dict[str, Any]:
             title=app.title,
             version=app.version,
             description=app.description,
+            contact=app.contact,
+            servers=app.servers,
+            tags=app.openapi_tags,
             routes=app.routes,
             separate_input_output_schemas=False,
         )

@@ -1,7 +1,13 @@
 """Schemas of the OpenAPI document that several answers share; the others stand at their answers."""
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
+
+
+def _without_default(schema: JsonDict) -> None:
+    """null, which no array is: generators take a field with a default for one that is there."""
+    del schema["default"]
 
 
 class Schema(BaseModel):
@@ -26,5 +32,7 @@ class Problem(Schema):
     instance: str = Field(description="the path that was asked for")
     request_id: str = Field(description="also in the header X-Request-ID and in the server's log")
     errors: list[ImageProblem] | SkipJsonSchema[None] = Field(
-        None, description="every image of the request that is at fault"
+        None,
+        description="every image of the request that is at fault; absent if none is",
+        json_schema_extra=_without_default,
     )

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import openapi_spec_validator
 import pytest
 from fastapi.testclient import TestClient
 
@@ -30,6 +31,24 @@ def test_operations_have_short_names(document: dict[str, Any]) -> None:
         *("live", "ready", "metrics", "list_models", "get_model", "predict"),
         *("features", "kernels", "receptive_fields", "explain", "input"),
     }
+
+
+def test_it_is_valid(document: dict[str, Any]) -> None:
+    openapi_spec_validator.validate(document)
+
+
+def test_json_comes_first(document: dict[str, Any]) -> None:
+    """Generators take the first type of an answer; JSON is what `format` means by default."""
+    for operation in operations(document):
+        types = list(operation["responses"]["200"]["content"])
+        assert "application/json" not in types[1:], operation["operationId"]
+
+
+def test_every_operation_has_a_tag_that_is_described(document: dict[str, Any]) -> None:
+    described = {tag["name"] for tag in document["tags"] if tag["description"]}
+    assert {tag for each in operations(document) for tag in each["tags"]} == described
+    assert document["servers"] == [{"url": "/", "description": "this service"}]
+    assert document["info"]["contact"]
 
 
 def test_file_parts_are_binary(document: dict[str, Any]) -> None:
