@@ -163,8 +163,10 @@ class Inspector:
                     f"format=png draws one image, not {len(encoded)}; json and npz take many"
                 )
             with self.places.maps.place(), self.worker.place():
-                longest = question.method.longest(card.input) or ORIGINAL
-                decoded = await self.decoder.decode_with_original(encoded, card.input, longest)
+                longest = question.method.longest(card.input)
+                decoded = await self.decoder.decode_with_original(
+                    encoded, card.input, longest or ORIGINAL, fits=longest is not None
+                )
                 originals = [
                     Original(image.original, upright_size(each.encoded))
                     for image, each in zip(decoded, encoded, strict=True)

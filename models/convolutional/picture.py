@@ -75,7 +75,8 @@ def prepared(
     changes, before = list[str](), sent or image.size
     if part != (height, width):
         changes.append("Only the middle of the image, which is very long, is looked at.")
-        before = cut[2] - cut[0], cut[3] - cut[1]
+        across, down = (was / now for was, now in zip(before, image.size, strict=True))
+        before = round((cut[2] - cut[0]) * across), round((cut[3] - cut[1]) * down)
     changes += _scaling(before, (part[1], part[0]))
     if spec.resize_size is not None:
         changes.append(

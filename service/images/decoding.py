@@ -176,13 +176,17 @@ class Decoder:
         )
 
     async def decode_with_original(
-        self, uploads: Sequence[EncodedImage], spec: InputSpec, longest: int = ORIGINAL
+        self,
+        uploads: Sequence[EncodedImage],
+        spec: InputSpec,
+        longest: int = ORIGINAL,
+        *,
+        fits: bool = False,
     ) -> list[DecodedImage]:
         """The same, with the images as they were sent, the longer side of at most `longest`
-        pixels."""
-        decoded = await self._decode(
-            uploads, range(len(uploads)), partial(self._with_original, spec, longest)
-        )
+        pixels, or with `fits` of as many as the input needs to have room in the image."""
+        decode = partial(self._with_original, spec, longest, fits)
+        decoded = await self._decode(uploads, range(len(uploads)), decode)
         return list(decoded.values())
 
     async def _decode(
@@ -226,13 +230,13 @@ class Decoder:
         if self._is_quick_jpeg(upload, spec):
             await asyncio.sleep(0)
             return self._read(upload, spec)
-        content = await self._ask(upload, spec, original=0)
+        content = await self._ask(upload, spec)
         return _unpacked(content, spec)
 
     async def _with_original(
-        self, spec: InputSpec, longest: int, upload: EncodedImage
+        self, spec: InputSpec, longest: int, fits: bool, upload: EncodedImage
     ) -> DecodedImage:
-        content = await self._ask(upload, spec, original=longest)
+        content = await self._ask(upload, spec, original=longest, fits=fits)
         size = spec.channels * spec.height * spec.width
         pixels = _unpacked(content, spec)
         *box, width, height = SHOWN.unpack_from(content, size)
@@ -241,7 +245,9 @@ class Decoder:
         original = Image.frombytes(mode, (width, height), shown)
         return DecodedImage(pixels, original, cast(decoding.Box, tuple(box)))
 
-    async def _ask(self, upload: EncodedImage, spec: InputSpec, *, original: int) -> bytes:
+    async def _ask(
+        self, upload: EncodedImage, spec: InputSpec, *, original: int = 0, fits: bool = False
+    ) -> bytes:
         """What a process answers. Raises the `ServiceError` that the image deserves."""
         actual = _format(upload)
         claim = actual.claim(upload.encoded)
@@ -262,6 +268,7 @@ class Decoder:
             decoding.Frame.of(spec).packed,
             max(seconds - _MARGIN, seconds / 2),
             memory,
+            fits,
         )
         try:
             kind, content = await lane.run(job, upload.encoded)
