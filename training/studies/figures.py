@@ -102,8 +102,8 @@ def on_test_set(label: str) -> Figure:
 
 def on(label: str, dataset: str) -> Figure:
     """Accuracy on the test pictures of a data set that the variant is also tested on."""
-    text = f"accuracy of `{label}` on {dataset}"
-    return _of(text, label, lambda run: _accuracy(run.also_tested.get(dataset, math.nan)))
+    text = f"accuracy of `{label}` on {dataset}"  # NaN where it was not tested
+    return _of(text, label, lambda run: run.also_tested.get(dataset, math.nan))
 
 
 def gap(label: str) -> Figure:
