@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,14 +16,15 @@ from numpy.typing import NDArray
 from models.convolutional import stitching
 from models.convolutional.class_map import ClassMap
 from training.plots.figures import VIRIDIS, bare, heading, pixels, png
-from training.plots.lettering import lettering, short
+from training.plots.lettering import lettering, width, wrapped
 
 _COLOURS = [tuple(each) for each in colormaps["tab10"].colors]  # type: ignore[attr-defined]
 _OTHERS = (0.75, 0.75, 0.75)  # of classes that win less often
 _MOST_HEATS = 8  # classes whose probabilities are drawn
-_COLUMNS = 4
-_MAX_LABEL = 2.0  # inches
-_WIDTH, _MOST_HEIGHT, _LEAST_HEIGHT = 2.8, 5.6, 0.7  # inches of a panel
+_ACROSS = 11.2  # inches of all panels of a row
+_MOST_HEIGHT, _LEAST_HEIGHT = 5.6, 0.4  # inches of a panel
+_LINE = 0.2  # inches of a line of a panel's title
+_KEY = 0.7  # inches of a colour and the gap before the next
 _OPACITY = 0.6  # of the labels over the picture
 
 
@@ -30,33 +32,49 @@ def class_map(found: ClassMap, labels: Sequence[str], title: str) -> bytes:
     """The picture as the network slid over it, the most probable label around each pixel, and the
     probability of each class there.
 
-    Labels have a colour in the order of how often they win; from the eleventh on one is left for
-    all. The classes that win most often have a heat map, up to eight; where fewer win anywhere,
-    those of the largest probabilities follow.
+    Up to ten labels have a colour each, the same in every picture; of more labels those that win
+    most often have one in that order, and from the eleventh on one is left for all. The classes
+    that win most often have a heat map, up to eight; where fewer win anywhere, those of the largest
+    probabilities follow. The wider the picture, the fewer panels stand in a row.
     """
     with lettering(title, *labels):
         winning = [each.index for each in found.shares()]
         drawn = _drawn(found, winning)
-        height, width = found.picture.size
-        tall = min(max(_WIDTH * height / width, _LEAST_HEIGHT), _MOST_HEIGHT)
-        rows = ceil((len(drawn) + 2) / _COLUMNS)
-        size = (_WIDTH * _COLUMNS + 0.8, (tall + 0.4) * rows + 1.3)
-        figure = Figure(figsize=size, layout="compressed")
-        heading(figure, title)
-        grid = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()
-        for axes in grid[len(drawn) + 2 :]:
-            axes.set_axis_off()
-        _picture(grid[0], found)
-        grid[0].set_title(f"picture, {width} × {height}", fontsize="medium")
-        _labels(figure, grid[1], found, labels, winning)
-        image = None
-        for axes, index in zip(grid[2:], drawn, strict=False):
-            heat = found.heat(index).numpy()
-            image = axes.imshow(heat, cmap=VIRIDIS, vmin=0, vmax=1)
-            axes.set_title(
-                f"{short(labels[index], _MAX_LABEL, 'medium')} ≤ {heat.max():.2f}",
-                fontsize="medium",
+        high, wide = found.picture.size
+        columns = 4 if wide <= 2 * high else 2 if wide <= 6 * high else 1
+        room = _ACROSS / columns
+        tall = min(max(room * high / wide, _LEAST_HEIGHT), _MOST_HEIGHT)
+        heats = [found.heat(index).numpy() for index in drawn]
+        titles = [
+            wrapped(text, 0.95 * room, "medium")
+            for text in (
+                f"picture, {wide} × {high}",
+                "most probable label",
+                *(f"{labels[i]} ≤ {h.max():.2f}" for i, h in zip(drawn, heats, strict=True)),
             )
+        ]
+        rows = ceil(len(titles) / columns)
+        legend = _legend(found, labels)
+        told = _LINE * _lines(titles, columns) + legend.inches
+        size = (_ACROSS + 0.8, (tall + 0.2) * rows + 1.0 + told)
+        figure = Figure(figsize=size, layout="constrained")
+        heading(figure, title)
+        grid = figure.subplots(rows, columns, squeeze=False).flatten()
+        for axes in grid[len(titles) :]:
+            axes.set_axis_off()
+        for axes, text in zip(grid, titles, strict=False):
+            axes.set_title(text, fontsize="medium")
+        _picture(grid[0], found)
+        _labels(grid[1], found)
+        figure.legend(
+            handles=legend.patches,
+            loc="outside lower center",
+            ncols=legend.columns,
+            fontsize="small",
+        )
+        image = None
+        for axes, heat in zip(grid[2:], heats, strict=False):
+            image = axes.imshow(heat, cmap=VIRIDIS, vmin=0, vmax=1)
             bare(axes)
         if image is not None:
             figure.colorbar(image, ax=list(grid), shrink=0.6, label="probability")
@@ -75,37 +93,69 @@ def _picture(axes: Axes, found: ClassMap) -> None:
     bare(axes)
 
 
-def _labels(
-    figure: Figure, axes: Axes, found: ClassMap, labels: Sequence[str], winning: Sequence[int]
-) -> None:
-    """The labels over the picture, and what each colour says."""
+def _labels(axes: Axes, found: ClassMap) -> None:
+    """The labels over the picture, in their colours."""
     _picture(axes, found)
     axes.imshow(
-        _colours(found, winning),
+        _colours(found),
         cmap=ListedColormap([*_COLOURS, _OTHERS]),
         vmin=0,
         vmax=len(_COLOURS),
         alpha=_OPACITY,
         interpolation="nearest",
     )
-    axes.set_title("most probable label", fontsize="medium")
-    shares = found.shares()
+
+
+class _Legend(NamedTuple):
+    """What each colour says, in columns; `inches` is its height."""
+
+    patches: list[Patch]
+    columns: int
+    inches: float
+
+
+def _legend(found: ClassMap, labels: Sequence[str]) -> _Legend:
+    numbers, shares = _numbers(found), found.shares()
     said = [
-        (f"{short(labels[each.index], _MAX_LABEL, 'small')}: {100 * each.share:.0f} %", colour)
-        for each, colour in zip(shares, _COLOURS, strict=False)
+        (f"{labels[each.index]}: {_percent(each.share)}", _COLOURS[numbers[each.index]])
+        for each in shares
+        if numbers[each.index] < len(_COLOURS)
     ]
-    if rest := shares[len(_COLOURS) :]:
-        said.append((f"{len(rest)} others: {100 * sum(s.share for s in rest):.0f} %", _OTHERS))
-    patches = [Patch(color=colour, alpha=_OPACITY, label=text) for text, colour in said]
-    figure.legend(handles=patches, loc="outside lower center", ncols=4, fontsize="small")
+    if rest := [each.share for each in shares if numbers[each.index] == len(_COLOURS)]:
+        said.append((f"{len(rest)} others: {_percent(sum(rest))}", _OTHERS))
+    whole = [line for text, _ in said for line in wrapped(text, _ACROSS, "small").split("\n")]
+    longest = max(width(line, "small") for line in whole) + _KEY
+    columns = max(1, min(4, int(_ACROSS / longest)))
+    texts = [wrapped(text, _ACROSS / columns - _KEY, "small") for text, _ in said]
+    patches = [
+        Patch(color=colour, alpha=_OPACITY, label=text)
+        for text, (_, colour) in zip(texts, said, strict=True)
+    ]
+    return _Legend(patches, columns, _LINE * _lines(texts, columns))
 
 
-def _colours(found: ClassMap, winning: Sequence[int]) -> NDArray[np.int64]:
+def _lines(texts: Sequence[str], columns: int) -> int:
+    """How many the texts take that stand in so many columns, row by row."""
+    counts = [text.count("\n") + 1 for text in texts]
+    return sum(max(counts[at : at + columns]) for at in range(0, len(counts), columns))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.005 else "< 1 %"
+
+
+def _numbers(found: ClassMap) -> list[int]:
+    """Of each class the number of its colour."""
+    count, others = len(found.probabilities), len(_COLOURS)
+    if count <= others:
+        return list(range(count))
+    ranks = {each.index: rank for rank, each in enumerate(found.shares()[:others])}
+    return [ranks.get(index, others) for index in range(count)]
+
+
+def _colours(found: ClassMap) -> NDArray[np.int64]:
     """For each pixel of the picture the number of a colour: of the place that is nearest."""
-    ranks = torch.full((len(found.probabilities),), len(_COLOURS))
-    for rank, index in enumerate(winning[: len(_COLOURS)]):
-        ranks[index] = rank
-    places = ranks[found.winners]
+    places = torch.tensor(_numbers(found))[found.winners]
     nearest: NDArray[np.int64] = stitching.spread(
         places, found.window, found.step, found.picture.size
     ).numpy()
