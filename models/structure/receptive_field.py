@@ -24,8 +24,8 @@ from torch.overrides import TorchFunctionMode
 
 from models.architectures.own_code import FAILURES
 from models.features import PENULTIMATE, Layer, OpaqueNetwork, embedding_layer, first, maps
-from models.structure.whole_image import MAX_VALUES
 
+MAX_VALUES = 2**28  # of all layers, 4 bytes each, that are kept for the gradient
 Level = Literal["low", "middle", "high"]
 LOW, MIDDLE = 1 / 4, 1 / 2
 """Shares of the image's side. Below the first, a layer sees less than a sixteenth of the image,
@@ -62,16 +62,22 @@ def measure(
 ) -> dict[str, ReceptiveField]:
     """The fields of layers and blocks, for images (C, H, W), by name.
 
-    Empty for networks that can't be differentiated. A layer that no path from the image leads to
-    is left out. The network must be in evaluation mode.
+    Empty for networks that can't be differentiated, or whose layers give more than `MAX_VALUES`;
+    without the `jump` from half of that on. A layer that no path from the image leads to is left
+    out. The network must be in evaluation mode.
     """
     by_name = {each.name: each for each in outputs if each.name != PENULTIMATE}
-    values = sum(math.prod(each.output_shape) for each in by_name.values())
-    if isinstance(network, OpaqueNetwork) or 2 * values > MAX_VALUES:
+    values = sum(
+        math.prod(each.output_shape)
+        for name, each in by_name.items()
+        if not any(other.startswith(f"{name}.") for other in by_name)  # a block gives what these do
+    )
+    if isinstance(network, OpaqueNetwork) or values > MAX_VALUES:
         return {}
+    images = 2 if 2 * values <= MAX_VALUES else 1
     device = next((each.device for each in network.parameters()), torch.device("cpu"))
     with torch.inference_mode(False), torch.enable_grad():
-        noise = torch.rand(2, *image, generator=torch.Generator().manual_seed(0))
+        noise = torch.rand(images, *image, generator=torch.Generator().manual_seed(0))
         batch = noise.to(device).requires_grad_()
         try:
             picked = _picked(network, batch, by_name)
@@ -91,7 +97,7 @@ class _Picked:
     """A weighted sum of an output's values, whose gradient is looked at.
 
     Of maps, it is the position in the middle for the first image, the next one down and across for
-    the second. `node` is the output's place in the graph of operations.
+    the second, if there is one. `node` is the output's place in the graph of operations.
     """
 
     total: Tensor
@@ -110,12 +116,13 @@ def _picked(network: nn.Module, batch: Tensor, layers: Mapping[str, Layer]) -> d
             if layer.maps is None or len(given) != len(batch):
                 found[layer.name] = _Picked(_weighted(given), given.grad_fn, False)
                 return
-            maps_of_both = maps(layer, given)  # (2, C, H, W)
+            found_maps = maps(layer, given)  # (2, C, H, W), or (1, C, H, W)
             _, height, width = layer.maps
             row, column = (height - 1) // 2, (width - 1) // 2
             next_row, next_column = min(row + 1, height - 1), min(column + 1, width - 1)
-            total = _weighted(maps_of_both[0, :, row, column])
-            total = total + _weighted(maps_of_both[1, :, next_row, next_column])
+            total = _weighted(found_maps[0, :, row, column])
+            if len(found_maps) > 1:
+                total = total + _weighted(found_maps[1, :, next_row, next_column])
             found[layer.name] = _Picked(total, given.grad_fn, True)
 
         return hook
@@ -173,16 +180,16 @@ def _follows(node: Any, others: Container[object]) -> bool:
 
 
 def _field(gradient: Tensor, *, is_map: bool) -> ReceptiveField | None:
-    """The box of the first image's pixels (2, C, H, W) with a gradient; None if none has any."""
-    strength = gradient.abs().sum(1)  # (2, H, W)
-    first_box, next_box = ((_ends(each.sum(1)), _ends(each.sum(0))) for each in strength)
+    """The box of the first image's pixels (N, C, H, W) with a gradient; None if none has any."""
+    strength = gradient.abs().sum(1)  # (N, H, W)
+    first_box, *other = ((_ends(each.sum(1)), _ends(each.sum(0))) for each in strength)
     rows, columns = first_box
     if rows is None or columns is None:
         return None
     image = (gradient.shape[2], gradient.shape[3])
     jump = None
-    if is_map:
-        down, across = map(_step, first_box, next_box, image)
+    if is_map and other:
+        down, across = map(_step, first_box, other[0], image)
         jump = None if down is None or across is None else (down, across)
     return ReceptiveField(rows[1] - rows[0] + 1, columns[1] - columns[0] + 1, image, jump)
 

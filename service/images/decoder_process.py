@@ -54,8 +54,9 @@ class Job(NamedTuple):
     """What to do with an encoded image.
 
     `original` is how many pixels of its longer side are kept of the image as it was sent, 0 if it
-    is not wanted; more are kept where the frame `to` is to fit in, as `fits` says. `formats` are Pillow's names. `seconds` of processor time and `memory` in bytes,
-    beyond what the process has, are its limits.
+    is not wanted; more are kept where the frame `to` is to fit in, as `fits` says. `formats` are
+    Pillow's names. `seconds` of processor time and `memory` in bytes, beyond what the process has,
+    are its limits.
     """
 
     original: int
@@ -196,9 +197,7 @@ def answer(job: Job, encoded: bytes) -> tuple[int, bytes]:
         if not job.original:
             pixels = decoding.read(encoded, to, formats=job.formats, max_pixels=job.max_pixels)
             return PIXELS, _packed(pixels)
-        kept = with_original(
-            encoded, to, job.formats, job.max_pixels, job.original, fits=job.fits
-        )
+        kept = with_original(encoded, to, job.formats, job.max_pixels, job.original, fits=job.fits)
     except TooManyPixelsError as error:
         return TOO_MANY, str(error).encode()
     except ImageError as error:

@@ -1,7 +1,7 @@
 """Kinds of `visualize` that show what a network's functions do: saturation, dropout."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models import features, repositories
 from models.architectures import registry
-from models.checkpoint import Checkpoint, read_card
+from models.checkpoint import Checkpoint
 from models.errors import FanlightError, OptionError
 from training import plots
 from training.activations import dropout, saturation
@@ -128,10 +128,9 @@ class Dropout(OfModel):
         )
 
     def _has_dropout(self, name: str) -> bool:
-        """By its card; False for a model without one that can be read."""
+        """False for a model that can't be loaded."""
         try:
-            card = read_card(repositories.find(self.repository, name))
-            return _drops(card.architecture, card.arguments)
+            return bool(dropout.modules(replace(self, model=name, version=None).load().network))
         except FanlightError:
             return False
 

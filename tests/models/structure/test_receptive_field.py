@@ -1,5 +1,8 @@
 """How many pixels a layer sees, measured, against what kernels and strides say."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -180,6 +183,22 @@ class Argmax(nn.Module):
 
 def test_what_the_image_has_no_gradient_for_has_no_field() -> None:
     assert set(fields(Argmax(), (1, 8, 8))) == {"conv"}
+
+
+def test_a_large_network_is_measured_without_the_jump(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its layers and blocks keep more values for two images than they may."""
+    architecture = registry.architecture("resnet")
+    network, shape = architecture.build(2).eval(), architecture.input_for({}).shape
+    structure = reading.read(network, torch.rand(1, *shape))
+    outputs = (*structure.layers, *structure.blocks)
+    usual = receptive_field.measure(network, shape, outputs)
+    values = sum(math.prod(each.output_shape) for each in structure.layers)
+    assert any(each.jump for each in usual.values())
+    monkeypatch.setattr(receptive_field, "MAX_VALUES", values)
+    found = receptive_field.measure(network, shape, outputs)
+    assert found == {name: replace(field, jump=None) for name, field in usual.items()}
+    monkeypatch.setattr(receptive_field, "MAX_VALUES", values - 1)
+    assert receptive_field.measure(network, shape, outputs) == {}
 
 
 def test_an_imported_graph_has_no_fields() -> None:
