@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.architectures.own_code import FAILURES
 from models.features import first, with_first
+from models.structure.averaging import Averaging
 
 MAX_VALUES = 2**27  # of all layers, 4 bytes each, that are kept for the gradient
 
@@ -27,9 +28,19 @@ class Candidate(NamedTuple):
 def find(network: nn.Module, shape: Sequence[int], candidates: Sequence[Candidate]) -> str | None:
     """The last candidate that holds the whole image and that the logits depend on.
 
-    `shape` is that of a batch (1, C, H, W); the candidates are in the order of the forward pass.
-    None if there is none, or if the network can't be differentiated.
+    Where they depend on none, as those of a head that starts with zeros, it is the last that they
+    are connected to. `shape` is that of a batch (1, C, H, W); the candidates are in the order of
+    the forward pass. None if there is none, or if the network can't be differentiated.
     """
+    found = _find(network, shape, candidates)
+    if found is None:
+        with Averaging():
+            found = _find(network, shape, candidates)
+    return found
+
+
+def _find(network: nn.Module, shape: Sequence[int], candidates: Sequence[Candidate]) -> str | None:
+    """The last candidate whose gradient is not 0."""
     device = next((each.device for each in network.parameters()), torch.device("cpu"))
     with torch.inference_mode(False), torch.enable_grad():
         noise = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0))

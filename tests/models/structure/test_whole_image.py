@@ -96,6 +96,15 @@ def test_nothing_of_it_stays_in_the_network() -> None:
     torch.testing.assert_close(network(torch.zeros(1, 3, 8, 8)), network(torch.zeros(1, 3, 8, 8)))
 
 
+def test_a_head_that_starts_with_zeros_hides_nothing() -> None:
+    """As that of torchvision's transformers does, before it is trained."""
+    network: Any = transformer(image_size=32)
+    expected = whole(network, 32)
+    nn.init.zeros_(network.heads.head.weight)
+    assert whole(network, 32) == expected
+    assert expected != "conv_proj"
+
+
 def transformer(**arguments: Any) -> nn.Module:
     """A vision transformer in small; its head starts at 0, as a trained one doesn't."""
     sizes = {"patch_size": 8, "num_layers": 3, "num_heads": 2, "hidden_dim": 32, "mlp_dim": 48}
