@@ -66,7 +66,8 @@ class Published(BaseModel):
 
 
 class Finished(BaseModel):
-    """What is read of `result.json`; `card` is None where nothing was published."""
+    """What is read of `result.json`; `card` is None where nothing was published, and has the commit
+    and the time otherwise."""
 
     metrics: Figures
     selected_epoch: int
@@ -75,6 +76,8 @@ class Finished(BaseModel):
     peak_memory: int | None
     threads: int
     card: Published | None = None
+    commit: str | None = None
+    finished: str | None = None
 
 
 TO_START_ANEW = "remove it, and the training starts anew"

@@ -40,6 +40,8 @@ def measured(run: Run, variant: Variant, root: Path) -> Measured:
         also_tested={
             name: _accuracy_on(name, run, variant.recipe, root) for name in variant.also_test
         },
+        commit=result.commit,
+        finished=result.finished,
     )
 
 

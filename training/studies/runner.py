@@ -13,12 +13,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from models import devices
-from training.fitting import experiment
+from training.fitting import experiment, provenance
 from training.fitting.loop import TrainingError
 from training.fitting.run_folder import Run, as_json
 from training.recipes.recipe import Recipe
@@ -86,11 +87,13 @@ def run(
 def _train(recipe: Recipe, folder: Path, root: Path, device: str, threads: int) -> None:
     torch.set_num_threads(threads)
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    on = devices.resolve(device)
+    on, commit = devices.resolve(device), provenance.commit()
     run = Run.at(folder, recipe)
     with run.held():
         pictures = experiment.load(recipe, root)
-        run.finish(experiment.run(recipe, pictures, root, on, run).as_json())
+        result = experiment.run(recipe, pictures, root, on, run).as_json()
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        run.finish({**result, "commit": commit, "finished": finished})
 
 
 def _end_with_parent() -> None:

@@ -31,7 +31,8 @@ class Measured:
     The accuracies are those of the last epoch's weights in evaluation mode; `gap` is how much
     better they do on the pictures they were trained on than on those held out. `also_tested` are
     accuracies on the test pictures of other data sets, by their names. `peak_memory` is in bytes,
-    or None where the system doesn't tell. `weights` are by the parameters' names.
+    or None where the system doesn't tell. `weights` are by the parameters' names. `commit` and
+    `finished`, a time, tell which code ran and when.
     """
 
     train: float
@@ -43,6 +44,8 @@ class Measured:
     history: tuple[Epoch, ...]
     weights: Mapping[str, Spread]
     also_tested: Mapping[str, float] = field(default_factory=dict)
+    commit: str | None = None
+    finished: str | None = None
 
     @property
     def gap(self) -> float:

@@ -31,7 +31,10 @@ class _OfSeed(_Strict):
 
 
 class RunRow(_OfSeed):
-    """One run: accuracies, null where it diverged; seconds of training; bytes."""
+    """One run: accuracies, null where it diverged; seconds of training; bytes.
+
+    `commit` and `finished` tell which code ran and when; null of runs from before they were noted.
+    """
 
     train: float | None
     validation: float | None
@@ -39,6 +42,8 @@ class RunRow(_OfSeed):
     also_tested: dict[str, float | None]
     seconds: NonNegativeFloat
     peak_memory: NonNegativeInt | None
+    commit: str | None = None
+    finished: str | None = None
 
     @property
     def gap(self) -> float | None:
@@ -170,6 +175,8 @@ def _run(seed: int, measured: Measured) -> RunRow:
         also_tested={name: _rounded(value) for name, value in measured.also_tested.items()},
         seconds=measured.seconds,
         peak_memory=measured.peak_memory,
+        commit=measured.commit,
+        finished=measured.finished,
     )
 
 

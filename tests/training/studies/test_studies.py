@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,9 @@ class TestCommand:
         told = json.loads((tmp_path / "runs" / "studies" / "width" / "study.json").read_text())
         seeds = {row["label"]: [each["seed"] for each in row["runs"]] for row in told["rows"]}
         assert seeds == {"4": [1], "8": [0, 1]}
+        [first, _] = told["rows"][1]["runs"]
+        assert first["commit"]
+        assert datetime.fromisoformat(first["finished"]).date() == datetime.now(UTC).date()
         assert [each["seed"] for each in told["findings"][0]["held"]] == [1]
 
     def test_a_run_that_fails_is_named(
