@@ -16,7 +16,7 @@ def channels_last(network: nn.Module, input: InputSpec) -> torch.memory_format:
     The network must be in evaluation mode, on its device.
     """
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _lay_out(network, torch.channels_last)
     batch = torch.zeros(2, *input.shape, device=device)
     try:
         with torch.inference_mode():
@@ -24,6 +24,13 @@ def channels_last(network: nn.Module, input: InputSpec) -> torch.memory_format:
     except torch.OutOfMemoryError:
         raise
     except Exception:  # networks raise of many kinds; `models.checkpoint.trial` tells which
-        network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        _lay_out(network, torch.contiguous_format)
         return torch.contiguous_format
     return torch.channels_last
+
+
+def _lay_out(network: nn.Module, format: torch.memory_format) -> None:
+    """Of tensors with four axes alone: `Module.to` fails on those with five."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=format)

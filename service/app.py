@@ -14,7 +14,7 @@ from service.access.gate import Gate
 from service.images.decoding import Decoder
 from service.inference.admission import MemoryBudget
 from service.inference.explanation import ExplanationWorker
-from service.inspection import Inspector, Places
+from service.inspection import MAX_ORIGINALS, Inspector, Places
 from service.metrics import Metrics
 from service.prediction import Predictor
 from service.process import cpu, garbage, memory, open_files
@@ -93,6 +93,7 @@ class Application(FastAPI):
 def create_app(settings: Settings) -> FastAPI:
     """The service for these settings; models load once it starts."""
     budget = MemoryBudget(HELD_REQUESTS * settings.max_feature_values, MAX_WAITING)
+    originals = MemoryBudget(MAX_ORIGINALS, settings.max_explain_queue_size)
     state = AppState(settings, Receiver(settings), Metrics(), Gate(settings))
 
     @asynccontextmanager
@@ -114,7 +115,9 @@ def create_app(settings: Settings) -> FastAPI:
                 state.predictor = Predictor(
                     settings, repository, decoder, None if state.gate.is_open else state.gate
                 )
-                state.inspector = Inspector(settings, repository, decoder, worker, budget, places)
+                state.inspector = Inspector(
+                    settings, repository, decoder, worker, budget, originals, places
+                )
                 # then the server listens, unless it was told to end meanwhile
                 await _first(repository.loaded(), state.draining.wait())
                 yield

@@ -20,9 +20,10 @@ from models import features as captured
 from models.checkpoint import Checkpoint
 from models.features import Layer
 from models.images.decoding import upright_size
+from models.preprocessing import InputSpec
 from models.registry import proposal
-from service.errors import InvalidInputError, NotFoundError, TooLargeError
-from service.images.decoder_process import ORIGINAL
+from service.errors import InvalidInputError, NotFoundError, TooLargeError, UnavailableError
+from service.images.decoder_process import ORIGINAL, longer_side
 from service.images.decoding import DecodedImage, Decoder
 from service.images.encoded import EncodedImage
 from service.inference import explanation
@@ -53,6 +54,7 @@ from service.responses.receptive_fields import ReceptiveFields
 from service.settings import Settings
 
 MAX_JSON_VALUES = 2**20  # in one answer; npz has as many as the setting allows
+MAX_ORIGINALS = 2**26  # pixels of whole images that explanations hold at once, 3 bytes each
 MAX_ENCODED = 256  # requests whose activations or heat maps are computed and encoded
 Images = AbstractAsyncContextManager[Sequence[EncodedImage]]
 """The images of a request: entering receives them, its deadline runs until the block is left."""
@@ -63,7 +65,6 @@ class Places:
     """Who encodes which answers. What one kind of request fills keeps no other kind waiting."""
 
     kernels: Pool
-    receptive_fields: Pool
     inputs: Pool
     maps: Pool  # activations and heat maps
 
@@ -75,7 +76,6 @@ class Places:
         with ExitStack() as pools:
             places = cls(
                 Pool("kernels", 1, most, setting),
-                Pool("receptive fields", 1, most, setting),
                 Pool("input", 1, most, setting),
                 Pool("features and explain", threads, MAX_ENCODED),
             )
@@ -93,6 +93,7 @@ class Inspector:
     decoder: Decoder
     worker: ExplanationWorker
     budget: MemoryBudget
+    originals: MemoryBudget
     places: Places
 
     async def features(self, model: str, asked: FeaturesParameters, images: Images) -> Response:
@@ -139,9 +140,13 @@ class Inspector:
     async def receptive_fields(self, model: str, asked: ModelParameters) -> ReceptiveFields:
         """How much of the image each layer and block sees."""
         serving = self.repository.get(model, asked.version)
-        pool = self.places.receptive_fields
-        with pool.place():
-            found = await pool.run(lambda: serving.receptive_fields)
+        with serving.lease, self.worker.place():
+            try:
+                found = await self.worker.run(lambda _step: serving.receptive_fields)
+            except (MemoryError, RuntimeError) as error:  # torch's own is one
+                raise UnavailableError(
+                    "there is not enough memory now to measure what the layers see; try again later"
+                ) from error
         return receptive_fields.answer(found, serving.checkpoint.card)
 
     async def explain(
@@ -162,24 +167,41 @@ class Inspector:
                 raise InvalidInputError(
                     f"format=png draws one image, not {len(encoded)}; json and npz take many"
                 )
+            longest = question.method.longest(card.input)
+            held = 0 if longest is None else _pixels(encoded, card.input, longest)
             with self.places.maps.place(), self.worker.place():
-                longest = question.method.longest(card.input)
-                decoded = await self.decoder.decode_with_original(
-                    encoded, card.input, longest or ORIGINAL, fits=longest is not None
-                )
-                originals = [
-                    Original(image.original, upright_size(each.encoded))
-                    for image, each in zip(decoded, encoded, strict=True)
-                ]
-                try:
-                    found = await self._explained(serving, question, decoded, originals, told)
-                except UnanswerableGroupError as error:
-                    serving.marks.not_finite(len(error.indices))
-                    names = {index: encoded[index].filename for index in error.indices}
-                    raise unanswerable(card, names) from error
-                return await self.places.maps.run(
-                    explanations.encode, decoded, found, question, card, asked
-                )
+                async with self.originals.hold(held):
+                    return await self._explanations(
+                        serving, question, encoded, asked, told, longest
+                    )
+
+    async def _explanations(
+        self,
+        serving: ServingModel,
+        question: Question,
+        encoded: Sequence[EncodedImage],
+        asked: ExplainParameters,
+        told: Told,
+        longest: int | None,
+    ) -> Response:
+        """The answer of `explain`; `longest` is what the method looks at of whole images."""
+        card = serving.checkpoint.card
+        decoded = await self.decoder.decode_with_original(
+            encoded, card.input, longest or ORIGINAL, fits=longest is not None
+        )
+        originals = [
+            Original(image.original, upright_size(each.encoded))
+            for image, each in zip(decoded, encoded, strict=True)
+        ]
+        try:
+            found = await self._explained(serving, question, decoded, originals, told)
+        except UnanswerableGroupError as error:
+            serving.marks.not_finite(len(error.indices))
+            names = {index: encoded[index].filename for index in error.indices}
+            raise unanswerable(card, names) from error
+        return await self.places.maps.run(
+            explanations.encode, decoded, found, question, card, asked
+        )
 
     async def _explained(
         self,
@@ -236,6 +258,16 @@ class Inspector:
                 f"{values:,} values; JSON has at most {MAX_JSON_VALUES:,}: ask for format=npz, "
                 "or for fewer layers or images"
             )
+
+
+def _pixels(images: Sequence[EncodedImage], to: InputSpec, longest: int) -> int:
+    """How many are kept of the images in their own size, at most."""
+    total = 0
+    for image in images:
+        width, height = upright_size(image.encoded) or (longest, longest)
+        scale = min(1.0, longer_side((width, height), to, longest) / max(width, height))
+        total += round(width * height * scale * scale)
+    return total
 
 
 def _outputs(checkpoint: Checkpoint, names: Sequence[str]) -> Mapping[str, Layer]:

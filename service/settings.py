@@ -244,8 +244,7 @@ class Settings(BaseSettings):
     max_inspect_queue_size: Count = Field(
         32,
         ge=1,
-        description="requests for kernels, for receptive fields, and for input, that may wait, "
-        "before 429",
+        description="requests for kernels, and for input, that may wait, before 429",
     )
     max_explained_images: Count = Field(16, ge=1, le=1024, description="images to explain at once")
     max_explain_queue_size: Count = Field(

@@ -70,6 +70,9 @@ def prepared(
     while part != (spec.height, spec.width) and not is_affordable(*part):
         part = _shorter(part, spec)
     cut = _middle(image.size, part[1] / width, part[0] / height)
+    if (height, width) == (image.height, image.width):  # as many pixels as the part has
+        left, top = (image.width - part[1]) // 2, (image.height - part[0]) // 2
+        cut = left, top, left + part[1], top + part[0]
     frame = Frame(spec.channels, *part, "stretch", None, spec.interpolation)
     pixels = decoding.scaled(image if cut == (0, 0, *image.size) else image.crop(cut), frame)
     changes, before = list[str](), sent or image.size

@@ -1,8 +1,9 @@
-"""A forward pass that passes on all that each value is connected to, whatever the weights are.
+"""Forward passes in which each operation averages what it takes, whatever the weights are.
 
-Convolutions, linear layers and maximum pooling (without dilation) average; activations and
-normalisations do nothing. So a gradient is 0 only where there is no connection: units that are not
-active, and weights that are 0, hide nothing.
+So a gradient is 0 only where there is no connection: units that are not active, and weights that
+are 0, hide nothing. Convolutions, linear layers and maximum pooling (without dilation) average;
+activations and batch normalisation do nothing; layer normalisation only scales; learned scales are
+1, and gates of whole maps pass no gradient on.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class Averaging(TorchFunctionMode):
-    """Lets torch's functions pass on all that they are connected to, whatever the values are."""
+    """While it is entered, torch's functions average, in this thread."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None

@@ -23,7 +23,8 @@ from models.architectures.own_code import FAILURES
 from models.features import PENULTIMATE, Layer, OpaqueNetwork, embedding_layer, first, maps
 from models.structure.averaging import Averaging
 
-MAX_VALUES = 2**28  # of all layers, 4 bytes each, that are kept for the gradient
+MAX_VALUES = 2**28  # of all layers, 4 bytes each, that are kept for the gradients
+_NO_MEMORY = "can't allocate memory"  # is what torch raises on a CPU, as a `RuntimeError`
 Level = Literal["low", "middle", "high"]
 LOW, MIDDLE = 1 / 4, 1 / 2
 """Shares of the image's side. Below the first, a layer sees less than a sixteenth of the image,
@@ -62,13 +63,14 @@ def measure(
 
     Empty for networks that can't be differentiated, or whose layers give more than `MAX_VALUES`;
     without the `jump` from half of that on. A layer that no path from the image leads to is left
-    out. The network must be in evaluation mode.
+    out. The network must be in evaluation mode, and hooks that it has see the passes. Raises
+    whatever torch raises where there is not enough memory.
     """
     by_name = {each.name: each for each in outputs if each.name != PENULTIMATE}
     values = sum(
         math.prod(each.output_shape)
         for name, each in by_name.items()
-        if not any(other.startswith(f"{name}.") for other in by_name)  # a block gives what these do
+        if not any(other.startswith(f"{name}.") for other in by_name)  # a block is its layers
     )
     if isinstance(network, OpaqueNetwork) or values > MAX_VALUES:
         return {}
@@ -80,9 +82,9 @@ def measure(
         try:
             picked = _picked(network, batch, by_name)
             found = _fields(batch, picked)
-        except torch.OutOfMemoryError:
-            raise
-        except FAILURES:  # what somebody's code does may need numbers without a gradient
+        except FAILURES as error:  # what somebody's code does may need numbers without a gradient
+            if isinstance(error, MemoryError | torch.OutOfMemoryError) or _NO_MEMORY in str(error):
+                raise
             return {}
     last = embedding_layer(outputs)
     if last in found and any(each.name == PENULTIMATE for each in outputs):

@@ -15,7 +15,7 @@ from models.architectures.own_code import FAILURES
 from models.features import first, with_first
 from models.structure.averaging import Averaging
 
-MAX_VALUES = 2**27  # of all layers, 4 bytes each, that are kept for the gradient
+MAX_VALUES = 2**27  # of all layers, 4 bytes each, that are kept for the gradient at a load
 
 
 class Candidate(NamedTuple):
@@ -33,7 +33,7 @@ def find(network: nn.Module, shape: Sequence[int], candidates: Sequence[Candidat
     the forward pass. None if there is none, or if the network can't be differentiated.
     """
     found = _find(network, shape, candidates)
-    if found is None:
+    if found is None and candidates:
         with Averaging():
             found = _find(network, shape, candidates)
     return found

@@ -31,7 +31,7 @@ from PIL import Image
 
 from models.errors import ImageError, TooManyPixelsError
 from models.images import decoding
-from models.images.decoding import Box, Frame, Pixels
+from models.images.decoding import Box, Frame, Framing, Pixels
 from models.images.formats import FORMATS
 
 START, KILL = b"s", b"k"  # commands to the template
@@ -44,7 +44,7 @@ ANSWER = struct.Struct("<BI")  # kind and size of what follows
 SHOWN = struct.Struct("<4dII")  # box, width and height of an original; L or RGB, by its size
 PIXELS, WITH_ORIGINAL, BROKEN, TOO_MANY, NO_MEMORY = range(5)  # kinds of answers
 ORIGINAL = 512  # pixels of the longer side that is kept of an image as it was sent, by default
-MAX_ORIGINAL = 2**22  # pixels that are kept where a frame is to fit in
+MAX_ORIGINAL = 2**20  # pixels that are kept where a frame is to fit in
 SEND_BUFFER = 2**20  # bytes; the kernel may give less
 _OPEN_FILES = 16
 _PAGE = resource.getpagesize()
@@ -54,7 +54,7 @@ class Job(NamedTuple):
     """What to do with an encoded image.
 
     `original` is how many pixels of its longer side are kept of the image as it was sent, 0 if it
-    is not wanted; more are kept where the frame `to` is to fit in, as `fits` says. `formats` are
+    is not wanted; more are kept where the frame `to` is to have room, as `fits` says. `formats` are
     Pillow's names. `seconds` of processor time and `memory` in bytes, beyond what the process has,
     are its limits.
     """
@@ -224,27 +224,26 @@ def with_original(
     """The network's input, the image as it was sent, with a longer side of at most `longest`
     pixels, and the part of it that the network gets, in fractions of its width and height.
 
-    A long image may have a longer side, with `fits`, so that the input's window has room in it.
+    With `fits` a long image may have a longer side: see `longer_side`.
     """
     image = decoding.decode_for(encoded, to, formats=formats, max_pixels=max_pixels)
     pixels, (left, top, right, bottom) = decoding.scaled_with_box(image, to)
     box = left / image.width, top / image.height, right / image.width, bottom / image.height
-    kept = max(float(longest), _longer_side(image.size, to)) if fits else float(longest)
-    if formats == ("JPEG",) and max(image.size) < kept:  # decoded too small to be shown
-        least = max(to.width, to.height) if kept > longest else longest
-        image = decoding.decode(encoded, formats=formats, max_pixels=max_pixels, at_least=least)
+    kept = longer_side(image.size, to, longest) if fits else float(longest)
+    if formats == ("JPEG",) and max(image.size) < longest:  # decoded too small to be shown
+        image = decoding.decode(encoded, formats=formats, max_pixels=max_pixels, at_least=longest)
     if max(image.size) > kept:
         width, height = (max(1, round(side * kept / max(image.size))) for side in image.size)
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return pixels, image, box
 
 
-def _longer_side(size: tuple[int, int], to: Frame) -> float:
-    """Pixels of the longer side of an image of that shape in which the frame has just room, or of
-    one of `MAX_ORIGINAL` pixels."""
+def longer_side(size: tuple[int, int], to: Framing, longest: int) -> float:
+    """Pixels that the longer side of an image of that shape may have: `longest`, or as many more as
+    the network's input needs to have room in it, up to `MAX_ORIGINAL` pixels in all."""
     width, height = size
     fitting = max(to.width / width, to.height / height)
-    return max(size) * min(fitting, math.sqrt(MAX_ORIGINAL / (width * height)))
+    return max(longest, max(size) * min(fitting, math.sqrt(MAX_ORIGINAL / (width * height))))
 
 
 def _address_space() -> int:

@@ -51,10 +51,11 @@ class ServingModel:
 
     @cached_property
     def receptive_fields(self) -> Mapping[str, ReceptiveField]:
-        """Those of layers and blocks, by name. The first time takes seconds for a large network."""
-        network, structure = self.checkpoint.network, self.checkpoint.structure
+        """Those of layers and blocks, by name, measured on the explainer's network: it is for the
+        thread of explanations. The first time takes seconds for a large network."""
+        structure, shape = self.checkpoint.structure, self.checkpoint.card.input.shape
         outputs = (*structure.layers, *structure.blocks)
-        return receptive_field.measure(network, self.checkpoint.card.input.shape, outputs)
+        return receptive_field.measure(self.explainer.network, shape, outputs)
 
 
 class Loader:

@@ -21,8 +21,8 @@ class Seen(Schema):
     height: int = Field(description="in pixels of the network's input, at most the whole image")
     width: int = Field(description="in pixels of the network's input, at most the whole image")
     level: Level = Field(
-        description="low where the longer side is less than a quarter of the image's, middle up to "
-        "half of it, else high"
+        description="by the larger of height and width, each as a share of the input's: low below "
+        "a quarter, middle up to half, else high"
     )
 
 

@@ -124,7 +124,7 @@ interface Answers {
   features: { layers: { images: Activation[] }[] };
   explain: { layer?: string; explanations: Explanation[] };
   kernels: { shape: number[]; values?: Nested[]; bias?: number[] };
-  "receptive-fields": { layers: ReceptiveField[] };
+  "receptive-fields": { layers: ReceptiveField[]; note?: string };
 }
 
 /** The box of pixels that a value in the middle of a layer's output depends on. */

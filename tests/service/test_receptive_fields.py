@@ -1,12 +1,13 @@
 """`receptive_fields` tells how much of the image each layer sees."""
 
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from torch import nn
 
 from models import checkpoint
 from models.architectures import registry
@@ -73,23 +74,64 @@ def test_they_are_measured_once_for_a_version(
 
     monkeypatch.setattr(loading, "receptive_field", Counting)
     client = serve()
+    serving = client.app.state.repository.get("colors", None)  # type: ignore[attr-defined]
     first = ask(client, "colors").json()
     assert ask(client, "colors").json() == first
     assert len(measured) == 1
+    assert measured[0][0] is serving.explainer.network  # whose hooks no prediction meets
+    assert measured[0][0] is not serving.checkpoint.network
     assert ask(client, "colors", version=1).json()["version"] == 1
     assert len(measured) == 2
 
 
-def test_predictions_beside_it_stay_the_same(client: TestClient) -> None:
+def test_features_during_it_are_those_of_their_images(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, inside, over = serve(), Event(), Event()
+
+    class Held:
+        """Ends its pass only when it may, so that features run between."""
+
+        @staticmethod
+        def measure(network: nn.Module, *arguments: Any) -> Any:
+            def wait(*_: Any) -> None:
+                inside.set()
+                assert over.wait(30)
+
+            handle = network.get_submodule("relu").register_forward_hook(wait)
+            try:
+                return receptive_field.measure(network, *arguments)
+            finally:
+                handle.remove()
+
+    monkeypatch.setattr(loading, "receptive_field", Held)
     files = parts(*[encode(picture(seed)) for seed in range(3)])
-    expected = client.post("/v1/models/colors/predict", files=files).json()
+    asked: dict[str, Any] = {"layer": ["conv", "relu", "penultimate"], "values": True}
+    expected = client.post("/v1/models/colors/features", files=files, params=asked).json()
     found: list[Any] = []
     asking = Thread(target=lambda: found.extend(ask(client, "colors").json()["layers"]))
     asking.start()
-    for _ in range(20):
-        assert client.post("/v1/models/colors/predict", files=files).json() == expected
+    assert inside.wait(30)
+    answer = client.post("/v1/models/colors/features", files=files, params=asked).json()
+    over.set()
     asking.join()
+    assert answer == expected
     assert len(found) == 4
+
+
+def test_what_fails_for_want_of_memory_is_tried_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve(raise_server_exceptions=False)
+    message = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."
+
+    def full(*_arguments: Any) -> Any:
+        raise RuntimeError(message)
+
+    with monkeypatch.context() as without_memory:
+        without_memory.setattr(receptive_field, "_picked", full)
+        assert "not enough memory" in problem(ask(client, "colors"), 503)["detail"]
+    assert len(ask(client, "colors").json()["layers"]) == 4
 
 
 @pytest.mark.parametrize(

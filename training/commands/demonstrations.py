@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models import features, repositories
 from models.architectures import registry
-from models.checkpoint import Checkpoint
+from models.checkpoint import Checkpoint, read_card
 from models.errors import FanlightError, OptionError
 from training import plots
 from training.activations import dropout, saturation
@@ -128,8 +128,11 @@ class Dropout(OfModel):
         )
 
     def _has_dropout(self, name: str) -> bool:
-        """False for a model that can't be loaded."""
+        """By its card where the architecture is Fanlight's; False for one that can't be loaded."""
         try:
+            card = read_card(repositories.find(self.repository, name))
+            if card.architecture in registry.names():
+                return _drops(card.architecture, card.arguments)
             return bool(dropout.modules(replace(self, model=name, version=None).load().network))
         except FanlightError:
             return False

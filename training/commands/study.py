@@ -72,10 +72,12 @@ class Study:
     def _as_far_as_run(self, study: Question, console: Console) -> Question:
         """The study of the runs that have a result; what is left out is said."""
         runs = runner.unfinished(self._run_folders, study.recipes())
+        there = study.without(runs)
         if runs:
+            said = "" if there.variants else ", so there is no report"
             of = len(study.recipes())
-            console.print(f"{study.name}: {len(runs)} of {of} runs are not finished")
-        return study.without(runs)
+            console.print(f"{study.name}: {len(runs)} of {of} runs are not finished{said}")
+        return there
 
     def _run(self, studies: list[Question], console: Console) -> None:
         """Train what is not finished yet.

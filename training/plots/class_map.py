@@ -131,7 +131,9 @@ def _legend(found: ClassMap, labels: Sequence[str]) -> _Legend:
         Patch(color=colour, alpha=_OPACITY, label=text)
         for text, (_, colour) in zip(texts, said, strict=True)
     ]
-    return _Legend(patches, columns, _LINE * _lines(texts, columns))
+    each = ceil(len(texts) / columns)  # a legend is filled column by column
+    heights = [_lines(texts[at : at + each], 1) for at in range(0, len(texts), each)]
+    return _Legend(patches, columns, _LINE * max(heights))
 
 
 def _lines(texts: Sequence[str], columns: int) -> int:
@@ -141,7 +143,7 @@ def _lines(texts: Sequence[str], columns: int) -> int:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.005 else "< 1 %"
+    return f"{100 * share:.0f} %" if share >= 0.01 else "< 1 %"
 
 
 def _numbers(found: ClassMap) -> list[int]:

@@ -46,7 +46,7 @@ ALEXNET = (
             Finding(
                 "AlexNet at 224×224 does better than LeNet",
                 learned(_LENET) & (on_test_set(_LARGE) > on_test_set(_LENET)),
-                "not answered: one epoch of ten was run",
+                "not answered: one epoch of ten was run; did not ask that LeNet learned",
             ),
             Finding(
                 "so does AlexNet at 96×96",

@@ -117,11 +117,24 @@ class Summary(_Strict):
         old, new = ({row.label: row for row in each.rows} for each in (self, later))
         longer = max(self.rows, later.rows, key=len)
         labels = dict.fromkeys(row.label for row in (*longer, *self.rows, *later.rows))
+        rows = [_joined_row(old.get(label), new.get(label)) for label in labels]
+        seeds = {row.label: {run.seed for run in row.runs} for row in rows}
         findings = [
-            one.model_copy(update={"held": _united(other.held, one.held)})
+            one.model_copy(
+                update={
+                    "held": [
+                        each
+                        for each in _united(other.held, one.held)
+                        if all(
+                            each.seed in having
+                            for label, having in seeds.items()
+                            if f"`{label}`" in one.criterion
+                        )
+                    ]
+                }
+            )
             for other, one in zip(self.findings, later.findings, strict=True)
         ]
-        rows = [_joined_row(old.get(label), new.get(label)) for label in labels]
         return later.model_copy(update={"rows": rows, "findings": findings})
 
     def markdown(self) -> str:

@@ -1,6 +1,6 @@
 // The network as a row of layers, from the input to the answer.
 
-import { image, json, latest, path } from "../api.js";
+import { image, isAbort, json, latest, messageOf, path } from "../api.js";
 import { byId, element, rove } from "../elements.js";
 import { shape } from "../numbers.js";
 import { opened } from "./layer.js";
@@ -18,8 +18,12 @@ export function network(chosen) {
   const canvas = element("canvas", { class: "crisp", role: "img", "aria-label": "the input" });
   /** @type {Map<Layer, HTMLImageElement>} */
   const pictures = new Map();
+  const unmeasured = element("p", "quiet");
+  row.after(unmeasured);
   /** @type {Look | null} */
   let look = null;
+  /** @type {Model | null} whose layers' levels are told */
+  let levelsOf = null;
 
   /** @param {Layer} each */
   function node(each) {
@@ -49,6 +53,7 @@ export function network(chosen) {
     const { channels, height, width } = card.input;
     pictures.forEach(forget);
     pictures.clear();
+    unmeasured.textContent = "";
     row.replaceChildren(
       element(
         "div",
@@ -64,18 +69,25 @@ export function network(chosen) {
   }
 
   /**
-   * Tell each layer's level, once the service has measured what they see.
-   * @param {Model} model
+   * Tell each layer's level, once the service has measured what they see; or why it has not. With
+   * the next picture it is asked again.
+   * @param {Look} look
    */
-  async function tellLevels({ name, version }) {
-    const told = await json(path(name, "receptive-fields", { version }));
-    if (look?.model.name !== name || look.model.version !== version) return;
-    const fields = new Map(told.layers.map(each => [each.layer, each]));
+  async function tellLevels({ model, signal }) {
+    const said = await json(path(model.name, "receptive-fields", { version: model.version }), {
+      signal,
+    }).catch(error => {
+      if (isAbort(error)) throw error;
+      return { layers: [], note: messageOf(error) };
+    });
+    const fields = new Map(said.layers.map(each => [each.layer, each]));
     for (const each of row.querySelectorAll("button")) {
       const field = fields.get(each.dataset.layer ?? "");
       const place = each.querySelector(".level");
       if (field && place) place.textContent = levelOf(field);
     }
+    unmeasured.textContent = said.note ? `No levels: ${said.note}` : "";
+    if (!said.note) levelsOf = model;
   }
 
   /**
@@ -131,7 +143,8 @@ export function network(chosen) {
       look = given;
       if (fresh) build(given.model);
       drawPixels(canvas, given.input);
-      await Promise.all([thumbnails(given), fresh && tellLevels(given.model)]);
+      if (fresh) levelsOf = null;
+      await Promise.all([thumbnails(given), levelsOf === given.model || tellLevels(given)]);
     },
     /**
      * Open a layer, and a channel of it; the empty name closes.
