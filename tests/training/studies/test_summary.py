@@ -106,3 +106,5 @@ class TestJoined:
         changed = replace(STUDY, variants=(Variant("4", longer), *STUDY.variants[1:]))
         joined = SUMMARY.joined(Summary.of(changed.with_seeds((0,)), {0: BY_SEED[0]}))
         assert [len(row.runs) for row in joined.rows] == [1, 3, 1]
+        held = [[each.seed for each in finding.held] for finding in joined.findings]
+        assert held == [[0], [0]]  # verdicts on runs that are gone are gone, too
