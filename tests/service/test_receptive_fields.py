@@ -119,17 +119,15 @@ def test_features_during_it_are_those_of_their_images(
     assert len(found) == 4
 
 
-def test_what_fails_for_want_of_memory_is_tried_again(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_fails_for_want_of_memory_is_tried_again(serve: Serve) -> None:
     client = serve(raise_server_exceptions=False)
+    network = client.app.state.repository.get("colors", None).explainer.network  # type: ignore[attr-defined]
     message = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."
 
-    def full(*_arguments: Any) -> Any:
+    def full(*_: Any) -> None:
         raise RuntimeError(message)
 
-    with monkeypatch.context() as without_memory:
-        without_memory.setattr(receptive_field, "_picked", full)
+    with network.get_submodule("conv").register_forward_pre_hook(full):
         assert "not enough memory" in problem(ask(client, "colors"), 503)["detail"]
     assert len(ask(client, "colors").json()["layers"]) == 4
 
