@@ -20,10 +20,9 @@ from models import features as captured
 from models.checkpoint import Checkpoint
 from models.features import Layer
 from models.images.decoding import upright_size
-from models.preprocessing import InputSpec
 from models.registry import proposal
 from service.errors import InvalidInputError, NotFoundError, TooLargeError, UnavailableError
-from service.images.decoder_process import ORIGINAL, longer_side
+from service.images.decoder_process import MAX_ORIGINAL, ORIGINAL
 from service.images.decoding import DecodedImage, Decoder
 from service.images.encoded import EncodedImage
 from service.inference import explanation
@@ -168,9 +167,9 @@ class Inspector:
                     f"format=png draws one image, not {len(encoded)}; json and npz take many"
                 )
             longest = question.method.longest(card.input)
-            held = 0 if longest is None else _pixels(encoded, card.input, longest)
+            kept = 0 if longest is None else max(MAX_ORIGINAL, longest**2)  # pixels of each
             with self.places.maps.place(), self.worker.place():
-                async with self.originals.hold(held):
+                async with self.originals.hold(len(encoded) * kept):
                     return await self._explanations(
                         serving, question, encoded, asked, told, longest
                     )
@@ -258,16 +257,6 @@ class Inspector:
                 f"{values:,} values; JSON has at most {MAX_JSON_VALUES:,}: ask for format=npz, "
                 "or for fewer layers or images"
             )
-
-
-def _pixels(images: Sequence[EncodedImage], to: InputSpec, longest: int) -> int:
-    """How many are kept of the images in their own size, at most."""
-    total = 0
-    for image in images:
-        width, height = upright_size(image.encoded) or (longest, longest)
-        scale = min(1.0, longer_side((width, height), to, longest) / max(width, height))
-        total += round(width * height * scale * scale)
-    return total
 
 
 def _outputs(checkpoint: Checkpoint, names: Sequence[str]) -> Mapping[str, Layer]:

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from models.repository_paths import SHIPPED
+from service import inspection
 from service.inference import explanation
 from tests import trusted
 from tests.models.convolutional.test_class_map import collage, opened
@@ -183,6 +184,16 @@ class TestAnswer:
 
 
 class TestRefusals:
+    @pytest.mark.parametrize("format", ["AVIF", "HEIF", "WEBP"])
+    def test_broken_bytes_are_read_by_decoders_alone(
+        self, client: TestClient, monkeypatch: pytest.MonkeyPatch, format: str
+    ) -> None:
+        read: list[bytes] = []
+        monkeypatch.setattr(inspection, "upright_size", read.append)
+        whole = encode(picture(0, (64, 64)), format)
+        problem(ask(client, whole[: len(whole) // 2]), 422)
+        assert not read
+
     @pytest.mark.parametrize(
         ("params", "words"),
         [
