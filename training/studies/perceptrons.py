@@ -103,9 +103,13 @@ _PENALTIES = (
     Variant("L2, 0.01 · Σ‖p‖₂", replace(PERCEPTRON, l2_norm=0.01), "smaller gap, narrower weights"),
 )
 _IN_128 = "was judged in batches of 128"
-_LATER = "was asked for only after the runs of seed 0, and changed no verdict"
-_GUARDED = f"; that both learned {_LATER}"
-_ALSO = f"that the run beside learned {_LATER}"
+_LATER = (
+    "was asked for only after the runs of seed 0 were seen, and changed no verdict of theirs; "
+    "those of seed 1 were being made, and none had been seen"
+)
+_GUARDED = "; that both learned was asked for only after the runs of seed 0"
+_BOTH = f"; that both learned {_LATER}"
+BESIDE_LEARNED = f"that the run beside learned {_LATER}"
 
 PERCEPTRONS = (
     Study(
@@ -121,7 +125,7 @@ PERCEPTRONS = (
                 learned("0 to 1") & (train("0 to 255") <= 0.14),
                 "validation accuracy at most 0.3, far above what was reported, by which it was "
                 "seen with a run that ended at 0.1004. So unsteady a training follows the last "
-                f"bits of its sums, which have changed since; {_ALSO}",
+                f"bits of its sums, which have changed since; {BESIDE_LEARNED}",
             ),
             Finding(
                 "scaled pixels reach about 0.85",
@@ -152,7 +156,7 @@ PERCEPTRONS = (
                 learned("10,000")
                 & (train("10,000") < train("32"))
                 & (validation("10,000") < validation("32")),
-                f"validation accuracy alone; {_ALSO}",
+                f"validation accuracy alone; {BESIDE_LEARNED}",
             ),
         ),
     ),
@@ -172,7 +176,7 @@ PERCEPTRONS = (
             Finding(
                 "Adam is quicker at first",
                 learned("SGD", "Adam") & (validation("Adam", 1) > validation("SGD", 1)),
-                _GUARDED.removeprefix("; "),
+                _BOTH.removeprefix("; "),
             ),
         ),
     ),
@@ -184,7 +188,7 @@ PERCEPTRONS = (
             Finding(
                 "0.1 fails: about 0.25 at most",
                 learned("0.001") & (validation("0.1") <= FAILS),
-                f"{_IN_128} too; validation accuracy at most 0.5; {_ALSO}",
+                f"{_IN_128} too; validation accuracy at most 0.5; {BESIDE_LEARNED}",
             ),
             Finding(
                 "0.001 reaches about 0.89 by epoch 8",
@@ -215,13 +219,13 @@ PERCEPTRONS = (
             Finding(
                 "0.1 fails",
                 learned("0.001") & (validation("0.1") <= FAILS),
-                f"{_IN_128} too; validation accuracy at most 0.5; {_ALSO}",
+                f"{_IN_128} too; validation accuracy at most 0.5; {BESIDE_LEARNED}",
             ),
             Finding(
                 "0.001 stays below its run on scaled pixels",
                 learned("0.001", "0.001, scaled")
                 & (validation("0.001", 8) < validation("0.001, scaled", 8)),
-                f"{_IN_128}; below 0.88, not below the scaled run{_GUARDED}",
+                f"{_IN_128}; below 0.88, not below the scaled run{_BOTH}",
             ),
             Finding(
                 "0.00001 learns: its best epoch reaches 0.85",
@@ -292,7 +296,7 @@ PERCEPTRONS = (
                 learned("0 hidden")
                 & (train("0 hidden") < train("1 hidden"))
                 & (validation("0 hidden") < validation("1 hidden")),
-                f"{_IN_128}; {_ALSO}",
+                f"{_IN_128}; {BESIDE_LEARNED}",
             ),
             Finding(
                 "two hidden layers overfit more than one",
@@ -325,7 +329,7 @@ PERCEPTRONS = (
             Finding(
                 "the same in training mode, where a batch is normalised by its own figures",
                 learned("without") & (training_mode("with", 5) > training_mode("without", 100)),
-                f"new: both runs in training mode; {_ALSO}",
+                f"new: both runs in training mode; {BESIDE_LEARNED}",
             ),
         ),
     ),

@@ -63,8 +63,8 @@ XO = (
                 "with 10 epochs three convolutions fail",
                 learned("two, 10 epochs") & (on_test_set("three, 10 epochs") <= 0.6),
                 "validation accuracy at most 0.7, with one seed of two at least; that two "
-                "convolutions learned was asked for only after the runs of seed 0, and changed no "
-                "verdict",
+                "convolutions learned was asked for only after the runs of seed 0 were seen, and "
+                "changed no verdict of theirs; of three convolutions no other run had been seen",
                 _UNSTEADY,
             ),
             Finding(
@@ -92,8 +92,8 @@ XO = (
                 learned("with, 10 epochs") & (validation("without, 20 epochs") >= 0.9),
                 "the best of the 20 epochs reached 0.9, of a run that ended at 0.5; that the run "
                 "ends so was a finding of its own, `it knows to the end what it has learned`; that "
-                "the run with pooling learned was asked for only after the runs, and changed no "
-                "verdict",
+                "the run with pooling learned was asked for only after all runs were seen, and "
+                "changed no verdict",
                 _UNSTEADY,
             ),
             Finding(
