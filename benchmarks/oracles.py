@@ -75,7 +75,7 @@ def of_densenet(network: Any, x: Tensor) -> Tensor:
 
 
 def _slid(last: nn.Linear, maps: Tensor) -> Tensor:
-    """The mean over as many values as a window has, and the last layer, at each place."""
+    """The logits of every window: its maps averaged, then the last layer, as convolutions."""
     return F.conv2d(F.avg_pool2d(maps, SIDE // STRIDE, 1), last.weight[..., None, None], last.bias)
 
 
@@ -102,7 +102,7 @@ KINDS = (
 
 
 def grad_cam(network: nn.Module, structure: Structure, kind: Kind, image: Pixels) -> Tensor:
-    """Ours (H, W), of the default layer, made on a twin as in the service."""
+    """Fanlight's Grad-CAM (H, W) of the network's default layer, computed as the service does."""
     asked = Question(
         GradCam(), GradCamParameters(layer=structure.whole), structure.outputs(), kind.target
     )
@@ -112,7 +112,7 @@ def grad_cam(network: nn.Module, structure: Structure, kind: Kind, image: Pixels
 
 
 def grad_cam_of_others(network: nn.Module, layer: str, kind: Kind, image: Pixels) -> Tensor:
-    """pytorch-grad-cam's (H, W), before it is scaled."""
+    """pytorch-grad-cam's heat map (H, W), not scaled to 0 to 1."""
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
@@ -136,7 +136,7 @@ def grad_cam_of_others(network: nn.Module, layer: str, kind: Kind, image: Pixels
 
 @torch.inference_mode()
 def channels(network: nn.Module, structure: Structure, kind: Kind, image: Pixels) -> Tensor:
-    """Ours (C, H, W): what the service answers of a layer, as maps."""
+    """The maps (C, H, W) of the layer `kind.layer`, as `features` of the service answers them."""
     layer = structure.outputs()[kind.layer]
     with features.capture(network, [kind.layer], structure.layers) as seen:
         network(SPEC.normalize(torch.from_numpy(image)[None]))
@@ -145,7 +145,7 @@ def channels(network: nn.Module, structure: Structure, kind: Kind, image: Pixels
 
 @torch.inference_mode()
 def hooked(network: nn.Module, kind: Kind, image: Pixels) -> Tensor:
-    """The same by a plain hook."""
+    """The same maps, taken from a forward hook of torch."""
     seen: list[Tensor] = []
     module = network.get_submodule(kind.layer)
     handle = module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
@@ -158,7 +158,7 @@ def hooked(network: nn.Module, kind: Kind, image: Pixels) -> Tensor:
 def class_maps(
     network: nn.Module, structure: Structure, kind: Kind, image: Image.Image
 ) -> tuple[Tensor, Tensor]:
-    """Ours and the oracle's probabilities (rows, columns) of the target in a wide image."""
+    """Probabilities (rows, columns) of the target in a wide image: Fanlight's, and the oracle's."""
     assert structure.form is not None
     found = class_map.class_map(
         structure.form,
@@ -187,7 +187,10 @@ def mosaic(maps: Tensor) -> Tensor:
 
 
 def draw(cells: Any, name: str, ours: Tensor, oracle: Tensor, compared: Tensor) -> None:
-    """A pair; `compared` is the difference of what was drawn, as a part of the largest value."""
+    """Draw Fanlight's values and the oracle's side by side.
+
+    `compared` is their largest difference, as a part of the largest value.
+    """
     for cell, values, who in zip(cells, (ours, oracle), ("ours", "oracle"), strict=True):
         cell.imshow(values.numpy(), cmap="viridis")
         cell.set_title(f"{name}, {who}", fontsize="small")

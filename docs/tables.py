@@ -84,7 +84,7 @@ def renewed(text: str) -> str:
 
 
 def openapi() -> str:
-    """The OpenAPI document of a service with the usual settings."""
+    """The OpenAPI document, as JSON, of a service with default settings."""
     document = create_app(Settings.model_construct()).openapi()  # whatever the environment has
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 

@@ -30,7 +30,7 @@ def channels_last(network: nn.Module, input: InputSpec) -> torch.memory_format:
 
 
 def _lay_out(network: nn.Module, format: torch.memory_format) -> None:
-    """Of tensors with four axes alone: `Module.to` fails on those with five."""
+    """Change the layout of tensors with four axes; `Module.to` would fail on one with five."""
     for tensor in (*network.parameters(), *network.buffers()):
         if tensor.ndim == 4:
             tensor.data = tensor.data.contiguous(memory_format=format)

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class Averaging(TorchFunctionMode):
-    """While it is entered, torch's functions average, in this thread."""
+    """A context in which torch's functions average what they take, in the current thread."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None

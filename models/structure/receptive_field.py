@@ -1,13 +1,13 @@
-"""How much of the image a layer sees: the gradient of one position → receptive field in pixels.
+"""The receptive field of a layer: the box of image pixels that one value of its output depends on.
 
-    network → the same connections, each an average → output in the middle of each layer's maps
-            → its gradient at the image → the pixels where that is not 0
+It is measured. The value in the middle of the layer's maps is differentiated by the image's pixels;
+the box is drawn around those pixels whose gradient is not 0.
 
 The field of a network without branches follows from kernels and strides (Araujo et al. 2019,
 Computing Receptive Fields of Convolutional Neural Networks). Measured by a gradient, it follows for
-any network: residual ones, attention, windows. What the weights are must not matter, nor which
-units are active: see `models.structure.averaging`. Statistics of a normalisation over the whole
-image, and gates by which squeeze-and-excitation scales whole maps, are not counted as seeing.
+any network: residual ones, attention, windows. The weights, and which units are active, must not
+matter: so the pass averages (`models.structure.averaging`). Statistics of a normalisation over the
+whole image, and gates by which squeeze-and-excitation scales whole maps, are not counted as seeing.
 """
 
 import math

@@ -54,7 +54,7 @@ class Job(NamedTuple):
     """What to do with an encoded image.
 
     `original` is how many pixels of its longer side are kept of the image as it was sent, 0 if it
-    is not wanted; more are kept where the frame `to` is to have room, as `fits` says. `formats` are
+    is not wanted; with `fits` a long image keeps more (see `longer_side`). `formats` are
     Pillow's names. `seconds` of processor time and `memory` in bytes, beyond what the process has,
     are its limits.
     """
@@ -239,8 +239,11 @@ def with_original(
 
 
 def longer_side(size: tuple[int, int], to: Framing, longest: int) -> float:
-    """Pixels that the longer side of an image of that shape may have: `longest`, or as many more as
-    the network's input needs to have room in it, up to `MAX_ORIGINAL` pixels in all."""
+    """The most pixels that the longer side of an image is kept with.
+
+    That is `longest`. A long image, whose width and height are `size`, keeps more: enough for its
+    shorter side to hold the frame `to`, while the whole has no more than `MAX_ORIGINAL` pixels.
+    """
     width, height = size
     fitting = max(to.width / width, to.height / height)
     return max(longest, max(size) * min(fitting, math.sqrt(MAX_ORIGINAL / (width * height))))

@@ -94,7 +94,7 @@ def _picture(axes: Axes, found: ClassMap) -> None:
 
 
 def _labels(axes: Axes, found: ClassMap) -> None:
-    """The labels over the picture, in their colours."""
+    """Draw the picture, and over each pixel the colour of the label that is most probable there."""
     _picture(axes, found)
     axes.imshow(
         _colours(found),
@@ -107,7 +107,7 @@ def _labels(axes: Axes, found: ClassMap) -> None:
 
 
 class _Legend(NamedTuple):
-    """What each colour says, in columns; `inches` is its height."""
+    """The names and shares of the labels beside their colours; `inches` is its height."""
 
     patches: list[Patch]
     columns: int
@@ -137,7 +137,7 @@ def _legend(found: ClassMap, labels: Sequence[str]) -> _Legend:
 
 
 def _lines(texts: Sequence[str], columns: int) -> int:
-    """How many the texts take that stand in so many columns, row by row."""
+    """Lines that a grid of texts takes, filled row by row: each row is as high as its longest."""
     counts = [text.count("\n") + 1 for text in texts]
     return sum(max(counts[at : at + columns]) for at in range(0, len(counts), columns))
 
@@ -147,7 +147,7 @@ def _percent(share: float) -> str:
 
 
 def _numbers(found: ClassMap) -> list[int]:
-    """Of each class the number of its colour."""
+    """The index of each class's colour; `len(_COLOURS)` stands for that of all others."""
     count, others = len(found.probabilities), len(_COLOURS)
     if count <= others:
         return list(range(count))
@@ -156,7 +156,7 @@ def _numbers(found: ClassMap) -> list[int]:
 
 
 def _colours(found: ClassMap) -> NDArray[np.int64]:
-    """For each pixel of the picture the number of a colour: of the place that is nearest."""
+    """The colour's index for each pixel (H, W): that of the winner at the nearest place."""
     places = torch.tensor(_numbers(found))[found.winners]
     nearest: NDArray[np.int64] = stitching.spread(
         places, found.window, found.step, found.picture.size

@@ -51,10 +51,10 @@ def weights(run: Run) -> dict[str, Tensor]:
 
 
 def hidden_values(study: Study, runs: Mapping[str, Run], root: Path) -> dict[str, Tensor]:
-    """Label → values (N, …) of the layer that the variant names, for the first test pictures, of
-    the variants that have a run.
+    """What the layer `Variant.hidden` gives for the first test pictures, (N, …), by variant label.
 
-    Raises `DatasetError` where the test set is not to be had.
+    Variants without such a layer, or without a run in `runs`, are left out. Raises `DatasetError`
+    where the test set is not to be had.
     """
     found = {}
     for variant in study.variants:

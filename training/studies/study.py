@@ -153,7 +153,7 @@ class Study:
         return self._only(lambda variant, seed: seed in seeds)
 
     def without(self, recipes: Sequence[Recipe]) -> Self:
-        """Only the other runs, and only the variants that have one of them."""
+        """The study less these runs, and less the variants that have no other run."""
         return self._only(lambda variant, seed: variant.run_with(seed) not in recipes)
 
     def _only(self, kept: Callable[[Variant, int], bool]) -> Self:

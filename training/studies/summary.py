@@ -4,7 +4,7 @@ Every seed stands by itself, so that runs of further seeds can join those that a
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import mean, stdev
 from typing import Annotated, Self, TypeVar
 
@@ -83,6 +83,15 @@ class FindingRow(_Strict):
     remark: str
     held: list[Held]
 
+    def with_seeds(self, held: Sequence[Held], seeds: Mapping[str, Collection[int]]) -> Self:
+        """The finding with those of `held` whose seed every run that the criterion names has.
+
+        `seeds` are those of the recorded runs, by the variants' labels.
+        """
+        named = [having for label, having in seeds.items() if f"`{label}`" in self.criterion]
+        kept = [each for each in held if all(each.seed in having for having in named)]
+        return self.model_copy(update={"held": kept})
+
 
 class Summary(_Strict):
     """A study as rows and findings."""
@@ -120,19 +129,7 @@ class Summary(_Strict):
         rows = [_joined_row(old.get(label), new.get(label)) for label in labels]
         seeds = {row.label: {run.seed for run in row.runs} for row in rows}
         findings = [
-            one.model_copy(
-                update={
-                    "held": [
-                        each
-                        for each in _united(other.held, one.held)
-                        if all(
-                            each.seed in having
-                            for label, having in seeds.items()
-                            if f"`{label}`" in one.criterion
-                        )
-                    ]
-                }
-            )
+            one.with_seeds(_united(other.held, one.held), seeds)
             for other, one in zip(self.findings, later.findings, strict=True)
         ]
         return later.model_copy(update={"rows": rows, "findings": findings})
