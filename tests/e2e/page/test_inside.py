@@ -122,6 +122,17 @@ class TestInside:
         last = page.locator("#network .level").last
         expect(last).to_have_text("high level: sees 32×32 pixels")
 
+    def test_why_levels_are_missing_is_told(self, page: Page) -> None:
+        answer = {"layers": [], "note": "not today"}
+        page.route("**/receptive-fields*", lambda route: route.fulfill(json=answer))
+        opened(page)
+        expect(page.locator("#network + p")).to_have_text("No levels: not today")
+        page.locator("#model").select_option("birds-vs-planes-batchnorm")
+        page.unroute("**/receptive-fields*")
+        page.locator("#model").select_option("birds-vs-planes")
+        expect(page.locator("#network [data-layer=stem] .level")).to_contain_text("2×2 pixels")
+        expect(page.locator("#network + p")).to_be_empty()
+
     def test_the_first_layer_takes_the_picture(self, page: Page) -> None:
         opened(page, "?layer=stem&channel=1")
         expect(page.locator("#pixel")).to_contain_text("Patch of the picture × kernel")
