@@ -290,7 +290,7 @@ def test_completion_prints_a_script(shell: str, capsys: pytest.CaptureFixture[st
         ("fanlight visualize kernels birds-vs-planes-", ["birds-vs-planes-batchnorm"]),
         (
             "fanlight evaluate mnist --dataset fashion-",
-            ["fashion-mnist", "fashion-mnist-inverted"],
+            ["fashion-mnist", "fashion-mnist-inverted", "fashion-mnist-on-white"],
         ),
         ("fanlight visualize dataset mn", ["mnist", "mnist-inverted"]),
         ("fanlight profile mnist-c", ["mnist-cnn"]),

@@ -23,7 +23,7 @@ from training.data.files import folders, sources
 from training.data.files.splits import Split
 from training.data.registry import DATASETS
 from training.data.sets import xo
-from training.data.sets.inverted import inverted
+from training.data.sets.grounds import inverted, white_ground
 
 GREY = InputSpec(channels=1, height=28, width=28)
 SPLITS: tuple[Split, Split] = ("train", "test")
@@ -508,6 +508,39 @@ class TestInverted:
         plain = DATASETS.get("patterns").load(False, tmp_path, spec)
         assert torch.equal(images.images, 255 - plain.images)
         assert entry.name == "patterns-inverted"
+
+    def test_on_white_the_ground_alone_is_white(self) -> None:
+        black, white, grey = 0, 255, 90
+        picture = [
+            [0, 15, 0, 0, 0, 0],
+            [0, 90, 90, 90, 90, 0],
+            [0, 90, 0, 0, 90, 0],  # black within the subject
+            [0, 90, 90, 90, 0, 90],  # joined to the ground by a corner alone
+            [0, 16, 0, 90, 90, 90],
+            [0, 0, 0, 90, 0, 0],
+        ]
+        changed = white_ground(torch.tensor(picture, dtype=torch.uint8).view(1, 1, 6, 6))[0, 0]
+        kept = {(2, 2): black, (2, 3): black, (3, 4): black, (4, 1): 16}
+        for row, line in enumerate(picture):
+            for column, level in enumerate(line):
+                expected = kept.get((row, column), grey if level == grey else white)
+                assert changed[row, column] == expected, (row, column)
+
+    def test_the_ground_of_every_picture_of_many_is_found(self) -> None:
+        images = torch.zeros(5001, 1, 3, 3, dtype=torch.uint8)
+        images[:, :, 1, 1] = 200
+        changed = white_ground(images)
+        assert (changed[:, :, 1, 1] == 200).all()
+        assert (changed == 255).sum() == 5001 * 8
+        assert (images == 0).sum() == 5001 * 8  # the given ones stay
+
+    def test_the_clothes_keep_their_brightness_on_white(self, tmp_path: Path) -> None:
+        pixels = write_mnist(tmp_path / "FashionMNIST" / "raw", "train")
+        plain = datasets.load("fashion-mnist", "train", tmp_path, GREY)
+        images = datasets.load("fashion-mnist-on-white", "train", tmp_path, GREY)
+        assert torch.equal(images.images, white_ground(torch.tensor(pixels)[:, None]))
+        assert not torch.equal(images.images, plain.images)
+        assert torch.equal(images.targets, plain.targets)
 
 
 class TestHoldOut:

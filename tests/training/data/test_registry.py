@@ -35,6 +35,7 @@ def test_these_are_there() -> None:
         "cifar10-others",
         "fashion-mnist",
         "fashion-mnist-inverted",
+        "fashion-mnist-on-white",
         "mnist",
         "mnist-inverted",
         "patterns",

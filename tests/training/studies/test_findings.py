@@ -11,6 +11,7 @@ from training.studies.study import Finding, Measured, Results, Spread
 
 DIVERGED = measured(math.nan, math.nan)
 BLACK, WHITE = "fashion-mnist", "fashion-mnist-inverted"
+GROUND = "fashion-mnist-on-white"
 
 
 class Case(NamedTuple):
@@ -53,7 +54,7 @@ def on_test(accuracy: float) -> Measured:
 
 
 def on(black: float, white: float, validation: float = 0.9) -> Measured:
-    return measured(validation, also_tested={BLACK: black, WHITE: white})
+    return measured(validation, also_tested={BLACK: black, WHITE: white, GROUND: white})
 
 
 def gap(value: float) -> Measured:
@@ -332,6 +333,32 @@ CASES: dict[tuple[str, str], Case] = {
         ],
     ),
     ("ground", "trained on both, it knows both, within 0.02 of a network for one"): Case(
+        {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.89, 0.91)},
+        [
+            {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.87, 0.91)},
+            {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.91, 0.87)},
+            dict.fromkeys(("on black", "on white", "on both"), on(0.1, 0.1, 0.1)),
+        ],
+    ),
+    ("white-ground", "trained on black, it fails on a white ground, and the other way round"): Case(
+        {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9)},
+        [
+            {"on black": on(0.9, 0.3), "on white": on(0.1, 0.9)},
+            {"on black": on(0.9, 0.2), "on white": on(0.5, 0.9)},
+            {"on black": on(0.1, 0.1, 0.1), "on white": on(0.1, 0.1, 0.1)},
+        ],
+    ),
+    (
+        "white-ground",
+        "on white light clothes fade into the ground: it knows fewer than on black",
+    ): Case(
+        {"on black": on(0.9, 0.2), "on white": on(0.1, 0.8)},
+        [
+            {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9)},
+            {"on black": on(0.9, 0.2), "on white": on(0.1, 0.1, 0.1)},
+        ],
+    ),
+    ("white-ground", "trained on both, it knows both, within 0.02 of a network for one"): Case(
         {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.89, 0.91)},
         [
             {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.87, 0.91)},
