@@ -89,6 +89,7 @@ interface ModelDetail {
   };
   reliance: { calibrated: boolean; knows_strangers: boolean; description: string; expects: string };
   layers: Layer[];
+  blocks: Layer[];
   explain_methods: ExplainMethod[];
 }
 

@@ -49,6 +49,7 @@ export const detail = properties => ({
     expects: "",
   },
   layers: [],
+  blocks: [],
   explain_methods: [],
   ...properties,
 });

@@ -126,12 +126,28 @@ class TestInside:
         answer = {"layers": [], "note": "not today"}
         page.route("**/receptive-fields*", lambda route: route.fulfill(json=answer))
         opened(page)
-        expect(page.locator("#network + p")).to_have_text("No levels: not today")
+        expect(page.locator("#unmeasured")).to_have_text("No levels: not today")
         page.locator("#model").select_option("birds-vs-planes-batchnorm")
         page.unroute("**/receptive-fields*")
         page.locator("#model").select_option("birds-vs-planes")
         expect(page.locator("#network [data-layer=stem] .level")).to_contain_text("2×2 pixels")
-        expect(page.locator("#network + p")).to_be_empty()
+        expect(page.locator("#unmeasured")).to_be_hidden()
+
+    def test_blocks_are_opened_as_layers_are(self, page: Page) -> None:
+        """A block gives what its last layer gives: its values have the same colours."""
+        opened(page)
+        block = page.locator("#blocks [data-layer='blocks.0']")
+        expect(block.locator(".level")).to_contain_text("level: sees")
+        block.click()
+        expect(page.locator("#layer h3")).to_contain_text("blocks.0: ")
+        expect(page.locator(".channel")).to_have_count(32)
+        page.get_by_role("button", name="channel 3", exact=True).click()
+        expect(page.locator("#pixel h3")).to_have_text("One value of blocks.0, channel 3")
+        expect(page.locator("#value")).to_contain_text("the value is")
+        expect(page).to_have_url(re.compile(r"layer=blocks\.0&channel=3$"))
+        page.locator("#model").select_option("mnist-cnn")
+        expect(page.locator("#network .node")).not_to_have_count(0)
+        expect(page.locator("#blocks [data-layer='blocks.0']")).to_have_count(0)
 
     def test_the_first_layer_takes_the_picture(self, page: Page) -> None:
         opened(page, "?layer=stem&channel=1")

@@ -1,4 +1,4 @@
-// The network as a row of layers, from the input to the answer.
+// The network as a row of layers, from the input to the answer, and a row of blocks of layers.
 
 import { image, isAbort, json, latest, messageOf, path } from "../api.js";
 import { byId, element, rove } from "../elements.js";
@@ -9,17 +9,17 @@ import { isMap, levelOf } from "./structure.js";
 
 const AT_ONCE = 4; // thumbnails that are asked for at the same time
 
-/** @param {(layer: string, channel: string) => void} chosen gets what to open, empty for none */
+/** @param {(name: string, channel: string) => void} chosen gets what to open, empty for none */
 export function network(chosen) {
   const row = byId("network");
+  const blocks = byId("blocks");
   const opening = latest();
   const layer = opened(chosen);
-  const keepStop = rove(row);
+  const keepStops = [rove(row), rove(blocks)];
   const canvas = element("canvas", { class: "crisp", role: "img", "aria-label": "the input" });
   /** @type {Map<Layer, HTMLImageElement>} */
   const pictures = new Map();
-  const unmeasured = element("p", "quiet");
-  row.after(unmeasured);
+  const unmeasured = byId("unmeasured");
   /** @type {Look | null} */
   let look = null;
   /** @type {Model | null} whose layers' levels are told */
@@ -48,12 +48,15 @@ export function network(chosen) {
     return made;
   }
 
+  /** The nodes of layers and blocks. */
+  const nodes = () => [...row.querySelectorAll("button"), ...blocks.querySelectorAll("button")];
+
   /** @param {Model} model */
-  function build({ detail: { layers, card } }) {
-    const { channels, height, width } = card.input;
+  function build({ detail }) {
+    const { channels, height, width } = detail.card.input;
     pictures.forEach(forget);
     pictures.clear();
-    unmeasured.textContent = "";
+    unmeasured.hidden = true;
     row.replaceChildren(
       element(
         "div",
@@ -62,10 +65,12 @@ export function network(chosen) {
         element("strong", {}, "input"),
         element("span", {}, shape([channels, height, width])),
       ),
-      ...layers.map(node),
+      ...detail.layers.map(node),
     );
-    row.scrollLeft = 0;
-    keepStop();
+    blocks.replaceChildren(...detail.blocks.map(node));
+    byId("of-layers").hidden = !detail.blocks.length;
+    row.scrollLeft = blocks.scrollLeft = 0;
+    for (const keep of keepStops) keep();
   }
 
   /**
@@ -81,23 +86,25 @@ export function network(chosen) {
       return { layers: [], note: messageOf(error) };
     });
     const fields = new Map(said.layers.map(each => [each.layer, each]));
-    for (const each of row.querySelectorAll("button")) {
+    for (const each of nodes()) {
       const field = fields.get(each.dataset.layer ?? "");
       const place = each.querySelector(".level");
       if (field && place) place.textContent = levelOf(field);
     }
-    unmeasured.textContent = said.note ? `No levels: ${said.note}` : "";
+    unmeasured.textContent = `No levels: ${said.note}`;
+    unmeasured.hidden = !said.note;
     if (!said.note) levelsOf = model;
   }
 
   /**
-   * Scroll the row, and not the page, to where a layer is.
-   * @param {Element} made
+   * Scroll the node's row, and not the page, to where it is.
+   * @param {HTMLElement} made
    */
   function reveal(made) {
-    const box = row.getBoundingClientRect();
+    const along = made.parentElement ?? row;
+    const box = along.getBoundingClientRect();
     const { left, right } = made.getBoundingClientRect();
-    row.scrollLeft += Math.min(0, left - box.left) + Math.max(0, right - box.right);
+    along.scrollLeft += Math.min(0, left - box.left) + Math.max(0, right - box.right);
   }
 
   /** @param {HTMLImageElement} picture */
@@ -147,19 +154,20 @@ export function network(chosen) {
       await Promise.all([thumbnails(given), levelsOf === given.model || tellLevels(given)]);
     },
     /**
-     * Open a layer, and a channel of it; the empty name closes.
+     * Open a layer or a block, and a channel of it; the empty name closes.
      * @param {string} name
      * @param {string} channel
      * @param {boolean} jump whether the page scrolls there
      */
     async open(name, channel, jump) {
       if (!look) return;
-      for (const each of row.querySelectorAll("button")) {
+      for (const each of nodes()) {
         const isOpen = each.dataset.layer === name;
         each.setAttribute("aria-expanded", String(isOpen));
         if (isOpen) reveal(each);
       }
-      const found = look.model.detail.layers.find(each => each.name === name);
+      const { layers, blocks } = look.model.detail;
+      const found = [...layers, ...blocks].find(each => each.name === name);
       await layer.show({ ...look, signal: opening(look.signal) }, found, channel, jump);
     },
   };
