@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.errors import FanlightError
-from models.registry import proposal
+from models.registry import listed, proposal
 from models.structure.axes import CHANNELS_FIRST, TOKENS, Axes
 
 PENULTIMATE = "penultimate"
@@ -88,7 +88,7 @@ def capture(
     if unknown := [name for name in names if name not in known]:
         raise LayerError(
             f"no layer {', '.join(map(repr, unknown))}; {proposal(unknown[0], known)}"
-            f"there are {', '.join(known) or 'none'}"
+            f"there are {listed(known)}"
         )
     activations: dict[str, Tensor] = {}
 

@@ -14,7 +14,7 @@ import importlib
 import pkgutil
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -171,6 +171,12 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> str:
     """The message about a name that is not there: the nearest one, and all that there are."""
     known = list(names)
     return f"no {kind} {name!r}; {proposal(name, known)}there are {', '.join(known) or 'none'}"
+
+
+def listed(names: Sequence[str], most: int = 40) -> str:
+    """`conv, relu, fc and 97 more`: the first ones by name, the others by number."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more
 
 
 def proposal(name: str, names: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from models import features as captured
 from models.checkpoint import Checkpoint
 from models.features import Layer
 from models.images.decoding import upright_size
-from models.registry import proposal
+from models.registry import listed, proposal
 from service.errors import InvalidInputError, NotFoundError, TooLargeError, UnavailableError
 from service.images.decoder_process import MAX_ORIGINAL, ORIGINAL
 from service.images.decoding import DecodedImage, Decoder
@@ -264,7 +264,7 @@ def _outputs(checkpoint: Checkpoint, names: Sequence[str]) -> Mapping[str, Layer
     if unknown := [name for name in names if name not in known]:
         raise NotFoundError(
             f"no layer {', '.join(map(repr, unknown))}; "
-            f"{proposal(unknown[0], known)}there are: {', '.join(known)}"
+            f"{proposal(unknown[0], known)}there are: {listed(list(known))}"
         )
     return {name: known[name] for name in names}
 
@@ -274,8 +274,7 @@ def _layer_with_kernels(checkpoint: Checkpoint, name: str) -> Layer:
     if name in having:
         return having[name]
     raise NotFoundError(
-        f"no layer {name!r} with kernels; {proposal(name, having)}"
-        f"there are: {', '.join(having) or 'none'}"
+        f"no layer {name!r} with kernels; {proposal(name, having)}there are: {listed(list(having))}"
     )
 
 

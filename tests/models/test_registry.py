@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from models.registry import Parameters, Registry, UnknownNameError, nearest
+from models.registry import Parameters, Registry, UnknownNameError, listed, nearest
 
 PACKAGE = "toys_of_a_test"
 MODULE = """
@@ -156,6 +156,14 @@ def test_a_table_has_a_row_for_each_entry(toys: Registry[Toy]) -> None:
 )
 def test_the_nearest_name(name: str, near: str | None) -> None:
     assert nearest(name, ("onnx", "torch")) == near
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "none"), (2, "0, 1"), (40, ", ".join(map(str, range(40)))), (1041, " 39 and 1,001 more")],
+)
+def test_of_many_names_the_first_are_listed(count: int, text: str) -> None:
+    assert listed([str(number) for number in range(count)]).endswith(text)
 
 
 def test_the_module_needs_neither_torch_nor_numpy() -> None:

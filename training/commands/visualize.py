@@ -20,7 +20,7 @@ from models.convolutional.errors import NotConvolutionalError
 from models.errors import OptionError
 from models.features import Layer
 from models.preprocessing import InputSpec
-from models.registry import Completion
+from models.registry import Completion, listed
 from models.structure import receptive_field
 from training import plots
 from training.commands import options
@@ -184,7 +184,7 @@ class Kernels(OfModel):
             wanted = "" if self.layer is None else f" {self.layer!r}"
             raise features.LayerError(
                 f"{name_of(loaded)} has no convolution or linear layer{wanted}; "
-                f"there are: {', '.join(there) or 'none'}"
+                f"there are: {listed(list(there))}"
             )
         convolutions = [name for name, layer in there.items() if layer.is_convolution]
         first = next(iter(there))

@@ -9,6 +9,7 @@ from rich import box
 from rich.filesize import decimal
 from rich.table import Table
 
+from models.registry import listed
 from training.profiling import batches
 from training.profiling.batches import OPTIMIZERS, Affine, Batches
 from training.profiling.machine import Machine
@@ -97,8 +98,9 @@ def findings(report: Report) -> list[str]:
         )
     ]
     between = report.step.between
+    unseen = f"elsewhere are operators that no layer shows: {listed(between, _NAMED)}"
     return [
-        *([f"elsewhere are operators that no layer shows: {_listed(between)}"] if between else []),
+        *([unseen] if between else []),
         *sentences,
         "an optimizer's step moves, whatever the batch: "
         + ", ".join(
@@ -185,14 +187,14 @@ def _bounds(report: Report, of: Callable[[LayerTraffic], Traffic]) -> str:
     bound = batches.memory_bound(step, machine, of)
     computing = sum(of(row).multiply_adds > 0 for row in step.layers)
     moving = sum(of(row).bytes > 0 and not of(row).multiply_adds for row in step.layers)
-    listed = f" ({_listed(bound)})" if bound else ""
+    named = f" ({listed(bound, _NAMED)})" if bound else ""
     least = [machine.milliseconds(of(row)) for row in report.rows]
     by_memory = [
         machine.milliseconds(of(row)) for row in report.rows if machine.bound(of(row)) == "memory"
     ]
     share = _percent(sum(by_memory), sum(least)) or "none"
     return (
-        f"memory bounds {len(bound)} of {computing} layers with multiply-adds{listed}, and "
+        f"memory bounds {len(bound)} of {computing} layers with multiply-adds{named}, and "
         f"{moving} without any; {share} of the least time is theirs"
     )
 
@@ -224,11 +226,6 @@ def _growth(parts: Affine, machine: Machine) -> str:
         f"{decimal(parts.fixed)} whatever the batch, and {decimal(parts.per_image)} an "
         f"image; {where}"
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMED])
-    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"
 
 
 def _flat(row: LayerTraffic, machine: Machine) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from models.checkpoint import Checkpoint
 from models.features import first, maps, with_first
-from models.registry import proposal
+from models.registry import listed, proposal
 from models.structure.reading import Structure
 from service.errors import InvalidInputError, NotFoundError
 from service.inference.explain_methods.method import (
@@ -51,13 +51,13 @@ class GradCam(ExplainMethod[GradCamParameters]):
         names = [each.name for each in (*structure.layers, *structure.blocks)]
         if layer not in names:
             raise NotFoundError(
-                f"no layer {layer!r}; {proposal(layer, names)}there are: {', '.join(names)}"
+                f"no layer {layer!r}; {proposal(layer, names)}there are: {listed(names)}"
             )
         possible = possible_layers(structure)
         if layer not in possible:
             raise InvalidInputError(
                 f"grad-cam needs a layer that gives maps, and {layer} doesn't; "
-                f"possible: {', '.join(possible)}"
+                f"possible: {listed(possible)}"
             )
         return parameters
 
