@@ -18,6 +18,7 @@ WRAPPERS = frozenset(
     ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
 )
 """Parts of names that DataParallel, torch.compile, FSDP and others put in."""
+_AUXILIARY = "aux"  # how the names of torchvision's auxiliary heads begin, whatever their case
 _COUNTER = "num_batches_tracked"  # of a BatchNorm; old files lack it
 Head = Literal["theirs", "ours", "theirs if it fits"]
 _SHOWN = 4  # pairs of names in a note
@@ -219,6 +220,16 @@ def _with_layers(
     return [(*each, frozenset(layers[name.rpartition(".")[0]])) for name, each in found]
 
 
+def _instead(missing: list[str]) -> str:
+    """What a file without these tensors may be."""
+    if all(name.lower().startswith(_AUXILIARY) for name in missing):
+        return (
+            "these are the auxiliary heads, which only training needs: add "
+            "--arguments aux_logits=false"
+        )
+    return "it is another network, or --arguments are missing"
+
+
 def _what_differs(
     tensors: Mapping[str, Tensor], needed: list[str], own: Mapping[str, Tensor], architecture: str
 ) -> str:
@@ -233,7 +244,7 @@ def _what_differs(
     if not unknown:
         return (
             f"the file lacks {len(missing)} of the {len(needed)} tensors of {architecture}: "
-            f"{listed(missing)}; it is another network, or --arguments are missing"
+            f"{listed(missing)}; {_instead(missing)}"
         )
     return (
         f"it is another network: of the {len(needed)} tensors of {architecture} the file has "

@@ -67,3 +67,11 @@ def test_numbers_of_eight_bits() -> None:
     theirs["bias"] = torch.tensor([1.0, torch.nan]).to(torch.float8_e4m3fn)
     with pytest.raises(MismatchError, match="bias has values that are not finite"):
         names.fit(theirs, layer.state_dict(), architecture="mine")
+
+
+@pytest.mark.parametrize("head", ["aux1", "AuxLogits"])
+def test_auxiliary_heads_that_a_file_lacks_are_recognised(head: str) -> None:
+    with pytest.raises(MismatchError, match="add --arguments aux_logits=false"):
+        names.fit(three("stem"), three("stem", head), architecture="mine")
+    with pytest.raises(MismatchError, match="it is another network, or --arguments are missing"):
+        names.fit(three("stem"), three("stem", head, "fc"), architecture="mine")
