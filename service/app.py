@@ -14,6 +14,7 @@ from service.access.gate import Gate
 from service.images.decoding import Decoder
 from service.inference.admission import MemoryBudget
 from service.inference.explanation import ExplanationWorker
+from service.inferring import Inferrer
 from service.inspection import MAX_ORIGINALS, Inspector, Places
 from service.metrics import Metrics
 from service.prediction import Predictor
@@ -117,6 +118,14 @@ def create_app(settings: Settings) -> FastAPI:
                 )
                 state.inspector = Inspector(
                     settings, repository, decoder, worker, budget, originals, places
+                )
+                state.inferrer = Inferrer(
+                    settings,
+                    repository,
+                    state.receiver,
+                    decoder,
+                    state.predictor,
+                    state.inspector,
                 )
                 # then the server listens, unless it was told to end meanwhile
                 await _first(repository.loaded(), state.draining.wait())

@@ -99,6 +99,12 @@ class ClientLeftError(ServiceError):
     status, title = 499, "Client left"
 
 
+class NotOfferedError(ServiceError):
+    """The protocol has it, and this service does not."""
+
+    status, title = 501, "Not offered"
+
+
 class UnavailableError(ServiceError):
     status, title = 503, "Not ready"
     headers = RETRY_SOON

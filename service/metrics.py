@@ -6,7 +6,7 @@ With more than one worker their figures are summed: each writes its own to the f
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from operator import itemgetter
@@ -77,6 +77,12 @@ class Metrics:
             "fanlight_forward_seconds",
             "Duration of a forward pass",
             version,
+            buckets=_SECONDS,
+        )
+        stages = histogram(
+            "fanlight_stage_seconds",
+            "Of a request for predictions: its images are decoded, then it waits in the queue",
+            [*version, "stage"],
             buckets=_SECONDS,
         )
         self._ready = gauge(
@@ -174,6 +180,7 @@ class Metrics:
         self._ways = {way: ways.labels(way) for way in ("fast_path", "application")}
         self._uncounted = dict.fromkeys(self._ways, 0)  # requests since the last forward pass
         self._batch, self._pass = cache(batches.labels), cache(passes.labels)
+        self._stage = cache(stages.labels)
 
     def answered(self, operation: str, status: int, seconds: float) -> None:
         """A request; `operation` is that of the OpenAPI document, or "other"."""
@@ -199,6 +206,15 @@ class Metrics:
         self._batch(model, version).observe(images)
         self._pass(model, version).observe(seconds)
         self._count_ways()
+
+    def staged(
+        self, model: str, version: int, decodings: Iterable[float], waits: Iterable[float]
+    ) -> None:
+        """How long requests were decoded, and how long they waited in the queue, in seconds."""
+        for stage, durations in (("decode", decodings), ("queue", waits)):
+            observe = self._stage(model, version, stage).observe
+            for seconds in durations:
+                observe(seconds)
 
     @contextmanager
     def asking(self, report: Callable[[], None]) -> Iterator[None]:

@@ -6,6 +6,7 @@ how images arrive, and in how it waits for threads and for the batcher; see `Doo
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, NamedTuple, Protocol, Self
 
 from models.checkpoint import Card
@@ -114,33 +115,40 @@ class Predictor:
         judge = doubt.judge(card, serving.judge, asked)
         wait = batcher.waiting * batcher.seconds_per_item
         if wait > SHORT_WAIT_SECONDS or door.waited > SHORT_WAIT_SECONDS:
-            self._check_wait(batcher, door, client)
+            self.check_wait(batcher, client, door.waited)
         with serving.lease, door:
             images = await door.receive()
-            batcher.check_room(len(images), client)
-            pixels = await door.decode(self.decoder, images, card.input)
-            queued = batcher.enqueue(pixels, client)
+            started = perf_counter()
+            queued = None
             try:
+                batcher.check_room(len(images), client)
+                pixels = await door.decode(self.decoder, images, card.input)
+                decoded = perf_counter()
+                queued = batcher.enqueue(pixels, client)
                 results = await door.wait(queued)
-            except BatchFailedError as error:
-                batcher.withdraw(queued)
-                raise refusal(error, card, images) from error
-            except BaseException:
-                batcher.withdraw(queued)
+            except BaseException as error:
+                if queued is not None:
+                    batcher.withdraw(queued)
+                serving.statistics.failed.add(perf_counter() - started)
+                if isinstance(error, BatchFailedError):
+                    raise refusal(error, card, images) from error
                 raise
+            whole = perf_counter() - started
+            serving.statistics.succeeded(len(images), decoded - started, whole)
             if judge is None:
                 return Predicted(card, results)
             doubts = judge.doubts(results)
             unsure = [doubt.why is not None for doubt in doubts]
             return Predicted(card, results, doubts, serving.unlike.warnings(images, pixels, unsure))
 
-    def _check_wait(
-        self, batcher: Batcher[Pixels, PredictionResult], door: Door, client: str
+    def check_wait(
+        self, batcher: Batcher[Pixels, PredictionResult], client: str, waited: float = 0.0
     ) -> None:
         """Raise `QueueFullError` if the queue is full, or if its answer would come too late.
 
         It comes too late if the queue takes longer than `max_queue_wait`, or if the request has
-        waited in its socket for longer than a full queue takes: then others are fresher.
+        `waited` in its socket for longer than a full queue takes, in seconds: then others are
+        fresher.
         (Nichols and Jacobson, "Controlling queue delay", 2012, on time in place of length.)
         """
         batcher.check_room(1, client)
@@ -151,7 +159,7 @@ class Predictor:
                 f"{self.settings.max_queue_wait:g} s (setting max_queue_wait); try again later"
             )
         full = self.settings.max_queue_size * batcher.seconds_per_item
-        if batcher.waiting and door.waited > full:
+        if batcher.waiting and waited > full:
             raise QueueFullError(
                 "the server was too busy to read this request in time; try again in a second"
             )

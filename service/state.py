@@ -7,7 +7,9 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from service.access.gate import Gate
+from service.errors import UnavailableError
 from service.images.decoding import Decoder
+from service.inferring import Inferrer
 from service.inspection import Inspector
 from service.metrics import Metrics
 from service.prediction import Predictor
@@ -31,6 +33,14 @@ class AppState:
     decoder: Decoder = field(init=False)
     predictor: Predictor = field(init=False)
     inspector: Inspector = field(init=False)
+    inferrer: Inferrer = field(init=False)
+
+    def check_ready(self) -> None:
+        """Raise `UnavailableError` if the service should get no requests, or not yet."""
+        if self.draining.is_set():
+            raise UnavailableError("the server is about to end; send requests to another one")
+        if reasons := self.repository.not_ready():
+            raise UnavailableError("; ".join(reasons))
 
 
 # coroutines: FastAPI would run a plain function in a thread, for each request

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from operator import attrgetter
+from time import perf_counter
 from typing import Generic, NamedTuple, Self, TypeVar, cast
 
 from service import logs
@@ -43,7 +44,7 @@ class BatchFailedError(ServiceError):
 class Queued(Generic[Item, Result]):
     """The items of one request and the results so far; `future` resolves to all results."""
 
-    __slots__ = ("arrived", "client", "future", "items", "missing", "results", "taken")
+    __slots__ = ("arrived", "began", "client", "future", "items", "missing", "results", "taken")
 
     def __init__(
         self, items: Sequence[Item], client: str | None, loop: asyncio.AbstractEventLoop
@@ -51,7 +52,8 @@ class Queued(Generic[Item, Result]):
         self.items = items
         self.client = client
         self.future: asyncio.Future[list[Result]] = loop.create_future()
-        self.arrived = loop.time()  # seconds
+        self.arrived = loop.time()  # seconds; uvloop's are whole milliseconds
+        self.began = perf_counter()
         self.taken = 0  # items that went into batches
         self.missing = len(items)  # results
         self.results = cast(list[Result], [None] * len(items))
@@ -80,7 +82,8 @@ class Batcher(Generic[Item, Result]):
 
     `run` may return an exception in place of a result; it fails only the request of that item. One
     call gets at most `max_batch_size` items; at most `max_queue_size` may wait. `max_batch_delay`
-    is how long the oldest item may wait for a full batch, in seconds. Use as an async context
+    is how long the oldest item may wait for a full batch, in seconds. `observe_waits` gets how long
+    each request has waited whose first item goes into a batch. Use as an async context
     manager: leaving it refuses new items, finishes queued ones, then returns. The attribute `run`
     may be replaced; it applies from the next batch.
     """
@@ -92,8 +95,10 @@ class Batcher(Generic[Item, Result]):
         max_batch_size: int,
         max_queue_size: int,
         max_batch_delay: float = 0.0,
+        observe_waits: Callable[[Sequence[float]], None] = lambda _seconds: None,
     ) -> None:
         self.run = run
+        self._observe_waits = observe_waits
         self.seconds_per_item = 0.0  # how fast the queue moves, averaged over the last batches
         self._max_batch_size = max_batch_size
         self._max_queue_size = max_queue_size
@@ -222,6 +227,11 @@ class Batcher(Generic[Item, Result]):
             started, waiting = now(), self.waiting
             batch = self._next_batch()
             taken = waiting - self.waiting
+            if batch:
+                taken_at = perf_counter()
+                self._observe_waits(
+                    [taken_at - each.began for each, start, _ in batch if not start]
+                )
             await self._answer(batch)
             await asyncio.sleep(0)  # a run that never waits must not keep the loop
             if taken:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -66,9 +66,12 @@ class PredictionResult(NamedTuple):
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """A uint8 image (C, H, W), and the layers to return the activations of."""
+    """An image (C, H, W), and the layers to return the activations of.
 
-    picture: Pixels
+    It is uint8, or float32 as the network takes it, normalised already.
+    """
+
+    picture: NDArray[Any]
     layers: tuple[str, ...]
 
 
@@ -205,16 +208,16 @@ class Engine:
     ) -> list[FeatureResult | Exception]:
         """The prediction and the activations for each request, in order.
 
-        Requests for the same layers share forward passes of at most `MAX_VALUES` activations. Other
-        work can run between two passes.
+        Requests for the same layers, of the same dtype, share forward passes of at most
+        `MAX_VALUES` activations. Other work can run between two passes.
         """
         loop = asyncio.get_running_loop()
-        groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        groups: dict[tuple[Any, tuple[str, ...]], list[int]] = defaultdict(list)
         for index, look in enumerate(requests):
-            groups[look.layers].append(index)
+            groups[look.picture.dtype, look.layers].append(index)
         results: dict[int, FeatureResult | Exception] = {}
-        for layers, members in groups.items():
-            room = max(1, MAX_VALUES // self._values(layers))
+        for (_, layers), members in groups.items():
+            room = max(1, MAX_VALUES // max(1, self._values(layers)))
             for part in (members[i : i + room] for i in range(0, len(members), room)):
                 pictures = [requests[index].picture for index in part]
                 answers, maps = await loop.run_in_executor(
@@ -251,7 +254,7 @@ class Engine:
 
     @torch.inference_mode()
     def _capture(
-        self, pictures: Sequence[Pixels], layers: Sequence[str]
+        self, pictures: Sequence[NDArray[Any]], layers: Sequence[str]
     ) -> tuple[list[PredictionResult | Exception], dict[str, Tensor]]:
         network = self._checkpoint.network
         with features.capture(network, layers, self._checkpoint.layers) as activations:

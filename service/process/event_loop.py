@@ -30,3 +30,6 @@ IMAGES_IN_A_ROW = 4  # small ones, at most 1.2 ms together, before others get th
 # --- forms
 SIMPLE_FORM_BYTES = 2**18  # kept until it is whole, and split at once: 0.25 ms
 PARTS_IN_A_ROW = 32  # parsed before others get their turn: 1 ms
+
+# --- tensors of the Open Inference Protocol
+INFERENCE_BODY_BYTES = 2**15  # of JSON and binary tensors together; all of numbers in JSON: 0.5 ms

@@ -22,6 +22,7 @@ from service.inference.outputs import Outputs
 from service.inference.runtimes import choice, onnx_cache
 from service.inference.runtimes.choice import Chosen
 from service.inference.runtimes.onnx_cache import Graphs
+from service.inference.statistics import Statistics
 from service.metrics import Metrics
 from service.process import cpu
 from service.repository import background
@@ -48,6 +49,7 @@ class ServingModel:
     unlike: Unlike
     lease: Lease = field(repr=False)
     marks: Marks = field(repr=False)
+    statistics: Statistics = field(repr=False)
 
     @cached_property
     def receptive_fields(self) -> Mapping[str, ReceptiveField]:
@@ -113,8 +115,12 @@ class Loader:
         report = partial(self._metrics.arrived, name, number, labels)
         arrivals = Arrivals(len(labels), judge, report)
 
+        counted = Statistics(partial(self._metrics.staged, name, number))
+
         def observe(outputs: Outputs, seconds: float) -> None:
-            self._metrics.ran(name, number, len(outputs.probabilities), seconds)
+            images = len(outputs.probabilities)
+            self._metrics.ran(name, number, images, seconds)
+            counted.ran(images, seconds)
             arrivals.add(outputs)
 
         async with AsyncExitStack() as resources:  # closed here if warming fails
@@ -130,6 +136,7 @@ class Loader:
                 observe_not_finite=marks.not_finite,
             )
             resources.enter_context(self._metrics.asking(arrivals.report))
+            resources.enter_context(self._metrics.asking(counted.report))
             resources.push_async_callback(asyncio.to_thread, engine.close)
             await engine.warm()
             batcher = Batcher[Pixels, PredictionResult](
@@ -137,6 +144,7 @@ class Loader:
                 max_batch_size=engine.batch_size,
                 max_queue_size=settings.max_queue_size,
                 max_batch_delay=settings.max_batch_delay,
+                observe_waits=counted.left_queue,
             )
             features = Batcher[FeatureRequest, FeatureResult](
                 engine.activations,
@@ -150,5 +158,5 @@ class Loader:
             lease = self._leases.own(resources.pop_all())
         unlike = Unlike(verified.card)
         return ServingModel(
-            verified, batcher, features, explainer, chosen, judge, unlike, lease, marks
+            verified, batcher, features, explainer, chosen, judge, unlike, lease, marks, counted
         )

@@ -52,10 +52,11 @@ _AS_IT_IS = ("", "binary", "8bit", "7bit")  # encodings of a part that change no
 class Body(Protocol):
     """Takes the chunks of a body as they arrive; `images` tells what they were.
 
-    `feed` has steps, between which other requests can get their turn. Both raise a `ServiceError`.
+    `feed` has steps, between which other requests can get their turn. A step that gives a number
+    has unpacked so many bytes, which count as if they had arrived. Both raise a `ServiceError`.
     """
 
-    def feed(self, chunk: bytes, more: bool) -> Iterable[None]: ...
+    def feed(self, chunk: bytes, more: bool) -> Iterable[int | None]: ...
 
     def images(self) -> list[EncodedImage]: ...
 
@@ -76,15 +77,19 @@ class BodyLimits:
 
         Raises a `ServiceError` for a declared length over the limit.
         """
-        length = headers.get(b"content-length", b"").lstrip(b"0")
-        if length.isdigit() and (len(length) >= 20 or int(length) > self._settings.max_body_bytes):
-            raise self._too_large()
+        self.check_declared(headers)
         declared = headers.get(b"content-type", b"").decode("latin-1")
         kind = media_type(declared)
         most = max_images or self._settings.max_images
         if kind == FORM:
             return _Form(declared, most)
         return _Image(kind) if is_image_type(kind) else _Whole(kind, most)
+
+    def check_declared(self, headers: Mapping[bytes, bytes]) -> None:
+        """Raise a `ServiceError` for a declared length over the limit."""
+        length = headers.get(b"content-length", b"").lstrip(b"0")
+        if length.isdigit() and (len(length) >= 20 or int(length) > self._settings.max_body_bytes):
+            raise self._too_large()
 
     def check(self, size: int) -> None:
         """Raise a `ServiceError` if so many bytes of a body, or of all bodies, are too many."""

@@ -5,15 +5,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from service.deadlines import Deadline, DeadlineTimer
 from service.errors import ClientLeftError, ServiceError
 from service.images.encoded import EncodedImage
-from service.requests.bodies import BodyLimits
+from service.requests.bodies import Body, BodyLimits
 from service.settings import Settings
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]  # as in the ASGI specification
+
+
+class OtherBody(Body, Protocol):
+    """A body of another kind than those in `bodies`, by the headers of its request."""
+
+    def __init__(self, headers: Mapping[bytes, bytes]) -> None: ...
 
 
 class Receiver:
@@ -24,10 +30,15 @@ class Receiver:
         self.limits = BodyLimits(settings)
         self.timer = DeadlineTimer()
 
-    def receive(self, scope: Mapping[str, Any], receive: Receive) -> "Reception":
-        """The images of the request's body, for the duration of an `async with` block."""
-        seconds = self._settings.request_timeout
-        return Reception(dict(scope["headers"]), self.limits, receive, seconds, self.timer)
+    def receive(
+        self, scope: Mapping[str, Any], receive: Receive, kind: type[OtherBody] | None = None
+    ) -> "Reception":
+        """The images of the request's body, for the duration of an `async with` block.
+
+        `kind` parses another body than those with images in `bodies`.
+        """
+        seconds, headers = self._settings.request_timeout, dict(scope["headers"])
+        return Reception(headers, self.limits, receive, seconds, self.timer, kind)
 
     def attend(self, receive: Receive) -> "Attendance":
         """The work on a request without a body, for the duration of a `with` block."""
@@ -95,13 +106,18 @@ class Reception(Attendance):
         receive: Receive,
         seconds: float,
         timer: DeadlineTimer,
+        kind: type[OtherBody] | None = None,
     ) -> None:
         super().__init__(receive, seconds, timer)
-        self._headers, self._limits = headers, limits
+        self._headers, self._limits, self._kind = headers, limits, kind
         self._size = 0  # bytes
 
     def __enter__(self) -> Self:
-        self._body = self._limits.body(self._headers)
+        if self._kind is None:
+            self._body = self._limits.body(self._headers)
+        else:
+            self._limits.check_declared(self._headers)
+            self._body = self._kind(self._headers)
         self._begin(received=False)
         return self
 
@@ -124,6 +140,12 @@ class Reception(Attendance):
     ) -> None:
         self.__exit__(kind, error, where)
 
+    def _hold(self, size: int) -> None:
+        """So many bytes more; raises a `ServiceError` if they are too many."""
+        self._size += size
+        self._limits.held += size
+        self._limits.check(self._size)
+
     async def images(self) -> list[EncodedImage]:
         """The images of the body; raises a `ServiceError` for one that is not acceptable."""
         more = True
@@ -133,10 +155,9 @@ class Reception(Attendance):
                 raise ClientLeftError("the client left before its body had arrived")
             chunk = message.get("body", b"")
             more = message.get("more_body", False)
-            self._size += len(chunk)
-            self._limits.held += len(chunk)
-            self._limits.check(self._size)
-            for _ in self._body.feed(chunk, more):
+            self._hold(len(chunk))
+            for unpacked in self._body.feed(chunk, more):
+                self._hold(unpacked or 0)
                 await asyncio.sleep(0)
         found = self._body.images()
         self._deadline.received()

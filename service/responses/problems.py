@@ -21,6 +21,7 @@ from service.responses.schemas import ImageProblem, Problem
 
 RawHeaders = list[tuple[bytes, bytes]]
 MEDIA_TYPE = "application/problem+json"
+_V2 = "/v2"
 
 
 def install(app: FastAPI) -> None:
@@ -48,7 +49,14 @@ def problem(
     images: Sequence[ImageFault] = (),
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """The response for a problem; `instance` is the path that was asked for, unquoted."""
+    """The response for a problem; `instance` is the path that was asked for, unquoted.
+
+    Under /v2 it is what clients of the Open Inference Protocol read.
+    """
+    if instance == _V2 or instance.startswith(f"{_V2}/"):
+        faults = [f"image {each.index}: {each.reason}" for each in images]
+        text = "; ".join([detail, *(each for each in faults if each not in detail)])
+        return JSONResponse({"error": text}, status, dict(headers or {}))
     document = Problem(
         type=_urn(title),
         title=title,

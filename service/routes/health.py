@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service.errors import UnavailableError
 from service.requests.parameters import NoParameters
 from service.responses import openapi
 from service.responses.schemas import Schema
@@ -40,10 +39,7 @@ async def ready(_: Annotated[NoParameters, Query()], state: State) -> Health:
 
     Not once the server has been told to end, although it still answers other requests.
     """
-    if state.draining.is_set():
-        raise UnavailableError("the server is about to end; send requests to another one")
-    if reasons := state.repository.not_ready():
-        raise UnavailableError("; ".join(reasons))
+    state.check_ready()
     return Health(status="ready")
 
 

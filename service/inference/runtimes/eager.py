@@ -55,13 +55,17 @@ class Torch:
         """Give nothing back: torch keeps none on a CPU; on a GPU the next batch uses it again."""
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """The same on the device, which need not be waited for."""
+        """The same on the device, which need not be waited for.
+
+        Values of a floating type are those that the network takes, normalised already.
+        """
         import torch
 
         from service.inference import outputs
 
         half = self._autocast is not None
-        normalized = self.input.normalize(pixels).contiguous(memory_format=self._format)
+        values = pixels if pixels.is_floating_point() else self.input.normalize(pixels)
+        normalized = values.contiguous(memory_format=self._format)
         # casts of the weights are not kept: what captures them would keep their memory
         with torch.autocast(pixels.device.type, self._autocast, enabled=half, cache_enabled=False):
             logits, embedding = outputs.logits_and_embedding(self._checkpoint, normalized)

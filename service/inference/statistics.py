@@ -1,0 +1,69 @@
+"""What a version has done since it was loaded: requests, images, and where their time went.
+
+    bytes → decoding → queue → forward pass → results
+
+It is counted in each process by itself; /metrics sums the workers.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+Report = Callable[[Sequence[float], Sequence[float]], None]
+"""Gets the seconds of decodings, and those that requests have waited in the queue."""
+MANY = 256  # requests, after which durations are reported; at the latest when somebody asks
+
+
+@dataclass
+class Duration:
+    """How often, and how many seconds altogether."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+    def add(self, seconds: float, count: int = 1) -> None:
+        self.count += count
+        self.seconds += seconds
+
+
+@dataclass
+class Statistics:
+    """The sums of one version, and the durations that `report` has not got yet."""
+
+    report_durations: Report
+    images: int = 0  # that were answered
+    last_milliseconds: int = 0  # of the last answer, since 1970
+    answered: Duration = field(default_factory=Duration)  # requests, from decoding to results
+    failed: Duration = field(default_factory=Duration)
+    decoding: Duration = field(default_factory=Duration)
+    queue: Duration = field(default_factory=Duration)
+    passes: defaultdict[int, Duration] = field(default_factory=lambda: defaultdict(Duration))
+    """By the number of images."""
+    _decodings: list[float] = field(default_factory=list)
+    _waits: list[float] = field(default_factory=list)
+
+    def ran(self, images: int, seconds: float) -> None:
+        """A forward pass."""
+        self.passes[images].add(seconds)
+
+    def left_queue(self, waits: Sequence[float]) -> None:
+        """Requests that had waited so many seconds go into their first batch."""
+        self.queue.add(sum(waits), len(waits))
+        self._waits += waits
+
+    def succeeded(self, images: int, decoding: float, whole: float) -> None:
+        """A request for so many images took so many seconds."""
+        self.images += images
+        self.last_milliseconds = time.time_ns() // 1_000_000
+        self.decoding.add(decoding)
+        self.answered.add(whole)
+        self._decodings.append(decoding)
+        if len(self._decodings) >= MANY:
+            self.report()
+
+    def report(self) -> None:
+        """Report what was not reported yet."""
+        decodings, self._decodings = self._decodings, []
+        waits, self._waits = self._waits, []
+        self.report_durations(decodings, waits)

@@ -1,0 +1,215 @@
+"""Inference by the Open Inference Protocol v2: tensors in, tensors out.
+
+    body → tensors → images, pixels or values of the input → predictions → tensors → answer
+
+Images and pixels go the one way to a prediction (`service/prediction.py`). Values as the network
+takes them, and activations of layers, are computed together with those of `features`.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from fastapi import Response
+from numpy.typing import NDArray
+
+from models.features import Layer
+from models.preprocessing import InputSpec, Pixels
+from models.registry import listed, proposal
+from service.errors import DeadlineError, MalformedBodyError, TooLargeError
+from service.images.decoding import Decoder
+from service.images.encoded import EncodedImage
+from service.inference.batcher import BatchFailedError, Queued
+from service.inference.engine import FeatureRequest, FeatureResult, PredictionResult
+from service.inspection import Inspector
+from service.prediction import Predictor, refusal
+from service.process.event_loop import INFERENCE_BODY_BYTES
+from service.repository.loading import ServingModel
+from service.repository.repository import Repository
+from service.requests import inference_request
+from service.requests.inference_request import IMAGE, InferenceBody, InferenceRequest
+from service.requests.parameters import PredictParameters
+from service.requests.reception import Receive, Receiver
+from service.responses import inference_response
+from service.responses.inference_models import INPUT
+from service.responses.inference_response import LABEL, LOGITS, PROBABILITIES
+from service.settings import Settings
+
+Result = TypeVar("Result")
+_UNREAD = EncodedImage(b"", "", "")  # in place of the file of an image that came as pixels
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a request gives, image by image: files, or arrays (C, H, W) of uint8 or float32.
+
+    Arrays of float32 are what the network takes, normalised already.
+    """
+
+    files: Sequence[EncodedImage]
+    arrays: Sequence[NDArray[Any]] | None = None
+
+    @property
+    def is_normalised(self) -> bool:
+        return self.arrays is not None and self.arrays[0].dtype.kind == "f"
+
+
+class InferenceDoor:
+    """A request whose tensors have arrived, as `prediction.Door` wants it.
+
+    Its deadline is that of the reception around it, or `timeout` in seconds in the queue.
+    """
+
+    waited = 0.0  # ASGI doesn't say
+
+    def __init__(self, given: Given, client: str, timeout: float | None) -> None:
+        self.client = client
+        self._given, self._timeout = given, timeout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The deadline goes on until the answer is encoded."""
+
+    async def receive(self) -> Sequence[EncodedImage]:
+        return self._given.files
+
+    async def decode(
+        self, decoder: Decoder, images: Sequence[EncodedImage], spec: InputSpec
+    ) -> list[Pixels]:
+        if self._given.arrays is not None:
+            return list(self._given.arrays)
+        return await decoder.pixels(images, spec)
+
+    async def wait(self, queued: Queued[Pixels, PredictionResult]) -> list[PredictionResult]:
+        return await _within(self._timeout, queued.future)
+
+
+@dataclass(frozen=True)
+class Inferrer:
+    """Answers `infer`. Every method raises `ServiceError`."""
+
+    settings: Settings
+    repository: Repository
+    receiver: Receiver
+    decoder: Decoder
+    predictor: Predictor
+    inspector: Inspector
+
+    async def infer(
+        self, scope: MutableMapping[str, Any], receive: Receive, model: str, version: int | None
+    ) -> Response:
+        """The answer to the request of this ASGI scope."""
+        serving = self.repository.get(model, version)
+        client = (scope.get("client") or ("",))[0]
+        self.predictor.check_wait(serving.batcher, client)
+        with serving.lease, self.receiver.receive(scope, receive, InferenceBody) as reception:
+            [body] = await reception.images()
+            parse = partial(inference_request.parse, body.encoded, dict(scope["headers"]))
+            if len(body.encoded) > INFERENCE_BODY_BYTES:
+                request = await asyncio.to_thread(parse)
+            else:
+                request = parse()
+            names = [each.name for each in inference_response.asked(request)]
+            layers = self._layers(serving, names)
+            given = self._given(request, serving.checkpoint.card.input)
+            if layers or given.is_normalised:
+                return await self._look_inside(serving, request, given, layers)
+            door = InferenceDoor(given, client, request.timeout)
+            asked = PredictParameters(version=serving.checkpoint.card.version, familiarity=False)
+            predicted = await self.predictor.predict(scope, model, asked, door)
+            return inference_response.encode(predicted.card, request, predicted.results)
+
+    async def _look_inside(
+        self,
+        serving: ServingModel,
+        request: InferenceRequest,
+        given: Given,
+        layers: Mapping[str, Layer],
+    ) -> Response:
+        """The answer with activations of layers, or to values that are normalised already."""
+        card = serving.checkpoint.card
+        count = len(given.files)
+        values = count * sum(math.prod(layer.output_shape) for layer in layers.values())
+        if values > (most := self.settings.max_feature_values):
+            raise TooLargeError(
+                f"{count} images have {values:,} activations in these layers; at most {most:,} "
+                "are answered (setting max_feature_values): ask for fewer layers or images"
+            )
+
+        def encode(seen: Sequence[FeatureResult]) -> Response:
+            activations = {
+                name: np.stack([each.activations[name].numpy() for each in seen]) for name in layers
+            }
+            results = [each.answer for each in seen]
+            return inference_response.encode(card, request, results, activations)
+
+        started = perf_counter()
+        with self.inspector.places.maps.place():
+            arrays = given.arrays
+            if arrays is None:
+                arrays = await self.decoder.pixels(given.files, card.input)
+            decoded = perf_counter()
+            asked = [FeatureRequest(array, tuple(layers)) for array in arrays]
+            async with self.inspector.budget.hold(max(1, values)):
+                try:
+                    seen = await _within(request.timeout, serving.features.submit(asked))
+                except BatchFailedError as error:
+                    raise refusal(error, card, given.files) from error
+                whole = perf_counter() - started
+                serving.statistics.succeeded(count, decoded - started, whole)
+                return await self.inspector.places.maps.run(encode, seen)
+
+    def _layers(self, serving: ServingModel, names: Sequence[str]) -> dict[str, Layer]:
+        """Those of the outputs that are layers or blocks; raises for one that is nothing."""
+        known = serving.checkpoint.structure.outputs()
+        own = (PROBABILITIES, LOGITS, LABEL)
+        for name in names:
+            if name not in own and name not in known:
+                there = [*own, *known]
+                raise MalformedBodyError(
+                    f"no output {name!r}; {proposal(name, there)}there are {listed(there)}"
+                )
+        return {name: known[name] for name in names if name not in own}
+
+    def _given(self, request: InferenceRequest, spec: InputSpec) -> Given:
+        """The images in the inputs of a request."""
+        names = list(request.inputs)
+        if names not in ([IMAGE], [INPUT]):
+            raise MalformedBodyError(
+                f"the inputs are {listed([repr(name) for name in names])}; one is taken: "
+                f"{IMAGE!r}, BYTES, encoded images, or {INPUT!r}, UINT8 or FP32"
+            )
+        [tensor] = request.inputs.values()
+        count = math.prod(tensor.shape) if tensor.name == IMAGE else [*tensor.shape, 0][0]
+        if count > (most := self.settings.max_images):
+            raise TooLargeError(f"more than {most} images in a request (setting max_images)")
+        if not count:
+            raise MalformedBodyError(f"the input {tensor.name!r} has no image")
+        if tensor.name == IMAGE:
+            return Given(inference_request.images(tensor))
+        shape = (count, *spec.shape)
+        if tensor.shape != shape or tensor.datatype not in ("UINT8", "FP32"):
+            raise MalformedBodyError(
+                f"the input {INPUT!r} has the shape {list(tensor.shape)} and the datatype "
+                f"{tensor.datatype}; it must have {[-1, *spec.shape]} and UINT8, pixels, or FP32, "
+                "as the network takes it"
+            )
+        return Given([_UNREAD] * count, list(tensor.array))
+
+
+async def _within(seconds: float | None, work: Awaitable[Result]) -> Result:
+    """What the work gives; raises `DeadlineError` after so many seconds, None means never."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError:
+        raise DeadlineError(
+            f"no answer within the request's timeout of {1e6 * (seconds or 0):,.0f} µs"
+        ) from None

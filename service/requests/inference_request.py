@@ -1,0 +1,241 @@
+"""The body of `infer` of the Open Inference Protocol v2: bytes → tensors, and what is asked.
+
+    JSON, then the binary tensors in the order listed; the header `Inference-Header-Content-Length`
+    tells the length of the JSON. Absent: all is JSON. 0: all is one encoded image.
+
+(KServe, "Open Inference Protocol"; Triton Inference Server's extensions for binary data.)
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from service.errors import (
+    InvalidInputError,
+    MalformedBodyError,
+    TooLargeError,
+    UnsupportedTypeError,
+)
+from service.images.encoded import EncodedImage
+from service.requests import base64_text, tensors
+from service.requests.base64_text import NotBase64Error
+from service.requests.tensors import BYTES, Tensor
+
+HEADER = "Inference-Header-Content-Length"
+IMAGE = "image"  # the input of encoded images; that of a raw request, too
+MAX_JSON_VALUES = 2**20  # numbers, strings and lists in the JSON: each takes some thirty bytes
+_PIECE = 2**20  # bytes that are decompressed before others get their turn
+_SHARED = "shared_memory_"
+
+
+@dataclass(frozen=True)
+class AskedOutput:
+    """`binary` says whether its values stand behind the JSON; `classes` asks for that many of the
+    most probable classes in their place."""
+
+    name: str
+    binary: bool
+    classes: int | None = None
+
+
+@dataclass(frozen=True)
+class InferenceRequest:
+    """`outputs` is empty where the request names none; `binary` is what these are then.
+
+    `timeout` is how long the images may wait, in seconds.
+    """
+
+    inputs: Mapping[str, Tensor]
+    outputs: tuple[AskedOutput, ...] = ()
+    id: str | None = None
+    binary: bool = False
+    timeout: float | None = None
+
+
+class InferenceBody:
+    """Collects the body while it arrives, decompressed if its header says so; see `bodies.Body`."""
+
+    def __init__(self, headers: Mapping[bytes, bytes]) -> None:
+        self._content = bytearray()
+        encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").lower()
+        if encoding not in ("identity", "gzip", "deflate"):
+            raise UnsupportedTypeError(
+                f"Content-Encoding is {encoding[:40]!r}; taken are gzip, deflate and identity"
+            )
+        self._inflater = None if encoding == "identity" else zlib.decompressobj(wbits=47)
+
+    def feed(self, chunk: bytes, more: bool) -> Iterator[int | None]:
+        if self._inflater is None:
+            self._content += chunk
+            return
+        piece = b""
+        while chunk or len(piece) == _PIECE:  # there may be more, of input that is used up
+            try:
+                piece = self._inflater.decompress(chunk, _PIECE)
+            except zlib.error as error:
+                raise MalformedBodyError(
+                    f"the body is not what its Content-Encoding says: {error}"
+                ) from None
+            self._content += piece
+            chunk = self._inflater.unconsumed_tail
+            yield len(piece)
+        if self._inflater.unused_data or not (more or self._inflater.eof):
+            raise MalformedBodyError("the body ends before its compressed data, or goes on behind")
+
+    def images(self) -> list[EncodedImage]:
+        """The whole body, which is parsed by `parse`, as one."""
+        content, self._content = bytes(self._content), bytearray()
+        return [EncodedImage(content, "", "")]
+
+
+def parse(content: bytes, headers: Mapping[bytes, bytes]) -> InferenceRequest:
+    """The request in a whole body, by its header `HEADER`; raises a `ServiceError`."""
+    length = headers.get(HEADER.lower().encode())
+    if length is None:
+        end = len(content)
+    elif not length.isdigit() or len(length) > 12 or (end := int(length)) > len(content):
+        raise MalformedBodyError(
+            f"{HEADER} must be a number from 0 to the {len(content):,} bytes of the body"
+        )
+    if not end:
+        if not content:
+            raise InvalidInputError("the body is empty; send the JSON of an inference request")
+        return InferenceRequest({IMAGE: Tensor(IMAGE, BYTES, (1,), [_raw(content)])}, binary=True)
+    told = _json(content[:end])
+    inputs = told.get("inputs")
+    if not isinstance(inputs, list) or not inputs or not all(isinstance(e, dict) for e in inputs):
+        raise MalformedBodyError('the JSON must have "inputs", a list of tensors')
+    found, left = dict[str, Tensor](), memoryview(content)[end:]
+    for each in inputs:
+        tensor, left = _tensor(each, left)
+        if tensor.name in found:
+            raise MalformedBodyError(f"the input {tensor.name!r} comes twice")
+        found[tensor.name] = tensor
+    if len(left):
+        raise MalformedBodyError(f"{len(left):,} bytes stand behind the last tensor")
+    parameters = _parameters(told, "the request")
+    binary = parameters.get("binary_data_output") is True
+    name = told.get("id")
+    return InferenceRequest(
+        found,
+        _outputs(told, binary),
+        name if isinstance(name, str) else None,
+        binary,
+        _timeout(parameters),
+    )
+
+
+def images(tensor: Tensor) -> list[EncodedImage]:
+    """The encoded images of a tensor of BYTES: files, or strings of base64.
+
+    What is no base64 is an image with a fault, which the decoder names with all other invalid ones.
+    """
+    return [_image(each) for each in tensor.elements]
+
+
+def _image(element: bytes | str) -> EncodedImage:
+    if isinstance(element, bytes):
+        return EncodedImage(element, "", "")
+    steps = base64_text.image(element)
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        encoded, media_type = end.value
+        return EncodedImage(encoded, media_type, "")
+    except NotBase64Error as error:
+        return EncodedImage(b"", "", "", str(error))
+
+
+def only_ready(content: bytes) -> bool:
+    """Whether a request for the index asks for the versions that are ready alone."""
+    told = _json(content) if content.strip() else {}
+    ready = told.get("ready", False)
+    if not isinstance(ready, bool):
+        raise MalformedBodyError('"ready" must be true or false')
+    return ready
+
+
+def _raw(content: bytes) -> bytes:
+    """The image of a raw request: its bytes, with or without their length before them."""
+    length = int.from_bytes(content[:4], "little")
+    return content[4:] if length == len(content) - 4 else content
+
+
+def _json(text: bytes) -> dict[str, Any]:
+    if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_JSON_VALUES:
+        raise TooLargeError(
+            f"the JSON has more than {MAX_JSON_VALUES:,} values; send tensors as binary data"
+        )
+    try:
+        told = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise MalformedBodyError(
+            f"the body is not JSON: {error}; with tensors behind the JSON, the header {HEADER} "
+            "tells the length of the JSON"
+        ) from None
+    if not isinstance(told, dict):
+        raise MalformedBodyError("the body must be a JSON object")
+    return told
+
+
+def _tensor(told: dict[str, Any], left: memoryview) -> tuple[Tensor, memoryview]:
+    """An input, and the bytes that are left behind its own."""
+    name, datatype = told.get("name"), told.get("datatype")
+    if not isinstance(name, str) or not isinstance(datatype, str):
+        raise MalformedBodyError('each input must have "name" and "datatype", which are strings')
+    shape = tensors.checked_shape(name, told.get("shape"))
+    parameters = _parameters(told, f"the input {name!r}")
+    size = parameters.get("binary_data_size")
+    if size is None:
+        return tensors.from_json(name, datatype, shape, told.get("data")), left
+    if type(size) is not int or not 0 <= size <= len(left) or "data" in told:
+        raise MalformedBodyError(
+            f'"binary_data_size" of the input {name!r} must be the number of its bytes behind the '
+            f'JSON, of which there are {len(left):,}, and it has no "data" then'
+        )
+    return tensors.from_bytes(name, datatype, shape, left[:size]), left[size:]
+
+
+def _outputs(told: dict[str, Any], binary: bool) -> tuple[AskedOutput, ...]:
+    given = told.get("outputs") or []
+    if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
+        raise MalformedBodyError('"outputs" must be a list of objects with a "name"')
+    found: dict[str, AskedOutput] = {}
+    for each in given:
+        name = each.get("name")
+        if not isinstance(name, str):
+            raise MalformedBodyError('each output must have a "name", which is a string')
+        if name in found:
+            raise MalformedBodyError(f"the output {name!r} comes twice")
+        parameters = _parameters(each, f"the output {name!r}")
+        classes = parameters.get("classification")
+        if classes is not None and (type(classes) is not int or classes < 0):
+            raise MalformedBodyError('"classification" must be a whole number from 0')
+        own = parameters.get("binary_data", binary)
+        found[name] = AskedOutput(name, own is True, classes or None)
+    return tuple(found.values())
+
+
+def _parameters(told: dict[str, Any], whose: str) -> dict[str, Any]:
+    parameters = told.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise MalformedBodyError(f'"parameters" of {whose} must be an object')
+    if any(name.startswith(_SHARED) for name in parameters):
+        raise MalformedBodyError(
+            f"{whose} lies in shared memory, which is not offered: send it in the body"
+        )
+    return parameters
+
+
+def _timeout(parameters: dict[str, Any]) -> float | None:
+    """From microseconds to seconds."""
+    given = parameters.get("timeout")
+    if given is None or given == 0:
+        return None
+    if type(given) is not int or given < 0:
+        raise MalformedBodyError('"timeout" must be a whole number of microseconds')
+    return given / 1e6
