@@ -14,6 +14,7 @@ from models.registry import proposal
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 MAX_NAME = 128  # characters
+RESERVED = ("stats",)  # /v2/models/stats tells of all models
 _SHOWN = 40  # characters of a name that is too long
 MAX_ENTRIES = 100_000  # files and folders in a folder of the repository
 _NUMBER = re.compile("[1-9][0-9]{0,17}")
@@ -21,6 +22,11 @@ _NUMBER = re.compile("[1-9][0-9]{0,17}")
 
 def check_name(name: str) -> None:
     """Raises `CheckpointError` for what can't name a model, with a name that could."""
+    if name in RESERVED:
+        raise CheckpointError(
+            f"{name!r} can't name a model, since /v2/models/{name} is another address; give one "
+            f"by --name, such as --name {proposed_name(name)}"
+        )
     if NAME.fullmatch(name) and len(name) <= MAX_NAME:
         return
     shown = repr(name if len(name) <= MAX_NAME else f"{name[:_SHOWN]}…")
@@ -36,7 +42,8 @@ def check_name(name: str) -> None:
 def proposed_name(text: str) -> str:
     """A name for a model from a text, its letters without accents; empty where nothing is left."""
     plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9._-]+", "-", plain).strip("-._")[:MAX_NAME]
+    found = re.sub(r"[^a-z0-9._-]+", "-", plain).strip("-._")[:MAX_NAME]
+    return f"{found}-model" if found in RESERVED else found
 
 
 def names(repository: Path) -> list[str]:

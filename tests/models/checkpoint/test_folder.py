@@ -85,6 +85,8 @@ class TestCheckName:
                 "'Foo' can't name a model: .*small letters.*by --name, such as --name foo$",
             ),
             ("My Pets!", "such as --name my-pets$"),
+            ("stats", "'stats' can't name a model, since .* such as --name stats-model$"),
+            ("Stats", "such as --name stats-model$"),
             ("Übung", "such as --name ubung$"),
             ("模型", "give one by --name$"),
             ("", "give one by --name$"),
