@@ -113,3 +113,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device"))
+    # with several workers, the file that begins last should not be one that takes minutes
+    items.sort(key=lambda item: not any(folder in item.path.parents for folder in SLOW_FOLDERS))

@@ -42,7 +42,7 @@ class TestEverybody:
         expect(page.locator("#inside-title")).to_be_focused()
 
     def test_layers_by_keyboard(self, page: Page) -> None:
-        """The row is one stop for the tab key, with arrows between the layers."""
+        """A row is one stop for the tab key, with arrows between its layers, or its blocks."""
         opened(page)
         page.locator(".node[data-layer='stem']").focus()
         page.keyboard.press("ArrowRight")
@@ -52,6 +52,10 @@ class TestEverybody:
         expect(page.locator(".node[data-layer='relu']")).to_be_focused()
         page.keyboard.press("End")
         expect(page.locator(".node[data-layer='fc']")).to_be_focused()
+        page.keyboard.press("Tab")
+        expect(page.locator("#blocks .node[data-layer='blocks.0']")).to_be_focused()
+        page.keyboard.press("ArrowRight")
+        expect(page.locator("#blocks .node[data-layer='blocks.1']")).to_be_focused()
         page.keyboard.press("Tab")
         assert not page.evaluate("document.activeElement.matches('.node')")
 

@@ -71,4 +71,5 @@ class TestOutdated:
         visit(page)
         page.route("**/explain?*", lambda route: None)  # no answer at all
         upload(page, OWL)
-        expect(page.locator(".node img[src]")).to_have_count(25)
+        expect(page.locator("#network .node img[src]")).to_have_count(25)
+        expect(page.locator("#blocks .node img[src]")).to_have_count(4)

@@ -191,7 +191,7 @@ class TestCatalogue:
         assert set(STUDIES) == {
             *("scaling", "batch-size", "optimizer", "learning-rate", "learning-rate-unscaled"),
             *("weight-distributions", "annealing", "depth", "batch-normalisation", "dropout"),
-            *("regularisation", "lenet", "batch-memory", "alexnet", "ground"),
+            *("regularisation", "lenet", "batch-memory", "alexnet", "ground", "white-ground"),
             *("xo-channels", "xo-depth", "xo-pooling"),
         }
 
