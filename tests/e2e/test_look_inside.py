@@ -53,6 +53,7 @@ def resident(server: Server) -> float:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the memory")
+@pytest.mark.thorough
 def test_memory_stays_flat(server: Server) -> None:
     held = []
     starting = server.log.read_text()  # a busy machine is slow to load, and says so

@@ -93,7 +93,13 @@ def expected(
     return found
 
 
-@pytest.mark.parametrize("name", SERVERS)
+THOROUGH = ("uvicorn-h11", "hypercorn")
+NAMES = [
+    pytest.param(name, marks=pytest.mark.thorough if name in THOROUGH else ()) for name in SERVERS
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_answers_are_the_same(
     name: str, expected: list[tuple[int, str, Any]], repository: Path, tmp_path: Path
 ) -> None:

@@ -203,6 +203,7 @@ def connections_of(pid: int, port: int) -> int:
 @pytest.mark.anyio
 @pytest.mark.skipif(sys.platform != "linux", reason="counts connections in /proc")
 @pytest.mark.timeout(300 + 10 * KILLS)
+@pytest.mark.thorough  # tests/faults/test_workers.py has it in short
 async def test_a_killed_worker_loses_only_what_it_had_accepted(
     repository: Path, tmp_path: Path
 ) -> None:

@@ -54,7 +54,11 @@ class Secured(NamedTuple):
             return str((connection.getpeercert() or {})["serialNumber"])
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two workers"])
+@pytest.fixture(
+    scope="module",
+    params=[1, pytest.param(2, marks=pytest.mark.thorough)],
+    ids=["one process", "two workers"],
+)
 def secured(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Secured]:

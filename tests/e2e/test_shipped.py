@@ -83,8 +83,15 @@ def test_the_cards_tell_how_they_were_made(name: str) -> None:
     assert card.metrics["test_accuracy"] > 0.85
 
 
+TAKE_LONG = ("xo", "fashion-mnist")
+CARDS = [
+    pytest.param(name, marks=pytest.mark.thorough if name in TAKE_LONG else ())
+    for name in checkpoint.names(SHIPPED)
+]
+
+
 @pytest.mark.data
-@pytest.mark.parametrize("name", checkpoint.names(SHIPPED))
+@pytest.mark.parametrize("name", CARDS)
 def test_the_cards_tell_the_truth(name: str, data_root: Path) -> None:
     loaded = checkpoint.load(checkpoint.find(SHIPPED, name), torch.device("cpu"))
     assert loaded.card.training is not None

@@ -16,9 +16,11 @@ from tests.faults.conftest import Start
 from tests.waiting import until, until_async
 
 pytestmark = pytest.mark.anyio
+ONE = pytest.param("1", marks=pytest.mark.thorough)
+MORE = pytest.param("2", marks=pytest.mark.thorough)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", MORE])
 async def test_it_ends_with_exit_code_0(
     start: Start, published: Path, oracle: Oracle, workers: str
 ) -> None:
@@ -29,7 +31,7 @@ async def test_it_ends_with_exit_code_0(
             assert service.stop() == 0
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [ONE, "2"])
 async def test_what_was_accepted_is_answered_before_the_end(
     start: Start, published: Path, oracle: Oracle, workers: str
 ) -> None:
@@ -78,7 +80,7 @@ def watched(service: Service) -> Iterator[list[int]]:
         end_all(tree)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [ONE, "2"])
 async def test_no_process_is_left_after_the_end(
     start: Start, published: Path, oracle: Oracle, workers: str
 ) -> None:
@@ -89,7 +91,7 @@ async def test_no_process_is_left_after_the_end(
             until(lambda: not any(map(figures.is_alive, tree)), 10)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [ONE, "2"])
 async def test_no_process_is_left_when_the_supervisor_is_killed(
     start: Start, published: Path, oracle: Oracle, workers: str
 ) -> None:

@@ -56,7 +56,13 @@ def broken_pipe() -> Iterator[int]:
     os.close(writer)
 
 
-@pytest.mark.parametrize("broken", [full_disk, broken_pipe], ids=["full disk", "nobody there"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(full_disk, id="full disk"),
+        pytest.param(broken_pipe, id="nobody there", marks=pytest.mark.thorough),
+    ],
+)
 async def test_a_log_that_can_not_be_written_falsifies_nothing(
     start: Start, repository: Path, oracle: Oracle, broken: object
 ) -> None:

@@ -73,6 +73,7 @@ async def test_a_killed_worker_takes_only_its_own_connections_with_it(
             await ask_each(service, oracle)
 
 
+@pytest.mark.thorough  # tests/service/server/test_supervisor.py has it in short
 async def test_a_worker_that_hangs_is_replaced(
     start: Start, published: Path, oracle: Oracle
 ) -> None:

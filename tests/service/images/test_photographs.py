@@ -92,7 +92,10 @@ def test_what_comes_out_is_what_is_limited(
         decode(encoded, max_pixels=25_000_000)
 
 
-@pytest.mark.parametrize("format", ["HEIF", "AVIF", "TIFF", "PNG"])
+@pytest.mark.parametrize(
+    "format",
+    ["HEIF", "PNG", *(pytest.param(each, marks=pytest.mark.thorough) for each in ("AVIF", "TIFF"))],
+)
 async def test_12_megapixels_of_other_formats(format: str, decoder: Decoder) -> None:
     image = picture(0, (126, 94)).resize((4032, 3024), Image.Resampling.BICUBIC)
     options: dict[str, dict[str, Any]] = {
