@@ -277,6 +277,14 @@ class Settings(BaseSettings):
     metrics_access: Literal["open", "key"] = Field(
         "open", description="whether /metrics asks for an API key, as the rest does"
     )
+    invocations_model: str | None = Field(
+        None,
+        description="model that POST /invocations asks, as Amazon SageMaker calls a container; "
+        "default: the only one",
+    )
+    torchserve_paths: Literal["off", "on"] = Field(
+        "off", description="whether /predictions/<model> is answered, as TorchServe does"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info",
         description="info has a line for each request; refusals under overload share one a second",
@@ -404,6 +412,7 @@ GROUPS = {
         "max_feature_values",
         "max_explained_images",
     ),
+    "For clients of other servers": ("invocations_model", "torchserve_paths"),
     "Log": ("log_level", "log_format"),
 }
 """Each setting stands in one group of the help."""

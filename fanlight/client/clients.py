@@ -1,9 +1,10 @@
 """`Client` and `AsyncClient`: the same requests, sent with and without blocking."""
 
 import asyncio
-import time
+from asyncio import sleep as asyncio_sleep
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import sleep
 from typing import Any, Generic, Self, TypeVar, overload
 from urllib.parse import quote
 
@@ -208,7 +209,7 @@ class Client(_Base):
                 if (wait := self._wait(tries, answer)) is None:
                     answers.check(answer)
                     return call.read(answer)
-            time.sleep(wait)
+            sleep(wait)
 
 
 class AsyncClient(_Base):
@@ -298,4 +299,4 @@ class AsyncClient(_Base):
                 if (wait := self._wait(tries, answer)) is None:
                     answers.check(answer)
                     return call.read(answer)
-            await asyncio.sleep(wait)
+            await asyncio_sleep(wait)

@@ -8,7 +8,7 @@ from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
 from service.inference.batcher import Queued
 from service.inference.engine import PredictionResult
-from service.requests.reception import Receive, Receiver, Reception
+from service.requests.reception import OtherBody, Receive, Receiver, Reception
 
 
 class AsgiDoor:
@@ -16,8 +16,15 @@ class AsgiDoor:
 
     waited = 0.0  # ASGI doesn't say
 
-    def __init__(self, receiver: Receiver, scope: Mapping[str, Any], receive: Receive) -> None:
-        self._receiver, self._scope, self._receive = receiver, scope, receive
+    def __init__(
+        self,
+        receiver: Receiver,
+        scope: Mapping[str, Any],
+        receive: Receive,
+        kind: type[OtherBody] | None = None,
+    ) -> None:
+        """`kind` parses another body than those with images in `bodies`."""
+        self._receiver, self._scope, self._receive, self._kind = receiver, scope, receive, kind
         self._reception: Reception | None = None
         self.client = (scope.get("client") or ("",))[0]
 
@@ -31,7 +38,7 @@ class AsgiDoor:
             self._reception.__exit__(kind, error, where)
 
     async def receive(self) -> list[EncodedImage]:
-        reception = self._receiver.receive(self._scope, self._receive)
+        reception = self._receiver.receive(self._scope, self._receive, self._kind)
         self._reception = reception.__enter__()
         return await reception.images()
 

@@ -33,7 +33,8 @@ from service.requests.simple_form import Part
 from service.settings import Settings
 
 PART = "images"
-PARTS = (PART, "image", "files", "file", "upload")  # names that are taken, also with [] or [0]
+# names that are taken, also with [] or [0]; TorchServe's clients send `data`
+PARTS = (PART, "image", "files", "file", "upload", "data")
 FORM = "multipart/form-data"
 ALWAYS_TAKEN_BYTES = 2**20  # a body up to this is taken even if all bodies hold too much
 _SEND = (
@@ -71,6 +72,7 @@ class BodyLimits:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.held = 0  # bytes of all bodies
+        self.max_images = settings.max_images
 
     def body(self, headers: Mapping[bytes, bytes], max_images: int | None = None) -> Body:
         """What parses the body of a request with these headers.

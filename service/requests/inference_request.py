@@ -58,7 +58,7 @@ class InferenceRequest:
 class InferenceBody:
     """Collects the body while it arrives, decompressed if its header says so; see `bodies.Body`."""
 
-    def __init__(self, headers: Mapping[bytes, bytes]) -> None:
+    def __init__(self, headers: Mapping[bytes, bytes], _max_images: int) -> None:
         self._content = bytearray()
         encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").lower()
         if encoding not in ("identity", "gzip", "deflate"):

@@ -48,6 +48,11 @@ def images(body: bytes | bytearray, most: int) -> Generator[None, None, list[Enc
     """
     texts = _texts(_parsed(body), most)
     del body
+    return (yield from encoded(texts))
+
+
+def encoded(texts: list[Any]) -> Generator[None, None, list[EncodedImage]]:
+    """The images in what should be strings of base64; the list is emptied meanwhile."""
     found = []
     for index, text in enumerate(texts):
         texts[index] = None  # gives its memory back

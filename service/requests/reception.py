@@ -17,9 +17,10 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]  # as in the ASGI sp
 
 
 class OtherBody(Body, Protocol):
-    """A body of another kind than those in `bodies`, by the headers of its request."""
+    """A body of another kind than those in `bodies`, by the headers of its request, with so many
+    images at most."""
 
-    def __init__(self, headers: Mapping[bytes, bytes]) -> None: ...
+    def __init__(self, headers: Mapping[bytes, bytes], max_images: int) -> None: ...
 
 
 class Receiver:
@@ -117,7 +118,7 @@ class Reception(Attendance):
             self._body = self._limits.body(self._headers)
         else:
             self._limits.check_declared(self._headers)
-            self._body = self._kind(self._headers)
+            self._body = self._kind(self._headers, self._limits.max_images)
         self._begin(received=False)
         return self
 

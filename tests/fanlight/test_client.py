@@ -155,11 +155,11 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long was waited between tries, without waiting."""
     told: list[float] = []
 
-    async def sleep(seconds: float) -> None:
+    async def asyncio_sleep(seconds: float) -> None:
         told.append(seconds)
 
-    monkeypatch.setattr("fanlight.client.clients.time.sleep", told.append)
-    monkeypatch.setattr("fanlight.client.clients.asyncio.sleep", sleep)
+    monkeypatch.setattr("fanlight.client.clients.sleep", told.append)
+    monkeypatch.setattr("fanlight.client.clients.asyncio_sleep", asyncio_sleep)
     return told
 
 

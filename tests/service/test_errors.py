@@ -397,7 +397,10 @@ class Test422:
     def test_part_of_another_name(self, client: TestClient) -> None:
         answer = client.post(PREDICT, files={"picture": ("a.png", GOOD, "image/png")})
         detail = problem(answer, 422)["detail"]
-        assert "a part named 'images' (taken too: 'image', 'files', 'file', 'upload')" in detail
+        assert (
+            "a part named 'images' (taken too: 'image', 'files', 'file', 'upload', 'data')"
+            in detail
+        )
         assert detail.endswith("the form has 'picture'")
 
     def test_part_that_is_text(self, client: TestClient) -> None:

@@ -82,7 +82,7 @@ def test_parts_are_images_whatever_their_names_and_types(body: bytes, size: int)
         (
             form(part(IMAGE), part(b"1", 'name="csrf"')),
             InvalidInputError,
-            "'file', 'upload'); the form has 'csrf'; parameters such as top_k stand in the URL",
+            "'upload', 'data'); the form has 'csrf'; parameters such as top_k stand in the URL",
         ),
         (b"", InvalidInputError, "the body is empty; send one image"),
         (

@@ -1,0 +1,57 @@
+"""The body of TensorFlow Serving's `predict`: `{"instances": [{"b64": "…"}, …]}` → encoded images.
+
+An instance may also be `{"NAME": {"b64": "…"}}`, as a signature with a named input has it, or the
+base64 itself. (TensorFlow Serving, "RESTful API".)
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from service.errors import InvalidInputError, MalformedBodyError, TooLargeError
+from service.images.encoded import EncodedImage
+from service.requests import json_body
+
+SHAPE = '{"instances": [{"b64": "…"}, …]}, each image as base64'
+_MAX_BRACKETS = 2**16  # of lists and objects: each takes up to 200 bytes
+_DEEPEST = 2  # objects around the base64 of an image
+
+
+class InstancesBody:
+    """Collects the body while it arrives; see `bodies.Body`."""
+
+    def __init__(self, _headers: Mapping[bytes, bytes], max_images: int) -> None:
+        self._content, self._most = bytearray(), max_images
+        self._found: list[EncodedImage] = []
+
+    def feed(self, chunk: bytes, more: bool) -> Iterator[None]:
+        self._content += chunk
+        if not more:
+            content, self._content = bytes(self._content), bytearray()
+            self._found = yield from json_body.encoded(_texts(content, self._most))
+
+    def images(self) -> list[EncodedImage]:
+        return self._found
+
+
+def _texts(content: bytes, most: int) -> list[Any]:
+    """What should be strings of base64."""
+    if content.count(b"{") + content.count(b"[") > _MAX_BRACKETS:
+        raise TooLargeError(f"the body has too many lists and objects; send {SHAPE}")
+    try:
+        told = json.loads(content)
+    except (ValueError, RecursionError):
+        raise MalformedBodyError(f"the body is not JSON; send {SHAPE}") from None
+    instances = told.get("instances") if isinstance(told, dict) else None
+    if not isinstance(instances, list) or not instances:
+        raise InvalidInputError(f"the body has no list of instances; send {SHAPE}")
+    if len(instances) > most:
+        raise TooLargeError(f"more than {most} images in a request (setting max_images)")
+    return [_text(each) for each in instances]
+
+
+def _text(instance: Any) -> Any:
+    for _ in range(_DEEPEST):
+        if isinstance(instance, dict) and len(instance) == 1:
+            [instance] = instance.values()
+    return instance
