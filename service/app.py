@@ -10,7 +10,9 @@ from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import environment, logs
+from service.access.forwarded import Forwarded
 from service.access.gate import Gate
+from service.access.origins import Origins
 from service.images.decoding import Decoder
 from service.inference.admission import MemoryBudget
 from service.inference.explanation import ExplanationWorker
@@ -24,10 +26,12 @@ from service.requests.reception import Receiver
 from service.responses import openapi, problems
 from service.routes import pages, routers
 from service.server import protocol, telemetry
+from service.server.caching import Caching
 from service.server.connections import ConnectionLimits
 from service.server.fast_path import FastPath
 from service.server.head import HeadAsGet
 from service.server.metrics_port import MetricsPort
+from service.server.prefix import Prefix
 from service.server.shortcut import Shortcut
 from service.settings import Settings
 from service.state import AppState, check_query
@@ -65,12 +69,18 @@ class Application(FastAPI):
     def __init__(self, state: AppState, **settings: Any) -> None:
         super().__init__(**settings)
         self.state = state  # type: ignore[assignment] # in place of one without types
-        inside: ASGIApp = HeadAsGet(Shortcut(super().__call__, state))
+        inside: ASGIApp = HeadAsGet(Caching(Shortcut(super().__call__, state)))
+        if state.settings.root_path is not None:
+            inside = Prefix(inside, state.settings.root_path)
         if state.settings.metrics_port is not None:
             inside = MetricsPort(inside, state.settings.metrics_port)
-        self._front = telemetry.Telemetry(inside, state.metrics)
+        allowed = state.settings.cors_origins
+        origins = Origins(allowed) if allowed else None
+        self._front = telemetry.Telemetry(inside, state.metrics, origins)
+        trusted = state.settings.trusted_proxies
+        self._forwarded = Forwarded(trusted) if trusted else None
         self._knows_server = False
-        self.fast_path = FastPath(state, self._front)  # which the protocol asks first
+        self.fast_path = FastPath(state, self._front, self._forwarded)  # which is asked first
         self.connection_limits = _connection_limits(state)  # which the protocol keeps
 
     def drain(self) -> None:
@@ -88,6 +98,8 @@ class Application(FastAPI):
                 log.warning(
                     "other_server", missing=MISSING_ELSEWHERE, advice="fanlight serve has these"
                 )
+        if self._forwarded is not None and scope["type"] == "http":
+            self._forwarded.apply(scope)
         await self._front(scope, receive, send)
 
 
@@ -137,7 +149,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=_version(),
         description=DESCRIPTION,
         contact={"name": "Fanlight"},
-        servers=[{"url": "/", "description": "this service"}],
+        servers=[{"url": settings.root_path or "/", "description": "this service"}],
         openapi_tags=TAGS,
         lifespan=lifespan,
         redirect_slashes=False,  # to an address that the client's Host names

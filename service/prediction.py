@@ -57,6 +57,8 @@ class Door(Protocol):
         ...
 
 
+TOOK = "fanlight.took"
+"""Where a scope has the milliseconds of decoding, of the queue, and of the forward passes."""
 SHORT_WAIT_SECONDS = 0.02  # a queue that takes no longer needs no look before images are decoded
 
 
@@ -100,7 +102,8 @@ class Predictor:
     ) -> Predicted:
         """Predict the images of one request.
 
-        `scope` is that of ASGI: the gate reads its headers and the client's address.
+        `scope` is that of ASGI: the gate reads its headers and the client's address, and `TOOK` is
+        noted there.
         All images are decoded before any is queued, so that a bad one fails no other request.
         A request that would wait too long is refused before its body is received. Raises a
         `ServiceError`. Whatever ends this early (an error, a cancellation) takes the request's
@@ -129,12 +132,15 @@ class Predictor:
             except BaseException as error:
                 if queued is not None:
                     batcher.withdraw(queued)
-                serving.statistics.failed.add(perf_counter() - started)
+                if isinstance(error, ServiceError):  # others are for another door
+                    serving.statistics.failed.add(perf_counter() - started)
                 if isinstance(error, BatchFailedError):
                     raise refusal(error, card, images) from error
                 raise
-            whole = perf_counter() - started
-            serving.statistics.succeeded(len(images), decoded - started, whole)
+            whole, decoding = perf_counter() - started, decoded - started
+            serving.statistics.succeeded(len(images), decoding, whole)
+            queue = queued.waited
+            scope[TOOK] = (1e3 * decoding, 1e3 * queue, 1e3 * (whole - decoding - queue))
             if judge is None:
                 return Predicted(card, results)
             doubts = judge.doubts(results)

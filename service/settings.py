@@ -23,7 +23,7 @@ from pydantic_settings import (
 from models import repository_paths
 from models.permission import Permission, modules
 from models.repository_paths import SHIPPED as SHIPPED
-from service import units
+from service import addresses, units
 from service.environment import PREFIX, is_service_link
 
 
@@ -38,6 +38,8 @@ class Shown:
 Bytes = Annotated[int, BeforeValidator(units.parse_bytes), Shown(units.show_bytes, "SIZE")]
 Seconds = Annotated[float, BeforeValidator(units.parse_seconds), Shown(units.show_seconds, "TIME")]
 Modules = Annotated[tuple[str, ...], NoDecode, BeforeValidator(modules)]
+Proxies = Annotated[tuple[str, ...], NoDecode, BeforeValidator(addresses.proxies)]
+AllowedOrigins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(addresses.origins)]
 Count = Annotated[int, BeforeValidator(units.parse_count), Shown(units.show_count, "N")]
 
 
@@ -277,6 +279,22 @@ class Settings(BaseSettings):
     metrics_access: Literal["open", "key"] = Field(
         "open", description="whether /metrics asks for an API key, as the rest does"
     )
+    root_path: str | None = Field(
+        None,
+        pattern=r"^(/[A-Za-z0-9._~-]+)+$",
+        description="path under which a proxy offers the service, /fanlight for example; default: "
+        "none",
+    )
+    trusted_proxies: Proxies = Field(
+        (),
+        description="addresses or networks of proxies, separated by commas, whose "
+        "X-Forwarded-For tells the client; default: none is believed",
+    )
+    cors_origins: AllowedOrigins = Field(
+        (),
+        description="web pages, separated by commas, whose scripts may read answers: "
+        "https://example.org, or * for all; default: none",
+    )
     invocations_model: str | None = Field(
         None,
         description="model that POST /invocations asks, as Amazon SageMaker calls a container; "
@@ -366,7 +384,8 @@ class Settings(BaseSettings):
         values = {name: getattr(self, name) for name in type(self).model_fields}
         if self.api_key is not None:
             values["api_key"] = self.api_key.get_secret_value()
-        values["architectures"] = ",".join(self.architectures)
+        for name in ("architectures", "trusted_proxies", "cors_origins"):
+            values[name] = ",".join(values[name])
         if self.repository is not None:
             values["repository"] = repository_paths.join(self.repository)
         return {
@@ -377,6 +396,7 @@ class Settings(BaseSettings):
 GROUPS = {
     "Where it listens": ("host", "port", "tls_certificate", "tls_key", "metrics_port"),
     "Who may ask": ("api_key", "api_key_file", "rate_limit", "rate_burst", "metrics_access"),
+    "Behind a proxy, and for web pages": ("root_path", "trusted_proxies", "cors_origins"),
     "Processes": ("workers", "worker_timeout", "shutdown_grace"),
     "Models": (
         "repository",

@@ -44,7 +44,17 @@ class BatchFailedError(ServiceError):
 class Queued(Generic[Item, Result]):
     """The items of one request and the results so far; `future` resolves to all results."""
 
-    __slots__ = ("arrived", "began", "client", "future", "items", "missing", "results", "taken")
+    __slots__ = (
+        "arrived",
+        "began",
+        "client",
+        "future",
+        "items",
+        "missing",
+        "results",
+        "taken",
+        "waited",
+    )
 
     def __init__(
         self, items: Sequence[Item], client: str | None, loop: asyncio.AbstractEventLoop
@@ -54,6 +64,7 @@ class Queued(Generic[Item, Result]):
         self.future: asyncio.Future[list[Result]] = loop.create_future()
         self.arrived = loop.time()  # seconds; uvloop's are whole milliseconds
         self.began = perf_counter()
+        self.waited = 0.0  # seconds until its first item went into a batch
         self.taken = 0  # items that went into batches
         self.missing = len(items)  # results
         self.results = cast(list[Result], [None] * len(items))
@@ -75,6 +86,17 @@ class _Slice(NamedTuple, Generic[Item, Result]):
     request: Queued[Item, Result]
     start: int
     stop: int
+
+
+def _waits(batch: Sequence[_Slice[Item, Result]]) -> list[float]:
+    """How long each request has waited whose first item is in the batch, in seconds."""
+    now = perf_counter()
+    found = []
+    for request, start, _ in batch:
+        if not start:
+            request.waited = now - request.began
+            found.append(request.waited)
+    return found
 
 
 class Batcher(Generic[Item, Result]):
@@ -227,11 +249,7 @@ class Batcher(Generic[Item, Result]):
             started, waiting = now(), self.waiting
             batch = self._next_batch()
             taken = waiting - self.waiting
-            if batch:
-                taken_at = perf_counter()
-                self._observe_waits(
-                    [taken_at - each.began for each, start, _ in batch if not start]
-                )
+            self._observe_waits(_waits(batch))
             await self._answer(batch)
             await asyncio.sleep(0)  # a run that never waits must not keep the loop
             if taken:

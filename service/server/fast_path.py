@@ -22,6 +22,7 @@ from starlette.types import Scope
 
 from models.preprocessing import InputSpec, Pixels
 from service import logs
+from service.access.forwarded import Forwarded
 from service.deadlines import Deadline
 from service.errors import QueueFullError, ServiceError, TooLargeError
 from service.images.decoding import Decoder
@@ -78,8 +79,10 @@ class FastPath:
 
     is_offered_requests = False  # by our protocol, from the first connection on
 
-    def __init__(self, state: AppState, telemetry: Telemetry) -> None:
-        self._state, self._telemetry = state, telemetry
+    def __init__(
+        self, state: AppState, telemetry: Telemetry, forwarded: Forwarded | None = None
+    ) -> None:
+        self._state, self._telemetry, self._forwarded = state, telemetry, forwarded
         self.backpressure = Backpressure()
         self._logged: set[type[Exception]] = set()
 
@@ -111,6 +114,8 @@ class FastPath:
         if parsed is None or len(body) > state.decoder.quick_bytes:
             return None
         path, model, asked_for = parsed
+        if self._forwarded is not None:
+            self._forwarded.apply(scope)
         waited = connection.waited() if self.backpressure.is_active else 0.0
         pending = PendingAnswer(connection, scope, body, asked_for, state, waited)
         predicting = state.predictor.predict(scope, model, asked_for, pending)
@@ -193,7 +198,7 @@ class PendingAnswer:
         self.disconnected = False
         self.keep_alive = True
         self._decoding = False
-        self.client = connection.address
+        self.client = (scope.get("client") or (connection.address,))[0]
         self.waited = waited
         self._connection, self._scope, self._body = connection, scope, body
         self._parameters, self._state = parameters, state

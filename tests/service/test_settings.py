@@ -94,7 +94,15 @@ class TestRepository:
 
 
 def test_workers_start_with_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings(api_key=SecretStr("sesame"), threads=3, repository=Path("elsewhere"))
+    settings = Settings(
+        api_key=SecretStr("sesame"),
+        threads=3,
+        repository=Path("elsewhere"),
+        architectures=("nets.mine", "nets.yours"),
+        trusted_proxies=("10.0.0.7", "10.1.0.0/16"),
+        cors_origins=("https://example.org", "http://localhost:3000"),
+        root_path="/fanlight",
+    )
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
     assert Settings() == settings

@@ -10,7 +10,7 @@ def test_a_plain_id_of_the_client_is_kept(client: TestClient) -> None:
     assert answer.headers["x-request-id"] == "abc-1.2_3"
 
 
-@pytest.mark.parametrize("given", ["", "a b", "x" * 65, "<script>", "a,b"])
+@pytest.mark.parametrize("given", ["", "a b", "x" * 201, "<script>", 'a"b'])
 def test_any_other_id_is_replaced(client: TestClient, given: str) -> None:
     answer = client.get("/health/live", headers={"X-Request-ID": given})
     assert answer.headers["x-request-id"] != given

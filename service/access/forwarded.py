@@ -1,0 +1,62 @@
+"""Who the client is behind a proxy: X-Forwarded-For, believed of the proxies that a setting names.
+
+The client is the last address in the header that is no such proxy; all before it anybody can have
+written. Without the setting no request's word is believed.
+"""
+
+import ipaddress
+from collections.abc import Iterable, MutableMapping
+from functools import lru_cache
+from typing import Any
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_MOST = 20  # addresses of a header that are looked at
+
+
+class Forwarded:
+    """Puts the client in place of the proxy that a request came through."""
+
+    def __init__(self, trusted: Iterable[str]) -> None:
+        self._networks = tuple(ipaddress.ip_network(each) for each in trusted)
+        self._is_trusted = lru_cache(1024)(self._look)
+
+    def apply(self, scope: MutableMapping[str, Any]) -> None:
+        """Change `client` and `scheme` of a request's ASGI scope, if it came from such a proxy."""
+        client = scope.get("client")
+        if not client or not self._is_trusted(client[0]):
+            return
+        told: list[str] = []
+        for name, value in scope["headers"]:
+            if name == b"x-forwarded-for":
+                told += value.decode("latin-1").split(",")
+            elif name == b"x-forwarded-proto":
+                scheme = value.decode("latin-1").rpartition(",")[2].strip().lower()
+                if scheme in ("http", "https"):
+                    scope["scheme"] = scheme
+        found = None
+        for text in reversed(told[-_MOST:]):
+            address = _address(text.strip())
+            if address is None:
+                break
+            found = address
+            if not self._is_trusted(address):
+                break
+        if found is not None:
+            scope["client"] = (found, 0)
+
+    def _look(self, address: str) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in each for each in self._networks if each.version == parsed.version)
+
+
+def _address(text: str) -> str | None:
+    """An address, which may have a port; None for anything else."""
+    for each in (text, text.rpartition(":")[0], text.removeprefix("[").partition("]")[0]):
+        try:
+            return str(ipaddress.ip_address(each))
+        except ValueError:
+            continue
+    return None

@@ -1,0 +1,53 @@
+"""Which web pages of others may read answers: CORS (the Fetch standard), by a setting.
+
+Origin of a page → is it allowed? → Access-Control-Allow-Origin
+"""
+
+from collections.abc import Iterable
+
+from service.addresses import ALL
+
+Header = tuple[bytes, bytes]
+_METHODS = b"GET, HEAD, POST"
+_TAKEN = (
+    b"Accept, Authorization, Content-Type, Inference-Header-Content-Length, Traceparent, "
+    b"X-Request-ID"
+)
+_TOLD = (
+    b"ETag, Inference-Header-Content-Length, Retry-After, Server-Timing, X-Batch-Size, X-Fanlight, "
+    b"X-Request-ID"
+)
+_MAX_AGE = b"600"  # seconds for which a browser keeps that it may ask
+
+
+class Origins:
+    """The origins that may read answers."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self._allowed = {each.encode() for each in allowed}
+        self._all = ALL.encode() in self._allowed
+
+    def headers(self, asked: Iterable[Header]) -> list[Header]:
+        """What an answer to a request with these headers tells the browser."""
+        vary = [] if self._all else [(b"vary", b"Origin")]
+        origin = next((value for name, value in asked if name == b"origin"), None)
+        if origin is None or not (self._all or origin.lower() in self._allowed):
+            return vary
+        allowed = b"*" if self._all else origin
+        return [
+            *vary,
+            (b"access-control-allow-origin", allowed),
+            (b"access-control-expose-headers", _TOLD),
+        ]
+
+    @staticmethod
+    def preflight(asked: Iterable[Header]) -> list[Header] | None:
+        """More headers of the answer to OPTIONS, if these are the headers of a browser that asks
+        whether it may ask."""
+        if not any(name == b"access-control-request-method" for name, _ in asked):
+            return None
+        return [
+            (b"access-control-allow-methods", _METHODS),
+            (b"access-control-allow-headers", _TAKEN),
+            (b"access-control-max-age", _MAX_AGE),
+        ]

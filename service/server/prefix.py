@@ -1,0 +1,20 @@
+"""The path under which a proxy offers the service: it is taken away, if the proxy did not."""
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class Prefix:
+    """ASGI middleware: `/prefix/v1/models` is `/v1/models`, and so is `/v1/models`."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app, self._prefix = app, prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path, prefix = scope["path"], self._prefix
+            if path == prefix or path.startswith(f"{prefix}/"):
+                scope["path"] = path[len(prefix) :] or "/"
+                raw = scope.get("raw_path")
+                if raw is not None and raw.startswith(prefix.encode()):
+                    scope["raw_path"] = raw[len(prefix) :] or b"/"
+        await self._app(scope, receive, send)
