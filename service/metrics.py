@@ -6,7 +6,7 @@ With more than one worker their figures are summed: each writes its own to the f
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from operator import itemgetter
@@ -79,11 +79,15 @@ class Metrics:
             version,
             buckets=_SECONDS,
         )
-        stages = histogram(
+        self._stage_seconds = counter(
             "fanlight_stage_seconds",
-            "Of a request for predictions: its images are decoded, then it waits in the queue",
+            "Time of requests for predictions by stage: images are decoded, then wait in the queue",
             [*version, "stage"],
-            buckets=_SECONDS,
+        )
+        self._stage_requests = counter(
+            "fanlight_stage_requests",
+            "Requests for predictions that passed a stage",
+            [*version, "stage"],
         )
         self._ready = gauge(
             "fanlight_model_ready",
@@ -180,7 +184,6 @@ class Metrics:
         self._ways = {way: ways.labels(way) for way in ("fast_path", "application")}
         self._uncounted = dict.fromkeys(self._ways, 0)  # requests since the last forward pass
         self._batch, self._pass = cache(batches.labels), cache(passes.labels)
-        self._stage = cache(stages.labels)
 
     def answered(self, operation: str, status: int, seconds: float) -> None:
         """A request; `operation` is that of the OpenAPI document, or "other"."""
@@ -207,14 +210,10 @@ class Metrics:
         self._pass(model, version).observe(seconds)
         self._count_ways()
 
-    def staged(
-        self, model: str, version: int, decodings: Iterable[float], waits: Iterable[float]
-    ) -> None:
-        """How long requests were decoded, and how long they waited in the queue, in seconds."""
-        for stage, durations in (("decode", decodings), ("queue", waits)):
-            observe = self._stage(model, version, stage).observe
-            for seconds in durations:
-                observe(seconds)
+    def staged(self, model: str, version: int, stage: str, requests: int, seconds: float) -> None:
+        """So many more requests have passed a stage, in so many seconds together."""
+        self._stage_seconds.labels(model, version, stage).inc(seconds)
+        self._stage_requests.labels(model, version, stage).inc(requests)
 
     @contextmanager
     def asking(self, report: Callable[[], None]) -> Iterator[None]:

@@ -10,9 +10,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-Report = Callable[[Sequence[float], Sequence[float]], None]
-"""Gets the seconds of decodings, and those that requests have waited in the queue."""
-MANY = 256  # requests, after which durations are reported; at the latest when somebody asks
+Report = Callable[[str, int, float], None]
+"""Gets a stage, `decode` or `queue`, and how many more requests have spent how many seconds there.
+"""
+MANY = 256  # requests, after which sums are reported; at the latest when somebody asks
 
 
 @dataclass
@@ -29,9 +30,9 @@ class Duration:
 
 @dataclass
 class Statistics:
-    """The sums of one version, and the durations that `report` has not got yet."""
+    """The sums of one version; `tell` gets what has been added since it was told before."""
 
-    report_durations: Report
+    tell: Report
     images: int = 0  # that were answered
     last_milliseconds: int = 0  # of the last answer, since 1970
     answered: Duration = field(default_factory=Duration)  # requests, from decoding to results
@@ -40,8 +41,7 @@ class Statistics:
     queue: Duration = field(default_factory=Duration)
     passes: defaultdict[int, Duration] = field(default_factory=lambda: defaultdict(Duration))
     """By the number of images."""
-    _decodings: list[float] = field(default_factory=list)
-    _waits: list[float] = field(default_factory=list)
+    _told: dict[str, Duration] = field(default_factory=lambda: defaultdict(Duration))
 
     def ran(self, images: int, seconds: float) -> None:
         """A forward pass."""
@@ -50,7 +50,6 @@ class Statistics:
     def left_queue(self, waits: Sequence[float]) -> None:
         """Requests that had waited so many seconds go into their first batch."""
         self.queue.add(sum(waits), len(waits))
-        self._waits += waits
 
     def succeeded(self, images: int, decoding: float, whole: float) -> None:
         """A request for so many images took so many seconds."""
@@ -58,12 +57,12 @@ class Statistics:
         self.last_milliseconds = time.time_ns() // 1_000_000
         self.decoding.add(decoding)
         self.answered.add(whole)
-        self._decodings.append(decoding)
-        if len(self._decodings) >= MANY:
+        if not self.decoding.count % MANY:
             self.report()
 
     def report(self) -> None:
-        """Report what was not reported yet."""
-        decodings, self._decodings = self._decodings, []
-        waits, self._waits = self._waits, []
-        self.report_durations(decodings, waits)
+        """Tell what was not told yet."""
+        for stage, now in (("decode", self.decoding), ("queue", self.queue)):
+            before = self._told[stage]
+            self.tell(stage, now.count - before.count, now.seconds - before.seconds)
+            self._told[stage] = Duration(now.count, now.seconds)

@@ -63,6 +63,19 @@ def test_batches_are_counted_by_version(serve: Serve) -> None:
     assert figure(text, "fanlight_batch_images_sum", version="1") == 0
 
 
+def test_where_the_time_of_a_request_goes(serve: Serve) -> None:
+    client = serve()
+    for _ in range(3):
+        client.post(PREDICT, files=parts(encode(picture(1))))
+    client.post(PREDICT, files=parts(b"none"))
+    for _ in range(2):  # what was told is not told again
+        text = client.get("/metrics").text
+        for stage in ("decode", "queue"):
+            labels = {"model": "colors", "version": "2", "stage": stage}
+            assert figure(text, "fanlight_stage_requests_total", **labels) == 3
+            assert 0 < figure(text, "fanlight_stage_seconds_total", **labels) < 3
+
+
 @pytest.mark.slow
 def test_answers_are_counted_beside_what_is_usual(serve: Serve, repository: Path) -> None:
     trusted.publish_trusted(repository)
