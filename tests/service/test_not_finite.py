@@ -21,6 +21,8 @@ from tests.service.connections import FORM, PREDICT, Serving, form
 from tests.service.test_errors import problem
 from tests.service.test_predict import parts
 
+pytestmark = pytest.mark.slow
+
 SHY = picture(4)
 """The image that `Shy` has no finite answer to; it isn't one of those tried at loading."""
 

@@ -18,6 +18,8 @@ from tests.service.conftest import Serve
 from tests.service.test_errors import problem
 from tests.service.test_predict import parts
 
+pytestmark = pytest.mark.slow
+
 
 def ask(client: TestClient, model: str, **params: Any) -> Any:
     return client.get(f"/v1/models/{model}/receptive-fields", params=params)

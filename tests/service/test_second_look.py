@@ -17,6 +17,8 @@ from tests.service.test_predict import parts
 from training.data.datasets import ImageSet
 from training.fitting import trust
 
+pytestmark = pytest.mark.slow
+
 PIXELS = trusted.familiar(7, 20)
 IMAGES = [encode(trusted.image(each)) for each in PIXELS]
 

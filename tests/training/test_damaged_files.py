@@ -20,6 +20,8 @@ from training.fitting.run_folder import Run
 from training.recipes.catalogue import recipe
 from training.results import Record
 
+pytestmark = pytest.mark.slow
+
 
 def empty(path: Path) -> None:
     path.write_bytes(b"")

@@ -15,6 +15,8 @@ from tests.training.commands.test_evaluate import record
 from tests.training.pictures import write_colors
 from training.fitting import trust
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -20,6 +20,8 @@ from training.fitting import loop
 from training.fitting.evaluation import Metrics
 from training.recipes.catalogue import CATALOGUE
 
+pytestmark = pytest.mark.slow
+
 
 def weights(folder: Path) -> dict[str, Any]:
     return checkpoint.read_state_dict(folder / "weights.pt", torch.device("cpu"))

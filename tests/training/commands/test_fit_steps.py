@@ -18,6 +18,8 @@ from training.fitting.loop import Epoch
 from training.fitting.run_folder import Run
 from training.fitting.steps import Step
 
+pytestmark = pytest.mark.slow
+
 EVERY = ("--evaluate-every-steps", "2")
 ON = ("--evaluate-on", "5")
 
