@@ -17,6 +17,7 @@ from models.images import formats as image_formats
 from service.errors import ServiceError
 from service.requests.bodies import FORM, PART, PARTS
 from service.requests.json_body import JSON
+from service.responses import examples
 from service.responses.arrays import NPZ, TOLD
 from service.responses.problems import MEDIA_TYPE
 from service.responses.schemas import Problem
@@ -123,5 +124,8 @@ def document(app: FastAPI, settings: Settings) -> dict[str, Any]:
                 if path.startswith("/v1/") or path in also:
                     for operation in operations.values():
                         operation["security"] = [{"api_key": []}]
+        for operations in schema["paths"].values():
+            for operation in operations.values():
+                examples.add(operation)
         app.openapi_schema = schema
     return app.openapi_schema

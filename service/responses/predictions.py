@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import orjson
@@ -43,10 +43,8 @@ class Prediction(Schema):
 class SurePrediction(Prediction):
     """The class of one image, and, where the model is calibrated, whether to rely on it."""
 
-    familiarity: float | SkipJsonSchema[None] = Field(
+    familiarity: Annotated[float, Field(ge=0, le=1)] | SkipJsonSchema[None] = Field(
         None,
-        ge=0,
-        le=1,
         description="how usual the image is among those of the kind that was trained on: of such "
         "images, a part of 0.05 has a familiarity below 0.05 (a conformal p-value)",
     )

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import fastapi_offline
-from fastapi import APIRouter, FastAPI
-from starlette.responses import FileResponse, Response
+from fastapi import APIRouter, FastAPI, Request
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
+
+from service.responses import openapi_3_0
 
 STATIC = Path(__file__).parents[1] / "static"
 SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
@@ -37,6 +39,12 @@ def mount_assets(app: FastAPI) -> None:
 @router.get("/")
 async def playground() -> FileResponse:
     return _page("index.html", PLAYGROUND)
+
+
+@router.get("/openapi-3.0.json")
+async def older_document(request: Request) -> JSONResponse:
+    """The API's description for generators that do not know OpenAPI 3.1."""
+    return JSONResponse(openapi_3_0.rendering(request.app.openapi()))
 
 
 @router.get("/docs")

@@ -1,0 +1,36 @@
+"""Examples for the OpenAPI document: real answers, which `python -m docs.examples` asks for."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+MEDIA_TYPE = "application/problem+json"
+FILE = Path(__file__).with_name("examples.json")
+MODEL, LAYER = "mnist-cnn", "conv1.0"  # of a model that Fanlight ships
+_NAMES = {"model": MODEL, "layer": LAYER, "method": "saliency"}  # of parameters
+
+
+@cache
+def answers() -> dict[str, Any]:
+    """By the operation's name."""
+    found: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    return found
+
+
+def add(operation: dict[str, Any]) -> None:
+    """Put examples into an operation of the document."""
+    example = answers().get(operation["operationId"])
+    content = operation["responses"]["200"].get("content", {})
+    if example is not None and "application/json" in content:
+        content["application/json"]["example"] = example
+    problems = answers()["problems"]
+    for status, response in operation["responses"].items():
+        for media_type, told in response.get("content", {}).items():
+            if status in problems and media_type == MEDIA_TYPE:
+                told["example"] = problems[status]
+    for parameter in operation.get("parameters", ()):
+        name = parameter["name"]
+        if name in _NAMES and parameter["required"]:
+            is_list = parameter["schema"].get("type") == "array"
+            parameter["example"] = [_NAMES[name]] if is_list else _NAMES[name]
