@@ -1,14 +1,19 @@
 """Small plain PNGs, decoded by libspng: in microseconds, to the pixels that Pillow finds.
 
 Whatever is not quite plain is left to Pillow, which knows better what it means or what is wrong.
+Where pyspng is not installed, everything is.
 """
 
 import struct
 import zlib
 
 import numpy as np
-import pyspng
 from numpy.typing import NDArray
+
+try:
+    import pyspng
+except ImportError:  # the extra `png`
+    pyspng = None
 
 MAX_PIXELS = 128 * 128  # of a picture that is decoded in less time than a thread wakes up
 _MAX_BYTES = 2**16
@@ -25,7 +30,10 @@ def pixels(encoded: bytes, max_pixels: int | None = None) -> NDArray[np.uint8] |
 
     None for others: larger ones, those that are interlaced or not of eight bits, those with chunks
     besides the pixels, which may change what is seen as transparency and EXIF do, and damaged ones.
+    None for all without pyspng.
     """
+    if pyspng is None:
+        return None
     if not _IHDR.size <= len(encoded) <= _MAX_BYTES or not encoded.startswith(_BEGINNING):
         return None
     width, height, depth, color, _, _, interlaced, check_sum = _IHDR.unpack_from(encoded)

@@ -26,6 +26,15 @@ def chunks(encoded: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
+def test_without_pyspng_they_are_left_to_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = encode(picture(1))
+    expected = read(encoded, spec(3))
+    assert read_small(encoded, spec(3)) is not None
+    monkeypatch.setattr("models.images.png.pyspng", None)
+    assert read_small(encoded, spec(3)) is None
+    assert (read(encoded, spec(3)) == expected).all()
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(8, 8), (12, 10), (5, 31), (128, 128)])
