@@ -70,10 +70,10 @@ class Application(FastAPI):
         super().__init__(**settings)
         self.state = state  # type: ignore[assignment] # in place of one without types
         inside: ASGIApp = HeadAsGet(Caching(Shortcut(super().__call__, state)))
-        if state.settings.root_path is not None:
-            inside = Prefix(inside, state.settings.root_path)
         if state.settings.metrics_port is not None:
             inside = MetricsPort(inside, state.settings.metrics_port)
+        if state.settings.root_path is not None:
+            inside = Prefix(inside, state.settings.root_path)
         allowed = state.settings.cors_origins
         origins = Origins(allowed) if allowed else None
         self._front = telemetry.Telemetry(inside, state.metrics, origins)

@@ -11,7 +11,6 @@ import math
 from collections.abc import Awaitable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -111,20 +110,25 @@ class Inferrer:
         self.predictor.check_wait(serving.batcher, client)
         with serving.lease, self.receiver.receive(scope, receive, InferenceBody) as reception:
             [body] = await reception.images()
-            parse = partial(inference_request.parse, body.encoded, dict(scope["headers"]))
+            read = partial(self._read, serving, body.encoded, dict(scope["headers"]))
             if len(body.encoded) > INFERENCE_BODY_BYTES:
-                request = await asyncio.to_thread(parse)
+                request, given, layers = await asyncio.to_thread(read)
             else:
-                request = parse()
-            names = [each.name for each in inference_response.asked(request)]
-            layers = self._layers(serving, names)
-            given = self._given(request, serving.checkpoint.card.input)
+                request, given, layers = read()
             if layers or given.is_normalised:
                 return await self._look_inside(serving, request, given, layers)
             door = InferenceDoor(given, client, request.timeout)
             asked = PredictParameters(version=serving.checkpoint.card.version, familiarity=False)
             predicted = await self.predictor.predict(scope, model, asked, door)
             return inference_response.encode(predicted.card, request, predicted.results)
+
+    def _read(
+        self, serving: ServingModel, content: bytes, headers: Mapping[bytes, bytes]
+    ) -> tuple[InferenceRequest, Given, Mapping[str, Layer]]:
+        """What a whole body asks: the request, its images, and the layers among its outputs."""
+        request = inference_request.parse(content, headers, self.settings.max_images)
+        layers = self._layers(serving, [each.name for each in inference_response.asked(request)])
+        return request, self._given(request, serving.checkpoint.card.input), layers
 
     async def _look_inside(
         self,
@@ -150,20 +154,16 @@ class Inferrer:
             results = [each.answer for each in seen]
             return inference_response.encode(card, request, results, activations)
 
-        started = perf_counter()
         with self.inspector.places.maps.place():
             arrays = given.arrays
             if arrays is None:
                 arrays = await self.decoder.pixels(given.files, card.input)
-            decoded = perf_counter()
             asked = [FeatureRequest(array, tuple(layers)) for array in arrays]
             async with self.inspector.budget.hold(max(1, values)):
                 try:
                     seen = await _within(request.timeout, serving.features.submit(asked))
                 except BatchFailedError as error:
                     raise refusal(error, card, given.files) from error
-                whole = perf_counter() - started
-                serving.statistics.succeeded(count, decoded - started, whole)
                 return await self.inspector.places.maps.run(encode, seen)
 
     def _layers(self, serving: ServingModel, names: Sequence[str]) -> dict[str, Layer]:
@@ -187,11 +187,9 @@ class Inferrer:
                 f"{IMAGE!r}, BYTES, encoded images, or {INPUT!r}, UINT8 or FP32"
             )
         [tensor] = request.inputs.values()
-        count = math.prod(tensor.shape) if tensor.name == IMAGE else [*tensor.shape, 0][0]
+        count = math.prod(tensor.shape) if tensor.name == IMAGE else [*tensor.shape, 1][0]
         if count > (most := self.settings.max_images):
             raise TooLargeError(f"more than {most} images in a request (setting max_images)")
-        if not count:
-            raise MalformedBodyError(f"the input {tensor.name!r} has no image")
         if tensor.name == IMAGE:
             return Given(inference_request.images(tensor))
         shape = (count, *spec.shape)
@@ -201,6 +199,8 @@ class Inferrer:
                 f"{tensor.datatype}; it must have {[-1, *spec.shape]} and UINT8, pixels, or FP32, "
                 "as the network takes it"
             )
+        if tensor.datatype == "FP32" and not np.isfinite(tensor.array).all():
+            raise MalformedBodyError(f"the input {INPUT!r} has values that are not finite")
         return Given([_UNREAD] * count, list(tensor.array))
 
 

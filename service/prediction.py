@@ -4,6 +4,7 @@ Every door (the fast path, the FastAPI route, …) calls `Predictor.predict`. A 
 how images arrive, and in how it waits for threads and for the batcher; see `Door`.
 """
 
+from asyncio import CancelledError
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -132,7 +133,7 @@ class Predictor:
             except BaseException as error:
                 if queued is not None:
                     batcher.withdraw(queued)
-                if isinstance(error, ServiceError):  # others are for another door
+                if isinstance(error, ServiceError | CancelledError):  # others are for another door
                     serving.statistics.failed.add(perf_counter() - started)
                 if isinstance(error, BatchFailedError):
                     raise refusal(error, card, images) from error

@@ -72,6 +72,13 @@ class _Environment(EnvSettingsSource):
         return value, key, is_complex
 
 
+OWN_PATHS = (
+    *("v1", "v2", "docs", "static", "health", "metrics"),
+    *("openapi.json", "openapi-3.0.json", "ping", "invocations", "predictions"),
+)
+"""What the addresses of the service begin with."""
+
+
 class Settings(BaseSettings):
     """Serve the checkpoints of a model repository over HTTP.
 
@@ -332,6 +339,14 @@ class Settings(BaseSettings):
                 "never be received"
             )
         return self
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_free(cls, path: str | None) -> str | None:
+        first = None if path is None else path.split("/")[1]
+        if first in OWN_PATHS:
+            raise ValueError(f"begins like addresses of the service, /{first}; take another")
+        return path
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:

@@ -1,9 +1,10 @@
 """Answers of the service → typed values; problem documents → `ClientError`."""
 
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.errors import FanlightError
+
+Result = TypeVar("Result")
 
 
 class ClientError(FanlightError):
@@ -70,15 +73,36 @@ def check(answer: httpx.Response) -> None:
         return
     try:
         told = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         told = {}
     problem = told if isinstance(told, dict) else {}
-    detail = problem.get("detail") or f"{answer.status_code} {answer.reason_phrase}"
+    detail = problem.get("detail")
+    if not isinstance(detail, str):
+        detail = f"{answer.status_code} {answer.reason_phrase}"
+    errors = problem.get("errors")
     faults = [
-        f"image {each.get('index')}: {each.get('reason')}" for each in problem.get("errors") or ()
+        f"image {each.get('index')}: {each.get('reason')}"
+        for each in (errors if isinstance(errors, list) else ())
+        if isinstance(each, dict)
     ]
     text = "; ".join([detail, *(each for each in faults if each not in detail)])
     raise ClientError(text, answer.status_code, problem)
+
+
+def read(answer: httpx.Response, reading: Callable[[httpx.Response], Result]) -> Result:
+    """What the answer says; raises `ClientError` for one that is no answer of this service."""
+    check(answer)
+    try:
+        return reading(answer)
+    except (
+        *(ValueError, KeyError, TypeError, AttributeError, LookupError),
+        *(EOFError, OSError, RecursionError, zipfile.BadZipFile),
+    ) as error:
+        kind = answer.headers.get("Content-Type", "no type")
+        raise ClientError(
+            f"{answer.url} gave {kind}, which is no answer of this service: is the address right?",
+            answer.status_code,
+        ) from error
 
 
 def predictions(answer: httpx.Response) -> list[Prediction]:

@@ -18,7 +18,10 @@ from fanlight.client.answers import ClientError, Features, Prediction
 from fanlight.client.images import File, Picture, Pictures, file, several
 
 TRY_AGAIN = (429, 503)  # statuses with which the service says when to try again
-_TOO_SLOW = (httpx.ReadTimeout, httpx.WriteTimeout)  # to ask again would take as long
+_HOPELESS = (  # to ask again would take as long, or fail as before
+    *(httpx.ReadTimeout, httpx.WriteTimeout, httpx.DecodingError, httpx.TooManyRedirects),
+    *(httpx.UnsupportedProtocol, httpx.LocalProtocolError),
+)
 LONGEST_WAIT = 30.0  # seconds between two tries
 FIRST_WAIT = 0.2  # seconds, doubled with each try, where the service says nothing
 _ROOT = "/v1/models"
@@ -59,7 +62,7 @@ def _features(
 ) -> _Call[Features]:
     files = [file(each) for each in pictures]
     names = [layers] if isinstance(layers, str) else list(layers)
-    asked = {"layer": names, "format": "npz", **parameters}
+    asked = {**parameters, "layer": names, "format": "npz"}
     return _Call("POST", _path(model, "features"), answers.features, asked, files)
 
 
@@ -67,12 +70,12 @@ def _heat_maps(
     model: str, pictures: list[Picture], parameters: Parameters
 ) -> _Call[list[NDArray[np.float32]]]:
     files = [file(each) for each in pictures]
-    asked = {"format": "npz", **parameters}
+    asked = {**parameters, "format": "npz"}
     return _Call("POST", _path(model, "explain"), answers.heat_maps, asked, files)
 
 
 def _explain(model: str, picture: Picture, parameters: Parameters) -> _Call[Image.Image]:
-    asked = {"format": "png", **parameters}
+    asked = {**parameters, "format": "png"}
     return _Call("POST", _path(model, "explain"), answers.picture, asked, [file(picture)])
 
 
@@ -94,12 +97,20 @@ class _Base:
 
     def __init__(self, url: str, api_key: str | None, timeout: float, retries: int) -> None:
         self._url, self._retries = url.rstrip("/"), retries
+        try:
+            parsed = httpx.URL(self._url)
+        except httpx.InvalidURL as error:
+            raise ClientError(f"{url!r} is no address: {error}") from error
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise ClientError(f"{url!r} is no address: write http://127.0.0.1:8000")
+        if api_key and not api_key.isascii():
+            raise ClientError("the API key has other characters than ASCII")
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._options: dict[str, Any] = {"timeout": timeout, "headers": headers}
 
-    def _wait(self, tries: int, found: httpx.Response | httpx.TransportError) -> float | None:
+    def _wait(self, tries: int, found: httpx.Response | httpx.RequestError) -> float | None:
         """Seconds until the next try; None for no more."""
-        if tries > self._retries or isinstance(found, _TOO_SLOW):
+        if tries > self._retries or isinstance(found, _HOPELESS):
             return None
         if isinstance(found, httpx.Response):
             if found.status_code not in TRY_AGAIN:
@@ -109,7 +120,7 @@ class _Base:
                 return min(LONGEST_WAIT, float(told))
         return float(min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1)))
 
-    def _unanswered(self, error: httpx.TransportError) -> ClientError:
+    def _unanswered(self, error: httpx.RequestError) -> ClientError:
         kind = type(error).__name__
         return ClientError(f"no answer from {self._url}: {kind}: {error}".rstrip(": "))
 
@@ -137,7 +148,7 @@ class Client(_Base):
         http: httpx.Client | None = None,
     ) -> None:
         super().__init__(url, api_key, timeout, retries)
-        self._http = http or httpx.Client()
+        self._http, self._is_own = http or httpx.Client(), http is None
 
     def __enter__(self) -> Self:
         return self
@@ -147,7 +158,8 @@ class Client(_Base):
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        if self._is_own:
+            self._http.close()
 
     @overload
     def predict(self, model: str, images: Picture, **parameters: Any) -> Prediction: ...
@@ -202,13 +214,12 @@ class Client(_Base):
                 answer = self._http.request(
                     call.method, self._url + call.path, **call.arguments(), **self._options
                 )
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 if (wait := self._wait(tries, error)) is None:
                     raise self._unanswered(error) from error
             else:
                 if (wait := self._wait(tries, answer)) is None:
-                    answers.check(answer)
-                    return call.read(answer)
+                    return answers.read(answer, call.read)
             sleep(wait)
 
 
@@ -225,7 +236,7 @@ class AsyncClient(_Base):
         http: httpx.AsyncClient | None = None,
     ) -> None:
         super().__init__(url, api_key, timeout, retries)
-        self._http = http or httpx.AsyncClient()
+        self._http, self._is_own = http or httpx.AsyncClient(), http is None
 
     async def __aenter__(self) -> Self:
         return self
@@ -235,7 +246,8 @@ class AsyncClient(_Base):
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        if self._is_own:
+            await self._http.aclose()
 
     @overload
     async def predict(self, model: str, images: Picture, **parameters: Any) -> Prediction: ...
@@ -292,11 +304,10 @@ class AsyncClient(_Base):
                 answer = await self._http.request(
                     call.method, self._url + call.path, **call.arguments(), **self._options
                 )
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 if (wait := self._wait(tries, error)) is None:
                     raise self._unanswered(error) from error
             else:
                 if (wait := self._wait(tries, answer)) is None:
-                    answers.check(answer)
-                    return call.read(answer)
+                    return answers.read(answer, call.read)
             await asyncio_sleep(wait)

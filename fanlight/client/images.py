@@ -8,11 +8,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 Picture: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
 """A path, the bytes of a file, an image of Pillow, or an array (H, W) or (H, W, C) of uint8."""
 Pictures: TypeAlias = Picture | Sequence[Picture]
+_MOST_CHANNELS = 4
 File = tuple[str, bytes]
 """Its name, empty if it has none, and its bytes."""
 
@@ -25,7 +26,10 @@ def several(given: Pictures) -> tuple[list[Picture], bool]:
 
 
 def file(given: Picture) -> File:
-    """Raises `OSError` for a file that can't be read, `TypeError` for what is no picture."""
+    """Raises `OSError` for a file that can't be read, `TypeError` for what is no picture.
+
+    Paths that no file can have raise `ValueError`.
+    """
     if isinstance(given, bytes | bytearray | memoryview):
         return "", bytes(given)
     if isinstance(given, str | os.PathLike):
@@ -34,6 +38,7 @@ def file(given: Picture) -> File:
     if isinstance(given, np.ndarray):
         given = _image(given)
     if isinstance(given, Image.Image):
+        given = _upright(given)
         written = BytesIO()
         given.save(written, "PNG", compress_level=1)
         return "", written.getvalue()
@@ -43,11 +48,35 @@ def file(given: Picture) -> File:
     )
 
 
+_OF_PNG = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+_COLOURS = {"CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB", "RGBX": "RGB"}
+_ALPHA = {"RGBa": "RGBA", "La": "LA", "PA": "RGBA"}
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """As its EXIF says that it is seen, in a mode that PNG has: the file would be read so too."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode in _OF_PNG:
+        return image
+    mode = (_COLOURS | _ALPHA).get(image.mode)
+    if mode is None:
+        raise TypeError(
+            f"an image of the mode {image.mode} can't be sent: convert it, to 'L' or 'RGB'"
+        )
+    return image.convert(mode)
+
+
 def _image(array: NDArray[Any]) -> Image.Image:
-    if array.dtype != np.uint8 or array.ndim not in (2, 3):
+    channels = 1 if array.ndim == 2 else array.shape[-1]
+    if (
+        array.dtype != np.uint8
+        or array.ndim not in (2, 3)
+        or not array.size
+        or not 1 <= channels <= _MOST_CHANNELS
+    ):
         raise TypeError(
             f"an array of shape {array.shape} and {array.dtype} is no image: it must be uint8, "
-            "(height, width) or (height, width, channels)"
+            "(height, width) or (height, width, channels) with 1 to 4 channels"
         )
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]

@@ -56,7 +56,9 @@ def _address(text: str) -> str | None:
     """An address, which may have a port; None for anything else."""
     for each in (text, text.rpartition(":")[0], text.removeprefix("[").partition("]")[0]):
         try:
-            return str(ipaddress.ip_address(each))
+            found = ipaddress.ip_address(each)
+            mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+            return str(mapped or found)
         except ValueError:
             continue
     return None

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from service.addresses import ALL
 
 Header = tuple[bytes, bytes]
-_METHODS = b"GET, HEAD, POST"
+_METHODS = b"GET, HEAD, POST, PUT"
 _TAKEN = (
-    b"Accept, Authorization, Content-Type, Inference-Header-Content-Length, Traceparent, "
-    b"X-Request-ID"
+    b"Accept, Authorization, Content-Encoding, Content-Type, Inference-Header-Content-Length, "
+    b"Traceparent, X-Request-ID"
 )
 _TOLD = (
     b"ETag, Inference-Header-Content-Length, Retry-After, Server-Timing, X-Batch-Size, X-Fanlight, "

@@ -260,7 +260,8 @@ class Engine:
         with features.capture(network, layers, self._checkpoint.layers) as activations:
             batch = np.array(pictures)
             columns = self._torch(batch)
-        answers = self._answers(self._outputs(columns, batch, self._torch))
+        outputs = self._outputs(columns, batch, self._torch)
+        answers = self._answers(outputs, is_image=batch.dtype == np.uint8)
         return answers, {name: activations[name].float().cpu() for name in layers}
 
     def _outputs(
@@ -272,8 +273,11 @@ class Engine:
             found = looked_again(found, batch, self._checkpoint.trust, run)
         return without_blank(found, batch, self._checkpoint.trust)
 
-    def _answers(self, outputs: Outputs) -> list[PredictionResult | Exception]:
-        """The result of each image of a batch."""
+    def _answers(
+        self, outputs: Outputs, *, is_image: bool = True
+    ) -> list[PredictionResult | Exception]:
+        """The result of each image of a batch. That one has none is no fault of the network where
+        its values came from a client, and are not counted."""
         size = len(outputs.probabilities)
         rows = zip(outputs.probabilities.tolist(), outputs.logits, strict=True)
         answers: list[PredictionResult | Exception]
@@ -291,8 +295,9 @@ class Engine:
         failed = np.flatnonzero(~finite.all(1)).tolist()
         for index in failed:
             answers[index] = NotFiniteError(NOT_FINITE)
-        with self._lock:
-            self._not_finite += len(failed)
+        if is_image:
+            with self._lock:
+                self._not_finite += len(failed)
         return answers
 
     def _report_not_finite(self) -> None:

@@ -6,6 +6,7 @@
 (KServe, "Open Inference Protocol"; Triton Inference Server's extensions for binary data.)
 """
 
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +27,10 @@ from service.requests.tensors import BYTES, Tensor
 
 HEADER = "Inference-Header-Content-Length"
 IMAGE = "image"  # the input of encoded images; that of a raw request, too
-MAX_JSON_VALUES = 2**20  # numbers, strings and lists in the JSON: each takes some thirty bytes
+MAX_JSON_VALUES = 2**18  # numbers, strings and lists in the JSON: they hold the interpreter 20 ms
+MAX_NAME = 256  # characters of a tensor's name
+MAX_ID = 1024  # characters, which are sent back
+_MAX_INDEX = 4096  # bytes of a request for the index
 _PIECE = 2**20  # bytes that are decompressed before others get their turn
 _SHARED = "shared_memory_"
 
@@ -91,7 +95,7 @@ class InferenceBody:
         return [EncodedImage(content, "", "")]
 
 
-def parse(content: bytes, headers: Mapping[bytes, bytes]) -> InferenceRequest:
+def parse(content: bytes, headers: Mapping[bytes, bytes], max_images: int) -> InferenceRequest:
     """The request in a whole body, by its header `HEADER`; raises a `ServiceError`."""
     length = headers.get(HEADER.lower().encode())
     if length is None:
@@ -110,7 +114,7 @@ def parse(content: bytes, headers: Mapping[bytes, bytes]) -> InferenceRequest:
         raise MalformedBodyError('the JSON must have "inputs", a list of tensors')
     found, left = dict[str, Tensor](), memoryview(content)[end:]
     for each in inputs:
-        tensor, left = _tensor(each, left)
+        tensor, left = _tensor(each, left, max_images)
         if tensor.name in found:
             raise MalformedBodyError(f"the input {tensor.name!r} comes twice")
         found[tensor.name] = tensor
@@ -119,6 +123,8 @@ def parse(content: bytes, headers: Mapping[bytes, bytes]) -> InferenceRequest:
     parameters = _parameters(told, "the request")
     binary = parameters.get("binary_data_output") is True
     name = told.get("id")
+    if isinstance(name, str) and len(name) > MAX_ID:
+        raise MalformedBodyError(f'"id" has more than {MAX_ID:,} characters')
     return InferenceRequest(
         found,
         _outputs(told, binary),
@@ -152,6 +158,8 @@ def _image(element: bytes | str) -> EncodedImage:
 
 def only_ready(content: bytes) -> bool:
     """Whether a request for the index asks for the versions that are ready alone."""
+    if len(content) > _MAX_INDEX:
+        raise TooLargeError('the body is empty, or {"ready": true} or {"ready": false}')
     told = _json(content) if content.strip() else {}
     ready = told.get("ready", False)
     if not isinstance(ready, bool):
@@ -182,12 +190,14 @@ def _json(text: bytes) -> dict[str, Any]:
     return told
 
 
-def _tensor(told: dict[str, Any], left: memoryview) -> tuple[Tensor, memoryview]:
+def _tensor(told: dict[str, Any], left: memoryview, max_images: int) -> tuple[Tensor, memoryview]:
     """An input, and the bytes that are left behind its own."""
-    name, datatype = told.get("name"), told.get("datatype")
-    if not isinstance(name, str) or not isinstance(datatype, str):
-        raise MalformedBodyError('each input must have "name" and "datatype", which are strings')
+    name, datatype = _name(told, "input"), told.get("datatype")
+    if not isinstance(datatype, str):
+        raise MalformedBodyError('each input must have a "datatype", which is a string')
     shape = tensors.checked_shape(name, told.get("shape"))
+    if datatype == BYTES and math.prod(shape) > max_images:
+        raise TooLargeError(f"more than {max_images} images in a request (setting max_images)")
     parameters = _parameters(told, f"the input {name!r}")
     size = parameters.get("binary_data_size")
     if size is None:
@@ -206,9 +216,7 @@ def _outputs(told: dict[str, Any], binary: bool) -> tuple[AskedOutput, ...]:
         raise MalformedBodyError('"outputs" must be a list of objects with a "name"')
     found: dict[str, AskedOutput] = {}
     for each in given:
-        name = each.get("name")
-        if not isinstance(name, str):
-            raise MalformedBodyError('each output must have a "name", which is a string')
+        name = _name(each, "output")
         if name in found:
             raise MalformedBodyError(f"the output {name!r} comes twice")
         parameters = _parameters(each, f"the output {name!r}")
@@ -218,6 +226,15 @@ def _outputs(told: dict[str, Any], binary: bool) -> tuple[AskedOutput, ...]:
         own = parameters.get("binary_data", binary)
         found[name] = AskedOutput(name, own is True, classes or None)
     return tuple(found.values())
+
+
+def _name(told: dict[str, Any], what: str) -> str:
+    name = told.get("name")
+    if not isinstance(name, str) or not name or len(name) > MAX_NAME:
+        raise MalformedBodyError(
+            f'each {what} must have a "name", a string of 1 to {MAX_NAME} characters'
+        )
+    return name
 
 
 def _parameters(told: dict[str, Any], whose: str) -> dict[str, Any]:

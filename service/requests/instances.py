@@ -4,16 +4,18 @@ An instance may also be `{"NAME": {"b64": "…"}}`, as a signature with a named 
 base64 itself. (TensorFlow Serving, "RESTful API".)
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+import orjson
 
 from service.errors import InvalidInputError, MalformedBodyError, TooLargeError
 from service.images.encoded import EncodedImage
 from service.requests import json_body
 
 SHAPE = '{"instances": [{"b64": "…"}, …]}, each image as base64'
-_MAX_BRACKETS = 2**16  # of lists and objects: each takes up to 200 bytes
+_KEYS = ("instances", "signature_name")
+_SPARE = 16  # brackets, commas and colons beside those of the images
 _DEEPEST = 2  # objects around the base64 of an image
 
 
@@ -36,12 +38,18 @@ class InstancesBody:
 
 def _texts(content: bytes, most: int) -> list[Any]:
     """What should be strings of base64."""
-    if content.count(b"{") + content.count(b"[") > _MAX_BRACKETS:
-        raise TooLargeError(f"the body has too many lists and objects; send {SHAPE}")
+    counts = [content.count(sign) for sign in (b"{", b"[", b",", b":")]
+    if max(counts) > _DEEPEST * most + _SPARE:
+        raise TooLargeError(
+            f"more than {most} images in a request (setting max_images), or values that are no "
+            f"images; send {SHAPE}"
+        )
     try:
-        told = json.loads(content)
-    except (ValueError, RecursionError):
+        told = orjson.loads(content)
+    except orjson.JSONDecodeError:
         raise MalformedBodyError(f"the body is not JSON; send {SHAPE}") from None
+    if isinstance(told, dict) and (others := [name for name in told if name not in _KEYS]):
+        raise InvalidInputError(f"the body has {others[0][:100]!r}; send {SHAPE}")
     instances = told.get("instances") if isinstance(told, dict) else None
     if not isinstance(instances, list) or not instances:
         raise InvalidInputError(f"the body has no list of instances; send {SHAPE}")

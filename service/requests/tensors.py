@@ -10,6 +10,7 @@ Elements of BYTES are strings in JSON, and in bytes each has its length before i
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ DATATYPES: Mapping[str, np.dtype[Any]] = {
     **{f"FP{8 * size}": np.dtype(f"<f{size}") for size in (2, 4, 8)},
 }
 MAX_DIMENSIONS = 16
+_NUMBERS = (int, float, bool)
 _LENGTH = struct.Struct("<I")  # of an element of BYTES
 _KINDS = {"b": "b", "u": "biu", "i": "biu", "f": "iuf"}  # numpy's kinds that JSON may give for one
 
@@ -62,11 +64,11 @@ def checked_shape(name: str, shape: object) -> tuple[int, ...]:
     if (
         not isinstance(shape, list)
         or len(shape) > MAX_DIMENSIONS
-        or not all(type(side) is int and 0 <= side < 2**31 for side in shape)
+        or not all(type(side) is int and 0 < side < 2**31 for side in shape)
     ):
         raise MalformedBodyError(
             f"the shape of the tensor {name!r} must be a list of at most {MAX_DIMENSIONS} whole "
-            "numbers from 0"
+            "numbers from 1"
         )
     return tuple(shape)
 
@@ -75,8 +77,8 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: object) ->
     """A tensor whose values stand in JSON, nested as the shape is, or flat."""
     if not isinstance(data, list):
         raise MalformedBodyError(f"the data of the tensor {name!r} must be a list")
+    elements = _flat(data)
     if datatype == BYTES:
-        elements = list(_flat(data))
         if not all(isinstance(each, str) for each in elements):
             raise MalformedBodyError(f"the data of the tensor {name!r} must be strings (BYTES)")
         _check_count(name, shape, len(elements))
@@ -86,12 +88,10 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: object) ->
             f"the tensor {name!r} is FP16, which JSON can't carry: send it as binary data"
         )
     wanted = _dtype(name, datatype)
-    try:
-        given = np.array(data)
-    except ValueError:  # lists of different lengths
-        given = np.array(None)
-    if given.size == 0:
-        given = given.astype(wanted)
+    given = np.array(None)
+    if all(type(each) in _NUMBERS for each in elements):  # an array of strings has their longest's
+        with suppress(ValueError):  # lists of different lengths
+            given = np.array(data)
     if given.dtype.kind not in _KINDS[wanted.kind] or given.shape not in (shape, (given.size,)):
         raise MalformedBodyError(
             f"the data of the tensor {name!r} must be numbers of the datatype {datatype}, nested "

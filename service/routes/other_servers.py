@@ -7,7 +7,7 @@ their own projects, and so not in our OpenAPI document.
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.errors import InvalidInputError, NotFoundError, TooLargeError
 from service.inference.engine import PredictionResult
@@ -16,7 +16,7 @@ from service.requests.asgi_door import AsgiDoor
 from service.requests.instances import InstancesBody
 from service.requests.parameters import NoParameters, PredictParameters
 from service.responses import other_servers, predictions
-from service.state import AppState, State
+from service.state import AppState, State, authorize
 
 router = APIRouter(include_in_schema=False)
 Nothing = Annotated[NoParameters, Query()]
@@ -30,7 +30,7 @@ async def ping(_: Nothing, state: State) -> dict[str, str]:
     return {"status": "Healthy"}
 
 
-@router.post("/invocations", operation_id="invocations")
+@router.post("/invocations", operation_id="invocations", dependencies=[Depends(authorize)])
 async def invocations(
     request: Request, asked: Annotated[PredictParameters, Query()], state: State
 ) -> Response:

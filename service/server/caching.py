@@ -7,19 +7,20 @@ Accept-Encoding: gzip, a large text → Content-Encoding: gzip (RFC 9110, 12.5.3
 import asyncio
 import gzip
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+Header = tuple[bytes, bytes]
 LARGE = 2**15  # bytes from which a text is compressed
 _LEVEL = 1  # of 9: a fifth of the time of the usual level
-_ON_LOOP = 2**16  # bytes that are compressed on the event loop, in half a millisecond
+_ON_LOOP = 2**16  # bytes that are compressed or hashed on the event loop, in half a millisecond
 _TEXTS = (b"application/json", b"application/problem+json", b"text/", b"application/javascript")
 _TAGGED = ("/v1/", "/openapi")  # what of the service's own answers can stay the same
 
 
 class Caching:
-    """ASGI middleware around the routes; streams pass as they are."""
+    """ASGI middleware around the routes; what comes in several pieces passes as it is."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -28,9 +29,8 @@ class Caching:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
         tagged = scope["method"] == "GET" and scope["path"].startswith(_TAGGED)
-        zipped = _takes_gzip(headers.get(b"accept-encoding", b""))
+        zipped = _takes_gzip(_asked(scope, b"accept-encoding"))
         start: Message | None = None
 
         async def answer(message: Message) -> None:
@@ -45,57 +45,75 @@ class Caching:
             body = message.get("body", b"")
             if not message.get("more_body"):
                 names = {name for name, _ in begun["headers"]}
+                large = len(body) >= LARGE and _is_text(begun["headers"])
+                plain = begun["status"] != 206 and b"content-encoding" not in names
+                if large and plain:
+                    begun["headers"] += [(b"vary", b"Accept-Encoding")]
                 if tagged and begun["status"] == 200 and b"etag" not in names:
-                    tag = b'W/"%s"' % hashlib.sha256(body).hexdigest()[:24].encode()
+                    tag = await _here_or_aside(_tag, body)
                     begun["headers"] += [(b"etag", tag), (b"cache-control", b"no-cache")]
-                    if _matches(headers.get(b"if-none-match", b""), tag):
+                    if _matches(_asked(scope, b"if-none-match"), tag):
                         begun["status"], body = 304, b""
-                        begun["headers"] = _without_length(begun["headers"])
-                if body and b"content-encoding" not in names and _is_text(begun["headers"]):
-                    body = await _compressed(begun, body, zipped)
+                        begun["headers"] = _without(
+                            begun["headers"], b"content-length", b"content-type"
+                        )
+                if body and large and plain and zipped:
+                    body = await _here_or_aside(_packed, body)
+                    begun["headers"] = [
+                        *_weak(_without(begun["headers"], b"content-length")),
+                        (b"content-encoding", b"gzip"),
+                        (b"content-length", b"%d" % len(body)),
+                    ]
             await send(begun)
             await send({**message, "body": body})
 
         await self._app(scope, receive, answer)
 
 
-async def _compressed(begun: Message, body: bytes, zipped: bool) -> bytes:
-    """The body as it is sent; what is said of it stands in the headers."""
-    if len(body) < LARGE:
-        return body
-    begun["headers"] += [(b"vary", b"Accept-Encoding")]
-    if not zipped:
-        return body
-    if len(body) <= _ON_LOOP:
-        packed = gzip.compress(body, _LEVEL, mtime=0)
-    else:
-        packed = await asyncio.to_thread(gzip.compress, body, _LEVEL, mtime=0)
-    kept = [each for each in begun["headers"] if each[0] != b"content-length"]
-    begun["headers"] = [
-        *kept,
-        (b"content-encoding", b"gzip"),
-        (b"content-length", b"%d" % len(packed)),
+async def _here_or_aside(work: Callable[[bytes], bytes], body: bytes) -> bytes:
+    """Done on a thread where it would hold up others."""
+    return work(body) if len(body) <= _ON_LOOP else await asyncio.to_thread(work, body)
+
+
+def _tag(body: bytes) -> bytes:
+    return b'W/"%s"' % hashlib.sha256(body).hexdigest()[:24].encode()
+
+
+def _packed(body: bytes) -> bytes:
+    return gzip.compress(body, _LEVEL, mtime=0)
+
+
+def _asked(scope: Scope, header: bytes) -> bytes:
+    """The values of a header, which may come several times."""
+    return b", ".join(value for name, value in scope["headers"] if name == header)
+
+
+def _without(headers: Iterable[Header], *names: bytes) -> list[Header]:
+    return [each for each in headers if each[0] not in names]
+
+
+def _weak(headers: Iterable[Header]) -> list[Header]:
+    """The same, with an ETag that is for the body however it is sent (RFC 9110, 8.8.3)."""
+    return [
+        (name, b"W/" + value) if name == b"etag" and not value.startswith(b"W/") else (name, value)
+        for name, value in headers
     ]
-    return packed
 
 
-def _without_length(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    return [each for each in headers if each[0] not in (b"content-length", b"content-type")]
-
-
-def _is_text(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+def _is_text(headers: Iterable[Header]) -> bool:
     kind = next((value for name, value in headers if name == b"content-type"), b"")
     return kind.startswith(_TEXTS)
 
 
 def _takes_gzip(accepted: bytes) -> bool:
+    """What is said of gzip wins over what is said of all (RFC 9110, 12.5.3)."""
+    told: dict[bytes, bool] = {}
     for each in accepted.lower().split(b","):
         name, *parameters = (part.strip() for part in each.split(b";"))
-        if name in (b"gzip", b"*"):
-            return not any(
-                part.startswith(b"q=") and not part[2:].strip(b"0.") for part in parameters
-            )
-    return False
+        told[name] = not any(
+            part.startswith(b"q=") and not part[2:].strip(b"0.") for part in parameters
+        )
+    return told.get(b"gzip", told.get(b"*", False))
 
 
 def _matches(asked: bytes, tag: bytes) -> bool:

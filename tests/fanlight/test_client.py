@@ -67,9 +67,32 @@ class TestImages:
         levels = np.arange(64, dtype=np.uint8).reshape(8, 8)
         assert client.predict(MODEL, levels) == client.predict(MODEL, levels[:, :, None])
 
+    @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "YCbCr", "HSV", "RGBX", "1"])
+    def test_modes_of_pillow(self, client: Client, mode: str) -> None:
+        sent = IMAGES[0].convert(mode)
+        found = client.predict(MODEL, sent)
+        if mode in ("CMYK", "YCbCr", "HSV", "RGBX"):
+            assert found == client.predict(MODEL, sent.convert("RGB"))
+
+    def test_one_that_can_not_be_sent(self, client: Client) -> None:
+        with pytest.raises(TypeError, match="of the mode F can't be sent"):
+            client.predict(MODEL, IMAGES[0].convert("F"))
+
+    def test_an_opened_file_is_seen_as_the_file(self, client: Client, tmp_path: Path) -> None:
+        """It may be turned by EXIF."""
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        file = tmp_path / "turned.png"
+        picture(0, (8, 16)).save(file, exif=exif)
+        with Image.open(file) as opened:
+            assert client.predict(MODEL, opened) == client.predict(MODEL, file)
+
     def test_what_is_none(self, client: Client, tmp_path: Path) -> None:
         wrong: Any
-        for wrong in (3, None, np.zeros((8, 8)), np.zeros(8, np.uint8)):
+        for wrong in (
+            *(3, None, np.zeros((8, 8)), np.zeros(8, np.uint8), np.zeros((0, 9), np.uint8)),
+            *(np.zeros((8, 8, 5), np.uint8), np.zeros((3, 40, 40), np.uint8)),
+        ):
             with pytest.raises(TypeError, match="is no image"):
                 client.predict(MODEL, wrong)
         with pytest.raises(FileNotFoundError, match=r"missing\.png"):
@@ -250,11 +273,70 @@ class TestTriesAgain:
         assert len(waits) == 3
 
 
+class TestOtherAnswers:
+    """What comes from another server is a `ClientError` too."""
+
+    @BOTH
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            {"html": "<html>log in</html>"},
+            {"json": {}},
+            {"json": []},
+            {"content": b""},
+            {"content": b"no gzip", "headers": {"Content-Encoding": "gzip"}},
+            {"content": b"[" * 100_000},
+        ],
+    )
+    def test_of_success(self, kind: str, answer: dict[str, Any], waits: list[float]) -> None:
+        with pytest.raises(ClientError, match=r"no answer|is no answer of this service"):
+            models(lambda _: httpx.Response(200, **answer), kind)
+        assert not waits
+
+    @BOTH
+    @pytest.mark.parametrize(
+        "told",
+        [{"detail": [1]}, {"errors": ["a"]}, {"errors": {"a": "b"}}, {"errors": 5}, [], 3, None],
+    )
+    def test_of_failure(self, kind: str, told: Any) -> None:
+        with pytest.raises(ClientError, match="422 Unprocessable"):
+            models(lambda _: httpx.Response(422, json=told), kind)
+
+    def test_of_arrays_and_pictures(self) -> None:
+        page = httpx.MockTransport(lambda _: httpx.Response(200, html="<html>"))
+        with Client("http://s", http=httpx.Client(transport=page)) as client:
+            for ask in (client.explain, client.heat_maps, client.predict):
+                with pytest.raises(ClientError, match="text/html"):
+                    ask(MODEL, IMAGES[0])
+            with pytest.raises(ClientError, match="text/html"):
+                client.features(MODEL, IMAGES[0], "conv")
+
+
+@pytest.mark.parametrize(
+    ("url", "key"), [("127.0.0.1:8000", None), ("http://[::1", None), ("", None), ("http://s", "ü")]
+)
+def test_what_can_not_be_asked(url: str, key: str | None) -> None:
+    for kind in (Client, AsyncClient):
+        with pytest.raises(ClientError, match=r"is no address|other characters"):
+            kind(url, api_key=key)
+
+
+def test_a_client_of_one_s_own_stays_open() -> None:
+    http = httpx.Client(transport=httpx.MockTransport(lambda _: found()))
+    with Client("http://s", http=http) as client:
+        client.models()
+    assert not http.is_closed
+    http.close()
+
+
+def test_the_format_is_its_own(client: Client) -> None:
+    assert client.features(MODEL, IMAGES[0], "conv", format="json")["conv"].size
+
+
 def test_connections_are_kept(client: Client, url: str) -> None:
     """Whoever answers sees one connection, however many requests there are."""
     seen = set()
-    http = httpx.Client()
-    with Client(url, api_key=KEY, http=http) as kept:
+    with httpx.Client() as http, Client(url, api_key=KEY, http=http) as kept:
         for _ in range(3):
             answer = http.get(f"{url}/health/live")
             seen.add(answer.extensions["network_stream"].get_extra_info("client_addr"))

@@ -295,7 +295,36 @@ WRONG: dict[str, tuple[Any, int, str]] = {
         400,
         "has the datatype UINT8",
     ),
-    "no image": ({"inputs": [tensor("image", "BYTES", [0], [])]}, 400, "has no image"),
+    "no image": ({"inputs": [tensor("image", "BYTES", [0], [])]}, 400, "whole numbers from 1"),
+    "a side of 0 among large ones": (
+        {"inputs": [tensor("input", "UINT8", [0, 2**31 - 1, 2**31 - 1], [])]},
+        400,
+        "whole numbers from 1",
+    ),
+    "strings for numbers": (
+        {"inputs": [tensor("input", "UINT8", [1], ["a" * 100_000, "b"] * 100)]},
+        400,
+        "must be numbers of the datatype UINT8",
+    ),
+    "too many images": (
+        {"inputs": [tensor("image", "BYTES", [5_000_000], [])]},
+        413,
+        "max_images",
+    ),
+    "values without end": (
+        b'{"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 3, 8, 8], "data": ['
+        + b"1e39," * 191
+        + b"1]}]}",
+        400,
+        "values that are not finite",
+    ),
+    "a long name": ({"inputs": [IMAGE | {"name": "x" * 300}]}, 400, "of 1 to 256 characters"),
+    "an output of a long name": (
+        {"inputs": [IMAGE], "outputs": [{"name": "x" * 10_000_000}]},
+        400,
+        "of 1 to 256 characters",
+    ),
+    "a long id": ({"inputs": [IMAGE], "id": "x" * 2000}, 400, '"id" has more than'),
     "an image that is none": (
         {"inputs": [tensor("image", "BYTES", [1], ["AAAA"])]},
         415,
@@ -389,6 +418,17 @@ def test_bytes_behind_the_last_tensor(client: TestClient) -> None:
     pixels = tensor("input", "UINT8", [1, 3, 8, 8], parameters={"binary_data_size": 191})
     answer = infer(client, pixels, binary=b"\0" * 191)
     assert "has 192 bytes, not 191" in answer.json()["error"]
+
+
+def test_what_a_client_makes_of_values_is_no_fault_of_the_model(serve: Serve) -> None:
+    client = serve()
+    for value in (float("nan"), float("inf"), 3e38):
+        data = np.full((1, 3, 8, 8), value, np.float32)
+        size = {"binary_data_size": data.nbytes}
+        given = tensor("input", "FP32", [1, 3, 8, 8], parameters=size)
+        answer = infer(client, given, binary=data.tobytes())
+        assert answer.status_code in (400, 422)
+    assert "warnings" not in client.get("/v1/models/colors").json()["versions"][-1]
 
 
 def test_no_more_images_than_the_setting_allows(serve: Serve) -> None:
@@ -488,11 +528,11 @@ class TestModels:
         assert infer(client, image, binary=binary, outputs=layer).status_code == 200
         [told] = client.get(f"{COLORS}/stats").json()["model_stats"]
         assert (told["name"], told["version"]) == ("colors", "2")
-        assert told["inference_count"] == 2 * 3 + 1 + 3
+        assert told["inference_count"] == 2 * 3 + 1  # predictions alone
         stats = told["inference_stats"]
-        assert stats["success"]["count"] == 4
+        for stage in ("success", "queue", "compute_input"):
+            assert stats[stage]["count"] == 3
         assert stats["fail"]["count"] == 1
-        assert stats["compute_input"]["count"] == 4
         assert stats["success"]["ns"] >= stats["compute_input"]["ns"] > 0
         assert told["execution_count"] == sum(
             each["compute_infer"]["count"] for each in told["batch_stats"]

@@ -117,6 +117,30 @@ class TestCompression:
         assert "content-encoding" not in answer.headers
         assert json.loads(answer.text.splitlines()[-1])["model"] == "colors"
 
+    @pytest.mark.parametrize(
+        ("asked", "packed"),
+        [
+            ("gzip", True),
+            ("*", True),
+            ("*, gzip;q=0", False),
+            ("*;q=0, gzip", True),
+            ("GZIP;q=0.5", True),
+            ("br", False),
+            ("", False),
+        ],
+    )
+    def test_what_is_said_of_gzip_wins(self, client: TestClient, asked: str, packed: bool) -> None:
+        answer = client.get("/openapi.json", headers={"Accept-Encoding": asked})
+        assert ("content-encoding" in answer.headers) == packed
+        assert answer.headers["vary"] == "Accept-Encoding"
+
+    def test_a_part_of_a_file_is_that_part(self, client: TestClient) -> None:
+        asked = {"Accept-Encoding": "gzip", "Range": "bytes=0-40000"}
+        answer = client.get("/docs/swagger-ui/swagger-ui.css", headers=asked)
+        assert answer.status_code == 206
+        assert "content-encoding" not in answer.headers
+        assert len(answer.content) == 40001
+
     def test_what_is_packed_is_gzip(self, client: TestClient) -> None:
         with client.stream("GET", "/openapi.json", headers={"Accept-Encoding": "gzip"}) as answer:
             content = b"".join(answer.iter_raw())
@@ -137,6 +161,9 @@ class TestETag:
             again = client.get(path, headers={"If-None-Match": given})
             assert (again.status_code, again.content) == (304, b"")
             assert again.headers["etag"] == tag
+        assert again.headers.get("vary") == first.headers.get("vary")
+        several = [("If-None-Match", tag), ("If-None-Match", '"x"')]
+        assert client.get(path, headers=several).status_code == 304
         assert client.get(path, headers={"If-None-Match": '"x"'}).status_code == 200
         assert client.head(path).headers["etag"] == tag
 
@@ -205,6 +232,17 @@ class TestBehindAProxy:
         assert client.get("/fanlight").status_code == 200
         assert client.get("/fanlightly/v1/models").status_code == 404
 
+    def test_it_leads_to_no_figures(self, serve: Serve) -> None:
+        """With a port of their own they are not answered here, under whatever path."""
+        client = serve(root_path="/fanlight", metrics_port=1)
+        for path in ("/metrics", "/fanlight/metrics"):
+            assert client.get(path).status_code == 404
+
+    @pytest.mark.parametrize("given", ["/v1", "/v2/x", "/docs", "/static", "/health", "/metrics"])
+    def test_a_prefix_is_no_address_of_the_service(self, given: str) -> None:
+        with pytest.raises(ValueError, match="begins like addresses of the service"):
+            Settings(root_path=given)
+
     @pytest.mark.parametrize("given", ["fanlight", "/fanlight/", "/", "/a b", "/../x?"])
     def test_what_is_no_prefix(self, given: str) -> None:
         with pytest.raises(ValueError, match="root_path"):
@@ -222,6 +260,7 @@ class TestBehindAProxy:
             ("127.0.0.1", "nonsense", "127.0.0.1"),
             ("127.0.0.1", "nonsense, 10.0.0.1", "10.0.0.1"),
             ("10.9.9.9", "10.0.0.1", "127.0.0.1"),
+            ("127.0.0.1, 10.0.0.0/8", "1.2.3.4, ::ffff:10.0.0.3", "1.2.3.4"),
         ],
     )
     def test_the_client_is_who_the_proxy_says(

@@ -75,8 +75,11 @@ class TestTensorFlowServing:
             (b'{"instances": [{"b64": "?"}]}', 422, "is not base64"),
             (b'{"instances": [{"a": "x", "b": "y"}]}', 422, "is an object"),
             (b'{"instances": ["' + b'","'.join([b"AAAA"] * 129) + b'"]}', 413, "max_images"),
-            (b'{"instances": [' + b"[]," * 70_000 + b"[]]}", 413, "too many lists"),
-            (b"[" * 60_000, 400, "not JSON"),
+            (b'{"instances": [' + b"[]," * 70_000 + b"[]]}", 413, "no images"),
+            (b'{"instances": ["AAAA"], "junk": [' + b"1.5," * 70_000 + b"1]}", 413, "no images"),
+            (b'{"instances": ["AAAA"], "junk": 1}', 422, "'junk'"),
+            (b"[" * 60_000, 413, "no images"),
+            (b"[" * 200, 400, "not JSON"),
         ],
     )
     def test_what_is_wrong(self, client: TestClient, body: bytes, status: int, text: str) -> None:
@@ -115,8 +118,11 @@ class TestTorchServe:
         assert "take one in a request" in answer.json()["detail"]
 
 
-def test_a_key_is_asked_for(serve: Serve) -> None:
+def test_a_key_is_asked_for(serve: Serve, tmp_path: Path) -> None:
     client = serve(api_key="secret-and-long-enough", torchserve_paths="on")
     for address in ("/invocations", "/v1/models/colors:predict", "/predictions/colors"):
         assert client.post(address, content=IMAGES[0], headers=PNG).status_code == 401
+    several = serve(api_key="secret-and-long-enough", repository=tmp_path)
+    answer = several.post("/invocations", content=IMAGES[0], headers=PNG)
+    assert answer.status_code == 401  # and nothing of the models is told
     assert client.get("/ping").status_code == 200
