@@ -6,15 +6,27 @@ With more than one worker their figures are summed: each writes its own to the f
 
 import asyncio
 import os
+import platform
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, partial
+from importlib import metadata
 from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from models.checkpoint import Card
@@ -24,6 +36,7 @@ from service.log_writer import LOST
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_STARTED = "process_start_time_seconds"
 MOST_LABELS = 100  # of a version that have a figure each
 OTHERS = "(others)"
 _TENTHS = tuple(f"{tenth / TENTHS:g}" for tenth in range(TENTHS))  # their lower bounds
@@ -57,8 +70,14 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         counter = partial(Counter, registry=registry)
-        gauge = partial(Gauge, registry=registry, multiprocess_mode="livemax")
+
+        def gauge(
+            name: str, about: str, by: Sequence[str] = (), multiprocess_mode: Any = "livemax"
+        ) -> Gauge:
+            return Gauge(name, about, by, registry=registry, multiprocess_mode=multiprocess_mode)
+
         histogram = partial(Histogram, registry=registry)
         version = ["model", "version"]
         requests = histogram(
@@ -116,6 +135,26 @@ class Metrics:
             "connections",
             ["reason"],
         )
+        self._refused = counter(
+            "fanlight_refused_requests",
+            "Requests that got no answer for want of room, time or right, by reason",
+            ["reason"],
+        )
+        self._load_failures = counter(
+            "fanlight_load_failures", "Versions that could not be loaded, by model", ["model"]
+        )
+        self._queued = gauge(
+            "fanlight_queue_images",
+            "Images that waited in the queue when the last forward pass began",
+            version,
+            multiprocess_mode="livesum",
+        )
+        built = gauge(
+            "fanlight_build_info",
+            "1, by the versions of what runs",
+            ["version", "python", "torch", "onnxruntime"],
+        )
+        built.labels(*map(_version, ("fanlight", None, "torch", "onnxruntime"))).set(1)
         self._failed = gauge(
             "fanlight_model_failed",
             "1 for a version that could not be loaded",
@@ -184,6 +223,7 @@ class Metrics:
         self._ways = {way: ways.labels(way) for way in ("fast_path", "application")}
         self._uncounted = dict.fromkeys(self._ways, 0)  # requests since the last forward pass
         self._batch, self._pass = cache(batches.labels), cache(passes.labels)
+        self._queue = cache(self._queued.labels)
 
     def answered(self, operation: str, status: int, seconds: float) -> None:
         """A request; `operation` is that of the OpenAPI document, or "other"."""
@@ -204,10 +244,15 @@ class Metrics:
         """The service ended or refused a connection, for one of `connections.Wait`'s reasons."""
         self._ended.labels(reason).inc()
 
-    def ran(self, model: str, version: int, images: int, seconds: float) -> None:
-        """A forward pass of a batch."""
+    def refused(self, reason: str) -> None:
+        """A request got no answer, for a reason such as `queue-full`."""
+        self._refused.labels(reason).inc()
+
+    def ran(self, model: str, version: int, images: int, seconds: float, waiting: int) -> None:
+        """A forward pass of a batch, since whose beginning so many images wait."""
         self._batch(model, version).observe(images)
         self._pass(model, version).observe(seconds)
+        self._queue(model, version).set(waiting)
         self._count_ways()
 
     def staged(self, model: str, version: int, stage: str, requests: int, seconds: float) -> None:
@@ -289,6 +334,7 @@ class Metrics:
     def failed(self, model: str, version: int) -> None:
         """A version could not be loaded."""
         self._failed.labels(model, version).set(1)
+        self._load_failures.labels(model).inc()
 
     def changed(self, model: str, version: int, is_changed: bool) -> None:
         """Whether the files of a version differ from what was loaded."""
@@ -340,6 +386,7 @@ class Metrics:
         _forget_the_dead(Path(os.environ[FOLDER]))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        registry.register(_Workers(Path(os.environ[FOLDER])))
         return generate_latest(registry)
 
     def close(self) -> None:
@@ -349,6 +396,40 @@ class Metrics:
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
 
 
+class _Workers:
+    """What the system tells of all workers' processes together, under the usual names."""
+
+    def __init__(self, folder: Path) -> None:
+        self._pids = _pids(folder)
+
+    def collect(self) -> Iterator[Metric]:
+        by_name = defaultdict[str, list[Metric]](list)
+        for pid in self._pids:
+            told = ProcessCollector(pid=partial(int, pid), registry=CollectorRegistry())
+            for metric in told.collect():
+                by_name[metric.name].append(metric)
+        for name, metrics in by_name.items():
+            values = [sample.value for metric in metrics for sample in metric.samples]
+            total = min(values) if name == _STARTED else sum(values)
+            kind = CounterMetricFamily if metrics[0].type == "counter" else GaugeMetricFamily
+            yield kind(name, metrics[0].documentation, value=total)
+
+
+def _version(package: str | None) -> str:
+    """That of an installed package, or of Python for None; empty if it is not installed."""
+    if package is None:
+        return platform.python_version()
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _pids(folder: Path) -> set[int]:
+    """The processes that have written gauges there, living or not."""
+    return {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}
+
+
 def _shown(labels: Sequence[str]) -> list[str]:
     """The names under which labels are counted."""
     return [*labels[:MOST_LABELS], *(OTHERS for _ in labels[MOST_LABELS:])]
@@ -356,8 +437,7 @@ def _shown(labels: Sequence[str]) -> list[str]:
 
 def _forget_the_dead(folder: Path) -> None:
     """What a worker that was killed has said of itself is over; what it has counted stays."""
-    pids = {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}
-    for pid in pids:
+    for pid in _pids(folder):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:

@@ -119,7 +119,7 @@ class Loader:
 
         def observe(outputs: Outputs, seconds: float) -> None:
             images = len(outputs.probabilities)
-            self._metrics.ran(name, number, images, seconds)
+            self._metrics.ran(name, number, images, seconds, batcher.waiting)
             counted.ran(images, seconds)
             arrivals.add(outputs)
 

@@ -22,6 +22,9 @@ from service.responses.schemas import ImageProblem, Problem
 RawHeaders = list[tuple[bytes, bytes]]
 MEDIA_TYPE = "application/problem+json"
 _V2 = "/v2"
+REFUSED = "fanlight.refused"
+"""Where a scope has the reason why its request got no answer."""
+_NO_ANSWER = (401, 408, 413, 429, 499, 500, 503, 504)  # statuses
 
 
 def install(app: FastAPI) -> None:
@@ -72,7 +75,8 @@ def problem(
 
 
 def response(error: ServiceError, scope: Scope) -> JSONResponse:
-    """The response for an error in this scope."""
+    """The response for an error in this scope, where its reason is noted."""
+    scope[REFUSED] = _reason(error)
     return problem(
         error.status,
         error.title,
@@ -89,6 +93,7 @@ def encode(error: QueueFullError, scope: Scope, retry_after: int) -> tuple[int, 
 
     `retry_after` is in seconds.
     """
+    scope[REFUSED] = _reason(error)
     body = orjson.dumps(
         {
             "type": _urn(error.title),
@@ -105,6 +110,11 @@ def encode(error: QueueFullError, scope: Scope, retry_after: int) -> tuple[int, 
         (b"content-type", MEDIA_TYPE.encode()),
     ]
     return error.status, headers, body
+
+
+def _reason(error: ServiceError) -> str | None:
+    """Why there is no answer, as a word for metrics; None where the request itself was wrong."""
+    return _urn(error.title).rpartition(":")[2] if error.status in _NO_ANSWER else None
 
 
 @lru_cache

@@ -85,6 +85,8 @@ class Record:
         self._metrics.answered(operation, status, elapsed)
         if operation == "predict":
             self._metrics.predicted(self.way)
+        if status >= 400 and (reason := self._scope.get(problems.REFUSED)):
+            self._metrics.refused(reason)
         timing = b"total;dur=%.3f" % (elapsed * 1000)
         if (took := self._scope.get(TOOK)) is not None:
             timing += b", decode;dur=%.3f, queue;dur=%.3f, forward;dur=%.3f" % took

@@ -3,10 +3,13 @@
 import os
 import re
 import shutil
+import sys
+import time
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
+import torch
 
 from models.checkpoint import Checkpoint
 from service import metrics
@@ -61,6 +64,33 @@ def test_batches_are_counted_by_version(serve: Serve) -> None:
     assert figure(text, "fanlight_batch_images_sum", **labels) == 5
     assert figure(text, "fanlight_forward_seconds_sum", **labels) > 0
     assert figure(text, "fanlight_batch_images_sum", version="1") == 0
+
+
+def test_why_requests_got_no_answer(serve: Serve) -> None:
+    client = serve(rate_limit=0.001, rate_burst=2, max_images=1)
+    image = encode(picture(1))
+    assert client.post(PREDICT, files=parts(image, image)).status_code == 413
+    assert client.post(PREDICT, files=parts(b"none")).status_code == 422  # the request was wrong
+    for _ in range(2):
+        assert client.post(PREDICT, files=parts(image)).status_code == 429
+    text = client.get("/metrics").text
+    for reason, count in {"over-a-limit": 1, "too-many-requests": 2}.items():
+        assert figure(text, "fanlight_refused_requests_total", reason=reason) == count
+    assert figure(text, "fanlight_refused_requests_total") == 3
+
+
+def test_what_runs_here(serve: Serve, repository: Path) -> None:
+    publish_tiny(repository, "broken")
+    (repository / "broken" / "1" / "weights.pt").write_bytes(b"")
+    client = serve()
+    client.post(PREDICT, files=parts(encode(picture(1))))
+    text = client.get("/metrics").text
+    python = ".".join(map(str, sys.version_info[:3]))
+    assert figure(text, "fanlight_build_info", python=python, torch=torch.__version__) == 1
+    assert figure(text, "fanlight_load_failures_total", model="broken") == 1
+    assert "fanlight_queue_images{" in text
+    assert figure(text, "process_resident_memory_bytes") > 10**8
+    assert figure(text, "process_cpu_seconds_total") > 0
 
 
 def test_where_the_time_of_a_request_goes(serve: Serve) -> None:
@@ -206,6 +236,9 @@ def test_workers_are_summed(tmp_path: Path) -> None:
         assert figure(text, "fanlight_request_seconds_count", operation="predict") == 20
         assert figure(text, "fanlight_batch_images_sum", model="mnist") == 20
         assert figure(text, "fanlight_model_ready", model="mnist") == 1
+        assert figure(text, "fanlight_build_info") == 1
+        assert figure(text, "process_resident_memory_bytes") > 2 * 10**8  # of both
+        assert figure(text, "process_start_time_seconds") < time.time()
 
 
 def test_the_shared_folder_goes_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
