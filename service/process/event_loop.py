@@ -32,4 +32,4 @@ SIMPLE_FORM_BYTES = 2**18  # kept until it is whole, and split at once: 0.25 ms
 PARTS_IN_A_ROW = 32  # parsed before others get their turn: 1 ms
 
 # --- tensors of the Open Inference Protocol
-INFERENCE_BODY_BYTES = 2**15  # of JSON and binary tensors together; all of numbers in JSON: 0.5 ms
+INFERENCE_BODY_BYTES = 2**14  # of JSON and binary tensors together; all of numbers in JSON: 0.5 ms
