@@ -1,6 +1,6 @@
 """The command `fanlight`, one program for training and for the service, and a client for Python.
 
-from fanlight import Client
+The client is imported by `from fanlight import Client`.
 """
 
 from typing import TYPE_CHECKING, Any

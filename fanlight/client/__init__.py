@@ -1,6 +1,7 @@
-"""A client of the service: `Client`, and `AsyncClient` for asyncio.
+"""A Python client of the service: `Client` blocks, `AsyncClient` is for asyncio.
 
-paths, bytes, PIL images, arrays → HTTP → predictions, arrays, pictures
+Images are given as paths, bytes, images of Pillow or arrays; predictions, activations and heat maps
+come back as dataclasses, arrays and images.
 """
 
 from fanlight.client.answers import ClientError, Features, LabelScore, Prediction

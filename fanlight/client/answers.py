@@ -1,6 +1,5 @@
 """Answers of the service → typed values; problem documents → `ClientError`."""
 
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -90,14 +89,14 @@ def check(answer: httpx.Response) -> None:
 
 
 def read(answer: httpx.Response, reading: Callable[[httpx.Response], Result]) -> Result:
-    """What the answer says; raises `ClientError` for one that is no answer of this service."""
+    """Check the answer, and return what `reading` makes of it.
+
+    Raises `ClientError` if the service refused, or if another server than Fanlight answered.
+    """
     check(answer)
     try:
         return reading(answer)
-    except (
-        *(ValueError, KeyError, TypeError, AttributeError, LookupError),
-        *(EOFError, OSError, RecursionError, zipfile.BadZipFile),
-    ) as error:
+    except Exception as error:  # whatever the readers of JSON, zip and PNG meet in a stranger's
         kind = answer.headers.get("Content-Type", "no type")
         raise ClientError(
             f"{answer.url} gave {kind}, which is no answer of this service: is the address right?",

@@ -5,7 +5,7 @@ from asyncio import sleep as asyncio_sleep
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import sleep
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 from urllib.parse import quote
 
 import httpx
@@ -26,6 +26,7 @@ LONGEST_WAIT = 30.0  # seconds between two tries
 FIRST_WAIT = 0.2  # seconds, doubled with each try, where the service says nothing
 _ROOT = "/v1/models"
 Result = TypeVar("Result")
+Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)
 Parameters = Mapping[str, Any]
 
 
@@ -92,10 +93,20 @@ def _path(model: str, *resource: str) -> str:
     return "/".join([_ROOT, quote(model, safe=""), *resource])
 
 
-class _Base:
-    """What both have: the address, the headers, how often something is tried."""
+class _Base(Generic[Http]):
+    """What both clients have: the address, the headers, how often something is tried."""
 
-    def __init__(self, url: str, api_key: str | None, timeout: float, retries: int) -> None:
+    _new_http: ClassVar[Callable[[], Any]]  # the HTTP client, where none is given
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout: float = 60.0,
+        retries: int = 3,
+        http: Http | None = None,
+    ) -> None:
         self._url, self._retries = url.rstrip("/"), retries
         try:
             parsed = httpx.URL(self._url)
@@ -107,6 +118,8 @@ class _Base:
             raise ClientError("the API key has other characters than ASCII")
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._options: dict[str, Any] = {"timeout": timeout, "headers": headers}
+        self._is_own = http is None
+        self._http: Http = type(self)._new_http() if http is None else http
 
     def _wait(self, tries: int, found: httpx.Response | httpx.RequestError) -> float | None:
         """Seconds until the next try; None for no more."""
@@ -125,30 +138,23 @@ class _Base:
         return ClientError(f"no answer from {self._url}: {kind}: {error}".rstrip(": "))
 
 
-class Client(_Base):
+class Client(_Base[httpx.Client]):
     """Asks a service at `url`; connections are kept, so use it as a context manager, or `close` it.
 
     `timeout` is in seconds, for each try. A request is tried again up to `retries` times where the
     service says that it is busy or not ready, after the time that it says, and where the connection
     broke: all requests can be repeated. `http` takes the place of the HTTP client, for proxies or
-    certificates of one's own. Every method raises `ClientError`, and `OSError` for a file that
-    can't be read. Whatever else the API knows as a query parameter can be given by its name.
+    certificates of one's own; whoever gives it closes it. `ClientError` is raised for an address
+    that is none, and by every method for what the service refuses or does not answer. Methods that
+    take images raise `OSError` for a file that can't be read, `ValueError` for a path that no file
+    can have, and `TypeError` for what is no image. Whatever else the API knows as a query parameter
+    can be given by its name.
 
         with Client("http://127.0.0.1:8000") as client:
             print(client.predict("mnist", "seven.png").label)
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        api_key: str | None = None,
-        timeout: float = 60.0,
-        retries: int = 3,
-        http: httpx.Client | None = None,
-    ) -> None:
-        super().__init__(url, api_key, timeout, retries)
-        self._http, self._is_own = http or httpx.Client(), http is None
+    _new_http = httpx.Client
 
     def __enter__(self) -> Self:
         return self
@@ -223,20 +229,10 @@ class Client(_Base):
             sleep(wait)
 
 
-class AsyncClient(_Base):
+class AsyncClient(_Base[httpx.AsyncClient]):
     """`Client` for asyncio: the same methods, to be awaited, as an async context manager."""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        api_key: str | None = None,
-        timeout: float = 60.0,
-        retries: int = 3,
-        http: httpx.AsyncClient | None = None,
-    ) -> None:
-        super().__init__(url, api_key, timeout, retries)
-        self._http, self._is_own = http or httpx.AsyncClient(), http is None
+    _new_http = httpx.AsyncClient
 
     async def __aenter__(self) -> Self:
         return self

@@ -54,7 +54,7 @@ _ALPHA = {"RGBa": "RGBA", "La": "LA", "PA": "RGBA"}
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """As its EXIF says that it is seen, in a mode that PNG has: the file would be read so too."""
+    """Turn the image as its EXIF says, as a viewer does, and convert it to a mode that PNG has."""
     image = ImageOps.exif_transpose(image)
     if image.mode in _OF_PNG:
         return image

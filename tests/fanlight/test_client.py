@@ -286,6 +286,8 @@ class TestOtherAnswers:
             {"content": b""},
             {"content": b"no gzip", "headers": {"Content-Encoding": "gzip"}},
             {"content": b"[" * 100_000},
+            {"content": b"\xff\xfe"},
+            {"json": {"models": 3}},
         ],
     )
     def test_of_success(self, kind: str, answer: dict[str, Any], waits: list[float]) -> None:
@@ -310,6 +312,14 @@ class TestOtherAnswers:
                     ask(MODEL, IMAGES[0])
             with pytest.raises(ClientError, match="text/html"):
                 client.features(MODEL, IMAGES[0], "conv")
+
+    @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n" + b"\0" * 20, b"PK\3\4" + b"\0" * 30])
+    def test_of_broken_files(self, content: bytes) -> None:
+        broken = httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+        with Client("http://s", http=httpx.Client(transport=broken)) as client:
+            for ask in (client.explain, client.heat_maps):
+                with pytest.raises(ClientError, match="no answer of this service"):
+                    ask(MODEL, IMAGES[0])
 
 
 @pytest.mark.parametrize(
