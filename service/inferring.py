@@ -167,7 +167,10 @@ class Inferrer:
                 return await self.inspector.places.maps.run(encode, seen)
 
     def _layers(self, serving: ServingModel, names: Sequence[str]) -> dict[str, Layer]:
-        """Those of the outputs that are layers or blocks; raises for one that is nothing."""
+        """The layers and blocks among the outputs with these names, by name.
+
+        Raises `MalformedBodyError` for a name that is neither one of them nor a usual output.
+        """
         known = serving.checkpoint.structure.outputs()
         own = (PROBABILITIES, LOGITS, LABEL)
         for name in names:

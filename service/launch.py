@@ -222,7 +222,7 @@ def _config(settings: Settings) -> uvicorn.Config:
         log_config=None,
         http="service.server.protocol:LimitedHttpProtocol",
         ws="none",
-        proxy_headers=False,  # `service/access/forwarded.py` reads them, for proxies that are trusted
+        proxy_headers=False,  # see service/access/forwarded.py
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_answering(settings),

@@ -1,7 +1,7 @@
-"""Who the client is behind a proxy: X-Forwarded-For, believed of the proxies that a setting names.
+"""The client's address behind a proxy: from X-Forwarded-For, if the proxy is a trusted one.
 
-The client is the last address in the header that is no such proxy; all before it anybody can have
-written. Without the setting no request's word is believed.
+A setting names the trusted proxies. The client is the last address of the header that is none of
+them: a client can write the addresses before it itself. Without the setting the header is ignored.
 """
 
 import ipaddress
@@ -14,7 +14,10 @@ _MOST = 20  # addresses of a header that are looked at
 
 
 class Forwarded:
-    """Puts the client in place of the proxy that a request came through."""
+    """Writes the client's address into a request that came through a trusted proxy.
+
+    `trusted` are addresses and networks of proxies.
+    """
 
     def __init__(self, trusted: Iterable[str]) -> None:
         self._networks = tuple(ipaddress.ip_network(each) for each in trusted)

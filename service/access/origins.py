@@ -1,6 +1,7 @@
-"""Which web pages of others may read answers: CORS (the Fetch standard), by a setting.
+"""CORS (the Fetch standard): which web pages of other sites may read answers.
 
-Origin of a page → is it allowed? → Access-Control-Allow-Origin
+A setting names their origins, such as https://example.org. A browser sends the page's origin, and
+lets the page read the answer if the header Access-Control-Allow-Origin names it.
 """
 
 from collections.abc import Iterable
@@ -28,7 +29,7 @@ class Origins:
         self._all = ALL.encode() in self._allowed
 
     def headers(self, asked: Iterable[Header]) -> list[Header]:
-        """What an answer to a request with these headers tells the browser."""
+        """The CORS headers of the answer to a request that has the headers `asked`."""
         vary = [] if self._all else [(b"vary", b"Origin")]
         origin = next((value for name, value in asked if name == b"origin"), None)
         if origin is None or not (self._all or origin.lower() in self._allowed):
@@ -42,8 +43,10 @@ class Origins:
 
     @staticmethod
     def preflight(asked: Iterable[Header]) -> list[Header] | None:
-        """More headers of the answer to OPTIONS, if these are the headers of a browser that asks
-        whether it may ask."""
+        """The further headers of the answer to a preflight request; None if it is none.
+
+        With such a request, OPTIONS, a browser asks which methods and headers it may use.
+        """
         if not any(name == b"access-control-request-method" for name, _ in asked):
             return None
         return [

@@ -276,8 +276,11 @@ class Engine:
     def _answers(
         self, outputs: Outputs, *, is_image: bool = True
     ) -> list[PredictionResult | Exception]:
-        """The result of each image of a batch. That one has none is no fault of the network where
-        its values came from a client, and are not counted."""
+        """The result of each image of a batch.
+
+        Those without a finite result are counted, as a fault of the network, only if the batch has
+        images (`is_image`): a client can send other values that no network has an answer to.
+        """
         size = len(outputs.probabilities)
         rows = zip(outputs.probabilities.tolist(), outputs.logits, strict=True)
         answers: list[PredictionResult | Exception]

@@ -30,7 +30,7 @@ class Duration:
 
 @dataclass
 class Statistics:
-    """The sums of one version; `tell` gets what has been added since it was told before."""
+    """The sums of one version. `tell` gets how much each sum grew since the last call."""
 
     tell: Report
     images: int = 0  # that were answered
@@ -48,7 +48,7 @@ class Statistics:
         self.passes[images].add(seconds)
 
     def left_queue(self, waits: Sequence[float]) -> None:
-        """Requests that had waited so many seconds go into their first batch."""
+        """Count requests that leave the queue for their first batch, by the seconds they waited."""
         self.queue.add(sum(waits), len(waits))
 
     def succeeded(self, images: int, decoding: float, whole: float) -> None:
@@ -61,7 +61,7 @@ class Statistics:
             self.report()
 
     def report(self) -> None:
-        """Tell what was not told yet."""
+        """Call `tell` with how much each sum grew since the last report."""
         for stage, now in (("decode", self.decoding), ("queue", self.queue)):
             before = self._told[stage]
             self.tell(stage, now.count - before.count, now.seconds - before.seconds)

@@ -52,7 +52,7 @@ def images(body: bytes | bytearray, most: int) -> Generator[None, None, list[Enc
 
 
 def encoded(texts: list[Any]) -> Generator[None, None, list[EncodedImage]]:
-    """The images in what should be strings of base64; the list is emptied meanwhile."""
+    """Decode the texts, which should be strings of base64; each is removed from the list then."""
     found = []
     for index, text in enumerate(texts):
         texts[index] = None  # gives its memory back

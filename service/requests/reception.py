@@ -17,8 +17,10 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]  # as in the ASGI sp
 
 
 class OtherBody(Body, Protocol):
-    """A body of another kind than those in `bodies`, by the headers of its request, with so many
-    images at most."""
+    """A parser of another kind of body than those in `bodies`.
+
+    It is made from the headers of the request, and from how many images a request may have.
+    """
 
     def __init__(self, headers: Mapping[bytes, bytes], max_images: int) -> None: ...
 

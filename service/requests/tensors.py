@@ -46,16 +46,18 @@ class Tensor:
 
     @property
     def array(self) -> NDArray[Any]:
-        """The values of a tensor of numbers."""
+        """The values of a tensor of numbers; raises `MalformedBodyError` for one of BYTES."""
         if not isinstance(self.values, np.ndarray):
-            raise MalformedBodyError(f"the tensor {self.name!r} has the datatype {self.datatype}")
+            raise MalformedBodyError(f"the tensor {self.name!r} is {BYTES}; send numbers")
         return self.values
 
     @property
     def elements(self) -> Sequence[bytes | str]:
-        """The values of a tensor of BYTES."""
+        """The values of a tensor of BYTES; raises `MalformedBodyError` for one of numbers."""
         if isinstance(self.values, np.ndarray):
-            raise MalformedBodyError(f"the tensor {self.name!r} has the datatype {self.datatype}")
+            raise MalformedBodyError(
+                f"the tensor {self.name!r} has the datatype {self.datatype}; send {BYTES}"
+            )
         return self.values
 
 

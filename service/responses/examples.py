@@ -19,7 +19,10 @@ def answers() -> dict[str, Any]:
 
 
 def add(operation: dict[str, Any]) -> None:
-    """Put examples into an operation of the document."""
+    """Add examples to one operation of the OpenAPI document, which is changed in place.
+
+    They are of its JSON answer, of its errors, and of the parameters that it requires.
+    """
     example = answers().get(operation["operationId"])
     content = operation["responses"]["200"].get("content", {})
     if example is not None and "application/json" in content:

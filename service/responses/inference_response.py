@@ -31,7 +31,11 @@ _NONE: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
 
 
 def asked(request: InferenceRequest) -> Sequence[AskedOutput]:
-    """The outputs of the answer; raises `MalformedBodyError` for classes of what has none."""
+    """The outputs that the answer will have: those asked for, or the usual ones.
+
+    Raises `MalformedBodyError` if the most probable classes are asked of another output than
+    probabilities or logits.
+    """
     if not request.outputs:
         return [AskedOutput(name, request.binary) for name in OUTPUTS]
     for each in request.outputs:

@@ -1,4 +1,4 @@
-"""Answers that clients have already, and large ones that they take compressed.
+"""ETags, so that an answer is not sent twice, and compression of large texts.
 
 GET, the same body as before → ETag, If-None-Match → 304 (RFC 9110, 13.1.2)
 Accept-Encoding: gzip, a large text → Content-Encoding: gzip (RFC 9110, 12.5.3)
