@@ -5,12 +5,15 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2 as httpx
+import uvicorn
+from fastapi import FastAPI
 
 from tests.waiting import until
 
@@ -58,6 +61,20 @@ def running(
             if process.poll() is None:
                 process.terminate()  # not kill: workers would outlive their parent
                 process.wait(timeout=60)
+
+
+@contextmanager
+def in_thread(app: FastAPI) -> Iterator[str]:
+    """The address of an application that runs on a loopback port, in a thread of this process."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        until(lambda: server.started)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
 
 
 def wait_until_ready(server: Server, trust: ssl.SSLContext | None = None) -> None:

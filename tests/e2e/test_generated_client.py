@@ -3,10 +3,8 @@
 import hashlib
 import importlib
 import json
-import socket
 import subprocess
 import sys
-import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from io import BytesIO
@@ -14,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from models.preprocessing import InputSpec
@@ -22,8 +19,8 @@ from service.app import create_app
 from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
 from service.settings import Settings
+from tests.e2e.servers import in_thread
 from tests.networks import DATA, encode, picture
-from tests.waiting import until
 
 
 @pytest.fixture
@@ -50,15 +47,8 @@ def generated(app: FastAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def url(app: FastAPI) -> Iterator[str]:
     """The app on a loopback port, in a thread of this process."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        until(lambda: server.started)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with in_thread(app) as url:
+        yield url
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import uvicorn
 from PIL import Image
 
 from fanlight import AsyncClient, Client, ClientError
@@ -20,8 +18,8 @@ from fanlight.client import LabelScore
 from fanlight.client import clients as module
 from service.app import create_app
 from service.settings import Settings
+from tests.e2e.servers import in_thread
 from tests.networks import LABELS, encode, picture
-from tests.waiting import until
 
 MODEL = "colors"
 KEY = "a-key-that-is-long-enough"
@@ -33,15 +31,8 @@ Handler = Callable[[httpx.Request], httpx.Response]
 def url(shared_repository: Path) -> Iterator[str]:
     """A service on a loopback port, in a thread of this process."""
     app = create_app(Settings(repository=shared_repository, device="cpu", api_key=KEY))
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        until(lambda: server.started)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with in_thread(app) as url:
+        yield url
 
 
 @pytest.fixture
