@@ -24,10 +24,12 @@ class InstancesBody:
 
     def __init__(self, _headers: Mapping[bytes, bytes], max_images: int) -> None:
         self._content, self._most = bytearray(), max_images
+        self._counts = dict.fromkeys((b"{", b"[", b",", b":", b"\\"), 0)
         self._found: list[EncodedImage] = []
 
     def feed(self, chunk: bytes, more: bool) -> Iterator[None]:
         self._content += chunk
+        self._count(chunk)
         if not more:
             content, self._content = bytes(self._content), bytearray()
             self._found = yield from json_body.encoded(_texts(content, self._most))
@@ -35,15 +37,22 @@ class InstancesBody:
     def images(self) -> list[EncodedImage]:
         return self._found
 
+    def _count(self, chunk: bytes) -> None:
+        """Raises `TooLargeError` once there is more than so many images need."""
+        for sign in self._counts:
+            self._counts[sign] += chunk.count(sign)
+        *signs, escapes = self._counts.values()
+        if escapes > json_body.MAX_ESCAPES:
+            raise json_body.too_many_escapes(SHAPE)
+        if max(signs) > _DEEPEST * self._most + _SPARE:
+            raise TooLargeError(
+                f"more than {self._most} images in a request (setting max_images), or values that "
+                f"are no images; send {SHAPE}"
+            )
+
 
 def _texts(content: bytes, most: int) -> list[Any]:
     """What should be strings of base64."""
-    counts = [content.count(sign) for sign in (b"{", b"[", b",", b":")]
-    if max(counts) > _DEEPEST * most + _SPARE:
-        raise TooLargeError(
-            f"more than {most} images in a request (setting max_images), or values that are no "
-            f"images; send {SHAPE}"
-        )
     try:
         told = orjson.loads(content)
     except orjson.JSONDecodeError:

@@ -18,6 +18,7 @@ JSON = "application/json"
 SHAPE = '{"images": ["…", …]} or {"image": "…"}, each image as base64 or as a data URL'
 _KEYS = ("images", "image")
 _MAX_BRACKETS = 8  # of lists and objects; one of each is needed
+MAX_ESCAPES = 2**20  # such as PHP's \/, one of 64 characters; reading them takes 30 ms
 _SPARE = 16  # commas and colons beside those of the images
 
 
@@ -26,13 +27,16 @@ class Structure:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._brackets = self._commas = self._colons = 0
+        self._brackets = self._commas = self._colons = self._escapes = 0
 
     def check(self, chunk: bytes) -> None:
         """Raises a `ServiceError` once there is more than so many images need."""
         self._brackets += chunk.count(b"[") + chunk.count(b"{")
         self._commas += chunk.count(b",")
         self._colons += chunk.count(b":")
+        self._escapes += chunk.count(b"\\")
+        if self._escapes > MAX_ESCAPES:
+            raise too_many_escapes(SHAPE)
         if self._brackets > _MAX_BRACKETS:
             raise _wrong("it is nested, or has more than one list")
         if self._commas > 2 * self._most + _SPARE or self._colons > self._most + _SPARE:
@@ -119,6 +123,14 @@ def _named(value: object) -> str:
 
 def _wrong(reason: str) -> InvalidInputError:
     return InvalidInputError(f"the body is JSON, but {reason}; send {SHAPE}")
+
+
+def too_many_escapes(shape: str) -> TooLargeError:
+    """The error for a body that is to have this shape."""
+    return TooLargeError(
+        f"the body has more than {MAX_ESCAPES:,} escapes (\\), which base64 does not need; send "
+        f"{shape}"
+    )
 
 
 def _too_many(most: int) -> TooLargeError:

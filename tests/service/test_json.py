@@ -51,6 +51,7 @@ def test_answers_are_those_to_a_form(
         (json.dumps({"images": []}).encode(), 422, "the list is empty"),
         (json.dumps({"instances": [{"b64": "AAAA"}]}).encode(), 422, "no key 'instances'"),
         (json.dumps({"images": ["AAAA"] * 129}).encode(), 413, "more than 128 images"),
+        (b'{"image": "' + b"\\n" * 1_100_000 + b'"}', 413, "escapes"),
         (json.dumps({"images": ["http://x/a.png"]}).encode(), 422, "fetches no URL"),
     ],
 )

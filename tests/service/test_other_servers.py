@@ -80,6 +80,7 @@ class TestTensorFlowServing:
             (b'{"instances": ["AAAA"], "junk": 1}', 422, "'junk'"),
             (b"[" * 60_000, 413, "no images"),
             (b"[" * 200, 400, "not JSON"),
+            (b'{"instances": ["' + b"\\n" * 1_100_000 + b'"]}', 413, "escapes"),
         ],
     )
     def test_what_is_wrong(self, client: TestClient, body: bytes, status: int, text: str) -> None:
