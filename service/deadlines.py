@@ -39,13 +39,14 @@ class DeadlineTimer:
 class Deadline:
     """Gives a request up when its body or its answer takes too long, or when its client leaves.
 
-    The body has `seconds` from `begin`; the answer has as many from `received`. `give_up` gets the
+    The body has `seconds` from `begin`; the answer has as many from `received`, or what `allow`
+    has said. `give_up` gets the
     reason (`SlowBodyError`, `DeadlineError` or `ClientLeftError`), at most once, and never after
     `end`. `watch` is called once if the answer takes longer than `WATCH_AFTER_SECONDS`: it may
     start to watch the connection, and calls `client_left`.
     """
 
-    __slots__ = ("_give_up", "_receiving", "_since", "_timer", "_watch", "seconds")
+    __slots__ = ("_give_up", "_receiving", "_setting", "_since", "_timer", "_watch", "seconds")
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Deadline:
         watch: Callable[[], None] | None = None,
     ) -> None:
         self.seconds = seconds
+        self._setting = "request_timeout"
         self._timer, self._watch = timer, watch
         self._give_up: Callable[[ServiceError], None] | None = give_up
 
@@ -69,6 +71,11 @@ class Deadline:
         """The body is there: the answer is awaited."""
         self._receiving = False
         self._since = asyncio.get_running_loop().time()
+
+    def allow(self, seconds: float, setting: str) -> None:
+        """Give the answer so long from now on, as the setting tells; the body must be there."""
+        self.received()
+        self.seconds, self._setting = seconds, setting
 
     def client_left(self) -> None:
         self._stop(ClientLeftError("the client closed the connection"))
@@ -103,6 +110,6 @@ class Deadline:
                 f"the body did not arrive within {self.seconds:g} s (setting request_timeout)"
             )
         return DeadlineError(
-            f"no answer within {self.seconds:g} s (setting request_timeout): the server is busy, "
+            f"no answer within {self.seconds:g} s (setting {self._setting}): the server is busy, "
             "or what was asked takes longer; ask for less, or try again later"
         )

@@ -8,7 +8,7 @@ is decoded.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 
@@ -48,6 +48,7 @@ from service.requests.parameters import (
     KernelsParameters,
     ModelParameters,
 )
+from service.requests.reception import Reception
 from service.responses import explanations, features, inputs, kernels, receptive_fields
 from service.responses.receptive_fields import ReceptiveFields
 from service.settings import Settings
@@ -55,8 +56,6 @@ from service.settings import Settings
 MAX_JSON_VALUES = 2**20  # in one answer; npz has as many as the setting allows
 MAX_ORIGINALS = 2**26  # pixels of whole images that explanations hold at once, 3 bytes each
 MAX_ENCODED = 256  # requests whose activations or heat maps are computed and encoded
-Images = AbstractAsyncContextManager[Sequence[EncodedImage]]
-"""The images of a request: entering receives them, its deadline runs until the block is left."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Inspector:
     originals: MemoryBudget
     places: Places
 
-    async def features(self, model: str, asked: FeaturesParameters, images: Images) -> Response:
+    async def features(self, model: str, asked: FeaturesParameters, images: Reception) -> Response:
         """Activations of layers, with the predictions."""
         serving = self.repository.get(model, asked.version)
         names = tuple(dict.fromkeys(asked.layer))
@@ -149,14 +148,19 @@ class Inspector:
         return receptive_fields.answer(found, serving.checkpoint.card)
 
     async def explain(
-        self, model: str, asked: ExplainParameters, images: Images, told: Told = unheard
+        self, model: str, asked: ExplainParameters, images: Reception, told: Told = unheard
     ) -> Response:
-        """How much each pixel speaks for a class; `told` hears how far the work is."""
+        """How much each pixel speaks for a class; `told` hears how far the work is.
+
+        Who hears it waits as long as the setting progress_timeout tells.
+        """
         serving = self.repository.get(model, asked.version)
         checkpoint = serving.checkpoint
         card = checkpoint.card
         question = explanation.question(checkpoint, asked.method, asked.own(), asked.target)
         async with images as encoded:
+            if told is not unheard:
+                images.allow(self.settings.progress_timeout, "progress_timeout")
             if len(encoded) > (most := self.settings.max_explained_images):
                 raise TooLargeError(
                     f"{len(encoded)} images; at most {most} are explained at once "
@@ -234,7 +238,7 @@ class Inspector:
             progress.finished(len(found))
         return found
 
-    async def input(self, model: str, asked: InputParameters, images: Images) -> Response:
+    async def input(self, model: str, asked: InputParameters, images: Reception) -> Response:
         """The images as the network gets them."""
         card = self.repository.get(model, asked.version).checkpoint.card
         async with images as encoded:

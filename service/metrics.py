@@ -140,6 +140,11 @@ class Metrics:
             "Requests that got no answer for want of room, time or right, by reason",
             ["reason"],
         )
+        self._late = counter(
+            "fanlight_late_problems",
+            "Answers of status 200, in lines, that ended in a problem of this status",
+            ["operation", "status"],
+        )
         self._load_failures = counter(
             "fanlight_load_failures", "Versions that could not be loaded, by model", ["model"]
         )
@@ -228,6 +233,10 @@ class Metrics:
     def answered(self, operation: str, status: int, seconds: float) -> None:
         """A request; `operation` is that of the OpenAPI document, or "other"."""
         self._request(operation, status).observe(seconds)
+
+    def ended_late(self, operation: str, status: int) -> None:
+        """An answer in lines that ended in a problem."""
+        self._late.labels(operation, status).inc()
 
     def predicted(self, way: str) -> None:
         """A request for predictions that was answered by the `fast_path` or the `application`.

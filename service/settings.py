@@ -195,6 +195,12 @@ class Settings(BaseSettings):
     request_timeout: Seconds = Field(
         30.0, gt=0, le=3600, description="time to receive a request, and again to answer it"
     )
+    progress_timeout: Seconds = Field(
+        300.0,
+        gt=0,
+        le=86400,
+        description="time to answer a request that is told how far the work is",
+    )
     max_images: Count = Field(128, ge=1, description="images in one request")
     max_body_bytes: Bytes = Field(32 * 2**20, ge=1024, description="size of the body of a request")
     max_held_bytes: Bytes = Field(
@@ -430,6 +436,7 @@ GROUPS = {
         "max_explain_queue_size",
         "max_inspect_queue_size",
         "request_timeout",
+        "progress_timeout",
     ),
     "Connections": (
         "max_connections",

@@ -76,6 +76,10 @@ class Attendance:
             if only_ours and isinstance(error, asyncio.CancelledError):
                 raise self._reason from error
 
+    def allow(self, seconds: float, setting: str) -> None:
+        """Give the answer so long from now on, which the setting tells."""
+        self._deadline.allow(seconds, setting)
+
     def _begin(self, *, received: bool) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 (a coroutine that is awaited has a task)

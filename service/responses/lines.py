@@ -5,7 +5,8 @@
     {"model": …}               the last line: the same answer as without lines, or a problem
 
 An error before the first line is answered as usual, with its own status. One that comes later is
-the last line, a problem document (RFC 9457). A stream whose last line is neither was broken off.
+the last line, a problem document (RFC 9457); the metrics and the log tell its status. A stream
+whose last line is neither was broken off.
 """
 
 import asyncio
@@ -104,8 +105,10 @@ async def _send_last(work: "asyncio.Future[Response]", scope: Scope, send: Send)
         last = work.result()
     except ServiceError as error:
         last = problems.response(error, scope)
+        scope[problems.LATE] = error.status
     except Exception as error:
         last, unexpected = problems.unexpected(scope), error
+        scope[problems.LATE] = last.status_code
     await send({"type": "http.response.body", "body": bytes(last.body) + b"\n"})
     if unexpected is not None:
         raise unexpected

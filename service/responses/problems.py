@@ -24,6 +24,8 @@ MEDIA_TYPE = "application/problem+json"
 _V2 = "/v2"
 REFUSED = "fanlight.refused"
 """Where a scope has the reason why its request got no answer."""
+LATE = "fanlight.late"
+"""Where a scope has the status of the problem in which an answer of status 200 has ended."""
 _NO_ANSWER = (401, 408, 413, 429, 499, 500, 503, 504)  # statuses
 
 

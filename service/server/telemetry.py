@@ -95,6 +95,12 @@ class Record:
             return own
         return (*own, *self._origins.headers(self._scope["headers"]))
 
+    def ended_late(self, status: int) -> None:
+        """Count an answer that began well, and then ended in a problem of that status."""
+        self._metrics.ended_late(_operation(self._scope), status)
+        if reason := self._scope.get(problems.REFUSED):
+            self._metrics.refused(reason)
+
     def failed(self) -> None:
         """A line with the exception that is being handled."""
         with suppress(Exception):  # no log call decides anything
@@ -113,6 +119,7 @@ class Record:
                     status=self.status,
                     ms=round((time.perf_counter() - self._started) * 1000, 2),
                     request_id=self.request_id,
+                    **({"late_status": late} if (late := scope.get(problems.LATE)) else {}),
                     **({"trace_id": trace} if trace else {}),
                     **({"api_key": caller} if caller else {}),
                 )
@@ -162,4 +169,6 @@ class Telemetry:
             if not record.status:
                 await problems.unexpected(scope)(scope, receive, named)
         finally:
+            if (late := scope.get(problems.LATE)) is not None:
+                record.ended_late(late)
             record.log()

@@ -41,6 +41,15 @@ async def test_the_answer_has_a_deadline(seconds: float) -> None:
     assert not len(request.timer)
 
 
+async def test_an_answer_may_be_allowed_more_time() -> None:
+    request, now = Request(10), asyncio.get_running_loop().time()
+    request.deadline.allow(300, "progress_timeout")
+    assert request.deadline.check(now + 299) > 0
+    assert request.deadline.check(now + 301) == 0
+    [reason] = request.reasons
+    assert "within 300 s (setting progress_timeout)" in reason.detail
+
+
 @pytest.mark.parametrize("seconds", [0.01, 0.2])
 async def test_the_body_has_a_deadline_of_its_own(seconds: float) -> None:
     request = Request(seconds)

@@ -11,7 +11,7 @@ from torch import Tensor
 from models import features, repositories
 from models.architectures import registry
 from models.checkpoint import Checkpoint, read_card
-from models.errors import FanlightError, OptionError
+from models.errors import FanlightError
 from training import plots
 from training.activations import dropout, saturation
 from training.commands import options
@@ -79,8 +79,7 @@ class Saturation(OfModel):
         if self.files:
             images = [spec.pixels(decoded(file)) for file in self.files]
             return torch.stack(images), ", ".join(file.name for file in self.files)
-        if self.count < 1:
-            raise OptionError(f"count must be at least 1, not {self.count}")
+        options.at_least_one(self, "count")
         dataset = dataset_of(loaded, self.dataset)
         images_of = datasets.load(dataset, self.split, self.data_root, spec, split_seed(loaded))
         generator = torch.Generator().manual_seed(self.seed)
@@ -100,8 +99,7 @@ class Dropout(OfModel):
     """Decides what is dropped."""
 
     def draw(self) -> Shown:
-        if self.draws < 1:
-            raise OptionError(f"draws must be at least 1, not {self.draws}")
+        options.at_least_one(self, "draws")
         image, loaded = decoded(self.file), self.load()
         if not dropout.modules(loaded.network):
             raise features.LayerError(f"{name_of(loaded)} has no dropout layer; {self._others()}")

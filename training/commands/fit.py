@@ -66,11 +66,7 @@ class Fit:
     device: options.Device = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("evaluate_every_steps", "evaluate_on"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                option = name.replace("_", "-")
-                raise OptionError(f"--{option} must be 1 or more, not {value}, or be left out")
+        options.at_least_one(self, "evaluate_every_steps", "evaluate_on")
         if self.evaluate_on is not None and self.evaluate_every_steps is None:
             raise OptionError(
                 f"--evaluate-on {self.evaluate_on} says on how many test pictures, but not when: "

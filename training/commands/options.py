@@ -113,7 +113,14 @@ def permission(modules: tuple[str, ...]) -> Permission:
     try:
         return Permission(permissions.modules(modules), Path.cwd())
     except ValueError as error:
-        raise OptionError(f"architectures: {error}") from error
+        raise OptionError(f"--architectures: {error}") from error
+
+
+def at_least_one(options: object, *names: str) -> None:
+    """Raises `OptionError` where one of these fields is a number below 1; None is fine."""
+    for name in names:
+        if (value := getattr(options, name)) is not None and value < 1:
+            raise OptionError(f"--{name.replace('_', '-')} must be 1 or more, not {value}")
 
 
 def to_open(repository: Path, architecture: str) -> str:

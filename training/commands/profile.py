@@ -133,14 +133,12 @@ class Profile:
             files.write(self.json, json.dumps(content, indent=2).encode() + b"\n")
 
     def _check(self) -> None:
-        for name in ("num_classes", "size", "batch_size", "passes"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise OptionError(f"{name} must be at least 1, not {value}")
+        options.at_least_one(self, "num_classes", "size", "batch_size", "passes")
         for name in ("peak", "bandwidth"):
             if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
-                raise OptionError(f"{name} must be more than 0, not {value:g}")
+                raise OptionError(f"--{name} must be more than 0, not {value:g}")
         if not self.batch_sizes or min(self.batch_sizes) < 1:
-            raise OptionError("batch_sizes must be one or more numbers of at least 1")
+            raise OptionError("--batch-sizes must be one or more numbers, each 1 or more")
 
     @property
     def _has_traffic(self) -> bool:

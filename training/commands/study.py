@@ -48,13 +48,12 @@ class Study:
     device: options.Device = "auto"
 
     def __call__(self, console: Console) -> None:
-        if self.jobs < 1:
-            raise OptionError(f"jobs must be 1 or more, not {self.jobs}")
+        options.at_least_one(self, "jobs")
         devices.resolve(self.device)
         studies = list(STUDIES.values()) if self.name == "all" else [STUDIES[self.name]]
         if unknown := set(self.seeds) - set(SEEDS):
             given = ", ".join(map(str, sorted(unknown)))
-            raise OptionError(f"seeds are {', '.join(map(str, SEEDS))}, not {given}")
+            raise OptionError(f"--seeds are {', '.join(map(str, SEEDS))}, not {given}")
         studies = [study.with_seeds(self.seeds) for study in studies]
         if self.quick:
             studies = [study.quick() for study in studies]

@@ -17,7 +17,6 @@ from models import features, files, repositories
 from models.checkpoint import read_card
 from models.convolutional import class_map
 from models.convolutional.errors import NotConvolutionalError
-from models.errors import OptionError
 from models.features import Layer
 from models.preprocessing import InputSpec
 from models.registry import Completion, listed
@@ -257,8 +256,7 @@ class ClassMap(OfModel):
 
     def draw(self) -> Shown:
         image, loaded = decoded(self.file), self.load()
-        if self.step is not None and self.step < 1:
-            raise OptionError(f"--step is 1 or more, not {self.step}")
+        options.at_least_one(self, "step")
         form, trust = loaded.structure.form, loaded.trust
         if form is None:
             raise NotConvolutionalError(

@@ -126,7 +126,7 @@ def _roof(axes: Axes, report: Report) -> None:
 def _allowed(
     axes: Axes, report: Report, colors: _Colors, of: Callable[[LayerTraffic], Traffic]
 ) -> None:
-    for row in report.rows:
+    for row in sorted(report.rows, key=lambda row: row.name in colors):  # the grey ones below
         if rate := of(row).intensity:
             allowed = min(report.machine.peak, rate * report.machine.bandwidth) / _GIGA
             color = colors.get(row.name, _OTHERS)
@@ -134,7 +134,7 @@ def _allowed(
 
 
 def _measured(axes: Axes, report: Report, colors: _Colors) -> None:
-    for row, milliseconds in report.timed():
+    for row, milliseconds in sorted(report.timed(), key=lambda timed: timed[0].name in colors):
         if (intensity := row.forward.intensity) and milliseconds > 0:
             rate = row.forward.operations / milliseconds * 1000 / _GIGA
             axes.plot([intensity], [rate], "o", color=colors.get(row.name, _OTHERS))

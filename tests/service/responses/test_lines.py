@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
 
@@ -115,15 +116,41 @@ class TestErrors:
             assert let_go.wait(30)
             return explain(*arguments, **options)
 
-        client = serve(request_timeout=1)
+        client = serve(progress_timeout=1)
         monkeypatch.setattr(explanation, "explain", held)
-        first, last = lines(ask(client))
+        with capture_logs() as logs:
+            first, last = lines(ask(client))
         let_go.set()
         assert first["done"] == 0
         assert last["status"] == 504
-        assert "setting request_timeout" in last["detail"]
+        assert "setting progress_timeout" in last["detail"]
         assert last["instance"] == EXPLAIN
+        [logged] = [each for each in logs if each["event"] == "request"]
+        assert (logged["status"], logged["late_status"]) == (200, 504)
+        counted = 'fanlight_late_problems_total{operation="explain",status="504"} 1.0'
+        assert counted in client.get("/metrics").text
         assert lines(ask(client))[-1]["model"] == "colors"
+
+    @pytest.mark.slow
+    def test_who_hears_of_progress_may_wait_longer(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Longer than one who came later and hears of none."""
+        explain, begun, let_go = explanation.explain, threading.Event(), threading.Event()
+
+        def held(*arguments: Any, **options: Any) -> Any:
+            begun.set()
+            assert let_go.wait(30)
+            return explain(*arguments, **options)
+
+        client = serve(request_timeout=0.5)
+        monkeypatch.setattr(explanation, "explain", held)
+        with ThreadPoolExecutor() as pool:
+            hearing = pool.submit(ask, client)
+            assert begun.wait(30)
+            problem(ask(client, accept="application/json"), 504)
+            let_go.set()
+            assert lines(hearing.result())[-1]["model"] == "colors"
 
     def test_what_is_unexpected_is_told_and_logged(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch

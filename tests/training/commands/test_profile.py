@@ -197,9 +197,9 @@ def test_the_global_generator_is_left_alone() -> None:
         ("torchvision/nothing", (), "torchvision has no classifier 'nothing'"),
         ("lenet", ("--version", "3"), "there is no folder missing, in which 'lenet'"),
         ("lenet", ("--checkpoint",), "there is no folder missing, in which 'lenet'"),
-        ("lenet", ("--num-classes", "0"), "num_classes must be at least 1, not 0"),
-        ("lenet", ("--batch-size", "0"), "batch_size must be at least 1, not 0"),
-        ("lenet", ("--passes", "0"), "passes must be at least 1, not 0"),
+        ("lenet", ("--num-classes", "0"), "--num-classes must be 1 or more, not 0"),
+        ("lenet", ("--batch-size", "0"), "--batch-size must be 1 or more, not 0"),
+        ("lenet", ("--passes", "0"), "--passes must be 1 or more, not 0"),
         ("lenet", ("--arguments", "depth=3"), "'lenet' can't be built with {'depth': 3}"),
         ("lenet", ("--json", "missing/profile.json"), "No such file or directory"),
     ],
@@ -207,7 +207,7 @@ def test_the_global_generator_is_left_alone() -> None:
 def test_mistakes_are_told(
     target: str, options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    of_usage = "must be at least 1" in message
+    of_usage = "must be 1 or more" in message
     assert profile(target, *options) == (2 if of_usage else 1)
     assert re.fullmatch(f"error: .*{re.escape(message)}.*\n", capsys.readouterr().err)
 
@@ -381,10 +381,10 @@ def test_a_network_that_can_not_be_run_in_a_precision(capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--peak", "0"), "peak must be more than 0, not 0"),
-        (("--bandwidth", "nan"), "bandwidth must be more than 0, not nan"),
-        (("--batch-sizes", "8", "0"), "batch_sizes must be one or more numbers of at least 1"),
-        (("--batch-sizes",), "batch_sizes must be one or more numbers of at least 1"),
+        (("--peak", "0"), "--peak must be more than 0, not 0"),
+        (("--bandwidth", "nan"), "--bandwidth must be more than 0, not nan"),
+        (("--batch-sizes", "8", "0"), "--batch-sizes must be one or more numbers, each 1 or more"),
+        (("--batch-sizes",), "--batch-sizes must be one or more numbers, each 1 or more"),
         (("--precision", "half"), "no precision 'half'; there are float32, bfloat16, float16"),
     ],
 )

@@ -489,8 +489,8 @@ def test_a_network_without_dropout_names_others(
     ("arguments", "message"),
     [
         (["picture", "fine.png", "--row", "99"], "row 99 is not in the picture, whose rows are"),
-        (["saturation", "colors", "--count", "0"], "count must be at least 1, not 0"),
-        (["dropout", "colors", "fine.png", "--draws", "0"], "draws must be at least 1, not 0"),
+        (["saturation", "colors", "--count", "0"], "--count must be 1 or more, not 0"),
+        (["dropout", "colors", "fine.png", "--draws", "0"], "--draws must be 1 or more, not 0"),
     ],
 )
 def test_options_that_cannot_be(
