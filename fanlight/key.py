@@ -8,7 +8,7 @@ from fanlight.parameters import Argument, Command, Example, Option
 from models.errors import OptionError
 from models.errors import message as error_message
 from service.access import api_keys
-from service.environment import PREFIX
+from service.setting_values.environment import PREFIX
 
 EXAMPLES = (
     Example("fanlight key alice --api-key-file keys.txt", "prints the key, and keeps its hash"),

@@ -15,7 +15,7 @@ from fanlight.parameters import NOTHING, Command, Example, OneOf, Option
 from models.errors import message as error_message
 from models.registry import nearest
 from service import launch
-from service.environment import PREFIX
+from service.setting_values.environment import PREFIX
 from service.settings import GROUPS, Settings, Shown
 
 EXAMPLES = (

@@ -13,7 +13,7 @@ from rich.console import Console
 from fanlight.fields import given, parameters
 from fanlight.parameters import Command, Example, Group
 from models.errors import OptionError, message, next_step
-from service.environment import unknown
+from service.setting_values.environment import unknown
 
 _GO_ON = {
     "fit": "; the same command with --resume goes on after the last finished epoch",

@@ -9,7 +9,6 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import environment, logs
 from service.access.forwarded import Forwarded
 from service.access.gate import Gate
 from service.access.origins import Origins
@@ -18,21 +17,24 @@ from service.inference.admission import MemoryBudget
 from service.inference.explanation import ExplanationWorker
 from service.inferring import Inferrer
 from service.inspection import MAX_ORIGINALS, Inspector, Places
-from service.metrics import Metrics
+from service.monitoring import logs
+from service.monitoring.metrics import Metrics
 from service.prediction import Predictor
 from service.process import cpu, garbage, memory, open_files
 from service.repository.repository import Repository
 from service.requests.reception import Receiver
 from service.responses import openapi, problems
 from service.routes import pages, routers
-from service.server import protocol, telemetry
-from service.server.caching import Caching
+from service.server import protocol
 from service.server.connections import ConnectionLimits
 from service.server.fast_path import FastPath
-from service.server.head import HeadAsGet
-from service.server.metrics_port import MetricsPort
-from service.server.prefix import Prefix
+from service.server.middleware import telemetry
+from service.server.middleware.caching import Caching
+from service.server.middleware.head import HeadAsGet
+from service.server.middleware.metrics_port import MetricsPort
+from service.server.middleware.prefix import Prefix
 from service.server.shortcut import Shortcut
+from service.setting_values import environment
 from service.settings import Settings
 from service.state import AppState, check_query
 

@@ -9,7 +9,7 @@ import ssl
 import sys
 import urllib.request
 
-from service.environment import PREFIX
+from service.setting_values.environment import PREFIX
 
 TIMEOUT = 2.5  # seconds
 

@@ -34,9 +34,9 @@ from service.requests import inference_request
 from service.requests.inference_request import IMAGE, InferenceBody, InferenceRequest
 from service.requests.parameters import PredictParameters
 from service.requests.reception import Receive, Receiver
-from service.responses import inference_response
-from service.responses.inference_models import INPUT
-from service.responses.inference_response import LABEL, LOGITS, PROBABILITIES
+from service.responses.other_protocols import inference_results as inference_response
+from service.responses.other_protocols.inference_models import INPUT
+from service.responses.other_protocols.inference_results import LABEL, LOGITS, PROBABILITIES
 from service.settings import Settings
 
 Result = TypeVar("Result")

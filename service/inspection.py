@@ -49,8 +49,8 @@ from service.requests.parameters import (
     ModelParameters,
 )
 from service.requests.reception import Reception
-from service.responses import explanations, features, inputs, kernels, receptive_fields
-from service.responses.receptive_fields import ReceptiveFields
+from service.responses.inside import explanations, features, inputs, kernels, receptive_fields
+from service.responses.inside.receptive_fields import ReceptiveFields
 from service.settings import Settings
 
 MAX_JSON_VALUES = 2**20  # in one answer; npz has as many as the setting allows

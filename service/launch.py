@@ -19,12 +19,13 @@ from starlette.types import ASGIApp
 
 from models.errors import FanlightError
 from models.errors import message as error_message
-from service import environment, logs, metrics
 from service.access import api_keys, tls
+from service.monitoring import logs, metrics
 from service.process import garbage
 from service.server import listening, worker
 from service.server.draining import DrainingServer
 from service.server.supervisor import Supervisor, Times
+from service.setting_values import environment
 from service.settings import Settings
 
 log = logs.Log()

@@ -23,8 +23,8 @@ from pydantic_settings import (
 from models import repository_paths
 from models.permission import Permission, modules
 from models.repository_paths import SHIPPED as SHIPPED
-from service import addresses, units
-from service.environment import PREFIX, is_service_link
+from service.setting_values import addresses, units
+from service.setting_values.environment import PREFIX, is_service_link
 
 
 @dataclass(frozen=True)

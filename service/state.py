@@ -11,7 +11,7 @@ from service.errors import UnavailableError
 from service.images.decoding import Decoder
 from service.inferring import Inferrer
 from service.inspection import Inspector
-from service.metrics import Metrics
+from service.monitoring.metrics import Metrics
 from service.prediction import Predictor
 from service.repository.repository import Repository
 from service.requests import parameters

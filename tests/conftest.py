@@ -11,7 +11,7 @@ import structlog
 import torch
 
 from models.graphs import trial
-from service import logs
+from service.monitoring import logs
 from tests.networks import publish_tiny
 
 
@@ -32,23 +32,21 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Servers that serve many tests keep their exported graphs here, and end at once."""
+def _graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Exported graphs are kept here, so that each network is exported once; servers end at once."""
+    folder = tmp_path_factory.mktemp("graphs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FANLIGHT_GRAPH_CACHE", str(tmp_path_factory.mktemp("graphs")))
+        patch.setenv("FANLIGHT_GRAPH_CACHE", str(folder))
         patch.setenv("FANLIGHT_SHUTDOWN_GRACE", "0s")
-        yield
+        yield folder
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """FANLIGHT_… variables of the shell decide no test; `data_root` has read its own before.
-
-    Graphs that another test has exported are not there either.
-    """
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, _graphs: Path) -> None:
+    """FANLIGHT_… variables of the shell decide no test; `data_root` has read its own before."""
     for name in [name for name in os.environ if name.startswith("FANLIGHT_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("FANLIGHT_GRAPH_CACHE", str(tmp_path / "graphs"))
+    monkeypatch.setenv("FANLIGHT_GRAPH_CACHE", str(_graphs))
     monkeypatch.setenv("FANLIGHT_SHUTDOWN_GRACE", "0s")  # else each server takes 12 s to end
 
 

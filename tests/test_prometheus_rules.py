@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.metrics import Counts, Metrics
+from service.monitoring.metrics import Counts, Metrics
 from tests import trusted
 
 RULES = Path(__file__).parents[1] / "docs" / "prometheus-rules.yml"

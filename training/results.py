@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from models import files
 from models.errors import damaged
 from training.fitting import evaluation
-from training.fitting.run_folder import HISTORY, RECIPE, Figures, Run, as_json, problem
+from training.fitting.records.run_folder import HISTORY, RECIPE, Figures, Run, as_json, problem
 from training.recipes.catalogue import CATALOGUE, Entry
 from training.studies.catalogue import STUDIES
 from training.studies.summary import Summary

@@ -1,6 +1,6 @@
 """A convolutional network that trains in minutes on a CPU, for pictures of any size.
 
-A 2×2 stem that `training.fitting.initialisation.whiten` can fill with whitening filters, then
+A 2×2 stem that `training.fitting.start.initialisation.whiten` can fill with whitening filters, then
 blocks of two 3×3 convolutions with batch normalisation, the first of each followed by pooling,
 and a maximum over the whole map. The plan is that of airbench94
 (Jordan 2024, 94% on CIFAR-10 in 3.29 Seconds on a Single GPU) with fewer channels and ReLU.

@@ -6,7 +6,7 @@ lets the page read the answer if the header Access-Control-Allow-Origin names it
 
 from collections.abc import Iterable
 
-from service.addresses import ALL
+from service.setting_values.addresses import ALL
 
 Header = tuple[bytes, bytes]
 _METHODS = b"GET, HEAD, POST, PUT"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from models.errors import FanlightError, damaged, message
-from service.logs import Log
+from service.monitoring.logs import Log
 
 LOOK_SECONDS = 2.0  # between two looks
 REMIND_LOOKS = 300  # what is still wrong after these is logged once more

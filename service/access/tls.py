@@ -13,7 +13,7 @@ from typing import Any
 from models.errors import FanlightError, damaged
 from service.access import reloading
 from service.access.reloading import Reloading
-from service.logs import Log
+from service.monitoring.logs import Log
 
 log = Log()
 _EXPIRED = 10  # OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED

@@ -21,8 +21,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from service import logs
-from service.environment import PREFIX
 from service.errors import UnavailableError
 from service.images.decoder_process import (
     ANSWER,
@@ -36,6 +34,8 @@ from service.images.decoder_process import (
     START,
     Job,
 )
+from service.monitoring import logs
+from service.setting_values.environment import PREFIX
 
 log = logs.Log()
 MAX_JOBS = 5000  # of a process, before it is replaced: memory that it lost comes back

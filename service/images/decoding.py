@@ -21,7 +21,6 @@ from models.images import decoding
 from models.images.containers import jpeg
 from models.images.formats import JPEG, ImageFormat, is_image_type, sniff, taken
 from models.preprocessing import ImageError, InputSpec, Pixels, TooManyPixelsError
-from service import units
 from service.errors import (
     ImageFault,
     InvalidInputError,
@@ -42,6 +41,7 @@ from service.process.event_loop import (
     QUICK_JPEG_PIXELS,
     SMALL_BODY_BYTES,
 )
+from service.setting_values import units
 from service.settings import Settings
 
 Result = TypeVar("Result", Pixels, "DecodedImage")

@@ -17,8 +17,8 @@ from operator import attrgetter
 from time import perf_counter
 from typing import Generic, NamedTuple, Self, TypeVar, cast
 
-from service import logs
 from service.errors import QueueFullError, ServiceError, UnavailableError
+from service.monitoring import logs
 
 log = logs.Log()
 

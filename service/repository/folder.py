@@ -14,7 +14,7 @@ from pathlib import Path
 
 from models import checkpoint
 from models.checkpoint import CheckpointError
-from service import logs
+from service.monitoring import logs
 
 log = logs.Log()
 

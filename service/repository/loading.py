@@ -23,7 +23,7 @@ from service.inference.runtimes import choice, onnx_cache
 from service.inference.runtimes.choice import Chosen
 from service.inference.runtimes.onnx_cache import Graphs
 from service.inference.statistics import Statistics
-from service.metrics import Metrics
+from service.monitoring.metrics import Metrics
 from service.process import cpu
 from service.repository import background
 from service.repository.leases import Lease, Leases

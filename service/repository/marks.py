@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from models.checkpoint import FileStamp
-from service import logs
-from service.metrics import Metrics
+from service.monitoring import logs
+from service.monitoring.metrics import Metrics
 
 log = logs.Log()
 

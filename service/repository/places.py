@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
-from service import logs
+from service.monitoring import logs
 from service.repository import background
 from service.repository.folder import Folder, limited
 

@@ -18,9 +18,9 @@ import torch
 from models.checkpoint import Checkpoint
 from models.errors import FanlightError
 from models.registry import proposal
-from service import logs
 from service.errors import NotFoundError, UnavailableError
-from service.metrics import Metrics
+from service.monitoring import logs
+from service.monitoring.metrics import Metrics
 from service.process import garbage
 from service.repository.changes import ChangeWatch
 from service.repository.leases import Leases

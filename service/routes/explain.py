@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 
 from service.requests.parameters import ExplainParameters
 from service.responses import lines, openapi
-from service.responses.explanations import Explanations
+from service.responses.inside.explanations import Explanations
 from service.state import Images, State, authorize
 
 router = APIRouter(prefix="/v1/models", tags=["look inside"], dependencies=[Depends(authorize)])

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from service.requests.parameters import FeaturesParameters
 from service.responses import openapi
-from service.responses.features import Features
+from service.responses.inside.features import Features
 from service.state import Images, State, authorize
 
 router = APIRouter(prefix="/v1/models", tags=["look inside"], dependencies=[Depends(authorize)])

@@ -13,7 +13,7 @@ from service.repository.loading import ServingModel
 from service.requests import inference_request
 from service.requests.inference_request import InferenceBody
 from service.requests.parameters import NoParameters
-from service.responses import inference_models
+from service.responses.other_protocols import inference_models
 from service.state import AppState, State, authorize
 
 router = APIRouter(prefix="/v2", include_in_schema=False)

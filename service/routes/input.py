@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from service.requests.parameters import InputParameters
 from service.responses import openapi
-from service.responses.inputs import Inputs
+from service.responses.inside.inputs import Inputs
 from service.state import Images, State, authorize
 
 router = APIRouter(prefix="/v1/models", tags=["look inside"], dependencies=[Depends(authorize)])

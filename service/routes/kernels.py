@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from service.requests.parameters import KernelsParameters
 from service.responses import openapi
-from service.responses.kernels import Kernels
+from service.responses.inside.kernels import Kernels
 from service.state import State, authorize
 
 router = APIRouter(prefix="/v1/models", tags=["look inside"], dependencies=[Depends(authorize)])

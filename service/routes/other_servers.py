@@ -15,7 +15,8 @@ from service.prediction import Predicted
 from service.requests.asgi_door import AsgiDoor
 from service.requests.instances import InstancesBody
 from service.requests.parameters import NoParameters, PredictParameters
-from service.responses import other_servers, predictions
+from service.responses import predictions
+from service.responses.other_protocols import other_servers
 from service.state import AppState, State, authorize
 
 router = APIRouter(include_in_schema=False)

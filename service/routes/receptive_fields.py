@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from service.requests.parameters import ModelParameters
 from service.responses import openapi
-from service.responses.receptive_fields import ReceptiveFields
+from service.responses.inside.receptive_fields import ReceptiveFields
 from service.state import State, authorize
 
 router = APIRouter(prefix="/v1/models", tags=["look inside"], dependencies=[Depends(authorize)])

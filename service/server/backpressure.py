@@ -14,7 +14,7 @@ import struct
 from collections import deque
 from typing import Any, Protocol
 
-from service import logs
+from service.monitoring import logs
 
 log = logs.Log()
 

@@ -21,7 +21,7 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from service import logs
+from service.monitoring import logs
 from service.server import listening
 from service.server.connections import ConnectionLimits
 from service.server.tls_server import TlsServer

@@ -21,7 +21,6 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from models.preprocessing import InputSpec, Pixels
-from service import logs
 from service.access.forwarded import Forwarded
 from service.deadlines import Deadline
 from service.errors import QueueFullError, ServiceError, TooLargeError
@@ -29,6 +28,7 @@ from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
 from service.inference.batcher import Queued
 from service.inference.engine import PredictionResult
+from service.monitoring import logs
 from service.prediction import Predicted
 from service.process.event_loop import IMAGES_IN_A_ROW
 from service.requests import parameters
@@ -36,9 +36,9 @@ from service.requests.parameters import PredictParameters
 from service.responses import predictions, problems
 from service.responses.predictions import EncodedAnswer
 from service.server.backpressure import Backpressure
-from service.server.security_headers import Header
+from service.server.middleware.security_headers import Header
+from service.server.middleware.telemetry import Record, Telemetry
 from service.server.shortcut import model_of
-from service.server.telemetry import Record, Telemetry
 from service.state import AppState
 
 log = logs.Log()

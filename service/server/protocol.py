@@ -26,7 +26,7 @@ from service.server import backpressure, listening
 from service.server.coalescing import MAX_UNWANTED, CoalescingTransport
 from service.server.connections import MAX_REFUSED, ConnectionLimits, Connections, Patience, Wait
 from service.server.fast_path import FastPath, PendingAnswer
-from service.server.security_headers import LINES, Header
+from service.server.middleware.security_headers import LINES, Header
 
 MAX_HEAD = 2**16  # bytes of a request's line and headers, trailers included
 _PER_HEADER = 32  # bytes that a header counts besides its own, as in HTTP/2 (RFC 9113, 6.5.2)

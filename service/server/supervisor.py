@@ -22,7 +22,7 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 
 from models.errors import FanlightError
-from service import logs
+from service.monitoring import logs
 from service.server import listening
 from service.server.draining import is_from_terminal
 from service.server.worker import HELD_BACK, Notice, Order

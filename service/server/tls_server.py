@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from service import logs
+from service.monitoring import logs
 from service.server.connections import IDLE_SECONDS, ConnectionLimits
 
 log = logs.Log()

@@ -16,7 +16,7 @@ from types import FrameType
 
 import uvicorn
 
-from service import logs
+from service.monitoring import logs
 from service.server.draining import DrainingServer
 
 log = logs.Log()

@@ -15,6 +15,8 @@ from tests.service.conftest import Serve
 from tests.service.connections import PREDICT, Serving
 from tests.service.test_predict import parts
 
+pytestmark = pytest.mark.slow  # most tests start a service with settings of their own
+
 IMAGE = encode(picture(0))
 PNG = {"Content-Type": "image/png"}
 PAGE = "https://example.org"

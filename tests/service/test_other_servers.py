@@ -12,6 +12,8 @@ from tests.service.conftest import Serve
 from tests.service.connections import PREDICT
 from tests.service.test_predict import parts
 
+pytestmark = pytest.mark.slow  # most tests start a service with settings of their own
+
 IMAGES = [encode(picture(seed)) for seed in range(3)]
 PNG = {"Content-Type": "image/png"}
 TEXTS = [base64.b64encode(each).decode() for each in IMAGES]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.responses import inputs, kernels
+from service.responses.inside import inputs, kernels
 from tests.networks import publish_tiny
 from tests.service.connections import UVLOOP, Answered, Client, Serving, post
 from tests.waiting import until_async

@@ -16,7 +16,7 @@ from fanlight.command import main
 from tests.networks import encode, picture, publish_tiny
 from tests.training import test_results
 from tests.training.pictures import write_colors
-from training.fitting.run_folder import Run
+from training.fitting.records.run_folder import Run
 from training.recipes.catalogue import recipe
 from training.results import Record
 

@@ -24,11 +24,13 @@ from training.commands import options
 from training.data import names
 from training.data.account import LEFT_OUT, Account
 from training.data.files import archives, refusals, sources, tables
-from training.fitting import evaluation, experiment, imagenet, loop, pretrained, provenance, trust
+from training.fitting import evaluation, experiment, loop, trust
 from training.fitting.experiment import Outcome, Pictures
 from training.fitting.loop import Epoch, TrainingError
-from training.fitting.run_folder import STEPS, Run, as_json
-from training.fitting.steps import Step, StepPlan
+from training.fitting.records import provenance
+from training.fitting.records.run_folder import STEPS, Run, as_json
+from training.fitting.records.steps import Step, StepPlan
+from training.fitting.start import imagenet, pretrained
 from training.recipes import auto, catalogue
 from training.recipes.catalogue import CATALOGUE
 from training.recipes.recipe import Recipe

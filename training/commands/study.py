@@ -12,7 +12,7 @@ from models import devices, files
 from models.errors import OptionError, message
 from training.commands import options
 from training.fitting.loop import TrainingError
-from training.fitting.run_folder import Run
+from training.fitting.records.run_folder import Run
 from training.studies import report, runner
 from training.studies.catalogue import STUDIES
 from training.studies.study import SEEDS

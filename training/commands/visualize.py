@@ -38,7 +38,7 @@ from training.data import registry as data_sets
 from training.data.files import sources
 from training.data.files.splits import Split
 from training.fitting import evaluation, loop
-from training.fitting.run_folder import Run, RunError
+from training.fitting.records.run_folder import Run, RunError
 from training.recipes import auto, catalogue
 
 MAX_LAYERS = 48  # in one picture

@@ -21,11 +21,12 @@ from training import plots
 from training.data import datasets, names, strangers
 from training.data.datasets import DatasetError, ImageSet
 from training.data.files import sources
-from training.fitting import denormals, evaluation, loop, steps, tuning
+from training.fitting import denormals, evaluation, loop, tuning
 from training.fitting.evaluation import Evaluation
 from training.fitting.loop import Epoch, Fitted, Hooks, StateError, TrainingError
-from training.fitting.run_folder import STATE, TO_START_ANEW, WEIGHTS, Run
-from training.fitting.steps import Step, StepPlan, StepRecord
+from training.fitting.records import steps
+from training.fitting.records.run_folder import STATE, TO_START_ANEW, WEIGHTS, Run
+from training.fitting.records.steps import Step, StepPlan, StepRecord
 from training.profiling import memory
 from training.recipes.recipe import Recipe
 

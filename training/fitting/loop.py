@@ -21,8 +21,9 @@ from models.preprocessing import InputSpec
 from models.trust import LEAST_IMAGES, Answers
 from training.data import augmentation
 from training.data.datasets import ImageSet
-from training.fitting import initialisation, optimization, pretrained
+from training.fitting import optimization
 from training.fitting.evaluation import Metrics, Tally
+from training.fitting.start import initialisation, pretrained
 from training.recipes.recipe import Recipe
 
 EVALUATION_BATCH = 500
@@ -86,7 +87,7 @@ class Fitted:
 class Record(Protocol):
     """Notes figures between the steps, and changes nothing of the training.
 
-    See `training/fitting/steps.py`.
+    See `training/fitting/records/steps.py`.
     """
 
     def start(self, training: "Training") -> None: ...

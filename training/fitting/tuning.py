@@ -1,8 +1,8 @@
 """Training on features that are there: first the head alone, then all layers where that pays.
 
 The layers before the head stay as they are, so what they give is computed once for each picture
-and kept in memory; the head is fit to it in seconds (`training/fitting/head.py`). That is epoch 1
-of the history. The epochs behind it train all layers, as `training/fitting/loop.py` does.
+and kept in memory; the head is fit to it in seconds (`training/fitting/start/head.py`). That is
+epoch 1 of the history. The epochs behind it train all layers, as `training/fitting/loop.py` does.
 """
 
 import copy
@@ -21,10 +21,11 @@ from models.preprocessing import InputSpec
 from models.structure import reading
 from models.trust import Answers
 from training.data.datasets import ImageSet
-from training.fitting import evaluation, head, loop, optimization
+from training.fitting import evaluation, loop, optimization
 from training.fitting.evaluation import Metrics
-from training.fitting.head import Choice, Head
 from training.fitting.loop import Epoch, Fitted, Hooks, Training
+from training.fitting.start import head
+from training.fitting.start.head import Choice, Head
 from training.recipes.recipe import Recipe
 
 FEATURE_BATCH = 16  # pictures; larger ones are not quicker on a CPU, and take memory

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from training.plots.figures import heading, pixels, png
-from training.plots.lettering import height, short, wrapped
+from training.plots.text.lettering import height, short, wrapped
 
 COLUMNS = 5
 SIZE = "small"

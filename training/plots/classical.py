@@ -10,7 +10,7 @@ from torch import Tensor
 
 from training.plots import gradients
 from training.plots.figures import VIRIDIS, bare, bound, heading, logarithmic, png
-from training.plots.lettering import lettering
+from training.plots.text.lettering import lettering
 
 _MOST_SIDE = 256  # pixels; larger pictures are made smaller first
 _COLORS = ("red", "green", "blue")

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from training.fitting.evaluation import Evaluation
 from training.plots.figures import heading, png
-from training.plots.lettering import lettering, rows
+from training.plots.text.lettering import lettering, rows
 
 _MOST_COUNTED = 30  # classes whose counts can still be read
 _MOST_NAMED = 100

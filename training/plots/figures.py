@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.images import colours
-from training.plots.lettering import DPI, height, width, wrapped
+from training.plots.text.lettering import DPI, height, width, wrapped
 
 VIRIDIS = LinearSegmentedColormap.from_list("viridis", np.array(colours.VIRIDIS) / 255)
 _MOST_PASSES = 10  # of the layout; it took up to 6

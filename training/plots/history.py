@@ -12,9 +12,9 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import ColorType
 
 from training.fitting.loop import Epoch
-from training.fitting.steps import Step
+from training.fitting.records.steps import Step
 from training.plots.figures import heading, key, logarithmic, png, say
-from training.plots.lettering import lettering
+from training.plots.text.lettering import lettering
 
 _FIGURES = ("loss", "accuracy")
 _WIDTH = 12.0  # inches of an overlay

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from training.plots.lettering import height, width, wrapped
+from training.plots.text.lettering import height, width, wrapped
 
 Place = Callable[[float, float, float, float], Axes]
 """Makes axes at (left, top, width, height), in inches from the upper left corner."""

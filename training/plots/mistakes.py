@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from training.plots.captioned import Caption, captioned
-from training.plots.lettering import lettering
+from training.plots.text.lettering import lettering
 
 
 def mistakes(

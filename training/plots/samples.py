@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from training.data.datasets import ImageSet
 from training.plots.figures import bare, centres, heading, mosaic, pixels, png
-from training.plots.lettering import lettering, rows
+from training.plots.text.lettering import lettering, rows
 
 _COLUMNS = 10
 _MOST_ROWS = 50

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from training.plots.figures import heading, png, say
-from training.plots.lettering import lettering
+from training.plots.text.lettering import lettering
 
 _BINS = 60
 _SHOWN = (0.5, 99.5)  # percentiles of the statistics that the histogram spans

@@ -13,7 +13,7 @@ from PIL import Image
 from models.architectures import registry
 from models.permission import is_reference
 from training.data.files import sources
-from training.fitting import imagenet
+from training.fitting.start import imagenet
 from training.recipes.recipe import AUTO, Recipe
 
 _LOOKED_AT = 200  # pictures

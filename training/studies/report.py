@@ -13,7 +13,7 @@ from models.errors import damaged
 from training import plots
 from training.data import datasets
 from training.fitting import loop
-from training.fitting.run_folder import WEIGHTS, Run, RunError
+from training.fitting.records.run_folder import WEIGHTS, Run, RunError
 from training.recipes.recipe import Recipe
 from training.studies.study import Measured, Results, Spread, Study, Variant
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from models import files
 from models.permission import is_reference
-from service import logs
+from service.monitoring import logs
 
 if TYPE_CHECKING:
     from models.checkpoint import Card

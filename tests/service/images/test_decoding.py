@@ -10,13 +10,13 @@ from PIL import Image
 from models.images import decoding
 from models.images.framing import RULES
 from models.preprocessing import FramingRule, InputSpec, decode
-from service import units
 from service.errors import InvalidInputError
 from service.images.decoder_process import Job
 from service.images.decoders import TOO_LONG, EndedError, Lane, Process
 from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
 from service.process import event_loop
+from service.setting_values import units
 from service.settings import Settings
 from tests.models.images.framing.pictures import laid, likeness, seven
 from tests.networks import SPEC, encode, picture

@@ -20,7 +20,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service import logs
+from service.monitoring import logs
 from service.server import listening, worker
 from service.server.supervisor import Supervisor, Times
 from tests.waiting import until_async

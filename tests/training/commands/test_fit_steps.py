@@ -15,8 +15,8 @@ from tests.training.pictures import write_colors
 from training import plots
 from training.fitting import loop
 from training.fitting.loop import Epoch
-from training.fitting.run_folder import Run
-from training.fitting.steps import Step
+from training.fitting.records.run_folder import Run
+from training.fitting.records.steps import Step
 
 pytestmark = pytest.mark.slow
 

@@ -27,7 +27,7 @@ from training.data.files.folders import Files
 from training.data.files.splits import Split
 from training.fitting.evaluation import Metrics
 from training.fitting.loop import Epoch
-from training.fitting.run_folder import Run
+from training.fitting.records.run_folder import Run
 from training.recipes.recipe import Recipe
 
 pytestmark = pytest.mark.slow
@@ -304,7 +304,7 @@ def test_the_first_layer_of_a_perceptron_as_templates(
 def test_kernels_of_many_channels_get_several_files(
     here: Path, monkeypatch: pytest.MonkeyPatch, drawn: Drawn
 ) -> None:
-    monkeypatch.setattr(import_module("training.plots.kernels"), "MAX_PIXELS", 250)
+    monkeypatch.setattr(import_module("training.plots.networks.kernels"), "MAX_PIXELS", 250)
     assert of_model("kernels", SHIPPED, "--layer", "conv2", name="birds-vs-planes-batchnorm") == 0
     name = "kernels-birds-vs-planes-batchnorm-1-conv2"
     assert written(here / "pictures") == [f"{name}-2.png", f"{name}.png"]

@@ -20,7 +20,7 @@ from training.fitting import evaluation, experiment, loop
 from training.fitting.evaluation import Metrics
 from training.fitting.experiment import Outcome
 from training.fitting.loop import Epoch, Fitted
-from training.fitting.run_folder import WEIGHTS, Run
+from training.fitting.records.run_folder import WEIGHTS, Run
 from training.profiling import memory
 from training.recipes.recipe import Recipe
 

@@ -25,7 +25,7 @@ from tests.waiting import until
 from training.data.datasets import ImageSet
 from training.fitting import loop
 from training.fitting.loop import Epoch, Hooks
-from training.fitting.run_folder import Run
+from training.fitting.records.run_folder import Run
 from training.recipes.recipe import Recipe
 
 CPU = torch.device("cpu")

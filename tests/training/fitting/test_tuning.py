@@ -14,9 +14,10 @@ from models.preprocessing import InputSpec
 from tests.networks import SPEC
 from tests.training.pictures import colors
 from training.data.datasets import ImageSet
-from training.fitting import evaluation, head, loop, tuning
+from training.fitting import evaluation, loop, tuning
 from training.fitting.evaluation import Metrics
 from training.fitting.loop import Epoch, Fitted, Hooks
+from training.fitting.start import head
 from training.recipes.recipe import Recipe
 
 CPU = torch.device("cpu")

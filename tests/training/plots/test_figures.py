@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 
 from training.plots import figures
-from training.plots.lettering import lettering
+from training.plots.text.lettering import lettering
 
 
 def test_a_mosaic_lays_tiles_row_after_row() -> None:

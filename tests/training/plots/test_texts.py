@@ -13,7 +13,7 @@ from models.convolutional.picture import Picture
 from models.preprocessing import InputSpec
 from tests.networks import picture
 from tests.training.plots.drawn import Drawn
-from tests.training.plots.test_roofline import report as traffic
+from tests.training.plots.networks.test_roofline import report as traffic
 from training import plots
 from training.activations import dropout
 from training.activations.saturation import Saturation
@@ -22,7 +22,7 @@ from training.data.datasets import ImageSet
 from training.fitting import evaluation
 from training.fitting.evaluation import Metrics
 from training.fitting.loop import Epoch
-from training.fitting.steps import Step
+from training.fitting.records.steps import Step
 
 LABELS = (
     "a label of sixty letters, which is longer than one would like",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from training.fitting import imagenet
+from training.fitting.start import imagenet
 from training.recipes import auto, catalogue
 from training.recipes.auto import fill_input, fill_length, fill_start
 from training.recipes.recipe import Recipe

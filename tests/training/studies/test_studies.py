@@ -13,7 +13,7 @@ from fanlight.command import main
 from models.architectures import registry
 from training.data import datasets
 from training.fitting import loop
-from training.fitting.run_folder import WEIGHTS, Run
+from training.fitting.records.run_folder import WEIGHTS, Run
 from training.recipes.recipe import Recipe
 from training.studies import report, runner
 from training.studies.catalogue import STUDIES

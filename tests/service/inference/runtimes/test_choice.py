@@ -179,12 +179,12 @@ def test_the_list_of_models_tells_it(serve: Serve, runtime: str, told: str) -> N
     assert all("fallback" not in version for version in model["versions"])
 
 
-def test_a_fallback_is_told(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fallback_is_told(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(_checkpoint: Checkpoint) -> bytes:
         raise RuntimeError("no such\n  operator")
 
     monkeypatch.setattr(onnx_runtime, "export", refused)
-    client: TestClient = serve()
+    client: TestClient = serve(graph_cache=tmp_path)
     [model] = client.get("/v1/models").json()["models"]
     for version in model["versions"]:
         assert version["state"] == "ready"

@@ -1,0 +1,455 @@
+"""What Prometheus collects from the service: requests and batches, models and their runtimes.
+
+With more than one worker their figures are summed: each writes its own to the folder that
+`PROMETHEUS_MULTIPROC_DIR` names, and whichever is asked reads all.
+"""
+
+import asyncio
+import os
+import platform
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache, partial
+from importlib import metadata
+from operator import itemgetter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from models.checkpoint import Card
+from models.trust.card import TENTHS
+from service.monitoring.log_writer import LOST
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_STARTED = "process_start_time_seconds"
+MOST_LABELS = 100  # of a version that have a figure each
+OTHERS = "(others)"
+_TENTHS = tuple(f"{tenth / TENTHS:g}" for tenth in range(TENTHS))  # their lower bounds
+
+
+class Counts(NamedTuple):
+    """Answers by label, by tenth of score and of familiarity, and by why they are unsure."""
+
+    labels: Sequence[int]
+    scores: Sequence[int]
+    familiarity: Sequence[int]
+    unsure: Mapping[str, int]
+
+
+@contextmanager
+def shared() -> Iterator[None]:
+    """A folder for the figures of processes that are started inside, unless one is set."""
+    if os.environ.get(FOLDER):
+        yield
+        return
+    with TemporaryDirectory(prefix="fanlight-metrics-") as folder:
+        os.environ[FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[FOLDER]
+
+
+class Metrics:
+    """The figures of this process; `exposition` has those of all workers."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        counter = partial(Counter, registry=registry)
+
+        def gauge(
+            name: str, about: str, by: Sequence[str] = (), multiprocess_mode: Any = "livemax"
+        ) -> Gauge:
+            return Gauge(name, about, by, registry=registry, multiprocess_mode=multiprocess_mode)
+
+        histogram = partial(Histogram, registry=registry)
+        version = ["model", "version"]
+        requests = histogram(
+            "fanlight_request_seconds",
+            "From the head of a request to the head of its answer",
+            ["operation", "status"],
+            buckets=_SECONDS,
+        )
+        batches = histogram(
+            "fanlight_batch_images",
+            "Images in a forward pass",
+            version,
+            buckets=_IMAGES,
+        )
+        passes = histogram(
+            "fanlight_forward_seconds",
+            "Duration of a forward pass",
+            version,
+            buckets=_SECONDS,
+        )
+        self._stage_seconds = counter(
+            "fanlight_stage_seconds",
+            "Time of requests for predictions by stage: images are decoded, then wait in the queue",
+            [*version, "stage"],
+        )
+        self._stage_requests = counter(
+            "fanlight_stage_requests",
+            "Requests for predictions that passed a stage",
+            [*version, "stage"],
+        )
+        self._ready = gauge(
+            "fanlight_model_ready",
+            "1 for a version that answers, by the runtime that gives its predictions",
+            [*version, "runtime"],
+        )
+        self._fallback = gauge(
+            "fanlight_runtime_fallback",
+            "1 for a version whose predictions don't come from the runtime that was wanted",
+            version,
+        )
+        ways = counter(
+            "fanlight_predict_requests",
+            "Requests for predictions, by which code answered: fast_path or application",
+            ["way"],
+        )
+        self._failures = counter(
+            "fanlight_fast_path_failures",
+            "Unexpected errors of the fast path, by type; the application answered these requests",
+            ["error"],
+        )
+        self._ended = counter(
+            "fanlight_connections_ended",
+            "Connections that the service ended or refused, by reason; unfinished_head, "
+            "unfinished_handshake, untaken_answer and refused mean limits, see the settings of "
+            "connections",
+            ["reason"],
+        )
+        self._refused = counter(
+            "fanlight_refused_requests",
+            "Requests that got no answer for want of room, time or right, by reason",
+            ["reason"],
+        )
+        self._late = counter(
+            "fanlight_late_problems",
+            "Answers of status 200, in lines, that ended in a problem of this status",
+            ["operation", "status"],
+        )
+        self._load_failures = counter(
+            "fanlight_load_failures", "Versions that could not be loaded, by model", ["model"]
+        )
+        self._queued = gauge(
+            "fanlight_queue_images",
+            "Images that waited in the queue when the last forward pass began",
+            version,
+            multiprocess_mode="livesum",
+        )
+        built = gauge(
+            "fanlight_build_info",
+            "1, by the versions of what runs",
+            ["version", "python", "torch", "onnxruntime"],
+        )
+        built.labels(*map(_version, ("fanlight", None, "torch", "onnxruntime"))).set(1)
+        self._failed = gauge(
+            "fanlight_model_failed",
+            "1 for a version that could not be loaded",
+            version,
+        )
+        self._changed = gauge(
+            "fanlight_model_changed",
+            "1 for a version whose files have changed since they were loaded",
+            version,
+        )
+        self._not_finite = counter(
+            "fanlight_not_finite_images",
+            "Images that were refused because the network gives no finite number for them",
+            version,
+        )
+        self._labels = counter(
+            "fanlight_answers",
+            f"Images by the label that they got; labels beyond {MOST_LABELS} count as {OTHERS}",
+            [*version, "label"],
+        )
+        self._scores = counter(
+            "fanlight_answer_scores",
+            "Images by the score of their label; tenth 0.9 is 0.9 to 1",
+            [*version, "tenth"],
+        )
+        self._familiarity = counter(
+            "fanlight_answer_familiarity",
+            "Images by their familiarity; of usual images each tenth has as many",
+            [*version, "tenth"],
+        )
+        self._unsure = counter(
+            "fanlight_unsure_answers",
+            "Images whose answer is unsure, by why, at the usual coverage and threshold",
+            [*version, "why"],
+        )
+        self._usual_labels, self._usual_scores, self._usual_familiarity = (
+            gauge(
+                f"fanlight_usual_{what}",
+                f"Part of usual images that {has}, as the model's card tells",
+                [*version, by],
+            )
+            for what, has, by in (
+                ("answers", "get the label", "label"),
+                ("answer_scores", "have such a score", "tenth"),
+                ("answer_familiarity", "have such a familiarity", "tenth"),
+            )
+        )
+        self._calibration_images = gauge(
+            "fanlight_calibration_images",
+            "Images that the usual parts are of, as the model's card tells",
+            version,
+        )
+        self._usual: dict[tuple[str, int], list[tuple[Gauge, tuple[str, ...]]]] = {}
+        self._asked: list[Callable[[], None]] = []
+        self._lost = counter(
+            "fanlight_log_lines_lost",
+            "Lines of the log that could not be written, or not quickly enough",
+        )
+        self._lost_before = LOST.total
+        self._tasks = gauge(
+            "fanlight_event_loop_tasks",
+            "Tasks of asyncio that are not done, when this process was last asked for its figures",
+            multiprocess_mode="liveall",
+        )
+        self._request = cache(requests.labels)
+        self._ways = {way: ways.labels(way) for way in ("fast_path", "application")}
+        self._uncounted = dict.fromkeys(self._ways, 0)  # requests since the last forward pass
+        self._batch, self._pass = cache(batches.labels), cache(passes.labels)
+        self._queue = cache(self._queued.labels)
+
+    def answered(self, operation: str, status: int, seconds: float) -> None:
+        """A request; `operation` is that of the OpenAPI document, or "other"."""
+        self._request(operation, status).observe(seconds)
+
+    def ended_late(self, operation: str, status: int) -> None:
+        """An answer in lines that ended in a problem."""
+        self._late.labels(operation, status).inc()
+
+    def predicted(self, way: str) -> None:
+        """A request for predictions that was answered by the `fast_path` or the `application`.
+
+        It is counted with the next forward pass: a counter costs each request a microsecond.
+        """
+        self._uncounted[way] += 1
+
+    def fast_path_failed(self, error: str) -> None:
+        """An unexpected error of this type ended the fast path for a request."""
+        self._failures.labels(error).inc()
+
+    def connection_ended(self, reason: str) -> None:
+        """The service ended or refused a connection, for one of `connections.Wait`'s reasons."""
+        self._ended.labels(reason).inc()
+
+    def refused(self, reason: str) -> None:
+        """A request got no answer, for a reason such as `queue-full`."""
+        self._refused.labels(reason).inc()
+
+    def ran(self, model: str, version: int, images: int, seconds: float, waiting: int) -> None:
+        """A forward pass of a batch, since whose beginning so many images wait."""
+        self._batch(model, version).observe(images)
+        self._pass(model, version).observe(seconds)
+        self._queue(model, version).set(waiting)
+        self._count_ways()
+
+    def staged(self, model: str, version: int, stage: str, requests: int, seconds: float) -> None:
+        """So many more requests have passed a stage, in so many seconds together."""
+        self._stage_seconds.labels(model, version, stage).inc(seconds)
+        self._stage_requests.labels(model, version, stage).inc(requests)
+
+    @contextmanager
+    def asking(self, report: Callable[[], None]) -> Iterator[None]:
+        """While in the context, `exposition` calls `report` first; leaving calls it a last time."""
+        self._asked.append(report)
+        try:
+            yield
+        finally:
+            self._asked.remove(report)
+            report()
+
+    def arrived(self, model: str, version: int, labels: Sequence[str], counts: Counts) -> None:
+        """Add the counts of what a version has answered since the last call.
+
+        `labels` are those of its card.
+        """
+        for label, count in zip(_shown(labels), counts.labels, strict=True):
+            if count:
+                self._labels.labels(model, version, label).inc(count)
+        for told, tenths in (
+            (self._scores, counts.scores),
+            (self._familiarity, counts.familiarity),
+        ):
+            for tenth, count in zip(_TENTHS, tenths, strict=True):
+                if count:
+                    told.labels(model, version, tenth).inc(count)
+        for why, count in filter(itemgetter(1), counts.unsure.items()):
+            self._unsure.labels(model, version, why).inc(count)
+
+    def loaded(self, card: Card, runtime: str, fallback: bool) -> None:
+        """A version begins to answer: set its gauges, also those of what is usual by its card."""
+        model, version = card.name, card.version
+        self._ready.labels(model, version, runtime).set(1)
+        self._fallback.labels(model, version).set(fallback)
+        self._forget_usual(model, version)
+        self._begin(card)
+        told = self._usual[model, version] = []
+
+        def tell(gauge: Gauge, value: float, *by: str) -> None:
+            labels = (model, str(version), *by)
+            gauge.labels(*labels).set(value)
+            told.append((gauge, labels))
+
+        if card.calibration is not None:
+            tell(self._calibration_images, card.calibration.images)
+        if card.calibration is not None and card.calibration.usual is not None:
+            usual = card.calibration.usual
+            shares = dict.fromkeys(_shown(card.labels), 0.0)
+            for label, share in zip(_shown(card.labels), usual.labels, strict=True):
+                shares[label] += share
+            for label, share in shares.items():
+                tell(self._usual_labels, share, label)
+            for tenth, share in zip(_TENTHS, usual.scores, strict=True):
+                tell(self._usual_scores, share, tenth)
+        if card.familiarity is not None:
+            for tenth in _TENTHS:
+                tell(self._usual_familiarity, 1 / len(_TENTHS), tenth)
+
+    def _begin(self, card: Card) -> None:
+        """Set counters to 0: what begins with a number shows no increase to Prometheus."""
+        by = card.name, card.version
+        for label in _shown(card.labels):
+            self._labels.labels(*by, label)
+        for tenth in _TENTHS:
+            self._scores.labels(*by, tenth)
+            if card.familiarity is not None:
+                self._familiarity.labels(*by, tenth)
+        if card.calibration is not None:
+            self._unsure.labels(*by, "ambiguous")
+        if card.familiarity is not None:
+            self._unsure.labels(*by, "unfamiliar")
+
+    def failed(self, model: str, version: int) -> None:
+        """A version could not be loaded."""
+        self._failed.labels(model, version).set(1)
+        self._load_failures.labels(model).inc()
+
+    def changed(self, model: str, version: int, is_changed: bool) -> None:
+        """Whether the files of a version differ from what was loaded."""
+        self._changed.labels(model, version).set(is_changed)
+
+    def not_finite(self, model: str, version: int, images: int) -> None:
+        """Images that got no finite answer."""
+        self._not_finite.labels(model, version).inc(images)
+
+    def removed(self, model: str, version: int, runtime: str | None) -> None:
+        """A version is gone; `runtime` gave its predictions, None if it was not loaded."""
+        if runtime is None:
+            self._failed.labels(model, version).set(0)
+            return
+        self._ready.labels(model, version, runtime).set(0)
+        self._fallback.labels(model, version).set(0)
+        self._changed.labels(model, version).set(0)
+        self._forget_usual(model, version)
+
+    def _forget_usual(self, model: str, version: int) -> None:
+        """Withdraw what is usual by a card that no longer answers.
+
+        Several processes can't withdraw a figure: there it is 0, which adds nothing to an index.
+        """
+        for gauge, labels in self._usual.pop((model, version), ()):
+            if os.environ.get(FOLDER):
+                gauge.labels(*labels).set(0)
+            else:
+                gauge.remove(*labels)
+
+    def _count_ways(self) -> None:
+        for way, requests in self._uncounted.items():
+            if requests:
+                self._ways[way].inc(requests)
+                self._uncounted[way] = 0
+        if lost := LOST.total - self._lost_before:
+            self._lost.inc(lost)
+            self._lost_before += lost
+
+    def exposition(self) -> bytes:
+        """In Prometheus' text format."""
+        self._count_ways()
+        for report in self._asked:
+            report()
+        with suppress(RuntimeError):  # where no event loop runs
+            self._tasks.set(len(asyncio.all_tasks()))
+        if not os.environ.get(FOLDER):
+            return generate_latest(self._registry)
+        _forget_the_dead(Path(os.environ[FOLDER]))
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        registry.register(_Workers(Path(os.environ[FOLDER])))
+        return generate_latest(registry)
+
+    def close(self) -> None:
+        """What this process has is over; what it has counted stays."""
+        self._count_ways()
+        if os.environ.get(FOLDER):
+            mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+
+class _Workers:
+    """What the system tells of all workers' processes together, under the usual names."""
+
+    def __init__(self, folder: Path) -> None:
+        self._pids = _pids(folder)
+
+    def collect(self) -> Iterator[Metric]:
+        by_name = defaultdict[str, list[Metric]](list)
+        for pid in self._pids:
+            told = ProcessCollector(pid=partial(int, pid), registry=CollectorRegistry())
+            for metric in told.collect():
+                by_name[metric.name].append(metric)
+        for name, metrics in by_name.items():
+            values = [sample.value for metric in metrics for sample in metric.samples]
+            total = min(values) if name == _STARTED else sum(values)
+            kind = CounterMetricFamily if metrics[0].type == "counter" else GaugeMetricFamily
+            yield kind(name, metrics[0].documentation, value=total)
+
+
+def _version(package: str | None) -> str:
+    """That of an installed package, or of Python for None; empty if it is not installed."""
+    if package is None:
+        return platform.python_version()
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _pids(folder: Path) -> set[int]:
+    """The processes that have written gauges there, living or not."""
+    return {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}
+
+
+def _shown(labels: Sequence[str]) -> list[str]:
+    """The names under which labels are counted."""
+    return [*labels[:MOST_LABELS], *(OTHERS for _ in labels[MOST_LABELS:])]
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """What a worker that was killed has said of itself is over; what it has counted stays."""
+    for pid in _pids(folder):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        except PermissionError:  # it lives, as another user
+            continue

@@ -1,0 +1,174 @@
+"""Telemetry of requests: an id on every response; a log line and metrics for each request."""
+
+import logging
+import random
+import re
+import time
+from collections.abc import Awaitable, Iterable
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.access.gate import CALLER
+from service.access.origins import Origins
+from service.monitoring.log_writer import LOST
+from service.monitoring.metrics import Metrics
+from service.prediction import TOOK
+from service.responses import problems
+from service.server.middleware import security_headers
+from service.server.middleware.security_headers import Header
+
+_HEADER = b"x-request-id"
+_ACCEPTABLE = re.compile(rb"[A-Za-z0-9._:/+=@~,;#|-]{1,200}")  # UUIDs, base64, Amzn-Trace-Id, …
+_TRACE = b"traceparent"
+_PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+
+def _trace_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """That of the trace that the request belongs to (W3C Trace Context), None without one."""
+    for name, value in headers:
+        if name == _TRACE and (found := _PARENT.fullmatch(value)) and found[1].strip(b"0"):
+            return found[1].decode()
+    return None
+
+
+def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The client's, if it is of a usual form."""
+    for name, value in headers:
+        if name == _HEADER and _ACCEPTABLE.fullmatch(value):
+            return value.decode()
+    return None
+
+
+def _operation(scope: Scope) -> str:
+    """What was asked for, by its name in the OpenAPI document."""
+    return scope.get("operation") or getattr(scope.get("route"), "operation_id", None) or "other"
+
+
+class Record:
+    """The telemetry of one request, from its head on: its id, metrics, a log line.
+
+    The id is the client's X-Request-ID if that has a usual form, otherwise a new one. The path, the
+    id and that of a trace are the only things from a client that reach the log. The line names its
+    API key.
+    """
+
+    __slots__ = (
+        "_log",
+        "_metrics",
+        "_origins",
+        "_scope",
+        "_started",
+        "request_id",
+        "status",
+        "way",
+    )
+
+    def __init__(
+        self, scope: Scope, started: float, metrics: Metrics, log: Any, origins: Origins | None
+    ) -> None:
+        self.request_id = _given_id(scope["headers"]) or f"{random.getrandbits(128):032x}"
+        scope.setdefault("state", {})["request_id"] = self.request_id
+        self.status = 0  # until there is an answer
+        self.way = "application"  # or "fast_path": which of them answers
+        self._scope, self._started, self._metrics, self._log = scope, started, metrics, log
+        self._origins = origins
+
+    def answered(self, status: int) -> tuple[Header, ...]:
+        """Count the answer; the headers that it gets besides its own."""
+        self.status = status
+        elapsed = time.perf_counter() - self._started
+        operation = _operation(self._scope)
+        self._metrics.answered(operation, status, elapsed)
+        if operation == "predict":
+            self._metrics.predicted(self.way)
+        if status >= 400 and (reason := self._scope.get(problems.REFUSED)):
+            self._metrics.refused(reason)
+        timing = b"total;dur=%.3f" % (elapsed * 1000)
+        if (took := self._scope.get(TOOK)) is not None:
+            timing += b", decode;dur=%.3f, queue;dur=%.3f, forward;dur=%.3f" % took
+        own = ((_HEADER, self.request_id.encode()), (b"server-timing", timing))
+        if self._origins is None:
+            return own
+        return (*own, *self._origins.headers(self._scope["headers"]))
+
+    def ended_late(self, status: int) -> None:
+        """Count an answer that began well, and then ended in a problem of that status."""
+        self._metrics.ended_late(_operation(self._scope), status)
+        if reason := self._scope.get(problems.REFUSED):
+            self._metrics.refused(reason)
+
+    def failed(self) -> None:
+        """A line with the exception that is being handled."""
+        with suppress(Exception):  # no log call decides anything
+            self._log.exception("unexpected error", request_id=self.request_id)
+
+    def log(self) -> None:
+        """The line, once the request is over."""
+        if self._log.is_enabled_for(logging.INFO):
+            scope = self._scope
+            caller, trace = scope.get(CALLER), _trace_id(scope["headers"])
+            try:
+                self._log.info(
+                    "request",
+                    method=scope["method"],
+                    path=quote(scope["path"]),
+                    status=self.status,
+                    ms=round((time.perf_counter() - self._started) * 1000, 2),
+                    request_id=self.request_id,
+                    **({"late_status": late} if (late := scope.get(problems.LATE)) else {}),
+                    **({"trace_id": trace} if trace else {}),
+                    **({"api_key": caller} if caller else {}),
+                )
+            except Exception:  # as above; `suppress` would cost each request half a microsecond
+                LOST.add(1)
+
+
+class Telemetry:
+    """ASGI middleware: a record of each request, and an answer where nobody caught an error.
+
+    Each answer gets the `security_headers` that it lacks.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, origins: Origins | None = None) -> None:
+        self._app, self._metrics, self._origins = app, metrics, origins
+        self._log = structlog.get_logger().bind()  # once, not for each request
+
+    def record(self, scope: Scope, started: float) -> Record:
+        """A request whose head was there at that time of `time.perf_counter`."""
+        return Record(scope, started, self._metrics, self._log, self._origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record = self.record(scope, time.perf_counter())
+
+        def named(message: Message) -> Awaitable[None]:  # no coroutine around that of `send`
+            if message["type"] == "http.response.start":
+                headers = message["headers"]
+                headers += security_headers.missing(headers)
+                headers += record.answered(message["status"])
+            return send(message)
+
+        if self._origins is not None and scope["method"] == "OPTIONS":
+            allowed = self._origins.preflight(scope["headers"])
+            if allowed is not None:
+                scope["operation"] = "preflight"
+                await named({"type": "http.response.start", "status": 204, "headers": allowed})
+                await named({"type": "http.response.body"})
+                record.log()
+                return
+        try:
+            await self._app(scope, receive, named)
+        except Exception:
+            record.failed()
+            if not record.status:
+                await problems.unexpected(scope)(scope, receive, named)
+        finally:
+            if (late := scope.get(problems.LATE)) is not None:
+                record.ended_late(late)
+            record.log()

@@ -1,0 +1,252 @@
+"""Figures for Prometheus: of requests, batches and models, summed over the workers."""
+
+import os
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+import torch
+
+from models.checkpoint import Checkpoint
+from service.inference.runtimes import onnx_runtime
+from service.monitoring import metrics
+from service.monitoring.metrics import Counts, Metrics
+from tests import trusted
+from tests.e2e.servers import running
+from tests.networks import DATA, LABELS, encode, picture, publish_tiny
+from tests.service.conftest import Serve
+from tests.service.connections import PREDICT
+from tests.service.test_predict import parts
+from tests.waiting import until
+
+
+def figure(text: str, name: str, **labels: str) -> float:
+    """The sum of the samples with these labels; 0 if there is none."""
+    found = 0.0
+    for line in text.splitlines():
+        sample = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+        if sample and sample[1] == name:
+            told = dict(re.findall(r'(\w+)="([^"]*)"', sample[2] or ""))
+            found += float(sample[3]) * (labels.items() <= told.items())
+    return found
+
+
+@pytest.mark.slow
+def test_requests_are_counted_by_operation_and_status(serve: Serve) -> None:
+    client = serve()
+    assert client.post(PREDICT, files=parts(encode(picture(1)))).status_code == 200
+    assert client.post(PREDICT, files=parts(b"")).status_code == 422
+    assert client.get("/v1/models").status_code == 200
+    assert client.get("/v1/models/strangers").status_code == 404
+    assert client.get("/nothing/1").status_code == client.get("/nothing/2").status_code == 404
+    text = client.get("/metrics").text
+    for operation, status, count in (
+        ("predict", "200", 1),
+        ("predict", "422", 1),
+        ("list_models", "200", 1),
+        ("get_model", "404", 1),
+        ("other", "404", 2),  # no label for each path that a stranger thinks of
+    ):
+        labels = {"operation": operation, "status": status}
+        assert figure(text, "fanlight_request_seconds_count", **labels) == count
+
+
+@pytest.mark.slow
+def test_batches_are_counted_by_version(serve: Serve) -> None:
+    client = serve()
+    client.post(PREDICT, files=parts(*[encode(picture(seed)) for seed in range(5)]))
+    text = client.get("/metrics").text
+    labels = {"model": "colors", "version": "2"}
+    assert figure(text, "fanlight_batch_images_sum", **labels) == 5
+    assert figure(text, "fanlight_forward_seconds_sum", **labels) > 0
+    assert figure(text, "fanlight_batch_images_sum", version="1") == 0
+
+
+def test_why_requests_got_no_answer(serve: Serve) -> None:
+    client = serve(rate_limit=0.001, rate_burst=2, max_images=1)
+    image = encode(picture(1))
+    assert client.post(PREDICT, files=parts(image, image)).status_code == 413
+    assert client.post(PREDICT, files=parts(b"none")).status_code == 422  # the request was wrong
+    for _ in range(2):
+        assert client.post(PREDICT, files=parts(image)).status_code == 429
+    text = client.get("/metrics").text
+    for reason, count in {"over-a-limit": 1, "too-many-requests": 2}.items():
+        assert figure(text, "fanlight_refused_requests_total", reason=reason) == count
+    assert figure(text, "fanlight_refused_requests_total") == 3
+
+
+def test_what_runs_here(serve: Serve, repository: Path) -> None:
+    publish_tiny(repository, "broken")
+    (repository / "broken" / "1" / "weights.pt").write_bytes(b"")
+    client = serve()
+    client.post(PREDICT, files=parts(encode(picture(1))))
+    text = client.get("/metrics").text
+    python = ".".join(map(str, sys.version_info[:3]))
+    assert figure(text, "fanlight_build_info", python=python, torch=torch.__version__) == 1
+    assert figure(text, "fanlight_load_failures_total", model="broken") == 1
+    assert "fanlight_queue_images{" in text
+    assert figure(text, "process_resident_memory_bytes") > 10**8
+    assert figure(text, "process_cpu_seconds_total") > 0
+
+
+def test_where_the_time_of_a_request_goes(serve: Serve) -> None:
+    client = serve()
+    for _ in range(3):
+        client.post(PREDICT, files=parts(encode(picture(1))))
+    client.post(PREDICT, files=parts(b"none"))
+    for _ in range(2):  # what was told is not told again
+        text = client.get("/metrics").text
+        for stage in ("decode", "queue"):
+            labels = {"model": "colors", "version": "2", "stage": stage}
+            assert figure(text, "fanlight_stage_requests_total", **labels) == 3
+            assert 0 < figure(text, "fanlight_stage_seconds_total", **labels) < 3
+
+
+@pytest.mark.slow
+def test_answers_are_counted_beside_what_is_usual(serve: Serve, repository: Path) -> None:
+    trusted.publish_trusted(repository)
+    client = serve()
+    shown = [*trusted.familiar(7, 8), *trusted.strange(2)]
+    images = [encode(trusted.image(each)) for each in shown]
+    answers = client.post("/v1/models/sure/predict", files=parts(*images)).json()["predictions"]
+    text = client.get("/metrics").text
+    model = {"model": "sure", "version": "1"}
+    for label in LABELS:
+        told = figure(text, "fanlight_answers_total", **model, label=label)
+        assert told == sum(each["label"] == label for each in answers)
+    for part, name in (("score", "scores"), ("familiarity", "familiarity")):
+        for tenth in range(10):
+            key = f"{tenth / 10:g}"
+            told = figure(text, f"fanlight_answer_{name}_total", **model, tenth=key)
+            assert told == sum(min(int(each[part] * 10), 9) == tenth for each in answers)
+    unsure = [each["why"] for each in answers if each["unsure"]]
+    assert unsure.count("unfamiliar") >= 2
+    for why in ("unfamiliar", "ambiguous"):
+        assert figure(text, "fanlight_unsure_answers_total", **model, why=why) == unsure.count(why)
+    usual = client.get("/v1/models/sure").json()["card"]["calibration"]["usual"]
+    shares = [figure(text, "fanlight_usual_answers", **model, label=label) for label in LABELS]
+    assert shares == pytest.approx(usual["labels"])
+    for name in ("answer_scores", "answer_familiarity"):
+        assert figure(text, f"fanlight_usual_{name}", **model) == pytest.approx(1, abs=1e-5)
+
+
+def test_counters_of_a_version_begin_with_0(tmp_path: Path) -> None:
+    """One that begins with a number shows Prometheus no increase: the first images are lost."""
+    told = Metrics()
+    told.loaded(trusted.publish_trusted(tmp_path), "onnx", fallback=False)
+    text = told.exposition().decode()
+    for name, count in (
+        ("answers", len(LABELS)),
+        ("answer_scores", 10),
+        ("answer_familiarity", 10),
+        ("unsure_answers", 2),
+    ):
+        lines = [each for each in text.splitlines() if each.startswith(f"fanlight_{name}_total{{")]
+        assert len(lines) == count
+        assert all(each.endswith(" 0.0") for each in lines)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_what_is_usual_goes_with_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: bool
+) -> None:
+    told = Metrics()
+    kinds: tuple[trusted.Kind, ...] = ("features", "calibration")
+    cards = [trusted.publish_trusted(tmp_path / each, "sure", each) for each in kinds]
+    for card in (*cards, cards[0]):
+        told.loaded(card, "onnx", fallback=False)
+        text = told.exposition().decode()
+        has_familiarity = card.familiarity is not None
+        tenths = figure(text, "fanlight_usual_answer_familiarity")
+        assert tenths == pytest.approx(float(has_familiarity))
+        assert figure(text, "fanlight_calibration_images") == trusted.COUNT
+    with monkeypatch.context() as patched:
+        if several:  # processes, whose figures can't be withdrawn
+            patched.setenv(metrics.FOLDER, str(tmp_path))
+        told.removed("sure", 1, "onnx")
+    text = told.exposition().decode()
+    assert ("fanlight_usual_answers{" in text) == several
+    for name in ("answers", "answer_scores", "answer_familiarity"):
+        assert figure(text, f"fanlight_usual_{name}") == 0
+    assert figure(text, "fanlight_calibration_images") == 0
+
+
+@pytest.mark.slow
+def test_what_was_answered_last_is_counted_when_a_version_goes(
+    serve: Serve, repository: Path
+) -> None:
+    trusted.publish_trusted(repository)
+    client = serve(watch_interval=0.01)
+    images = parts(*(encode(trusted.image(each)) for each in trusted.familiar(7, 8)))
+    assert client.post("/v1/models/sure/predict", files=images).status_code == 200
+    shutil.rmtree(repository / "sure")
+    until(lambda: client.get("/v1/models/sure").status_code == 404)
+    assert figure(client.get("/metrics").text, "fanlight_answers_total", model="sure") == 8
+
+
+def test_a_version_of_many_labels_has_few_figures() -> None:
+    told = Metrics()
+    labels = [f"label{number}" for number in range(metrics.MOST_LABELS + 50)]
+    told.arrived("many", 1, labels, Counts([1] * len(labels), [0] * 10, [0] * 10, {}))
+    text = told.exposition().decode()
+    assert text.count("fanlight_answers_total{") == metrics.MOST_LABELS + 1
+    assert figure(text, "fanlight_answers_total", label=metrics.OTHERS) == 50
+
+
+@pytest.mark.slow
+def test_models_and_their_runtimes(
+    serve: Serve, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve(watch_interval=0.01)
+    text = client.get("/metrics").text
+    assert figure(text, "fanlight_model_ready", model="colors", runtime="onnx") == 2
+    assert figure(text, "fanlight_runtime_fallback") == 0
+
+    def refused(_checkpoint: Checkpoint) -> bytes:
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(onnx_runtime, "export", refused)
+    publish_tiny(repository, seed=2)
+
+    def is_ready(version: str) -> bool:
+        return figure(client.get("/metrics").text, "fanlight_model_ready", version=version) == 1
+
+    until(lambda: is_ready("3"))
+    text = client.get("/metrics").text
+    assert figure(text, "fanlight_model_ready", version="3", runtime="torch") == 1
+    assert figure(text, "fanlight_runtime_fallback", version="3") == 1
+    shutil.rmtree(repository / "colors" / "3")
+    until(lambda: not is_ready("3"))
+    assert figure(client.get("/metrics").text, "fanlight_runtime_fallback") == 0
+
+
+@pytest.mark.slow
+def test_workers_are_summed(tmp_path: Path) -> None:
+    image = (DATA / "digits" / "7.png").read_bytes()
+    with running(tmp_path / "log", "--workers", "2") as server:
+        url, type = f"{server.url}/v1/models/mnist/predict", {"Content-Type": "image/png"}
+        for _ in range(20):  # a connection each, which either worker may take
+            assert httpx.post(url, content=image, headers=type).status_code == 200
+        texts = [httpx.get(f"{server.url}/metrics").text for _ in range(5)]
+    for text in texts:
+        assert figure(text, "fanlight_request_seconds_count", operation="predict") == 20
+        assert figure(text, "fanlight_batch_images_sum", model="mnist") == 20
+        assert figure(text, "fanlight_model_ready", model="mnist") == 1
+        assert figure(text, "fanlight_build_info") == 1
+        assert figure(text, "process_resident_memory_bytes") > 2 * 10**8  # of both
+        assert figure(text, "process_start_time_seconds") < time.time()
+
+
+def test_the_shared_folder_goes_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(metrics.FOLDER, raising=False)
+    with metrics.shared():
+        folder = Path(os.environ[metrics.FOLDER])
+        assert folder.is_dir()
+        with metrics.shared():
+            assert os.environ[metrics.FOLDER] == str(folder)
+    assert not folder.exists()
+    assert metrics.FOLDER not in os.environ

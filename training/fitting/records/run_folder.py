@@ -1,0 +1,332 @@
+"""The run folder of a training: its recipe, its history, its results.
+
+recipe.json   written first
+history.csv   a row an epoch, whole after each
+steps.csv     a row each so many steps, where they are asked for; whole after each epoch
+state.pt      what a broken-off training needs to go on after its last epoch; gone when it has ended
+weights.pt    the selected weights
+curves.png    loss and accuracy of both sets, the figures of the steps, the learning rate
+confusion.png of the test set
+first.png     the first test pictures, what they show and what they are taken for
+mistakes.png  the wrong predictions with the highest confidence, with the names of their files
+data.html     what is odd about the pictures, and which labels are probably wrong; data.csv has all
+result.json   written last: the selected epoch, the figures, what was published
+.lock         held by the process that trains in the folder
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import torch
+from filelock import FileLock, Timeout
+from pydantic import AfterValidator, BaseModel, ValidationError
+
+from models import files
+from models.errors import FanlightError, damaged
+from training.fitting.evaluation import Metrics
+from training.fitting.loop import Epoch
+from training.fitting.records import steps
+from training.fitting.records.steps import Step
+from training.fitting.records.table import Table, figures
+from training.recipes.recipe import Recipe
+
+RECIPE, RESULT, STATE, WEIGHTS = "recipe.json", "result.json", "state.pt", "weights.pt"
+HISTORY, STEPS, LOCK = "history.csv", "steps.csv", ".lock"
+
+
+def _has_accuracies(metrics: dict[str, float | None]) -> dict[str, float | None]:
+    if missing := {"train_accuracy", "test_accuracy"} - metrics.keys():
+        raise ValueError(f"lack {', '.join(sorted(missing))}")
+    return metrics
+
+
+Figures = Annotated[dict[str, float | None], AfterValidator(_has_accuracies)]
+"""Figures by name, among them both accuracies; None where a figure is not finite."""
+
+
+class TrainedOn(BaseModel):
+    """Where, by what and when a network was trained, as in its card."""
+
+    device: str
+    torch: str
+    commit: str
+    finished: str
+
+
+class Published(BaseModel):
+    """What is read of the card in a result."""
+
+    training: TrainedOn
+
+
+class Finished(BaseModel):
+    """What is read of `result.json`; `card` is None where nothing was published, and has the commit
+    and the time otherwise."""
+
+    metrics: Figures
+    selected_epoch: int
+    parameters: int
+    seconds: float
+    peak_memory: int | None
+    threads: int
+    card: Published | None = None
+    commit: str | None = None
+    finished: str | None = None
+
+
+TO_START_ANEW = "remove it, and the training starts anew"
+
+# what recipes meant that were written before these fields were there
+_EARLIER = {"tune": "all", "strangers": None, "ground": 0.0, "compression": 0.0}
+
+
+class RunError(FanlightError):
+    """A run folder lacks what is asked of it."""
+
+
+class RunHeldError(RunError):
+    """Another process trains in that folder."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder of one training's files, each of which appears whole."""
+
+    folder: Path
+
+    @classmethod
+    def start(cls, root: Path, recipe: Recipe) -> Self:
+        """A new folder `<root>/<name>/<UTC time>-seed<seed>` that holds the recipe."""
+        stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-seed{recipe.seed}"
+        for attempt in ["", *(f"-{n}" for n in range(2, 1000))]:
+            folder = root / recipe.name / f"{stamp}{attempt}"
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            try:
+                return cls.at(folder, recipe)
+            except OSError:
+                with suppress(OSError):
+                    folder.rmdir()
+                    folder.parent.rmdir()
+                raise
+        raise RunHeldError(f"{root / recipe.name / stamp} is taken: try again in a second")
+
+    @classmethod
+    def at(cls, folder: Path, recipe: Recipe) -> Self:
+        """The run in this folder, which is created if missing.
+
+        The state and the result of another recipe are deleted.
+        """
+        run = cls(folder)
+        if run.recipe() != as_json(recipe):
+            for name in (STATE, RESULT):
+                (folder / name).unlink(missing_ok=True)
+            files.make_folder(folder)
+            run.write_json(RECIPE, as_json(recipe))
+        return run
+
+    @classmethod
+    def unfinished(cls, root: Path, recipe: Recipe) -> Self | None:
+        """The latest folder of that very recipe whose training was broken off.
+
+        One that another process still trains is passed over.
+        """
+        folders = sorted((root / recipe.name).glob("*"), reverse=True)
+        wanted = as_json(recipe)
+        for run in (cls(folder) for folder in folders if folder.is_dir()):
+            if run.recipe() == wanted and run.result() is None and not run.is_held():
+                return run
+        return None
+
+    @classmethod
+    def may_go_on(cls, root: Path, recipe: Recipe) -> bool:
+        """Whether a run was broken off whose recipe is this one, but for its length.
+
+        The length may depend on the number of pictures. It asks before the pictures are read.
+        """
+        wanted = as_json(recipe)
+        length = {name for name in ("epochs", "learning_rate") if wanted[name] is None}
+        for run in (cls(folder) for folder in (root / recipe.name).glob("*") if folder.is_dir()):
+            there = run.recipe()
+            if there is None or run.result() is not None or run.is_held():
+                continue
+            if all(there.get(name) == wanted[name] for name in wanted.keys() - length):
+                return True
+        return False
+
+    @contextmanager
+    def resumable(self) -> Iterator[None]:
+        """Add to an error of the file system that the training can go on after it.
+
+        Where there is nothing to go on from, the folder goes away.
+        """
+        try:
+            yield
+        except OSError as error:
+            if (self.folder / STATE).exists():
+                error.add_note(
+                    "the same command with --resume then goes on after the last finished epoch"
+                )
+            elif not (self.folder / RESULT).exists():
+                shutil.rmtree(self.folder, ignore_errors=True)
+                with suppress(OSError):  # it has other runs
+                    self.folder.parent.rmdir()
+            raise
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training in this folder; the system lets go of a dead one's.
+
+        Raises `RunHeldError` while another one does.
+        """
+        try:
+            with FileLock(self.folder / LOCK, blocking=False):
+                yield
+        except Timeout as error:
+            raise RunHeldError(
+                f"{self.folder} is being trained by another process: wait for its end"
+            ) from error
+
+    def is_held(self) -> bool:
+        try:
+            with self.held():
+                return False
+        except RunHeldError:
+            return True
+
+    def recipe(self) -> dict[str, Any] | None:
+        """The recipe in recipe.json, or None without such a file; raises `DamagedFileError`."""
+        recipe = self._read_json(RECIPE)
+        if recipe is not None and (missing := {"name", "dataset", "architecture"} - recipe.keys()):
+            raise damaged(
+                self.folder / RECIPE, f"is no recipe: it lacks {', '.join(sorted(missing))}"
+            )
+        if recipe is not None and recipe.get("pretrained") == "":  # as earlier versions wrote None
+            recipe["pretrained"] = None
+        return None if recipe is None else _EARLIER | recipe
+
+    def result(self) -> dict[str, Any] | None:
+        """What the training gave, or None before its end."""
+        return self._read_json(RESULT)
+
+    def finished(self) -> Finished | None:
+        """The figures of the result, or None before its end; raises `DamagedFileError`."""
+        content = self.result()
+        if content is None:
+            return None
+        try:
+            return Finished.model_validate(content)
+        except ValidationError as error:
+            raise damaged(self.folder / RESULT, f"is damaged: {problem(error)}") from error
+
+    def state(self) -> dict[str, Any] | None:
+        """What `loop.fit` goes on from, or None before the first epoch's end."""
+        path = self.folder / STATE
+        if not path.exists():
+            return None
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except OSError:
+            raise
+        except Exception as error:  # torch raises whatever its unpickler or zip reader meets
+            raise damaged(path, f"can't be read: {TO_START_ANEW}") from error
+        if not isinstance(state, dict):
+            raise damaged(path, f"is not the state of a training: {TO_START_ANEW}")
+        return state
+
+    def write_tensors(self, name: str, content: Any) -> None:
+        with files.writing(self.folder / name) as file:
+            torch.save(content, file)
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write the result; nothing is left to go on from."""
+        self.write_json(RESULT, result)
+        (self.folder / STATE).unlink(missing_ok=True)
+
+    def _read_json(self, name: str) -> dict[str, Any] | None:
+        try:
+            return files.read_object(self.folder / name)
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        files.write(self.folder / name, content)
+
+    def write_json(self, name: str, content: Any) -> None:
+        files.write_json(self.folder / name, content)
+
+    def write_history(self, history: Sequence[Epoch]) -> None:
+        rows = (
+            (
+                *(epoch.number, epoch.train.loss, epoch.train.accuracy),
+                *((each.loss, each.accuracy) if (each := epoch.validation) else (None, None)),
+                epoch.learning_rate,
+            )
+            for epoch in history
+        )
+        self.write(HISTORY, _EPOCHS.as_csv(rows))
+
+    def history(self) -> list[Epoch]:
+        """The epochs of `history.csv`.
+
+        Raises `OSError` if there is none, and `DamagedFileError` with the line for what is no row
+        of figures.
+        """
+        path = self.folder / HISTORY
+        epochs = _EPOCHS.read(path)
+        if not epochs:
+            raise damaged(path, "has no epoch: train again, or remove the run folder", line=1)
+        return epochs
+
+    def write_steps(self, rows: Sequence[Step]) -> None:
+        self.write(STEPS, steps.as_csv(rows))
+
+    def steps(self) -> list[Step]:
+        """The rows of `steps.csv`, none without that file.
+
+        Raises `DamagedFileError` with the line for what is no row of figures.
+        """
+        try:
+            return steps.TABLE.read(self.folder / STEPS)
+        except FileNotFoundError:
+            return []
+
+
+def as_json(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as it stands in a file: lists for tuples."""
+    content: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    return content
+
+
+def problem(error: ValidationError) -> str:
+    """The first thing that is wrong, and where."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"])) or "the file"
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _epoch(row: Mapping[str, str], before: Sequence[Epoch]) -> Epoch:
+    found = figures(row)
+    validation = None
+    if "validation_loss" in found:
+        validation = Metrics(found["validation_loss"], found["validation_accuracy"])
+    train = Metrics(found["train_loss"], found["train_accuracy"])
+    epoch = Epoch(int(row["epoch"]), train, validation, found.get("learning_rate"))
+    if epoch.number != len(before) + 1:
+        raise ValueError(f"epoch {row['epoch']} in the place of {len(before) + 1}")
+    return epoch
+
+
+_COLUMNS = (
+    *("epoch", "train_loss", "train_accuracy"),
+    *("validation_loss", "validation_accuracy", "learning_rate"),
+)
+_EPOCHS = Table[Epoch](_COLUMNS, _COLUMNS[:-1], "epoch", "a history of epochs", _epoch)
