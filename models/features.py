@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models.errors import FanlightError
 from models.registry import listed, proposal
 from models.structure.axes import CHANNELS_FIRST, TOKENS, Axes
+from models.structure.places import ROWS, Place
 
 PENULTIMATE = "penultimate"
 """The name under which `capture` gives the embedding: what the last layer takes."""
@@ -40,6 +41,9 @@ class Layer:
     `arguments` are what the module was built with. `kernels` is the shape of its weight as
     pictures: (out, in, H, W) of a convolution; of a linear layer (out, C, H, W) where it takes what
     was a map or the picture, else (out, in); None of other layers.
+
+    `given` and `taken` tell where the images of a batch lie in its output and its input; `taken` is
+    None where they can't be told apart.
     """
 
     name: str
@@ -53,6 +57,8 @@ class Layer:
     axes: Axes = ()
     maps: tuple[int, int, int] | None = None
     calls: int = 1
+    given: Place = ROWS
+    taken: Place | None = ROWS
 
     @property
     def is_convolution(self) -> bool:
@@ -75,9 +81,10 @@ def capture(
     """Record the outputs of the named modules during the forward passes inside the `with` block.
 
     Yields a dict that each forward pass fills: name → activation (N, …), detached and copied,
-    since a layer that follows may work in place; of several outputs the first. `PENULTIMATE` is the
-    input of `embedding_layer(layers)`, flattened (N, D), unless a module has that name. No hook
-    stays behind, whatever happens inside.
+    since a layer that follows may work in place; of several outputs the first. Of known `layers`
+    the images lie on the first axis, wherever they were. `PENULTIMATE` is the input of
+    `embedding_layer(layers)`, flattened (N, D), unless a module has that name. No hook stays
+    behind, whatever happens inside.
 
     Raises `LayerError` for a name that is neither a module of the network nor `PENULTIMATE` of
     known `layers`.
@@ -91,15 +98,18 @@ def capture(
             f"there are {listed(known)}"
         )
     activations: dict[str, Tensor] = {}
+    places = {layer.name: layer.given for layer in layers}
+    embedding_place = next((x.taken for x in layers if x.name == embedding_of and x.taken), ROWS)
 
     def record(name: str) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            activations[name] = first(output).detach().clone()
+            activations[name] = places.get(name, ROWS).arranged(first(output).detach()).clone()
 
         return hook
 
     def record_embedding(_module: nn.Module, inputs: Any) -> None:
-        activations[PENULTIMATE] = first(inputs).detach().flatten(1).clone()
+        given = embedding_place.arranged(first(inputs).detach())
+        activations[PENULTIMATE] = given.flatten(1).clone()
 
     own = [name for name in names if name in modules]
     handles = [modules[name].register_forward_hook(record(name)) for name in own]
@@ -113,7 +123,7 @@ def capture(
 
 
 def maps(layer: Layer, activation: Tensor) -> Tensor:
-    """The activation (N, …) of a layer with maps, as (N, C, H, W).
+    """The activation (N, …) of a layer with maps, images first, as (N, C, H, W).
 
     Of tokens the last are the places of the image, row by row. Raises `LayerError` where the layer
     has no maps.
@@ -129,8 +139,12 @@ def maps(layer: Layer, activation: Tensor) -> Tensor:
 
 
 def embedding_layer(layers: Sequence[Layer]) -> str | None:
-    """The layer whose input is the embedding: the last with parameters; None if none has any."""
-    return next((layer.name for layer in reversed(layers) if layer.parameters), None)
+    """The layer whose input is the embedding: the last with parameters.
+
+    None if none has any, or if that input is not divided among the images.
+    """
+    last = next((layer for layer in reversed(layers) if layer.parameters), None)
+    return last.name if last is not None and last.taken is not None else None
 
 
 def shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:

@@ -13,6 +13,7 @@ from models.convolutional import picture, stitching
 from models.convolutional.form import Form
 from models.convolutional.picture import Picture
 from models.convolutional.stitching import Step
+from models.convolutional.windows import Windows
 from models.errors import OptionError
 from models.images.decoding import Box
 from models.preprocessing import InputSpec
@@ -85,7 +86,7 @@ class ClassMap:
 
 
 def class_map(
-    form: Form,
+    form: Form | Windows,
     image: Image.Image,
     spec: InputSpec,
     probabilities: Callable[[Tensor], Tensor],
@@ -129,7 +130,7 @@ def class_map(
 
 def _looked_again(
     logits: Tensor,
-    form: Form,
+    form: Form | Windows,
     batch: Tensor,
     step: Step,
     look: SecondLook,
@@ -152,7 +153,7 @@ def _flat(logits: Tensor) -> NDArray[np.float32]:
     return flat
 
 
-def _step(form: Form, size: tuple[int, int], classes: int, asked: int | None) -> Step:
+def _step(form: Form | Windows, size: tuple[int, int], classes: int, asked: int | None) -> Step:
     possible = [each for each in stitching.steps(form) if _fits(form, size, each, classes)]
     if asked is not None:
         chosen = stitching.nearest(form, asked)
@@ -173,13 +174,13 @@ def _step(form: Form, size: tuple[int, int], classes: int, asked: int | None) ->
     return next(iter(cheap), form.stride)
 
 
-def _fits(form: Form, size: tuple[int, int], step: Step, classes: int) -> bool:
+def _fits(form: Form | Windows, size: tuple[int, int], step: Step, classes: int) -> bool:
     """Whether a map of that step has an affordable number of places, and cost."""
     if _scores(form, size, step, classes) > MAX_SCORES:
         return False
     return stitching.multiply_adds(form, size, step) <= MAX_MULTIPLY_ADDS
 
 
-def _scores(form: Form, size: Sequence[int], step: Step, classes: int) -> int:
+def _scores(form: Form | Windows, size: Sequence[int], step: Step, classes: int) -> int:
     rows, columns = stitching.places(form, size, step)
     return rows * columns * classes

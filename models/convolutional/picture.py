@@ -1,7 +1,8 @@
 """The image that a map is made of: in its own size, or scaled to fit the window and the limits.
 
 Colours are those of the prediction, and so is the filter that scales. A framing rule is not
-followed, since it would cut one subject out: of it, light on dark alone is kept.
+followed, since it would cut one subject out: of it, light on dark alone is kept. An image of the
+input's own size is one window, and is looked at as in a prediction.
 """
 
 from collections.abc import Callable
@@ -60,6 +61,8 @@ def prepared(
     and width. Where both can't be, a part in its middle is taken. `sent` is the width and height
     that it was sent with, if that is larger.
     """
+    if image.size == (spec.width, spec.height):
+        return _as_predicted(image, spec, sent)
     least = max(spec.width / image.width, spec.height / image.height)
     allowed = longest(spec) / max(image.size)
     scale = max(least, min(1.0, allowed))
@@ -93,6 +96,16 @@ def prepared(
         )
         changes += said
     left, top, right, bottom = cut
+    box = left / image.width, top / image.height, right / image.width, bottom / image.height
+    return Picture(pixels, box, tuple(changes))
+
+
+def _as_predicted(image: Image.Image, spec: InputSpec, sent: tuple[int, int] | None) -> Picture:
+    """An image of the input's own size, as a prediction takes it."""
+    pixels, (left, top, right, bottom) = decoding.scaled_with_box(image, spec)
+    changes = _scaling(sent or image.size, image.size)
+    if spec.rule is not None or spec.resize_size is not None:
+        changes.append("The image has the size of the input, and is framed as for a prediction.")
     box = left / image.width, top / image.height, right / image.width, bottom / image.height
     return Picture(pixels, box, tuple(changes))
 

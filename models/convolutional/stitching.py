@@ -11,18 +11,19 @@ import torch
 from torch import Tensor
 
 from models.convolutional.form import Form
+from models.convolutional.windows import Windows
 
 Step = tuple[int, int]
 """Pixels from place to place, down and across."""
 
 
-def steps(form: Form) -> list[Step]:
+def steps(form: Form | Windows) -> list[Step]:
     """The steps that a map may have, from one pixel to the form's stride, which they divide."""
     all_sides = range(1, max(form.stride) + 1)
     return list(dict.fromkeys(nearest(form, side) for side in all_sides))
 
 
-def nearest(form: Form, pixels: int) -> Step:
+def nearest(form: Form | Windows, pixels: int) -> Step:
     """The largest step that divides the form's stride and is at most so many pixels."""
     down, across = (
         next(each for each in range(min(stride, pixels), 0, -1) if stride % each == 0)
@@ -31,7 +32,7 @@ def nearest(form: Form, pixels: int) -> Step:
     return down, across
 
 
-def places(form: Form, size: Sequence[int], step: Step) -> tuple[int, int]:
+def places(form: Form | Windows, size: Sequence[int], step: Step) -> tuple[int, int]:
     """Rows and columns of the map of an image of (height, width) pixels."""
     rows, columns = (
         (side - window) // apart + 1
@@ -40,13 +41,13 @@ def places(form: Form, size: Sequence[int], step: Step) -> tuple[int, int]:
     return rows, columns
 
 
-def multiply_adds(form: Form, size: Sequence[int], step: Step) -> int:
+def multiply_adds(form: Form | Windows, size: Sequence[int], step: Step) -> int:
     """Of the form for all shifted images."""
     return sum(form.multiply_adds(*part[1]) for part in _shifts(form, size, step))
 
 
 def stitched(
-    form: Form, image: Tensor, step: Step, check: Callable[[], None] = lambda: None
+    form: Form | Windows, image: Tensor, step: Step, check: Callable[[], None] = lambda: None
 ) -> Tensor:
     """The normalised image (1, C, H, W) to logits (num_classes, rows, columns).
 
@@ -67,7 +68,7 @@ def stitched(
 
 
 def _shifts(
-    form: Form, size: Sequence[int], step: Step
+    form: Form | Windows, size: Sequence[int], step: Step
 ) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """Top and left, height and width of the shifted images: of each, what the form looks at."""
     sides = []

@@ -2,13 +2,14 @@
 
 The number of dimensions does not tell: (7, 7, 768) are 768 channels where a linear layer gave them,
 and (49, 768) are 768 channels of 7×7 where an image was cut into patches. The layer's type tells,
-or else the last output of the same shape.
+or else the last output of the same shape, or what the layer took. What none of them tells are
+values: weights of attention, say.
 """
 
 from collections.abc import Sequence
 from typing import Literal, TypeGuard
 
-Axis = Literal["channel", "row", "column", "token", "value"]
+Axis = Literal["channel", "row", "column", "token", "value", "part"]
 Axes = tuple[Axis, ...]
 Shape = tuple[int, ...]
 """Of one image, without the batch."""
@@ -16,6 +17,7 @@ Shape = tuple[int, ...]
 CHANNELS_FIRST: Axes = ("channel", "row", "column")
 CHANNELS_LAST: Axes = ("row", "column", "channel")
 TOKENS: Axes = ("token", "channel")
+TURNED_TOKENS: Axes = ("channel", "token")  # as layers take them that mix tokens
 MAX_FURTHER_TOKENS = 16  # of no place in the image: of the class, registers
 
 _LAST = frozenset(("Linear", "MultiheadAttention", "Gemm", "MatMul", "LayerNormalization"))
@@ -41,15 +43,21 @@ class AxesReader:
         """
         axes = self._decided(type, order, taken, given)
         self._by_shape[given] = axes
-        if len(given) == 3:
+        if axes in (CHANNELS_FIRST, CHANNELS_LAST):
             self._maps.append(_turned(given, axes))
         return axes
+
+    def of_parts(self, type: str, given: Shape) -> Axes:
+        """The axes of an output with several parts of each image, as windows; they are no maps."""
+        axes = _by_type(type, given[1:])
+        return ("part", *(axes or _values(given[1:])))
 
     def maps(self, axes: Axes, given: Shape) -> tuple[int, int, int] | None:
         """(C, H, W) of the maps that an output is; None if it is none, or of one pixel each.
 
         Tokens are a map if they are as many as the pixels of the last map with as many channels, or
-        a few more, and then all that are as many, whatever their channels. Rows and columns before
+        a few more, and then all that are as many, whatever their channels; or if they are every
+        second one, down and across, of tokens that are a map. Rows and columns before
         channels are one if their ratio is that of the image: windows of it, and the pixels in each,
         have another.
         """
@@ -59,11 +67,18 @@ class AxesReader:
             grids = (each[1:] for each in reversed(self._maps) if each[0] == channels)
             height, width = self._grids[count] = next(
                 (grid for grid in grids if 0 <= count - grid[0] * grid[1] <= MAX_FURTHER_TOKENS),
-                self._grids.get(count, (0, 0)),
+                self._grids.get(count) or self._every_second(count),
             )
-        elif len(axes) == 3 and (axes == CHANNELS_FIRST or self._is_grid(_turned(given, axes))):
+        elif axes == CHANNELS_FIRST or (
+            axes == CHANNELS_LAST and self._is_grid(_turned(given, axes))
+        ):
             channels, height, width = _turned(given, axes)
         return (channels, height, width) if height * width > 1 else None
+
+    def _every_second(self, count: int) -> Shape:
+        """The grid of so many tokens, if they are every second one of another; (0, 0) if not."""
+        halves = (tuple((side + 1) // 2 for side in grid) for grid in self._grids.values())
+        return next((half for half in halves if half[0] * half[1] == count > 1), (0, 0))
 
     def _is_grid(self, maps: Shape) -> bool:
         _, height, width = maps
@@ -72,20 +87,57 @@ class AxesReader:
         return abs(height * whole_width - width * whole_height) <= max(whole_height, whole_width)
 
     def _decided(self, type: str, order: object, taken: Shape, given: Shape) -> Axes:
-        if len(given) not in (2, 3):
-            value: Axes = ("value",)
-            return value * len(given)
-        last = TOKENS if len(given) == 2 else CHANNELS_LAST
-        if type in _LAST or ("LayerNorm" in type and "2d" not in type):
-            return last
-        if len(given) == 3 and (type.endswith("2d") or type in _FIRST):
-            return CHANNELS_FIRST
         before = self._by_shape.get(taken, ())
+        if (by_type := _by_type(type, given)) is not None:
+            is_turned = before == TURNED_TOKENS or (
+                not before and self._by_shape.get(taken[::-1]) == TOKENS
+            )
+            return TURNED_TOKENS if by_type == TOKENS and is_turned else by_type
         if type in _TURNING and _is_order(order, len(before)):
             turned: list[Axis] = [before[axis - 1] for axis in order[1:]]
             return tuple(turned)
-        usual = CHANNELS_FIRST if len(given) == 3 else TOKENS
-        return self._by_shape.get(given, usual)
+        if given in self._by_shape:
+            return self._by_shape[given]
+        if len(given) == 2:
+            return TOKENS
+        return self._following(before, taken, given) if len(given) == 3 else _values(given)
+
+    def _following(self, before: Axes, taken: Shape, given: Shape) -> Axes:
+        """Of three axes that no layer gave before: maps, if that fits what was taken.
+
+        Where that is not known either, as behind a function, they have the channels of the newest
+        map.
+        """
+        known = {each[1:] for each in (self._image, *self._maps)}
+        if before in (CHANNELS_FIRST, CHANNELS_LAST):
+            maps = _turned(given, before)
+            if maps[0] == _turned(taken, before)[0] or maps[1:] in known:
+                return before
+        for axes in (CHANNELS_FIRST, CHANNELS_LAST):
+            maps = _turned(given, axes)
+            if before and maps[1:] in known:
+                return axes
+            if not before and self._maps and maps[0] == self._maps[-1][0] and self._is_grid(maps):
+                return axes
+        if before in (CHANNELS_FIRST, CHANNELS_LAST) and self._is_grid(_turned(given, before)):
+            return before
+        return _values(given)
+
+
+def _by_type(type: str, given: Shape) -> Axes | None:
+    """The axes that every layer of the type gives; None where it does not tell."""
+    if len(given) not in (2, 3):
+        return None
+    if type in _LAST or ("LayerNorm" in type and "2d" not in type):
+        return TOKENS if len(given) == 2 else CHANNELS_LAST
+    if len(given) == 3 and (type.endswith("2d") or type in _FIRST):
+        return CHANNELS_FIRST
+    return None
+
+
+def _values(given: Shape) -> Axes:
+    value: Axes = ("value",)
+    return value * len(given)
 
 
 def _is_order(order: object, dimensions: int) -> TypeGuard[Sequence[int]]:

@@ -14,11 +14,15 @@ from torch import Tensor, nn
 from models.architectures.own_code import FAILURES
 from models.convolutional.errors import NotConvolutionalError
 from models.convolutional.form import Form, form_of
+from models.convolutional.windows import Windows
 from models.features import PENULTIMATE, Layer, OpaqueNetwork, embedding_layer, first, maps
-from models.structure import whole_image
+from models.structure import places, whole_image
 from models.structure.axes import Axes, AxesReader, Shape
 from models.structure.multiply_adds import MultiplyAdds
+from models.structure.places import ROWS, Call, Place
 
+_WINDOWS = 16  # that run at once
+_WINDOW_VALUES = 2**24  # of the largest layer of these, 64 MiB
 _IDLE = (nn.Identity, nn.modules.dropout._DropoutNd)
 
 
@@ -28,16 +32,22 @@ class Structure:
 
     `blocks` are modules that call others, in the order in which they end. `whole` is the name of
     the layer or block whose maps show best what the network saw (see
-    `models.structure.whole_image`), None if there is none. `between` are torch's operators that are
-    called between layers, and that no layer shows. `form` is the fully convolutional form, with the
-    network's own weights; where it has none, `lacks` says what that would need.
+    `models.structure.whole_image`), None if there is none; it `is_partial` where no module holds
+    the whole image, and the last convolution stands in. `between` are torch's operators that are
+    called between layers, and that no layer shows. `mixed` are modules that are left out, since
+    what they give can't be divided among the images of a batch.
+
+    `form` is the fully convolutional form, with the network's own weights. Where there is none,
+    `lacks` says what that would need, and a network with a convolution runs on each window alone.
     """
 
     layers: tuple[Layer, ...]
     blocks: tuple[Layer, ...] = ()
     whole: str | None = None
+    is_partial: bool = False
     between: tuple[str, ...] = ()
-    form: Form | None = None
+    mixed: tuple[str, ...] = ()
+    form: Form | Windows | None = None
     lacks: str | None = None
 
     def outputs(self) -> dict[str, Layer]:
@@ -61,10 +71,11 @@ def read(network: nn.Module, batch: Tensor) -> Structure:
     evaluation mode.
     """
     if isinstance(network, OpaqueNetwork):
-        return Structure(network.layers, lacks=_form(network, batch)[1])
+        return Structure(network.layers, **_form(network, batch, network.layers, 1))
     modules = {name: module for name, module in network.named_modules() if name}
     operators = _Operators()
-    trace = _Trace(operators, tuple(batch.shape[1:]))
+    found = places.find(network, batch[:1])
+    trace = _Trace(operators, tuple(batch.shape[1:]), found)
     with operators, ExitStack() as hooks:
         for name, module in modules.items():
             hooks.enter_context(module.register_forward_pre_hook(trace.enter(name)))
@@ -74,7 +85,7 @@ def read(network: nn.Module, batch: Tensor) -> Structure:
     blocks: list[Layer] = []
     for name, shape in trace.shapes.items():
         module, is_block = modules[name], name in trace.callers
-        if isinstance(module, _IDLE):
+        if isinstance(module, _IDLE) or name in trace.mixed:
             continue
         before = layers[-1] if layers else None
         taken = trace.input_shapes[name]
@@ -90,15 +101,20 @@ def read(network: nn.Module, batch: Tensor) -> Structure:
             axes=trace.axes[name],
             maps=trace.maps[name],
             calls=trace.calls[name],
+            given=trace.given[name],
+            taken=trace.taken[name],
         )
         (blocks if is_block else layers).append(layer)
+    whole, is_partial = _whole(network, batch, layers, [*layers, *blocks], list(trace.shapes))
     between = [name for place, name in operators.called if place in ("", *trace.callers)]
     return Structure(
         tuple(layers),
         tuple(blocks),
-        _whole(network, batch, layers, [*layers, *blocks], list(trace.shapes)),
+        whole,
+        is_partial,
         tuple(dict.fromkeys(between)),
-        *_form(network, batch),
+        tuple(name for name in trace.mixed if not isinstance(modules[name], _IDLE)),
+        **_form(network, batch, layers, _WINDOWS if found else 1),
     )
 
 
@@ -107,16 +123,31 @@ def layers(network: nn.Module, batch: Tensor) -> list[Layer]:
     return list(read(network, batch).layers)
 
 
-def _form(network: nn.Module, batch: Tensor) -> tuple[Form | None, str | None]:
-    """See `Structure.form` and `Structure.lacks`."""
+def _form(
+    network: nn.Module, batch: Tensor, layers: Sequence[Layer], batch_size: int
+) -> dict[str, Any]:
+    """See `Structure.form` and `Structure.lacks`; at most `batch_size` windows run at once."""
     try:
-        return form_of(network, batch[:1]), None
+        return {"form": form_of(network, batch[:1])}
     except torch.OutOfMemoryError:
         raise
     except NotConvolutionalError as error:
-        return None, str(error)
+        lacks = str(error)
     except FAILURES:  # somebody's code may take one image alone, or call what can't be followed
-        return None, "a forward pass that takes two images, and that can be followed"
+        lacks = "a forward pass that takes two images, and that can be followed"
+    answer = first(network(batch[:1].clone()))
+    has_convolution = any(each.is_convolution for each in layers)
+    if not has_convolution or not isinstance(answer, Tensor) or answer.dim() != 2:
+        return {"lacks": lacks}
+    values = max(math.prod(each.output_shape) for each in layers)
+    windows = Windows(
+        network,
+        (batch.shape[2], batch.shape[3]),
+        answer.shape[1],
+        sum(each.multiply_adds for each in layers),
+        max(1, min(batch_size, _WINDOW_VALUES // max(1, values))),
+    )
+    return {"form": windows, "lacks": lacks}
 
 
 def _whole(
@@ -125,24 +156,32 @@ def _whole(
     layers: Sequence[Layer],
     outputs: Sequence[Layer],
     ended: Sequence[str],
-) -> str | None:
-    """See `Structure.whole`; `outputs` are layers and blocks, `ended` their names as they end.
+) -> tuple[str | None, bool]:
+    """See `Structure.whole` and `Structure.is_partial`.
+
+    `outputs` are layers and blocks, `ended` their names as they end.
 
     Maps are to be as fine as those of the last layer with parameters that gives any: pooling alone
     follows.
     """
     last = next((x for x in reversed(layers) if x.maps and x.parameters), None)
     if last is None or last.maps is None:
-        return None
+        return None, False
     usual = next((x.name for x in reversed(layers) if x.maps and x.is_convolution), None)
     if sum(math.prod(each.output_shape) for each in layers) > whole_image.MAX_VALUES:
-        return usual
+        return usual, False  # not looked at
     candidates = [
-        whole_image.Candidate(each.name, partial(maps, each))
+        whole_image.Candidate(each.name, partial(_maps, each))
         for each in sorted(outputs, key=lambda each: ended.index(each.name))
         if each.parameters and each.maps is not None and each.maps[1:] == last.maps[1:]
     ]
-    return whole_image.find(network, (1, *batch.shape[1:]), candidates) or usual
+    found = whole_image.find(network, (1, *batch.shape[1:]), candidates)
+    return (found, False) if found is not None else (usual, usual is not None)
+
+
+def _maps(layer: Layer, given: Tensor) -> Tensor:
+    """What the layer gives, as maps (N, C, H, W)."""
+    return maps(layer, layer.given.arranged(given))
 
 
 def _arguments(module: nn.Module) -> dict[str, Any]:
@@ -207,7 +246,7 @@ class _Operators(MultiplyAdds):
 class _Trace:
     """What the modules of one forward pass gave, and which of them called others."""
 
-    def __init__(self, operators: _Operators, image: Shape) -> None:
+    def __init__(self, operators: _Operators, image: Shape, calls: places.Calls | None) -> None:
         self.shapes: dict[str, Shape] = {}  # of the outputs
         self.input_shapes: dict[str, Shape] = {}
         self.axes: dict[str, Axes] = {}
@@ -215,14 +254,29 @@ class _Trace:
         self.calls: Counter[str] = Counter()
         self.multiply_adds: Counter[str] = Counter()  # of the batch, over all calls
         self.callers: set[str] = set()
+        self.given: dict[str, Place] = {}
+        self.taken: dict[str, Place | None] = {}
+        self.mixed: dict[str, None] = {}
+        self._places = calls
         self._operators = operators
         self._reader = AxesReader(image)
         self._running: list[str] = []
 
+    def _call(self, name: str) -> Call:
+        """Where the images lie in the call of the module that runs now, or has just ended."""
+        if self._places is None:
+            return Call(ROWS, ROWS)
+        calls = self._places.get(name, ())
+        number = self.calls[name]
+        return calls[number] if number < len(calls) else Call(None, None)
+
     def enter(self, name: str) -> Callable[[nn.Module, Any], None]:
         def hook(_module: nn.Module, inputs: Any) -> None:
-            taken = first(inputs) if inputs else None
-            self.input_shapes[name] = tuple(taken.shape[1:]) if isinstance(taken, Tensor) else ()
+            taken, place = first(inputs) if inputs else None, self._call(name).taken
+            self.taken[name] = place
+            self.input_shapes[name] = ()
+            if isinstance(taken, Tensor) and place is not None:
+                self.input_shapes[name] = place.shape(tuple(taken.shape))
             self.callers.update(self._running[-1:])
             self._running.append(name)
             self._operators.place = name
@@ -234,13 +288,22 @@ class _Trace:
         def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
             self._running.pop()
             self._operators.place = self._running[-1] if self._running else ""
+            place = self._call(name).given
             self.calls[name] += 1
             self.multiply_adds[name] += self._operators.total
             if isinstance(output := first(output), Tensor):
-                shape = tuple(output.shape[1:])
+                if place is None:
+                    self.mixed[name] = None
+                    return
+                shape = place.shape(tuple(output.shape))
+                self.given[name] = place
                 order, taken = getattr(module, "dims", None), self.input_shapes[name]
-                axes = self._reader.axes(type(module).__name__, order, taken, shape)
-                self.shapes[name], self.axes[name] = shape, axes
+                kind = type(module).__name__
+                self.shapes[name] = shape
+                if place.parts > 1:
+                    self.axes[name], self.maps[name] = self._reader.of_parts(kind, shape), None
+                    return
+                self.axes[name] = axes = self._reader.axes(kind, order, taken, shape)
                 self.maps[name] = self._reader.maps(axes, shape)
 
         return hook

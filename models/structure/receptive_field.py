@@ -113,10 +113,11 @@ def _picked(network: nn.Module, batch: Tensor, layers: Mapping[str, Layer]) -> d
             given = first(output)
             if not isinstance(given, Tensor) or given.grad_fn is None:
                 return
-            if layer.maps is None or len(given) != len(batch):
+            arranged = layer.given.arranged(given)
+            if layer.maps is None or len(arranged) != len(batch):
                 found[layer.name] = _Picked(_weighted(given), given.grad_fn, False)
                 return
-            found_maps = maps(layer, given)  # (2, C, H, W), or (1, C, H, W)
+            found_maps = maps(layer, arranged)  # (2, C, H, W), or (1, C, H, W)
             _, height, width = layer.maps
             row, column = (height - 1) // 2, (width - 1) // 2
             next_row, next_column = min(row + 1, height - 1), min(column + 1, width - 1)

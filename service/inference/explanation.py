@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle
 from typing import Any, Protocol, TypeVar
@@ -25,9 +25,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models import features
+from models.architectures import own_code
 from models.checkpoint import Checkpoint
 from models.convolutional.class_map import ClassMap
 from models.convolutional.form import Form
+from models.convolutional.windows import Windows
 from models.features import Layer
 from models.preprocessing import Pixels
 from service.errors import InvalidInputError, QueueFullError
@@ -46,6 +48,9 @@ from service.inference.explainer import Explainer
 
 NICENESS = 10  # of 19: predictions go first
 TELL_SECONDS = 0.1  # a turn of the event loop takes the interpreter from the thread
+_NO_GRADIENTS = (  # what torch says of forward passes that it can't differentiate
+    *("does not require grad", "requires grad", "in-place", "inplace", "derivative", "not diff"),
+)
 Result = TypeVar("Result")
 
 
@@ -54,14 +59,16 @@ class Question:
     """What is to be explained, and how: `target` is the index of a class, None the predicted one.
 
     `parameters` are resolved: nothing in them is open. `layers` are those of the network, and its
-    blocks, by name. `form` is the network's fully convolutional form, if it has one.
+    blocks, by name. `form` makes class maps, if the network has one. `notes` are what to know of
+    every answer.
     """
 
     method: ExplainMethod[Any]
     parameters: Parameters
     layers: Mapping[str, Layer]
     target: int | None = None
-    form: Form | None = None
+    form: Form | Windows | None = None
+    notes: tuple[str, ...] = ()
 
 
 def question(
@@ -88,7 +95,9 @@ def question(
     parameters = found.model.model_validate(given)
     index = None if target is None else _target(target, checkpoint.card.labels)
     layers, form = checkpoint.structure.outputs(), checkpoint.structure.form
-    return Question(found, found.resolve(parameters, checkpoint), layers, index, form)
+    resolved = found.resolve(parameters, checkpoint)
+    notes = tuple(found.notes(resolved, checkpoint.structure))
+    return Question(found, resolved, layers, index, form, notes)
 
 
 def fitting_methods(checkpoint: Checkpoint) -> list[ExplainMethod[Any]]:
@@ -117,7 +126,8 @@ def _target(target: str, labels: Sequence[str]) -> int:
 class Explanation:
     """The answer, and how much each pixel of the input (H, W) speaks for the target's logit.
 
-    What values a method gives stands in its description.
+    What values a method gives stands in its description. `reason` says why all are 0, where a
+    method knows.
     """
 
     probabilities: list[float]
@@ -125,6 +135,7 @@ class Explanation:
     values: NDArray[np.float32]
     convergence_delta: float | None = None
     class_map: ClassMap | None = None
+    reason: str | None = None
 
 
 class AbandonedError(Exception):
@@ -260,12 +271,29 @@ def explain(
         found = question.method.attribute_all(subjects, question.parameters)
     except NotFiniteError as error:
         raise UnanswerableGroupError(range(len(images))) from error
+    except RuntimeError as error:
+        if not question.method.needs_gradients or not _is_of_gradients(error):
+            raise
+        raise InvalidInputError(
+            f"{question.method.name} needs gradients, and torch can't compute those of this "
+            f"network: {own_code.reason(error)}; occlusion needs none"
+        ) from error
     return [
-        Explanation(answer, subject.target, values.float().cpu().numpy(), delta, labels)
-        for answer, subject, (values, delta, labels) in zip(
-            answers.tolist(), subjects, found, strict=True
+        Explanation(
+            answer,
+            subject.target,
+            each.values.float().cpu().numpy(),
+            each.convergence_delta,
+            each.class_map,
+            each.reason,
         )
+        for answer, subject, each in zip(answers.tolist(), subjects, found, strict=True)
     ]
+
+
+def _is_of_gradients(error: RuntimeError) -> bool:
+    """Whether torch says that a forward pass can't be differentiated."""
+    return any(each in str(error) for each in _NO_GRADIENTS)
 
 
 def _image(pixels: Pixels) -> Image.Image:
@@ -312,7 +340,7 @@ def _subject(
 
     def forward(x: Tensor) -> Tensor:
         step()
-        logits: Tensor = features.first(network(x))
+        logits: Tensor = features.first(network(x * 1))  # it may change its input in place
         step(len(x))
         return logits
 
@@ -324,7 +352,10 @@ def _subject(
 
     room, scores = explainer.room(question.method), partial(_probabilities, explainer)
     look = explainer.trust.second_look if explainer.trust else None
-    whole = WholeImage(original, spec, question.form, device, scores, step, look)
+    form = question.form
+    if isinstance(form, Windows):
+        form = replace(form, network=network)  # hooks of predictions see nothing of it
+    whole = WholeImage(original, spec, form, device, scores, step, look)
     return Subject(
         network,
         forward,

@@ -102,6 +102,10 @@ class ModelDetail(Schema):
     between_layers: list[str] = Field(
         description="operators that are called outside of layers, whose results no layer shows"
     )
+    mixed_layers: list[str] = Field(
+        description="layers and blocks that are left out: what they give can't be divided among "
+        "the images of a batch"
+    )
 
 
 def detail(serving: ServingModel, versions: Iterable[Version]) -> ModelDetail:
@@ -120,6 +124,7 @@ def detail(serving: ServingModel, versions: Iterable[Version]) -> ModelDetail:
         layers=_layers(checkpoint, checkpoint.structure.layers),
         blocks=_layers(checkpoint, checkpoint.structure.blocks),
         between_layers=list(checkpoint.structure.between),
+        mixed_layers=list(checkpoint.structure.mixed),
     )
 
 

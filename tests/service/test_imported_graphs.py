@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from onnx import helper
+from PIL import Image
 
 from models import checkpoint
 from models.checkpoint import CARD, GRAPH
@@ -98,7 +99,7 @@ def test_its_layers_are_listed(client: TestClient) -> None:
         "y": ("Gemm", [3], True),
     }
     assert not any(each["grad_cam"] for each in detail["layers"])
-    assert [each["name"] for each in detail["explain_methods"]] == ["occlusion"]
+    assert [each["name"] for each in detail["explain_methods"]] == ["class-map", "occlusion"]
 
 
 def test_that_its_layers_cannot_be_measured_is_said(client: TestClient) -> None:
@@ -145,16 +146,19 @@ def test_methods_with_gradients_are_refused(client: TestClient, method: str) -> 
     detail = problem(ask(client, "torch/explain", IMAGES[0], method=method), 422)["detail"]
     assert detail == (
         f"{method} needs gradients, and torch is an ONNX graph, which has none; "
-        "methods that work: occlusion"
+        "methods that work: class-map, occlusion"
     )
 
 
-def test_a_class_map_of_a_graph_is_refused(client: TestClient) -> None:
-    detail = problem(ask(client, "torch/explain", IMAGES[0], method="class-map"), 422)["detail"]
-    assert detail == (
-        "class-map needs a network of torch's operators, and torch has none; "
-        "methods that work: occlusion"
-    )
+def test_a_class_map_of_a_graph_is_made_window_by_window(client: TestClient) -> None:
+    sides = [picture(seed) for seed in range(2)]
+    both = encode(Image.fromarray(np.hstack([np.asarray(side) for side in sides])))
+    [found] = ask(client, "torch/explain", both, method="class-map").json()["explanations"]
+    assert "ran on the window of each place alone" in found["note"]
+    images = [encode(side) for side in sides]
+    expected = ask(client, "torch/predict", *images).json()["predictions"]
+    ends = [found["map"]["winners"][0][0], found["map"]["winners"][0][-1]]
+    assert [LABELS[index] for index in ends] == [each["label"] for each in expected]
 
 
 @pytest.mark.slow

@@ -130,7 +130,8 @@ def verdict(held: Sequence[bool]) -> Verdict:
 class Study:
     """A question, and the variants whose figures answer it.
 
-    `memory` says whether the report tells how much of it each run took.
+    `memory` says whether the report tells how much of it each run took. `setup` is what differs
+    from what the first author did; sentences.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Study:
     variants: tuple[Variant, ...]
     findings: tuple[Finding, ...]
     memory: bool = False
+    setup: str = ""
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -88,9 +88,14 @@ class FindingRow(_Strict):
 
         `seeds` are those of the recorded runs, by the variants' labels.
         """
-        named = [having for label, having in seeds.items() if f"`{label}`" in self.criterion]
-        kept = [each for each in held if all(each.seed in having for having in named)]
+        possible = self.possible(seeds)
+        kept = [each for each in held if possible is None or each.seed in possible]
         return self.model_copy(update={"held": kept})
+
+    def possible(self, seeds: Mapping[str, Collection[int]]) -> set[int] | None:
+        """The seeds that every run has which the criterion names; None if it names none."""
+        named = [set(having) for label, having in seeds.items() if f"`{label}`" in self.criterion]
+        return set.intersection(*named) if named else None
 
 
 class Summary(_Strict):
@@ -99,6 +104,7 @@ class Summary(_Strict):
     name: str
     question: str
     memory: bool
+    setup: str = ""
     rows: Annotated[list[VariantRow], Field(min_length=1)]
     findings: list[FindingRow]
 
@@ -109,6 +115,7 @@ class Summary(_Strict):
             name=study.name,
             question=study.question,
             memory=study.memory,
+            setup=study.setup,
             rows=[_variant(variant, by_seed) for variant in study.variants],
             findings=[_finding(each, by_seed if judged else {}) for each in study.findings],
         )
@@ -145,10 +152,13 @@ class Summary(_Strict):
             *("batch", "epochs", "seeds", "parameters", "time"),
             *(["peak memory"] if self.memory else []),
         ]
-        lines = [self.question, "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+        about = f"{self.question} {self.setup}".rstrip()
+        lines = [about, "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
         for row in self.rows:
             lines.append(f"| {' | '.join(self._cells(row, also))} |".replace("|p|", "\\|p\\|"))
-        return "\n".join([*lines, "", *map(_text, self.findings)]) + "\n"
+        seeds = {row.label: [run.seed for run in row.runs] for row in self.rows}
+        findings = [_text(each, each.possible(seeds) or set()) for each in self.findings]
+        return "\n".join([*lines, "", *findings]) + "\n"
 
     def _cells(self, row: VariantRow, also: Sequence[str]) -> list[str]:
         runs = row.runs
@@ -215,13 +225,20 @@ def _joined_row(old: VariantRow | None, new: VariantRow | None) -> VariantRow:
     return new.model_copy(update={"runs": _united(old.runs, new.runs)})
 
 
-def _text(finding: FindingRow) -> str:
+def _text(finding: FindingRow, possible: Collection[int]) -> str:
+    """The verdict and its criterion; `possible` are the seeds that every run of it has."""
     held = [each.holds for each in finding.held]
+    left = sorted(set(possible) - {each.seed for each in finding.held}) if held else []
     if not held:
         lines = [f"- Not judged: {finding.claim}."]
     else:
         seeds = f"{sum(held)} of {len(held)} seeds" if len(held) > 1 else "one seed"
         lines = [f"- **{verdict(held).capitalize()}** ({seeds}): {finding.claim}."]
+    if left:
+        lines.append(
+            f"  Not judged with seed {', '.join(map(str, left))}: these runs were made, but never "
+            "lay beside each other."
+        )
     lines.append(f"  Criterion: {finding.criterion}.")
     if finding.earlier:
         lines.append(f"  Before: {finding.earlier}.")

@@ -1,6 +1,7 @@
 """Class map: which class the network sees where, in an image of any size.
 
 The network in its fully convolutional form slides over the whole image (`models.convolutional`).
+One without such a form, as a transformer, runs on each window alone.
 Sermanet et al. 2014 (OverFeat), https://arxiv.org/abs/1312.6229; Long, Shelhamer and Darrell 2015,
 https://arxiv.org/abs/1411.4038.
 """
@@ -11,6 +12,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from models.convolutional import class_map, picture
+from models.convolutional.windows import Windows
 from models.errors import OptionError
 from models.preprocessing import InputSpec
 from models.structure.reading import Structure
@@ -48,6 +50,14 @@ class ClassMap(ExplainMethod[ClassMapParameters]):
         if structure.form is not None:
             return None
         return structure.lacks or "a fully convolutional form"
+
+    def notes(self, parameters: ClassMapParameters, structure: Structure) -> list[str]:
+        if not isinstance(structure.form, Windows):
+            return []
+        return [
+            "The network ran on the window of each place alone, which takes longer: a class map at "
+            f"once needs {structure.lacks}."
+        ]
 
     def longest(self, spec: InputSpec) -> int:
         return picture.longest(spec)

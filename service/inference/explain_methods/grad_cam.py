@@ -61,6 +61,21 @@ class GradCam(ExplainMethod[GradCamParameters]):
             )
         return parameters
 
+    def notes(self, parameters: GradCamParameters, structure: Structure) -> list[str]:
+        layer = structure.outputs()[str(parameters.layer)]
+        found = list[str]()
+        if layer.calls > 1:
+            found.append(
+                f"{layer.name} is called {layer.calls} times; the map is of its last call, which "
+                "may be of a part of the image."
+            )
+        if structure.is_partial and layer.name == structure.whole:
+            found.append(
+                f"{layer.name} is the last convolution, and not all that the network knows of the "
+                "image goes through it: no layer or block holds the whole image."
+            )
+        return found
+
     def attribute(self, subject: Subject, parameters: GradCamParameters) -> Attribution:
         import torch
         from torch.nn.functional import interpolate
@@ -72,11 +87,14 @@ class GradCam(ExplainMethod[GradCamParameters]):
         gradient = torch.zeros_like(activation)
         if logit.requires_grad and activation.requires_grad:  # not of what a network detaches
             [gradient] = torch.autograd.grad(logit, activation, materialize_grads=True)
-        weights = maps(layer, gradient).mean((2, 3), keepdim=True)  # (1, C, 1, 1)
+        gradient, activation = map(layer.given.arranged, (gradient, activation))
+        gradient = maps(layer, gradient)
+        weights = gradient.mean((2, 3), keepdim=True)  # (1, C, 1, 1)
         heat = (weights * maps(layer, activation)).sum(1, keepdim=True).relu()  # (1, 1, h, w)
         size = tuple(subject.batch.shape[2:])
         whole = interpolate(heat.detach(), size, mode="bilinear", align_corners=False)
-        return Attribution(whole[0, 0])
+        unused = None if gradient.any() else f"what follows {layer.name} uses none of its maps"
+        return Attribution(whole[0, 0], reason=unused)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from models.checkpoint import Checkpoint
     from models.convolutional.class_map import ClassMap
     from models.convolutional.form import Form
+    from models.convolutional.windows import Windows
     from models.features import Layer
     from models.preprocessing import InputSpec, Pixels
     from models.structure.reading import Structure
@@ -47,14 +48,15 @@ class Original(NamedTuple):
 class WholeImage(NamedTuple):
     """An image as it was sent, for methods that look at more than the network's input.
 
-    `form` is the network's fully convolutional form. `probabilities` turns
-    logits (N, num_classes) into such, calibrated as those of a prediction, after a `second_look` if
-    the checkpoint has one. `check` raises `AbandonedError` once the request is cancelled.
+    `form` is the network's fully convolutional form, or the network on each window.
+    `probabilities` turns logits (N, num_classes) into such, calibrated as those of a prediction,
+    after a `second_look` if the checkpoint has one. `check` raises `AbandonedError` once the
+    request is cancelled.
     """
 
     original: Original
     spec: "InputSpec"
-    form: "Form | None"
+    form: "Form | Windows | None"
     device: "torch.device"
     probabilities: "Callable[[Tensor], Tensor]"
     check: "Callable[[], None]"
@@ -90,6 +92,7 @@ class Subject(NamedTuple):
 class Attribution(NamedTuple):
     """Attributions (H, W): how much each input pixel contributes to the target.
 
+    `reason` says why all are 0, where another is known than that nothing speaks for the target.
     `convergence_delta` is the error of their sum, in logits, for methods that compute it. Where a
     method makes a `class_map`, the attributions are of the pixels of its picture.
     """
@@ -97,6 +100,7 @@ class Attribution(NamedTuple):
     values: "Tensor"
     convergence_delta: float | None = None
     class_map: "ClassMap | None" = None
+    reason: str | None = None
 
 
 P = TypeVar("P", bound=Parameters)
@@ -121,6 +125,10 @@ class ExplainMethod(ABC, Generic[P]):
         Raises a `ServiceError` for values that this network doesn't support.
         """
         return parameters
+
+    def notes(self, parameters: P, structure: "Structure") -> list[str]:
+        """What to know of every answer with these parameters, from `resolve`; sentences."""
+        return []
 
     def longest(self, spec: "InputSpec") -> int | None:
         """Pixels of the longer side of the whole image that the method looks at; None if it looks

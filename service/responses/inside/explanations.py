@@ -21,7 +21,8 @@ from service.responses.schemas import Schema
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 _SHARES_IN_HEADER = 5
-_NOTHING = "the heat map is 0 everywhere: {} finds nothing in the image that speaks for {}"
+_ZERO = "The heat map is 0 everywhere: {}."
+_NOTHING = "{} finds nothing in the image that speaks for {}"
 
 
 class Target(Schema):
@@ -53,8 +54,8 @@ class ImageExplanation(Schema):
     )
     note: str | SkipJsonSchema[None] = Field(
         None,
-        description="what to know of the heat map: that it is 0 everywhere, or that a class map's "
-        "image was scaled",
+        description="what to know of the heat map: that it is 0 everywhere, that its layer does "
+        "not hold the whole image, or that a class map's image was scaled",
     )
     map: LabelMap | SkipJsonSchema[None] = Field(
         None, description="of a class map: which label is the most probable where"
@@ -86,7 +87,7 @@ def encode(
     content: dict[str, Any] = {"model": card.name, "version": card.version, "method": method}
     content |= question.parameters.model_dump(include={"layer"})
     each = [
-        _content(one, image, method, card, asked.top_k)
+        _content(one, image, question, card, asked.top_k)
         for one, image in zip(explanations, images, strict=True)
     ]
     if asked.format == "json":
@@ -112,12 +113,15 @@ def encode(
 
 
 def _content(
-    explanation: Explanation, image: DecodedImage, method: str, card: Card, top_k: int
+    explanation: Explanation, image: DecodedImage, question: Question, card: Card, top_k: int
 ) -> dict[str, Any]:
     values, delta = explanation.values, explanation.convergence_delta
     found = explanation.class_map
     label = card.labels[explanation.target]
-    notes = [] if values.any() else [_NOTHING.format(method, label)]
+    notes = list(question.notes)
+    if not values.any():
+        reason = explanation.reason or _NOTHING.format(question.method.name, label)
+        notes.append(_ZERO.format(reason))
     notes += [] if found is None else found.picture.changes
     return {
         "prediction": prediction(card, explanation.probabilities, top_k),

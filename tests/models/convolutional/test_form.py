@@ -10,6 +10,8 @@ from models.architectures import registry
 from models.checkpoint import names
 from models.convolutional.errors import NotConvolutionalError
 from models.convolutional.form import Form, form_of
+from models.convolutional.stitching import places, stitched
+from models.convolutional.windows import Windows
 from models.preprocessing import InputSpec
 from models.repository_paths import SHIPPED
 from models.structure import reading
@@ -137,15 +139,39 @@ def test_what_stands_in_the_way_is_told(kind: type[nn.Module], lacks: str) -> No
     with pytest.raises(NotConvolutionalError, match=lacks) as raised:
         form_of(network, noise(SHAPE))
     structure = reading.read(network, noise(SHAPE))
-    assert structure.form is None
     assert structure.lacks == str(raised.value)
+    assert (structure.form is None) == (kind is odd_networks.Perceptron)
 
 
-def test_a_network_that_fails_has_no_form_and_is_read_all_the_same() -> None:
-    structure = reading.read(built(odd_networks.TakesOneImage), noise(SHAPE))
+def test_a_network_that_fails_runs_window_by_window() -> None:
+    network = built(odd_networks.TakesOneImage)
+    structure = reading.read(network, noise(SHAPE))
     assert [layer.name for layer in structure.layers] == ["conv"]
-    assert structure.form is None
     assert structure.lacks == "a forward pass that takes two images, and that can be followed"
+    check_windows(network, noise((1, 3, 33, 48), 1), structure.form)
+
+
+@pytest.mark.parametrize("kind", [odd_networks.Attends, odd_networks.KnowsPlaces])
+def test_so_does_a_network_without_a_form(kind: type[nn.Module]) -> None:
+    network = built(kind)
+    check_windows(network, noise((1, 3, 33, 48), 1), reading.read(network, noise(SHAPE)).form)
+
+
+def check_windows(network: nn.Module, image: Tensor, form: Form | Windows | None) -> None:
+    """Each place is what the network says of its window alone, exactly; at any step."""
+    assert isinstance(form, Windows)
+    height, width = form.window
+    for step in ((height, width), (height // 2, width // 4)):
+        found = stitched(form, image, step)
+        rows, columns = places(form, image.shape[2:], step)
+        assert found.shape[1:] == (rows, columns)
+        for row in range(rows):
+            for column in range(columns):
+                top, left = row * step[0], column * step[1]
+                crop = image[:, :, top : top + height, left : left + width]
+                with torch.inference_mode():
+                    expected = network(crop.clone())[0]
+                torch.testing.assert_close(found[:, row, column], expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from models.convolutional import picture
+from models.images import decoding
 from models.preprocessing import FramingRule, InputSpec, decode
 from tests.networks import DATA
 from tests.networks import picture as drawn
@@ -65,12 +66,23 @@ def test_pixels_are_those_of_the_prediction_at_the_input_size() -> None:
     np.testing.assert_array_equal(picture.prepared(image, grey, cheap).pixels, grey.array(image))
 
 
-def test_a_framed_image_stays_as_it_is_and_is_light_on_dark() -> None:
-    image = decode((DATA / "digits" / "7.png").read_bytes())
-    expected = GREY.array(image)
-    for shown in (image, Image.fromarray(255 - np.asarray(image.convert("L")))):
+def test_an_image_of_the_own_size_is_that_of_a_prediction() -> None:
+    digit = decode((DATA / "digits" / "7.png").read_bytes())
+    noise = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    for image in (digit, ImageOps.invert(digit.convert("L")), Image.fromarray(noise)):
+        prepared = picture.prepared(image, GREY, cheap)
+        pixels, box = decoding.scaled_with_box(image, GREY)
+        np.testing.assert_array_equal(prepared.pixels, pixels)
+        assert prepared.box == tuple(each / 28 for each in box)
+        assert "framed as for a prediction" in " ".join(prepared.changes)
+
+
+def test_a_larger_image_is_light_on_dark() -> None:
+    digit = decode((DATA / "digits" / "7.png").read_bytes()).convert("L")
+    wide = ImageOps.expand(digit, (0, 0, 28, 0))
+    for shown in (wide, ImageOps.invert(wide)):
         prepared = picture.prepared(shown, GREY, cheap)
-        np.testing.assert_array_equal(prepared.pixels, expected)
+        np.testing.assert_array_equal(prepared.pixels[0], np.asarray(wide))
         assert "framing rule is not followed" in " ".join(prepared.changes)
     assert "Light and dark are exchanged." in " ".join(prepared.changes)
 

@@ -512,7 +512,7 @@ def test_options_that_cannot_be(
     [
         (["saturation", "colors"], "colors/2 names no data set; give one as --dataset"),
         (["class-map", "colors", "broken.png"], "broken.png: not a picture of a known format"),
-        (["class-map", "colors", "fine.png", "--step", "0"], "--step is 1 or more, not 0"),
+        (["class-map", "colors", "fine.png", "--step", "0"], "--step must be 1 or more, not 0"),
         (["picture", "missing.png"], "No such file or directory"),
         (["picture", "broken.png"], "broken.png: not a picture of a known format"),
         (["features", "colors", "broken.png"], "broken.png: not a picture of a known format"),

@@ -72,6 +72,23 @@ def test_quick_looks_are_not_judged() -> None:
     assert text.count("- Not judged: ") == 2
 
 
+def test_what_differs_from_the_first_author_is_told() -> None:
+    study = replace(STUDY, setup="It has one thread.")
+    assert (
+        "Do more hidden units help? It has one thread.\n" in Summary.of(study, BY_SEED).markdown()
+    )
+
+
+def test_a_seed_whose_runs_never_lay_beside_each_other_is_told() -> None:
+    both = replace(STUDY, findings=(Finding("8 beat 4", train("8") > train("4")),))
+    seeds = [Summary.of(both.with_seeds((seed,)), {seed: BY_SEED[seed]}) for seed in (0, 2)]
+    [finding] = seeds[1].findings
+    apart = seeds[1].model_copy(update={"findings": [finding.model_copy(update={"held": []})]})
+    text = seeds[0].joined(apart).markdown()
+    assert "- **Seen** (one seed): 8 beat 4.\n  Not judged with seed 2: these runs" in text
+    assert "Not judged" not in seeds[0].joined(seeds[1]).markdown()
+
+
 def test_memory_and_other_data_sets_where_the_study_is_about_them() -> None:
     study = replace(STUDY, memory=True, variants=STUDY.variants[:1], findings=())
     run = measured(also_tested={"inverted": 0.25})
