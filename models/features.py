@@ -76,7 +76,10 @@ class OpaqueNetwork(nn.Module):
 
 @contextmanager
 def capture(
-    network: nn.Module, names: Collection[str], layers: Sequence[Layer] = ()
+    network: nn.Module,
+    names: Collection[str],
+    layers: Sequence[Layer] = (),
+    blocks: Sequence[Layer] = (),
 ) -> Iterator[dict[str, Tensor]]:
     """Record the outputs of the named modules during the forward passes inside the `with` block.
 
@@ -84,7 +87,7 @@ def capture(
     since a layer that follows may work in place; of several outputs the first. Of known `layers`
     the images lie on the first axis, wherever they were. `PENULTIMATE` is the input of
     `embedding_layer(layers)`, flattened (N, D), unless a module has that name. No hook stays
-    behind, whatever happens inside.
+    behind, whatever happens inside. Known `blocks` have their images on the first axis too.
 
     Raises `LayerError` for a name that is neither a module of the network nor `PENULTIMATE` of
     known `layers`.
@@ -98,7 +101,7 @@ def capture(
             f"there are {listed(known)}"
         )
     activations: dict[str, Tensor] = {}
-    places = {layer.name: layer.given for layer in layers}
+    places = {each.name: each.given for each in (*layers, *blocks)}
     embedding_place = next((x.taken for x in layers if x.name == embedding_of and x.taken), ROWS)
 
     def record(name: str) -> Any:

@@ -257,7 +257,8 @@ class Engine:
         self, pictures: Sequence[NDArray[Any]], layers: Sequence[str]
     ) -> tuple[list[PredictionResult | Exception], dict[str, Tensor]]:
         network = self._checkpoint.network
-        with features.capture(network, layers, self._checkpoint.layers) as activations:
+        known = self._checkpoint.structure
+        with features.capture(network, layers, known.layers, known.blocks) as activations:
             batch = np.array(pictures)
             columns = self._torch(batch)
         outputs = self._outputs(columns, batch, self._torch)

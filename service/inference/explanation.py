@@ -274,9 +274,10 @@ def explain(
     except RuntimeError as error:
         if not question.method.needs_gradients or not _is_of_gradients(error):
             raise
+        reason = own_code.reason(error).partition(": [torch")[0]  # what follows is for its author
         raise InvalidInputError(
             f"{question.method.name} needs gradients, and torch can't compute those of this "
-            f"network: {own_code.reason(error)}; occlusion needs none"
+            f"network ({reason}); occlusion needs none"
         ) from error
     return [
         Explanation(

@@ -217,19 +217,21 @@ class Features(OfModel):
             steps = torch.linspace(0, len(names) - 1, MAX_LAYERS).round().int().tolist()
             title += f" ({MAX_LAYERS} of {len(names)} layers)"
             names = [names[step] for step in steps]
-        with features.capture(network, names, loaded.layers) as activations, torch.inference_mode():
+        known = loaded.structure
+        taken = features.capture(network, names, known.layers, known.blocks)
+        with taken as activations, torch.inference_mode():
             logits = network(card.input.normalize(picture[None].contiguous().to(loaded.device)))
         scores = dict(zip(card.labels, logits[0].float().softmax(0).tolist(), strict=True))
         label = max(scores, key=lambda label: scores[label])
-        known, embedding_of = loaded.structure.outputs(), features.embedding_layer(loaded.layers)
+        outputs, embedding_of = known.outputs(), features.embedding_layer(loaded.layers)
         fields = receptive_field.measure(
             network,
             card.input.shape,
-            [each for n, each in known.items() if n in (*activations, embedding_of)],
+            [each for n, each in outputs.items() if n in (*activations, embedding_of)],
         )
 
         def named(name: str) -> str:
-            kind = known[name].type if name in known else ""
+            kind = outputs[name].type if name in outputs else ""
             return f"{name} ({kind})" if kind else name
 
         yield (
@@ -237,7 +239,7 @@ class Features(OfModel):
             plots.feature_maps(
                 picture,
                 scores,
-                {named(n): _shown(known.get(n), value)[0] for n, value in activations.items()},
+                {named(n): _shown(outputs.get(n), value)[0] for n, value in activations.items()},
                 f"{title}: {label} {scores[label]:.3f}",
                 {named(name): field for name, field in fields.items()},
                 [named(name) for name, value in activations.items() if _is(value, logits)],

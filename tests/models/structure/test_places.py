@@ -72,7 +72,8 @@ def together_and_alone(network: nn.Module, name: str) -> tuple[Tensor, Tensor]:
     network.eval()
     images = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(1))
     structure = reading.read(network, torch.zeros(1, *SHAPE))
-    with torch.inference_mode(), features.capture(network, [name], structure.layers) as seen:
+    taken = features.capture(network, [name], structure.layers, structure.blocks)
+    with torch.inference_mode(), taken as seen:
         network(images)
         together = seen[name]
         alone = []
@@ -88,6 +89,7 @@ def together_and_alone(network: nn.Module, name: str) -> tuple[Tensor, Tensor]:
         (lambda: Sequence(encoder()), "body.layers.0.linear1", (16, 24), ("token", "channel")),
         (lambda: Sequence(encoder()), "body.layers.0.self_attn", (16, 12), ("token", "channel")),
         (lambda: Sequence(encoder()), "norm", (16, 12), ("token", "channel")),
+        (lambda: Sequence(encoder()), "body.layers.0", (16, 12), ("token", "channel")),
         (lambda: Sequence(nn.LSTM(12, 7), 7), "body", (16, 7), ("token", "channel")),
         (lambda: Windows(False), "conv", (4, 5, 2, 2), ("part", "channel", "row", "column")),
         (lambda: Windows(True), "conv", (4, 5, 2, 2), ("part", "channel", "row", "column")),
@@ -99,7 +101,8 @@ def test_each_image_has_its_own_values(
 ) -> None:
     torch.manual_seed(0)
     network = build().eval()
-    [layer] = [x for x in reading.read(network, torch.zeros(1, *SHAPE)).layers if x.name == name]
+    structure = reading.read(network, torch.zeros(1, *SHAPE))
+    [layer] = [x for x in (*structure.layers, *structure.blocks) if x.name == name]
     assert (layer.output_shape, layer.axes, layer.maps) == (shape, axes, None)
     together, alone = together_and_alone(network, name)
     assert together.shape == (3, *shape)
