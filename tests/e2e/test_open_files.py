@@ -93,6 +93,7 @@ def open_files(server: Server) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system has no /proc")
+@pytest.mark.thorough
 def test_old_connections_get_their_answers(server: Server) -> None:
     with connect(server) as first:  # what a prediction opens for good is open before
         assert status(first, PREDICT) == 200

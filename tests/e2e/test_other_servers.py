@@ -93,7 +93,7 @@ def expected(
     return found
 
 
-THOROUGH = ("uvicorn-h11", "hypercorn")
+THOROUGH = ("uvicorn-h11", "hypercorn", "gunicorn")
 NAMES = [
     pytest.param(name, marks=pytest.mark.thorough if name in THOROUGH else ()) for name in SERVERS
 ]

@@ -165,6 +165,7 @@ async def test_two_instances_restart_in_turn(
 
 
 @pytest.mark.anyio
+@pytest.mark.thorough
 @behind("haproxy", "nginx")
 @pytest.mark.timeout(300 + 120 * RESTARTS)
 async def test_workers_are_replaced_one_after_the_other(

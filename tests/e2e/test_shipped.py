@@ -101,6 +101,7 @@ def test_the_cards_tell_the_truth(name: str, data_root: Path) -> None:
     assert found.loss == pytest.approx(loaded.card.metrics["test_loss"], abs=0.001)
 
 
+@pytest.mark.thorough
 def test_two_workers_answer_and_end(tmp_path: Path) -> None:
     with running(tmp_path / "log", "--workers", "2") as server:
         for _ in range(20):

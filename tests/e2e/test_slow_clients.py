@@ -67,6 +67,7 @@ def test_a_crowd_of_them_delays_nobody(server: Server) -> None:
         stalled.close()
 
 
+@pytest.mark.thorough
 def test_an_idle_connection_stays_for_the_next_request(server: Server) -> None:
     """Clients keep theirs for 5 s; a server that closes it as early meets them half-way."""
     image = (DATA / "digits" / "7.png").read_bytes()

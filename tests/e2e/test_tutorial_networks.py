@@ -15,6 +15,8 @@ from tests.networks import encode
 from tests.service.conftest import starting
 from tests.tutorial_networks import MODULE, TUTORIALS, Tutorial
 
+pytestmark = pytest.mark.thorough  # forty imports
+
 HEAVY = ("alexnet", "xo-no-pooling")  # 187 and 301 MB: imported as code only
 WAYS = [
     pytest.param(each, name, id=name)

@@ -75,6 +75,7 @@ def test_two_workers_follow_the_folder(tmp_path: Path) -> None:
         assert "error" not in server.log.read_text()
 
 
+@pytest.mark.thorough
 def test_what_is_trained_beside_a_running_server_is_served(tmp_path: Path) -> None:
     """Neither command names a repository: both mean ./checkpoints, which is not there at first."""
     colors = tmp_path / "colors"

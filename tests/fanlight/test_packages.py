@@ -58,6 +58,7 @@ def test_the_working_folder_counts_as_a_folder(own: Path, monkeypatch: pytest.Mo
     assert sys.path == [ROOT, ""]
 
 
+@pytest.mark.thorough
 def test_the_command_and_its_workers_import_ours(own: Path, tmp_path: Path) -> None:
     """The workers are processes of their own, in the user's folder, with it on PYTHONPATH."""
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -85,6 +85,7 @@ async def test_idle_and_unfinished_connections_stop_nobody(
     await ask_anew(service, oracle)
 
 
+@pytest.mark.thorough
 async def test_a_head_that_does_not_end_is_given_up(start: Start, published: Path) -> None:
     with start(published, "--head-timeout", "1") as service:
         async with connected(service) as [connection]:
@@ -138,6 +139,7 @@ async def test_a_flood_is_refused_with_a_time_to_come_back(
         assert await ask_anew(service, oracle, "colours") == 1
 
 
+@pytest.mark.thorough
 async def test_answers_that_nobody_reads_are_given_up(
     start: Start, published: Path, oracle: Oracle
 ) -> None:

@@ -81,6 +81,7 @@ def watched(service: Service) -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("workers", [ONE, "2"])
+@pytest.mark.thorough
 async def test_no_process_is_left_after_the_end(
     start: Start, published: Path, oracle: Oracle, workers: str
 ) -> None:

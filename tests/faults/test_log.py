@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
 REQUESTS = 2000  # whose lines are more than a pipe holds
 
 
+@pytest.mark.thorough
 async def test_a_log_that_nobody_reads_stops_nothing(
     start: Start, published: Path, oracle: Oracle
 ) -> None:

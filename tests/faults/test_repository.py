@@ -14,6 +14,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.thorough
 async def test_a_repository_out_of_reach_stops_nothing(
     start: Start, repository: Path, oracle: Oracle
 ) -> None:
@@ -31,6 +32,7 @@ async def test_a_repository_out_of_reach_stops_nothing(
         assert await ask_anew(service, oracle, SWAPPED) == 2
 
 
+@pytest.mark.thorough
 async def test_a_disk_that_takes_nothing_changes_no_answer(
     start: Start, repository: Path, oracle: Oracle, tmp_path: Path
 ) -> None:

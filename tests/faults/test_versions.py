@@ -117,6 +117,7 @@ async def test_a_version_with_infinite_outputs_is_not_an_internal_error(
             assert await ask_anew(service, oracle, SWAPPED) == 1
 
 
+@pytest.mark.thorough
 async def test_a_version_that_never_ends_loading_holds_up_no_other(
     start: Start, repository: Path, oracle: Oracle
 ) -> None:

@@ -51,6 +51,7 @@ def is_replaced(service: Service, worker: int) -> bool:
     return worker not in workers and len(workers) == 2 and service.answers(workers[-1])
 
 
+@pytest.mark.thorough
 async def test_a_killed_worker_takes_only_its_own_connections_with_it(
     start: Start, published: Path, oracle: Oracle
 ) -> None:
@@ -86,6 +87,7 @@ async def test_a_worker_that_hangs_is_replaced(
         await ask_each(service, oracle)
 
 
+@pytest.mark.thorough
 def test_what_a_killed_worker_served_is_not_told_for_ever(
     start: Start, repository: Path, oracle: Oracle
 ) -> None:
@@ -119,6 +121,7 @@ def publish_next(repository: Path, known: Oracle) -> None:
     assert publish(repository, SWAPPED, known.networks["even"]) == 2
 
 
+@pytest.mark.thorough
 def test_a_service_whose_workers_can_not_start_ends(start: Start, published: Path) -> None:
     """Without memory no worker gets to where it could answer: the service says so and ends."""
     limits = {resource.RLIMIT_AS: 650 * 2**20}  # the supervisor takes some 620

@@ -114,6 +114,7 @@ class TestEverybody:
         expect(page.locator("#method")).to_have_value("grad-cam")
         expect(page.locator("#notice")).to_be_hidden()
 
+    @pytest.mark.thorough
     def test_a_service_that_went_away(self, browser: Browser, tmp_path: Path) -> None:
         with running(tmp_path / "log") as server:
             page = browser.new_page(base_url=server.url)

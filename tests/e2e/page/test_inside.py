@@ -44,6 +44,7 @@ class TestLongOnes:
         page.locator("#method").select_option("occlusion")
         return page
 
+    @pytest.mark.thorough
     def test_how_far_it_is_is_shown(self, held: Page) -> None:
         waiting, bar = held.locator(".waiting"), held.locator(".waiting progress")
         said = waiting.get_by_role("status")

@@ -43,6 +43,7 @@ def sent(encoded: bytes) -> list[EncodedImage]:
     return [EncodedImage(encoded, "image/jpeg", "a.jpg")]
 
 
+@pytest.mark.thorough
 async def test_48_megapixels_are_answered(photograph: Image.Image, decoder: Decoder) -> None:
     encoded = encode(photograph, "JPEG", quality=85)
     assert 4_000_000 < len(encoded) < 15_000_000

@@ -75,6 +75,7 @@ def test_where_a_head_is_fitted_familiarity_alone_learns_strangers(
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_several_sets_of_strangers_may_have_different_classes(
     fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,6 +107,7 @@ class TestCommand:
         assert second[min(first)] == first[min(first)]
         assert second[max(first)] > first[max(first)]
 
+    @pytest.mark.thorough
     def test_what_is_finished_is_reported_alone(
         self,
         study: Study,
