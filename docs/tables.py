@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.soak import bad_versions, faults, promises
+from docs import reference
 from models.architectures import registry as architectures
 from models.errors import FanlightError
 from models.graphs import operators
@@ -53,15 +54,21 @@ def _branch(error: type[Exception], indent: str) -> list[str]:
 TABLES: dict[str, Callable[[], str]] = {
     "architectures": architectures.table,
     "bad versions": bad_versions.table,
+    "card": reference.card,
+    "client": reference.client,
+    "commands": reference.commands,
     "data sets": data_sets.table,
     "explain methods": explain_methods.table,
     "errors": errors,
     "export formats": export_formats.table,
     "faults": faults.table,
+    "figures": reference.metrics,
     "image formats": image_formats.table,
+    "operations": reference.operations,
     "operators": operators.table,
     "promises": promises.table,
     "runtimes": runtimes.table,
+    "settings": reference.settings,
     "soak": promises.last_run,
     "tutorial networks": tutorial_networks.table,
 }

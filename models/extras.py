@@ -10,15 +10,15 @@ def imported(module: str, extra: str, why: str) -> ModuleType:
     """Import a module of the package that an extra of Fanlight brings.
 
     `why` begins the message of the `InstallationError` that is raised where the package is not
-    installed, such as "an ONNX graph". A package that is installed and lacks one of its own fails
-    as it does without this function.
+    installed, or not the part of a namespace that the module is in, such as "an ONNX graph". A
+    package that is installed and lacks another fails as it does without this function.
     """
-    package = module.partition(".")[0]
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != package:
+        missing = error.name or ""
+        if not f"{module}.".startswith(f"{missing}."):
             raise
         raise InstallationError(
-            f"{why} needs {package}, which is not installed: pip install 'fanlight[{extra}]'"
+            f"{why} needs {missing}, which is not installed: pip install 'fanlight[{extra}]'"
         ) from None

@@ -19,6 +19,7 @@ from service.inferring import Inferrer
 from service.inspection import MAX_ORIGINALS, Inspector, Places
 from service.monitoring import logs
 from service.monitoring.metrics import Metrics
+from service.monitoring.tracing import Tracing
 from service.prediction import Predictor
 from service.process import cpu, garbage, memory, open_files
 from service.repository.repository import Repository
@@ -62,6 +63,10 @@ MISSING_ELSEWHERE = (  # under a server with another HTTP protocol than ours
     "the refusal of heads that a proxy may read otherwise",
     "with httptools: the bodies of requests that offer an upgrade, as those of curl --http2 do",
 )
+_LIMITS = (  # settings that the line at the start tells
+    *("max_batch_size", "max_queue_size", "max_queue_wait", "request_timeout", "max_images"),
+    *("max_body_bytes", "max_held_bytes", "max_image_pixels", "max_connections"),
+)
 log = logs.Log()
 
 
@@ -77,8 +82,11 @@ class Application(FastAPI):
         if state.settings.root_path is not None:
             inside = Prefix(inside, state.settings.root_path)
         allowed = state.settings.cors_origins
+        is_logged = state.settings.access_log
         origins = Origins(allowed) if allowed else None
-        self._front = telemetry.Telemetry(inside, state.metrics, origins)
+        self._front = telemetry.Telemetry(
+            inside, state.metrics, origins, state.tracing, is_logged=is_logged
+        )
         trusted = state.settings.trusted_proxies
         self._forwarded = Forwarded(trusted) if trusted else None
         self._knows_server = False
@@ -109,12 +117,13 @@ def create_app(settings: Settings) -> FastAPI:
     """The service for these settings; models load once it starts."""
     budget = MemoryBudget(HELD_REQUESTS * settings.max_feature_values, MAX_WAITING)
     originals = MemoryBudget(MAX_ORIGINALS, settings.max_explain_queue_size)
-    state = AppState(settings, Receiver(settings), Metrics(), Gate(settings))
+    tracing = Tracing() if settings.tracing else None
+    state = AppState(settings, Receiver(settings), Metrics(), Gate(settings), tracing)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
-            Repository(settings, state.metrics) as repository,
+            Repository(settings, state.metrics, tracing) as repository,
             memory.Trimming(lambda: not len(state.receiver.timer)),
         ):
             threads = min(MAX_DECODERS, cpu.per_worker(settings.workers))
@@ -143,7 +152,14 @@ def create_app(settings: Settings) -> FastAPI:
                 )
                 # then the server listens, unless it was told to end meanwhile
                 await _first(repository.loaded(), state.draining.wait())
-                yield
+                _tell_start(settings, repository)
+                current = asyncio.create_task(state.metrics.keep_current())
+                try:
+                    yield
+                finally:
+                    current.cancel()
+                    if tracing is not None:
+                        await asyncio.to_thread(tracing.close)
 
     app = Application(
         state,
@@ -164,6 +180,26 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router, dependencies=[Depends(check_query)])
     pages.mount_assets(app)
     return app
+
+
+def _tell_start(settings: Settings, repository: Repository) -> None:
+    """One line with what somebody asks first who looks for a fault."""
+    runtimes: dict[str, str] = {}
+    for name in repository.names():
+        for each in repository.versions(name):
+            if each.loaded is not None:
+                runtimes[f"{name}/{each.number}"] = each.loaded.chosen.runtime.name
+    processors = cpu.per_worker(settings.workers)
+    log.info(
+        "serving",
+        version=_version(),
+        runtimes=runtimes,
+        device=str(repository.device),
+        threads=settings.threads or processors,
+        processors=processors,
+        workers=settings.workers,
+        limits={name: getattr(settings, name) for name in _LIMITS},
+    )
 
 
 async def _first(*events: Coroutine[Any, Any, object]) -> None:

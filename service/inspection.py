@@ -38,6 +38,7 @@ from service.inference.explanation import (
 )
 from service.inference.pool import Pool
 from service.inference.progress import Progress, Told, unheard
+from service.monitoring.work import Work
 from service.prediction import refusal, unanswerable
 from service.repository.loading import ServingModel
 from service.repository.repository import Repository
@@ -101,9 +102,11 @@ class Inspector:
         layers = _outputs(serving.checkpoint, names)
         each = sum(math.prod(layer.output_shape) for layer in layers.values())  # for an image
         card = serving.checkpoint.card
+        work = images.begin(card.name, card.version)
         with serving.lease:
             async with images as encoded:
                 count = len(encoded)
+                work.received(count, sum(len(each.encoded) for each in encoded))
                 if asked.format == "png" and (count, len(names)) != (1, 1):
                     raise InvalidInputError(
                         f"format=png draws one layer of one image, not {len(names)} of {count}; "
@@ -112,12 +115,14 @@ class Inspector:
                 self._check_values(count, each, asked)
                 with self.places.maps.place():
                     pictures = await self.decoder.pixels(encoded, card.input)
+                    work.decoded()
                     async with self.budget.hold(each * count):
                         requests = [FeatureRequest(picture, names) for picture in pictures]
                         try:
                             seen = await serving.features.submit(requests)
                         except BatchFailedError as error:
                             raise refusal(error, card, encoded) from error
+                        work.ended(batch_size=max(each.answer.batch_size for each in seen))
                         encode = partial(features.encode, seen, layers, card, asked)
                         return await self.places.maps.run(encode)
 
@@ -158,7 +163,9 @@ class Inspector:
         checkpoint = serving.checkpoint
         card = checkpoint.card
         question = explanation.question(checkpoint, asked.method, asked.own(), asked.target)
+        work = images.begin(card.name, card.version)
         async with images as encoded:
+            work.received(len(encoded), sum(len(each.encoded) for each in encoded))
             if told is not unheard:
                 images.allow(self.settings.progress_timeout, "progress_timeout")
             if len(encoded) > (most := self.settings.max_explained_images):
@@ -175,7 +182,7 @@ class Inspector:
             with self.places.maps.place(), self.worker.place():
                 async with self.originals.hold(len(encoded) * kept):
                     return await self._explanations(
-                        serving, question, encoded, asked, told, longest
+                        serving, question, encoded, asked, told, longest, work
                     )
 
     async def _explanations(
@@ -186,12 +193,14 @@ class Inspector:
         asked: ExplainParameters,
         told: Told,
         longest: int | None,
+        work: Work,
     ) -> Response:
         """The answer of `explain`; `longest` is what the method looks at of whole images."""
         card = serving.checkpoint.card
         decoded = await self.decoder.decode_with_original(
             encoded, card.input, longest or ORIGINAL, fits=longest is not None
         )
+        work.decoded()
         originals = [
             Original(image.original, upright_size(each.encoded))
             for image, each in zip(decoded, encoded, strict=True)
@@ -202,6 +211,7 @@ class Inspector:
             serving.marks.not_finite(len(error.indices))
             names = {index: encoded[index].filename for index in error.indices}
             raise unanswerable(card, names) from error
+        work.ended()
         return await self.places.maps.run(
             explanations.encode, decoded, found, question, card, asked
         )
@@ -241,11 +251,14 @@ class Inspector:
     async def input(self, model: str, asked: InputParameters, images: Reception) -> Response:
         """The images as the network gets them."""
         card = self.repository.get(model, asked.version).checkpoint.card
+        work = images.begin(card.name, card.version)
         async with images as encoded:
+            work.received(len(encoded), sum(len(each.encoded) for each in encoded))
             if asked.format == "png" and len(encoded) != 1:
                 raise InvalidInputError(f"format=png takes one image, not {len(encoded)}")
             with self.places.inputs.place():
                 decoded = await self.decoder.decode_with_original(encoded, card.input)
+                work.decoded()
                 return await self.places.inputs.run(inputs.encode, decoded, card, asked)
 
     def _check_values(self, images: int, each: int, asked: FeaturesParameters) -> None:

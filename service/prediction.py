@@ -20,6 +20,7 @@ from service.inference import doubt
 from service.inference.batcher import Batcher, BatchFailedError, Queued
 from service.inference.doubt import Doubt
 from service.inference.engine import NOT_FINITE, NotFiniteError, PredictionResult
+from service.monitoring.work import begin
 from service.repository.repository import Repository
 from service.settings import Settings
 
@@ -58,8 +59,6 @@ class Door(Protocol):
         ...
 
 
-TOOK = "fanlight.took"
-"""Where a scope has the milliseconds of decoding, of the queue, and of the forward passes."""
 SHORT_WAIT_SECONDS = 0.02  # a queue that takes no longer needs no look before images are decoded
 
 
@@ -103,8 +102,8 @@ class Predictor:
     ) -> Predicted:
         """Predict the images of one request.
 
-        `scope` is that of ASGI: the gate reads its headers and the client's address, and `TOOK` is
-        noted there.
+        `scope` is that of ASGI: the gate reads its headers and the client's address, and the work
+        is noted there (`service.monitoring.work`).
         All images are decoded before any is queued, so that a bad one fails no other request.
         A request that would wait too long is refused before its body is received. Raises a
         `ServiceError`. Whatever ends this early (an error, a cancellation) takes the request's
@@ -116,32 +115,31 @@ class Predictor:
             client = scope.get(CALLER) or client
         serving = self.repository.get(model, asked.version)
         card, batcher = serving.checkpoint.card, serving.batcher
+        work = begin(scope, card.name, card.version)
         judge = doubt.judge(card, serving.judge, asked)
         wait = batcher.waiting * batcher.seconds_per_item
         if wait > SHORT_WAIT_SECONDS or door.waited > SHORT_WAIT_SECONDS:
             self.check_wait(batcher, client, door.waited)
         with serving.lease, door:
             images = await door.receive()
-            started = perf_counter()
+            work.received(len(images), sum(len(image.encoded) for image in images))
             queued = None
             try:
                 batcher.check_room(len(images), client)
                 pixels = await door.decode(self.decoder, images, card.input)
-                decoded = perf_counter()
-                queued = batcher.enqueue(pixels, client)
+                work.decoded()
+                queued = batcher.enqueue(pixels, client, work)
                 results = await door.wait(queued)
             except BaseException as error:
                 if queued is not None:
                     batcher.withdraw(queued)
                 if isinstance(error, ServiceError | CancelledError):  # others are for another door
-                    serving.statistics.failed.add(perf_counter() - started)
+                    serving.statistics.failed.add(perf_counter() - work.started)
                 if isinstance(error, BatchFailedError):
                     raise refusal(error, card, images) from error
                 raise
-            whole, decoding = perf_counter() - started, decoded - started
-            serving.statistics.succeeded(len(images), decoding, whole)
-            queue = queued.waited
-            scope[TOOK] = (1e3 * decoding, 1e3 * queue, 1e3 * (whole - decoding - queue))
+            work.ended(queued.waited, max(result.batch_size for result in results))
+            serving.statistics.succeeded(work)
             if judge is None:
                 return Predicted(card, results)
             doubts = judge.doubts(results)

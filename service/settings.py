@@ -316,6 +316,14 @@ class Settings(BaseSettings):
     torchserve_paths: Literal["off", "on"] = Field(
         "off", description="whether /predictions/<model> is answered, as TorchServe does"
     )
+    access_log: bool = Field(
+        True, description="a line of the log for each request; errors have theirs in any case"
+    )
+    tracing: bool = Field(
+        False,
+        description="send OpenTelemetry's traces of requests and batches; needs the extra otel; "
+        "where to is told by OTEL_EXPORTER_OTLP_ENDPOINT",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info",
         description="info has a line for each request; refusals under overload share one a second",
@@ -455,6 +463,6 @@ GROUPS = {
         "max_explained_images",
     ),
     "For clients of other servers": ("invocations_model", "torchserve_paths"),
-    "Log": ("log_level", "log_format"),
+    "Log and traces": ("log_level", "log_format", "access_log", "tracing"),
 }
 """Each setting stands in one group of the help."""

@@ -12,6 +12,7 @@ from service.images.decoding import Decoder
 from service.inferring import Inferrer
 from service.inspection import Inspector
 from service.monitoring.metrics import Metrics
+from service.monitoring.tracing import Tracing
 from service.prediction import Predictor
 from service.repository.repository import Repository
 from service.requests import parameters
@@ -27,6 +28,7 @@ class AppState:
     receiver: Receiver
     metrics: Metrics
     gate: Gate
+    tracing: Tracing | None = None
     draining: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     """Set once the server will end, although it still answers."""
     repository: Repository = field(init=False)

@@ -10,7 +10,7 @@ FILES = sorted(
     f for each in ("models", "training", "service", "fanlight") for f in (ROOT / each).rglob("*.py")
 )
 # parameters and fields whose empty text is a text: it is shown as it is
-TEXTS = {"about", "hint", "reported", "earlier", "remark"}
+TEXTS = {"about", "hint", "reported", "earlier", "remark", "setup"}
 
 
 def empty_defaults(tree: ast.Module) -> set[str]:

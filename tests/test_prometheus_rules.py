@@ -12,7 +12,7 @@ import yaml
 from service.monitoring.metrics import Counts, Metrics
 from tests import trusted
 
-RULES = Path(__file__).parents[1] / "docs" / "prometheus-rules.yml"
+RULES = Path(__file__).parents[1] / "deploy" / "prometheus" / "drift.yml"
 KINDS = {"familiarity": "answer_familiarity", "scores": "answer_scores", "labels": "answers"}
 ALERTS = dict.fromkeys(KINDS, "FanlightImagesChanged") | {"labels": "FanlightClassesChanged"}
 

@@ -19,6 +19,7 @@ from typing import Generic, NamedTuple, Self, TypeVar, cast
 
 from service.errors import QueueFullError, ServiceError, UnavailableError
 from service.monitoring import logs
+from service.monitoring.work import Work
 
 log = logs.Log()
 
@@ -54,13 +55,19 @@ class Queued(Generic[Item, Result]):
         "results",
         "taken",
         "waited",
+        "work",
     )
 
     def __init__(
-        self, items: Sequence[Item], client: str | None, loop: asyncio.AbstractEventLoop
+        self,
+        items: Sequence[Item],
+        client: str | None,
+        work: Work | None,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.items = items
         self.client = client
+        self.work = work
         self.future: asyncio.Future[list[Result]] = loop.create_future()
         self.arrived = loop.time()  # seconds; uvloop's are whole milliseconds
         self.began = perf_counter()
@@ -105,9 +112,10 @@ class Batcher(Generic[Item, Result]):
     `run` may return an exception in place of a result; it fails only the request of that item. One
     call gets at most `max_batch_size` items; at most `max_queue_size` may wait. `max_batch_delay`
     is how long the oldest item may wait for a full batch, in seconds. `observe_waits` gets how long
-    each request has waited whose first item goes into a batch. Use as an async context
-    manager: leaving it refuses new items, finishes queued ones, then returns. The attribute `run`
-    may be replaced; it applies from the next batch.
+    each request has waited whose first item goes into a batch. `observe_batch` gets the works of
+    the requests of a batch, its items, and the time of `perf_counter` when it began, once it is
+    over. Use as an async context manager: leaving it refuses new items, finishes queued ones, then
+    returns. The attribute `run` may be replaced; it applies from the next batch.
     """
 
     def __init__(
@@ -118,9 +126,10 @@ class Batcher(Generic[Item, Result]):
         max_queue_size: int,
         max_batch_delay: float = 0.0,
         observe_waits: Callable[[Sequence[float]], None] = lambda _seconds: None,
+        observe_batch: Callable[[Sequence[Work | None], int, float], None] | None = None,
     ) -> None:
         self.run = run
-        self._observe_waits = observe_waits
+        self._observe_waits, self._observe_batch = observe_waits, observe_batch
         self.seconds_per_item = 0.0  # how fast the queue moves, averaged over the last batches
         self._max_batch_size = max_batch_size
         self._max_queue_size = max_queue_size
@@ -156,7 +165,9 @@ class Batcher(Generic[Item, Result]):
             self.withdraw(request)
             raise
 
-    def enqueue(self, items: Sequence[Item], client: str | None = None) -> Queued[Item, Result]:
+    def enqueue(
+        self, items: Sequence[Item], client: str | None = None, work: Work | None = None
+    ) -> Queued[Item, Result]:
         """Like `submit`, but returns without waiting.
 
         The caller awaits `future` of the returned entry. It must call `withdraw` if it stops
@@ -169,7 +180,7 @@ class Batcher(Generic[Item, Result]):
         count = len(items)
         if self.waiting + count > self._max_queue_size:
             self._make_room(count, client)
-        request: Queued[Item, Result] = Queued(items, client, asyncio.get_running_loop())
+        request: Queued[Item, Result] = Queued(items, client, work, asyncio.get_running_loop())
         if items:
             line = self._lines.get(client)
             if line is None:
@@ -250,7 +261,10 @@ class Batcher(Generic[Item, Result]):
             batch = self._next_batch()
             taken = waiting - self.waiting
             self._observe_waits(_waits(batch))
+            began = perf_counter()
             await self._answer(batch)
+            if self._observe_batch is not None and taken:
+                self._observe_batch([part.request.work for part in batch], taken, began)
             await asyncio.sleep(0)  # a run that never waits must not keep the loop
             if taken:
                 each = (now() - started) / taken

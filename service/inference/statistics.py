@@ -1,6 +1,6 @@
 """What a version has done since it was loaded: requests, images, and where their time went.
 
-    bytes → decoding → queue → forward pass → results
+    receive → decode → queue → forward → encode
 
 It is counted in each process by itself; /metrics sums the workers.
 """
@@ -10,9 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from service.monitoring.work import Work
+
 Report = Callable[[str, int, float], None]
-"""Gets a stage, `decode` or `queue`, and how many more requests have spent how many seconds there.
-"""
+"""Gets a stage of `STAGES`, and how many more requests have spent how many seconds there."""
+STAGES = ("receive", "decode", "queue", "forward", "encode")
 MANY = 256  # requests, after which sums are reported; at the latest when somebody asks
 
 
@@ -37,8 +39,9 @@ class Statistics:
     last_milliseconds: int = 0  # of the last answer, since 1970
     answered: Duration = field(default_factory=Duration)  # requests, from decoding to results
     failed: Duration = field(default_factory=Duration)
-    decoding: Duration = field(default_factory=Duration)
-    queue: Duration = field(default_factory=Duration)
+    stages: dict[str, Duration] = field(
+        default_factory=lambda: {stage: Duration() for stage in STAGES}
+    )
     passes: defaultdict[int, Duration] = field(default_factory=lambda: defaultdict(Duration))
     """By the number of images."""
     _told: dict[str, Duration] = field(default_factory=lambda: defaultdict(Duration))
@@ -49,20 +52,24 @@ class Statistics:
 
     def left_queue(self, waits: Sequence[float]) -> None:
         """Count requests that leave the queue for their first batch, by the seconds they waited."""
-        self.queue.add(sum(waits), len(waits))
+        self.stages["queue"].add(sum(waits), len(waits))
 
-    def succeeded(self, images: int, decoding: float, whole: float) -> None:
-        """A request for so many images took so many seconds."""
-        self.images += images
+    def succeeded(self, work: Work) -> None:
+        """The network has answered a request."""
+        self.images += work.images
         self.last_milliseconds = time.time_ns() // 1_000_000
-        self.decoding.add(decoding)
-        self.answered.add(whole)
-        if not self.decoding.count % MANY:
+        stages = self.stages
+        stages["receive"].add(work.receive)
+        stages["decode"].add(work.decode)
+        stages["forward"].add(work.forward)
+        work.encoded = stages["encode"].add
+        self.answered.add(work.decode + work.queue + work.forward)
+        if not self.answered.count % MANY:
             self.report()
 
     def report(self) -> None:
         """Call `tell` with how much each sum grew since the last report."""
-        for stage, now in (("decode", self.decoding), ("queue", self.queue)):
+        for stage, now in self.stages.items():
             before = self._told[stage]
             self.tell(stage, now.count - before.count, now.seconds - before.seconds)
             self._told[stage] = Duration(now.count, now.seconds)

@@ -39,6 +39,7 @@ _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _STARTED = "process_start_time_seconds"
 MOST_LABELS = 100  # of a version that have a figure each
 OTHERS = "(others)"
+GAUGE_SECONDS = 1.0  # between two looks at what changes all the time
 _TENTHS = tuple(f"{tenth / TENTHS:g}" for tenth in range(TENTHS))  # their lower bounds
 
 
@@ -71,14 +72,24 @@ class Metrics:
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        counter = partial(Counter, registry=registry)
+        described = self._described = list[tuple[str, str, Sequence[str], str]]()
+
+        def counter(name: str, about: str, by: Sequence[str] = ()) -> Counter:
+            described.append((f"{name}_total", "counter", by, about))
+            return Counter(name, about, by, registry=registry)
 
         def gauge(
             name: str, about: str, by: Sequence[str] = (), multiprocess_mode: Any = "livemax"
         ) -> Gauge:
+            described.append((name, "gauge", by, about))
             return Gauge(name, about, by, registry=registry, multiprocess_mode=multiprocess_mode)
 
-        histogram = partial(Histogram, registry=registry)
+        def histogram(
+            name: str, about: str, by: Sequence[str], buckets: Sequence[float]
+        ) -> Histogram:
+            described.append((name, "histogram", by, about))
+            return Histogram(name, about, by, registry=registry, buckets=buckets)
+
         version = ["model", "version"]
         requests = histogram(
             "fanlight_request_seconds",
@@ -100,7 +111,8 @@ class Metrics:
         )
         self._stage_seconds = counter(
             "fanlight_stage_seconds",
-            "Time of requests for predictions by stage: images are decoded, then wait in the queue",
+            "Time of requests for predictions by stage: the body is received, images are decoded, "
+            "wait in the queue, pass through the network, and the answer is encoded",
             [*version, "stage"],
         )
         self._stage_requests = counter(
@@ -150,8 +162,13 @@ class Metrics:
         )
         self._queued = gauge(
             "fanlight_queue_images",
-            "Images that waited in the queue when the last forward pass began",
+            "Images that wait in the queue",
             version,
+            multiprocess_mode="livesum",
+        )
+        self._in_flight = gauge(
+            "fanlight_requests_in_flight",
+            "Requests whose head has arrived and whose answer is not complete",
             multiprocess_mode="livesum",
         )
         built = gauge(
@@ -226,9 +243,14 @@ class Metrics:
         )
         self._request = cache(requests.labels)
         self._ways = {way: ways.labels(way) for way in ("fast_path", "application")}
+        self.in_flight = 0  # requests
         self._uncounted = dict.fromkeys(self._ways, 0)  # requests since the last forward pass
         self._batch, self._pass = cache(batches.labels), cache(passes.labels)
         self._queue = cache(self._queued.labels)
+
+    def described(self) -> Sequence[tuple[str, str, Sequence[str], str]]:
+        """Name, type, labels and meaning of each figure, but those of the process."""
+        return self._described
 
     def answered(self, operation: str, status: int, seconds: float) -> None:
         """A request; `operation` is that of the OpenAPI document, or "other"."""
@@ -257,12 +279,30 @@ class Metrics:
         """A request got no answer, for a reason such as `queue-full`."""
         self._refused.labels(reason).inc()
 
-    def ran(self, model: str, version: int, images: int, seconds: float, waiting: int) -> None:
-        """A forward pass of a batch, since whose beginning so many images wait."""
+    def ran(self, model: str, version: int, images: int, seconds: float) -> None:
+        """A forward pass of a batch."""
         self._batch(model, version).observe(images)
         self._pass(model, version).observe(seconds)
-        self._queue(model, version).set(waiting)
         self._count_ways()
+
+    def waiting(self, model: str, version: int, images: int) -> None:
+        """So many images wait in the queue of a version."""
+        self._queue(model, version).set(images)
+
+    async def keep_current(self) -> None:
+        """Bring figures up to date every `GAUGE_SECONDS`, until cancelled.
+
+        Whichever worker is asked reads what the others have written.
+        """
+        while True:
+            self._look()
+            await asyncio.sleep(GAUGE_SECONDS)
+
+    def _look(self) -> None:
+        self._count_ways()
+        self._in_flight.set(self.in_flight)
+        for report in self._asked:
+            report()
 
     def staged(self, model: str, version: int, stage: str, requests: int, seconds: float) -> None:
         """So many more requests have passed a stage, in so many seconds together."""
@@ -271,7 +311,10 @@ class Metrics:
 
     @contextmanager
     def asking(self, report: Callable[[], None]) -> Iterator[None]:
-        """While in the context, `exposition` calls `report` first; leaving calls it a last time."""
+        """While in the context, `report` is called before figures are told, and every second.
+
+        Leaving calls it a last time.
+        """
         self._asked.append(report)
         try:
             yield
@@ -385,9 +428,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """In Prometheus' text format."""
-        self._count_ways()
-        for report in self._asked:
-            report()
+        self._look()
         with suppress(RuntimeError):  # where no event loop runs
             self._tasks.set(len(asyncio.all_tasks()))
         if not os.environ.get(FOLDER):

@@ -24,6 +24,7 @@ from service.inference.runtimes.choice import Chosen
 from service.inference.runtimes.onnx_cache import Graphs
 from service.inference.statistics import Statistics
 from service.monitoring.metrics import Metrics
+from service.monitoring.tracing import Tracing
 from service.process import cpu
 from service.repository import background
 from service.repository.leases import Lease, Leases
@@ -66,8 +67,11 @@ class Loader:
     Raises `devices.DeviceError` for a device that is not there.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, leases: Leases) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, leases: Leases, tracing: Tracing | None
+    ) -> None:
         self._settings, self._metrics, self._leases = settings, metrics, leases
+        self._tracing = tracing
         self.device = devices.resolve(settings.device)
         self._processors = cpu.per_worker(settings.workers)
         self._threads = settings.threads or self._processors
@@ -119,9 +123,12 @@ class Loader:
 
         def observe(outputs: Outputs, seconds: float) -> None:
             images = len(outputs.probabilities)
-            self._metrics.ran(name, number, images, seconds, batcher.waiting)
+            self._metrics.ran(name, number, images, seconds)
             counted.ran(images, seconds)
             arrivals.add(outputs)
+
+        def tell_queue() -> None:
+            self._metrics.waiting(name, number, batcher.waiting)
 
         async with AsyncExitStack() as resources:  # closed here if warming fails
             engine = Engine(
@@ -145,12 +152,14 @@ class Loader:
                 max_queue_size=settings.max_queue_size,
                 max_batch_delay=settings.max_batch_delay,
                 observe_waits=counted.left_queue,
+                observe_batch=self._tracing.batch if self._tracing else None,
             )
             features = Batcher[FeatureRequest, FeatureResult](
                 engine.activations,
                 max_batch_size=settings.max_batch_size,
                 max_queue_size=settings.max_queue_size,
             )
+            resources.enter_context(self._metrics.asking(tell_queue))
             await resources.enter_async_context(batcher)
             await resources.enter_async_context(features)
             twin = explanation.twin(verified.network)

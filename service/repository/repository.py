@@ -21,6 +21,7 @@ from models.registry import proposal
 from service.errors import NotFoundError, UnavailableError
 from service.monitoring import logs
 from service.monitoring.metrics import Metrics
+from service.monitoring.tracing import Tracing
 from service.process import garbage
 from service.repository.changes import ChangeWatch
 from service.repository.leases import Leases
@@ -60,10 +61,12 @@ class Repository:
     Leaving it drains the batchers and ends the engines.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, tracing: Tracing | None = None
+    ) -> None:
         self._settings, self._metrics = settings, metrics
         self._leases = Leases()
-        self._loader = Loader(settings, metrics, self._leases)
+        self._loader = Loader(settings, metrics, self._leases, tracing)
         self._roots = settings.repositories
         optional = () if settings.repository else self._roots
         self._places = Places(self._roots, settings.max_versions, optional)
@@ -97,6 +100,11 @@ class Repository:
     async def loaded(self) -> None:
         """Return when every version that was there at the start is ready or has failed."""
         await self._first_update.wait()
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks run."""
+        return self._loader.device
 
     @property
     def watching(self) -> bool:

@@ -1,6 +1,6 @@
 """The usual door to a prediction: a task that awaits the body, the decoder and the batcher."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any, Self
 
 from models.preprocessing import InputSpec, Pixels
@@ -19,7 +19,7 @@ class AsgiDoor:
     def __init__(
         self,
         receiver: Receiver,
-        scope: Mapping[str, Any],
+        scope: MutableMapping[str, Any],
         receive: Receive,
         kind: type[OtherBody] | None = None,
     ) -> None:

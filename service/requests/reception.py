@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 from service.deadlines import Deadline, DeadlineTimer
 from service.errors import ClientLeftError, ServiceError
 from service.images.encoded import EncodedImage
+from service.monitoring.work import Work, begin
 from service.requests.bodies import Body, BodyLimits
 from service.settings import Settings
 
@@ -34,14 +35,14 @@ class Receiver:
         self.timer = DeadlineTimer()
 
     def receive(
-        self, scope: Mapping[str, Any], receive: Receive, kind: type[OtherBody] | None = None
+        self, scope: MutableMapping[str, Any], receive: Receive, kind: type[OtherBody] | None = None
     ) -> "Reception":
         """The images of the request's body, for the duration of an `async with` block.
 
         `kind` parses another body than those with images in `bodies`.
         """
-        seconds, headers = self._settings.request_timeout, dict(scope["headers"])
-        return Reception(headers, self.limits, receive, seconds, self.timer, kind)
+        seconds = self._settings.request_timeout
+        return Reception(scope, self.limits, receive, seconds, self.timer, kind)
 
     def attend(self, receive: Receive) -> "Attendance":
         """The work on a request without a body, for the duration of a `with` block."""
@@ -108,7 +109,7 @@ class Reception(Attendance):
 
     def __init__(
         self,
-        headers: Mapping[bytes, bytes],
+        scope: MutableMapping[str, Any],
         limits: BodyLimits,
         receive: Receive,
         seconds: float,
@@ -116,7 +117,8 @@ class Reception(Attendance):
         kind: type[OtherBody] | None = None,
     ) -> None:
         super().__init__(receive, seconds, timer)
-        self._headers, self._limits, self._kind = headers, limits, kind
+        self._scope, self._headers = scope, dict(scope["headers"])
+        self._limits, self._kind = limits, kind
         self._size = 0  # bytes
 
     def __enter__(self) -> Self:
@@ -146,6 +148,10 @@ class Reception(Attendance):
         self, kind: type[BaseException] | None, error: BaseException | None, where: object, /
     ) -> None:
         self.__exit__(kind, error, where)
+
+    def begin(self, model: str, version: int) -> Work:
+        """Note what the request is about: that version of a model."""
+        return begin(self._scope, model, version)
 
     def _hold(self, size: int) -> None:
         """So many bytes more; raises a `ServiceError` if they are too many."""

@@ -227,6 +227,7 @@ class PendingAnswer:
         """
         connection = self._connection
         self._finish(*problems.encode(error, self._scope, connection.retry_after))
+        self.record.over(is_logged=False)
         connection.pause()
 
     def leave(self) -> None:
@@ -300,7 +301,7 @@ class PendingAnswer:
             self.record.failed()
             status, headers, body = _raw(problems.unexpected(self._scope))
         self._finish(status, headers, body)
-        self.record.log()
+        self.record.over()
 
     def _finish(self, status: int, headers: Iterable[Header], body: bytes) -> None:
         self.response_complete = True

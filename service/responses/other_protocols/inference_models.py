@@ -90,10 +90,10 @@ def _statistics(counted: Statistics) -> dict[str, Any]:
     stages = {
         "success": counted.answered,
         "fail": counted.failed,
-        "queue": counted.queue,
-        "compute_input": counted.decoding,
+        "queue": counted.stages["queue"],
+        "compute_input": counted.stages["decode"],
         "compute_infer": passes,
-        "compute_output": Duration(),
+        "compute_output": counted.stages["encode"],
         "cache_hit": Duration(),
         "cache_miss": Duration(),
     }

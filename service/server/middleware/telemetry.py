@@ -16,7 +16,8 @@ from service.access.gate import CALLER
 from service.access.origins import Origins
 from service.monitoring.log_writer import LOST
 from service.monitoring.metrics import Metrics
-from service.prediction import TOOK
+from service.monitoring.tracing import RequestSpan, Tracing
+from service.monitoring.work import SPAN, WORK
 from service.responses import problems
 from service.server.middleware import security_headers
 from service.server.middleware.security_headers import Header
@@ -48,8 +49,14 @@ def _operation(scope: Scope) -> str:
     return scope.get("operation") or getattr(scope.get("route"), "operation_id", None) or "other"
 
 
+def _of_model(scope: Scope) -> dict[str, str]:
+    """The model in the path, of a request whose work did not begin."""
+    model = scope.get("path_params", {}).get("model")
+    return {"model": model} if model else {}
+
+
 class Record:
-    """The telemetry of one request, from its head on: its id, metrics, a log line.
+    """The telemetry of one request, from its head on: its id, metrics, a log line, a span.
 
     The id is the client's X-Request-ID if that has a usual form, otherwise a new one. The path, the
     id and that of a trace are the only things from a client that reach the log. The line names its
@@ -57,10 +64,12 @@ class Record:
     """
 
     __slots__ = (
+        "_is_logged",
         "_log",
         "_metrics",
         "_origins",
         "_scope",
+        "_span",
         "_started",
         "request_id",
         "status",
@@ -68,19 +77,33 @@ class Record:
     )
 
     def __init__(
-        self, scope: Scope, started: float, metrics: Metrics, log: Any, origins: Origins | None
+        self,
+        scope: Scope,
+        started: float,
+        metrics: Metrics,
+        log: Any,
+        origins: Origins | None,
+        span: RequestSpan | None,
+        *,
+        is_logged: bool,
     ) -> None:
         self.request_id = _given_id(scope["headers"]) or f"{random.getrandbits(128):032x}"
         scope.setdefault("state", {})["request_id"] = self.request_id
         self.status = 0  # until there is an answer
         self.way = "application"  # or "fast_path": which of them answers
         self._scope, self._started, self._metrics, self._log = scope, started, metrics, log
-        self._origins = origins
+        self._origins, self._span, self._is_logged = origins, span, is_logged
+        metrics.in_flight += 1
+        if span is not None:
+            scope[SPAN] = span.context
+            if (work := scope.get(WORK)) is not None:  # the fast path began before
+                work.span = span.context
 
     def answered(self, status: int) -> tuple[Header, ...]:
         """Count the answer; the headers that it gets besides its own."""
         self.status = status
-        elapsed = time.perf_counter() - self._started
+        now = time.perf_counter()
+        elapsed = now - self._started
         operation = _operation(self._scope)
         self._metrics.answered(operation, status, elapsed)
         if operation == "predict":
@@ -88,7 +111,10 @@ class Record:
         if status >= 400 and (reason := self._scope.get(problems.REFUSED)):
             self._metrics.refused(reason)
         timing = b"total;dur=%.3f" % (elapsed * 1000)
-        if (took := self._scope.get(TOOK)) is not None:
+        work = self._scope.get(WORK)
+        if work is not None and work.forward:
+            work.answered(now)
+            took = 1e3 * work.decode, 1e3 * work.queue, 1e3 * work.forward
             timing += b", decode;dur=%.3f, queue;dur=%.3f, forward;dur=%.3f" % took
         own = ((_HEADER, self.request_id.encode()), (b"server-timing", timing))
         if self._origins is None:
@@ -106,11 +132,16 @@ class Record:
         with suppress(Exception):  # no log call decides anything
             self._log.exception("unexpected error", request_id=self.request_id)
 
-    def log(self) -> None:
-        """The line, once the request is over."""
-        if self._log.is_enabled_for(logging.INFO):
+    def over(self, *, is_logged: bool = True) -> None:
+        """The request is over: its line, unless it is not to be logged, and its span."""
+        self._metrics.in_flight -= 1
+        if self._span is not None:
+            with suppress(Exception):  # no trace decides anything
+                self._span.end(self._scope, _operation(self._scope), self.status, self.request_id)
+        if is_logged and self._is_logged and self._log.is_enabled_for(logging.INFO):
             scope = self._scope
-            caller, trace = scope.get(CALLER), _trace_id(scope["headers"])
+            caller, work = scope.get(CALLER), scope.get(WORK)
+            trace = self._span.trace_id if self._span else _trace_id(scope["headers"])
             try:
                 self._log.info(
                     "request",
@@ -119,6 +150,7 @@ class Record:
                     status=self.status,
                     ms=round((time.perf_counter() - self._started) * 1000, 2),
                     request_id=self.request_id,
+                    **(dict(work.fields()) if work is not None else _of_model(scope)),
                     **({"late_status": late} if (late := scope.get(problems.LATE)) else {}),
                     **({"trace_id": trace} if trace else {}),
                     **({"api_key": caller} if caller else {}),
@@ -130,16 +162,35 @@ class Record:
 class Telemetry:
     """ASGI middleware: a record of each request, and an answer where nobody caught an error.
 
-    Each answer gets the `security_headers` that it lacks.
+    Each answer gets the `security_headers` that it lacks. Without `is_logged` requests have no
+    lines, but their unexpected errors do.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, origins: Origins | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        origins: Origins | None = None,
+        tracing: Tracing | None = None,
+        *,
+        is_logged: bool = True,
+    ) -> None:
         self._app, self._metrics, self._origins = app, metrics, origins
+        self._tracing, self._is_logged = tracing, is_logged
         self._log = structlog.get_logger().bind()  # once, not for each request
 
     def record(self, scope: Scope, started: float) -> Record:
         """A request whose head was there at that time of `time.perf_counter`."""
-        return Record(scope, started, self._metrics, self._log, self._origins)
+        span = self._tracing.begin(scope, started) if self._tracing else None
+        return Record(
+            scope,
+            started,
+            self._metrics,
+            self._log,
+            self._origins,
+            span,
+            is_logged=self._is_logged,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -160,7 +211,7 @@ class Telemetry:
                 scope["operation"] = "preflight"
                 await named({"type": "http.response.start", "status": 204, "headers": allowed})
                 await named({"type": "http.response.body"})
-                record.log()
+                record.over()
                 return
         try:
             await self._app(scope, receive, named)
@@ -171,4 +222,4 @@ class Telemetry:
         finally:
             if (late := scope.get(problems.LATE)) is not None:
                 record.ended_late(late)
-            record.log()
+            record.over()
