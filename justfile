@@ -45,6 +45,11 @@ e2e *arguments:
 faults *arguments:
     pytest tests/faults -m "" -n auto --dist loadfile {{ arguments }}
 
+# Write the docs' tables anew, and build the docs as a site in build/site
+docs:
+    python -m docs.tables
+    NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
+
 # Ask PyPI's advisory service for known weaknesses of the tested versions; needs the internet
 audit:
     pip-audit --requirement constraints.txt --no-deps --disable-pip --strict

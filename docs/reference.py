@@ -155,7 +155,7 @@ def _signature(method: Any) -> str:
     plain = [each for name, each in found.parameters.items() if name != "self"]
     text = str(found.replace(parameters=plain))
     text = text.replace(inspect.formatannotation(Picture), "Picture")
-    return re.sub(r"['~]|\b(?:[a-z]+\.)+(?=[A-Z])|\bnumpy\.", "", text)
+    return re.sub(r"~|\b(?:[a-z]+\.)+(?=[A-Z])|\bnumpy\.", "", text)
 
 
 def _sections(parts: Mapping[str, Sequence[Sequence[str]]], head: Sequence[str]) -> str:
