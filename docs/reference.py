@@ -143,11 +143,15 @@ def client() -> str:
     methods = [name for name in vars(Client) if not name.startswith("_")]
     assert set(methods) == {each for each in vars(AsyncClient) if not each.startswith("_")}  # noqa: S101
     about = "`Picture` is a path, encoded bytes, an image of Pillow, or an array of uint8."
-    parts = [about, f"```python\nClient{_signature(Client.__init__)}\n```\n\n{inspect.getdoc(Client)}"]
+    parts = [about, _code(f"Client{_signature(Client.__init__)}"), str(inspect.getdoc(Client))]
     for name in methods:
         method = getattr(Client, name)
-        parts.append(f"```python\n{name}{_signature(method)}\n```\n\n{inspect.getdoc(method)}")
+        parts += [_code(f"{name}{_signature(method)}"), str(inspect.getdoc(method))]
     return "\n\n".join(parts)
+
+
+def _code(text: str) -> str:
+    return f"```python\n{text}\n```"
 
 
 def _signature(method: Any) -> str:

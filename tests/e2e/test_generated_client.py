@@ -96,8 +96,9 @@ def upload_two_pictures(generated: str, client: Any, received: list[str]) -> Non
     assert sorted(received) == sorted(hashlib.sha256(each).hexdigest() for each in pictures)
 
     received.clear()
-    encoded = models.EncodedImages(images=[b64encode(each).decode() for each in pictures])
-    assert predict("colors", client=client, body=encoded, top_k=1) == answer
+    encoded = {"images": [b64encode(each).decode() for each in pictures]}  # by its own HTTP client
+    path = "/v1/models/colors/predict?top_k=1"
+    assert client.get_httpx_client().post(path, json=encoded).json() == answer.to_dict()
     assert received == [hashlib.sha256(each).hexdigest() for each in pictures]
 
     body.images[0].payload = BytesIO(b"broken")
