@@ -1,1 +1,1 @@
-"""What README claims about speed, runnable: each module is a command."""
+"""What docs/speed.md claims, runnable: each module is a command."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME`: the measurements behind what README says about speed."""
+"""`python -m benchmarks NAME`: the measurements behind what the docs say about speed."""
 
 import runpy
 import sys

@@ -72,6 +72,7 @@ class OpaqueNetwork(nn.Module):
     """
 
     layers: tuple[Layer, ...]
+    batch_size: int | None  # of a network that takes so many images alone
 
 
 @contextmanager

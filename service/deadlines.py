@@ -40,10 +40,9 @@ class Deadline:
     """Gives a request up when its body or its answer takes too long, or when its client leaves.
 
     The body has `seconds` from `begin`; the answer has as many from `received`, or what `allow`
-    has said. `give_up` gets the
-    reason (`SlowBodyError`, `DeadlineError` or `ClientLeftError`), at most once, and never after
-    `end`. `watch` is called once if the answer takes longer than `WATCH_AFTER_SECONDS`: it may
-    start to watch the connection, and calls `client_left`.
+    has said. `give_up` gets the reason (`SlowBodyError`, `DeadlineError` or `ClientLeftError`), at
+    most once, and never after `end`. `watch` is called once if the answer takes longer than
+    `WATCH_AFTER_SECONDS`: it may start to watch the connection, and calls `client_left`.
     """
 
     __slots__ = ("_give_up", "_receiving", "_setting", "_since", "_timer", "_watch", "seconds")

@@ -26,6 +26,7 @@ from service.images.encoded import EncodedImage
 from service.inference.batcher import BatchFailedError, Queued
 from service.inference.engine import FeatureRequest, FeatureResult, PredictionResult
 from service.inspection import Inspector
+from service.monitoring.work import Work, begin
 from service.prediction import Predictor, refusal
 from service.process.event_loop import INFERENCE_BODY_BYTES
 from service.repository.loading import ServingModel
@@ -107,6 +108,8 @@ class Inferrer:
         """The answer to the request of this ASGI scope."""
         serving = self.repository.get(model, version)
         client = (scope.get("client") or ("",))[0]
+        card = serving.checkpoint.card
+        work = begin(scope, card.name, card.version)
         self.predictor.check_wait(serving.batcher, client)
         with serving.lease, self.receiver.receive(scope, receive, InferenceBody) as reception:
             [body] = await reception.images()
@@ -116,7 +119,8 @@ class Inferrer:
             else:
                 request, given, layers = read()
             if layers or given.is_normalised:
-                return await self._look_inside(serving, request, given, layers)
+                work.received(len(given.files), sum(len(each.encoded) for each in given.files))
+                return await self._look_inside(serving, request, given, layers, work)
             door = InferenceDoor(given, client, request.timeout)
             asked = PredictParameters(version=serving.checkpoint.card.version, familiarity=False)
             predicted = await self.predictor.predict(scope, model, asked, door)
@@ -136,6 +140,7 @@ class Inferrer:
         request: InferenceRequest,
         given: Given,
         layers: Mapping[str, Layer],
+        work: Work,
     ) -> Response:
         """The answer with activations of layers, or to values that are normalised already."""
         card = serving.checkpoint.card
@@ -159,11 +164,14 @@ class Inferrer:
             if arrays is None:
                 arrays = await self.decoder.pixels(given.files, card.input)
             asked = [FeatureRequest(array, tuple(layers)) for array in arrays]
+            work.decoded()
             async with self.inspector.budget.hold(max(1, values)):
+                submitted = serving.features.submit(asked, work=work)
                 try:
-                    seen = await _within(request.timeout, serving.features.submit(asked))
+                    seen = await _within(request.timeout, submitted)
                 except BatchFailedError as error:
                     raise refusal(error, card, given.files) from error
+                work.ended(work.queue, max(each.answer.batch_size for each in seen))
                 return await self.inspector.places.maps.run(encode, seen)
 
     def _layers(self, serving: ServingModel, names: Sequence[str]) -> dict[str, Layer]:

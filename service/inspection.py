@@ -7,10 +7,12 @@ is decoded.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
+from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 from fastapi import Response
@@ -34,6 +36,7 @@ from service.inference.explanation import (
     Explanation,
     ExplanationWorker,
     Question,
+    Step,
     UnanswerableGroupError,
 )
 from service.inference.pool import Pool
@@ -54,6 +57,7 @@ from service.responses.inside import explanations, features, inputs, kernels, re
 from service.responses.inside.receptive_fields import ReceptiveFields
 from service.settings import Settings
 
+Result = TypeVar("Result")
 MAX_JSON_VALUES = 2**20  # in one answer; npz has as many as the setting allows
 MAX_ORIGINALS = 2**26  # pixels of whole images that explanations hold at once, 3 bytes each
 MAX_ENCODED = 256  # requests whose activations or heat maps are computed and encoded
@@ -117,12 +121,15 @@ class Inspector:
                     pictures = await self.decoder.pixels(encoded, card.input)
                     work.decoded()
                     async with self.budget.hold(each * count):
+                        held = perf_counter() - work.started - work.decode
                         requests = [FeatureRequest(picture, names) for picture in pictures]
                         try:
-                            seen = await serving.features.submit(requests)
+                            seen = await serving.features.submit(requests, work=work)
                         except BatchFailedError as error:
                             raise refusal(error, card, encoded) from error
-                        work.ended(batch_size=max(each.answer.batch_size for each in seen))
+                        work.ended(
+                            held + work.queue, max(each.answer.batch_size for each in seen)
+                        )
                         encode = partial(features.encode, seen, layers, card, asked)
                         return await self.places.maps.run(encode)
 
@@ -181,6 +188,7 @@ class Inspector:
             kept = 0 if longest is None else max(MAX_ORIGINAL, longest**2)  # pixels of each
             with self.places.maps.place(), self.worker.place():
                 async with self.originals.hold(len(encoded) * kept):
+                    work.starts()
                     return await self._explanations(
                         serving, question, encoded, asked, told, longest, work
                     )
@@ -206,12 +214,12 @@ class Inspector:
             for image, each in zip(decoded, encoded, strict=True)
         ]
         try:
-            found = await self._explained(serving, question, decoded, originals, told)
+            found = await self._explained(serving, question, decoded, originals, told, work)
         except UnanswerableGroupError as error:
             serving.marks.not_finite(len(error.indices))
             names = {index: encoded[index].filename for index in error.indices}
             raise unanswerable(card, names) from error
-        work.ended()
+        work.ended(work.queue)
         return await self.places.maps.run(
             explanations.encode, decoded, found, question, card, asked
         )
@@ -223,6 +231,7 @@ class Inspector:
         decoded: Sequence[DecodedImage],
         originals: Sequence[Original],
         told: Told,
+        work: Work,
     ) -> list[Explanation]:
         """The explanations, group by group: others have their turns between.
 
@@ -234,7 +243,7 @@ class Inspector:
         ran = None if told is unheard else progress.ran
         for start in range(0, len(decoded), size):
             group = [each.pixels for each in decoded[start : start + size]]
-            work = partial(
+            explain = partial(
                 explanation.explain,
                 explainer,
                 group,
@@ -242,7 +251,10 @@ class Inspector:
                 originals=originals[start : start + size],
             )
             try:
-                found += await self.worker.run(work, ran)
+                asked = perf_counter()
+                began, made = await self.worker.run(partial(_timed, explain), ran)
+                work.queue += began - asked
+                found += made
             except UnanswerableGroupError as error:
                 raise UnanswerableGroupError([start + each for each in error.indices]) from error
             progress.finished(len(found))
@@ -274,6 +286,11 @@ class Inspector:
                 f"{values:,} values; JSON has at most {MAX_JSON_VALUES:,}: ask for format=npz, "
                 "or for fewer layers or images"
             )
+
+
+def _timed(work: Callable[[Step], Result], step: Step) -> tuple[float, Result]:
+    """What the work gives, and the time of `perf_counter` when it began."""
+    return perf_counter(), work(step)
 
 
 def _outputs(checkpoint: Checkpoint, names: Sequence[str]) -> Mapping[str, Layer]:

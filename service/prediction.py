@@ -133,6 +133,7 @@ class Predictor:
             except BaseException as error:
                 if queued is not None:
                     batcher.withdraw(queued)
+                    work.failed()
                 if isinstance(error, ServiceError | CancelledError):  # others are for another door
                     serving.statistics.failed.add(perf_counter() - work.started)
                 if isinstance(error, BatchFailedError):

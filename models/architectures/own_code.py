@@ -13,6 +13,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
+import torch
 from torch import nn
 
 from models.errors import FanlightError
@@ -23,6 +24,13 @@ FAILURES = (Exception, SystemExit)
 """What somebody's code may raise that is told as its fault; an interrupt is not."""
 _MAX_SAID = 300  # letters of an error's own message
 _ROOT = Path(__file__).parents[2]
+
+
+def is_want_of_memory(error: BaseException) -> bool:
+    """Whether a forward pass failed for want of memory, on whatever device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 class CodeError(FanlightError):

@@ -43,6 +43,8 @@ def places(form: Form | Windows, size: Sequence[int], step: Step) -> tuple[int, 
 
 def multiply_adds(form: Form | Windows, size: Sequence[int], step: Step) -> int:
     """Of the form for all shifted images."""
+    if isinstance(form, Windows):
+        return form.multiply_adds(size[0], size[1], step)
     return sum(form.multiply_adds(*part[1]) for part in _shifts(form, size, step))
 
 
@@ -54,6 +56,8 @@ def stitched(
     The window of a place begins `step` pixels behind that of the place before it. `step` divides
     the form's stride. `check` is called between operators, and may raise to end the work.
     """
+    if isinstance(form, Windows):
+        return form.slide(image, step, check)
     whole: Tensor | None = None
     size = image.shape[2], image.shape[3]
     apart = [stride // each for stride, each in zip(form.stride, step, strict=True)]
@@ -68,7 +72,7 @@ def stitched(
 
 
 def _shifts(
-    form: Form | Windows, size: Sequence[int], step: Step
+    form: Form, size: Sequence[int], step: Step
 ) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """Top and left, height and width of the shifted images: of each, what the form looks at."""
     sides = []

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from models.architectures import own_code
 from models.architectures.own_code import FAILURES
 from models.structure.axes import Shape
 
-_SAME = 1e-3  # of the largest value, by which an image's values may differ with others beside it
+_SAME = 1e-3  # of the largest sum, by which one may differ with another image beside it
 
 
 class Place(NamedTuple):
@@ -62,27 +63,28 @@ def find(network: nn.Module, image: Tensor) -> Calls | None:
     """Where images lie in each call of each module; `image` (1, C, H, W) is of the input's shape.
 
     A module whose calls depend on the number of images has no entry. None if the network does not
-    take two images.
+    take two images. Raises what torch raises where there is not enough memory.
     """
     noise = torch.randn((2, *image.shape[1:]), generator=torch.Generator().manual_seed(0))
     both = noise.to(image)
+    one = _seen(network, both[:1], _shape)
     try:
-        one, two = _seen(network, both[:1], _shape), _seen(network, both, _shape)
-        calls = {
-            name: [Call(*map(_place, *each)) for each in zip(found, two[name], strict=True)]
-            for name, found in one.items()
-            if len(found) == len(two[name])
-        }
-        divided = [name for name, each in calls.items() if any(map(_has_parts, each))]
-        if divided:
-            alone, beside = (_seen(network, batch, _values, divided) for batch in (both[:1], both))
-            for name in divided:
-                values = zip(calls[name], alone[name], beside[name], strict=True)
-                calls[name] = [Call(*map(_in_order, *each)) for each in values]
-    except torch.OutOfMemoryError:
-        raise
-    except FAILURES:  # somebody's code may take one image alone
+        two = _seen(network, both, _shape)
+    except FAILURES as error:  # somebody's code may take one image alone
+        if own_code.is_want_of_memory(error):
+            raise
         return None
+    calls = {
+        name: [Call(*map(_place, *each)) for each in zip(found, two[name], strict=True)]
+        for name, found in one.items()
+        if len(found) == len(two[name])
+    }
+    divided = [name for name, each in calls.items() if any(map(_has_parts, each))]
+    if divided:
+        alone, beside = (_seen(network, batch, _sums, divided) for batch in (both[:1], both))
+        for name in divided:
+            sums = zip(calls[name], alone[name], beside[name], strict=True)
+            calls[name] = [Call(*map(_in_order, *each)) for each in sums]
     return calls
 
 
@@ -120,9 +122,13 @@ def _shape(value: Any) -> Shape | None:
     return None if found is None else tuple(found.shape)
 
 
-def _values(value: Any) -> Tensor | None:
+def _sums(value: Any) -> Tensor | None:
+    """Of each row the sum of its values, no two of which weigh the same: what tells rows apart."""
     found = _tensor(value)
-    return None if found is None else found.detach().clone()
+    if found is None:
+        return None
+    rows = found.detach().flatten(1).float()
+    return rows @ torch.linspace(1, 2, rows.shape[1], device=rows.device)
 
 
 def _place(one: Shape | None, two: Shape | None) -> Place | None:
@@ -142,12 +148,11 @@ def _has_parts(call: Call) -> bool:
 
 
 def _in_order(place: Place | None, alone: Tensor | None, beside: Tensor | None) -> Place | None:
-    """The place with the order of its rows, by the values of an image alone and beside another."""
+    """The place with the order of its rows, by their sums for an image alone and beside another."""
     if place is None or place.parts == 1 or alone is None or beside is None:
         return place
-    bound = _SAME * float(alone.float().abs().max())
+    bound = _SAME * float(alone.abs().max())
     for order in (place, place._replace(interleaved=True)):
-        values = order.arranged(beside)[0]
-        if torch.allclose(values.float(), alone.float(), rtol=0, atol=bound):
+        if torch.allclose(order.arranged(beside)[0], alone, rtol=0, atol=bound):
             return order
     return None

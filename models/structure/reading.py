@@ -71,7 +71,10 @@ def read(network: nn.Module, batch: Tensor) -> Structure:
     evaluation mode.
     """
     if isinstance(network, OpaqueNetwork):
-        return Structure(network.layers, **_form(network, batch, network.layers, 1))
+        total = sum(layer.multiply_adds for layer in network.layers)
+        return Structure(
+            network.layers, **_form(network, batch, network.layers, total, network.batch_size)
+        )
     modules = {name: module for name, module in network.named_modules() if name}
     operators = _Operators()
     found = places.find(network, batch[:1])
@@ -114,7 +117,7 @@ def read(network: nn.Module, batch: Tensor) -> Structure:
         is_partial,
         tuple(dict.fromkeys(between)),
         tuple(name for name in trace.mixed if not isinstance(modules[name], _IDLE)),
-        **_form(network, batch, layers, _WINDOWS if found else 1),
+        **_form(network, batch, layers, operators.total // len(batch), None if found else 1),
     )
 
 
@@ -124,9 +127,16 @@ def layers(network: nn.Module, batch: Tensor) -> list[Layer]:
 
 
 def _form(
-    network: nn.Module, batch: Tensor, layers: Sequence[Layer], batch_size: int
+    network: nn.Module,
+    batch: Tensor,
+    layers: Sequence[Layer],
+    multiply_adds: int,
+    batch_size: int | None,
 ) -> dict[str, Any]:
-    """See `Structure.form` and `Structure.lacks`; at most `batch_size` windows run at once."""
+    """See `Structure.form` and `Structure.lacks`.
+
+    `multiply_adds` are those of an image, `batch_size` the only one that the network takes.
+    """
     try:
         return {"form": form_of(network, batch[:1])}
     except torch.OutOfMemoryError:
@@ -144,8 +154,9 @@ def _form(
         network,
         (batch.shape[2], batch.shape[3]),
         answer.shape[1],
-        sum(each.multiply_adds for each in layers),
-        max(1, min(batch_size, _WINDOW_VALUES // max(1, values))),
+        multiply_adds,
+        batch_size or max(1, min(_WINDOWS, _WINDOW_VALUES // max(1, values))),
+        batch_size is not None and batch_size > 1,
     )
     return {"form": windows, "lacks": lacks}
 

@@ -19,12 +19,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from models.architectures import own_code
 from models.architectures.own_code import FAILURES
 from models.features import PENULTIMATE, Layer, OpaqueNetwork, embedding_layer, first, maps
 from models.structure.averaging import Averaging
 
 MAX_VALUES = 2**28  # of all layers, 4 bytes each, that are kept for the gradients
-_NO_MEMORY = "can't allocate memory"  # is what torch raises on a CPU, as a `RuntimeError`
 Level = Literal["low", "middle", "high"]
 LOW, MIDDLE = 1 / 4, 1 / 2
 """Shares of the image's side. Below the first, a layer sees less than a sixteenth of the image,
@@ -83,7 +83,7 @@ def measure(
             picked = _picked(network, batch, by_name)
             found = _fields(batch, picked)
         except FAILURES as error:  # what somebody's code does may need numbers without a gradient
-            if isinstance(error, MemoryError | torch.OutOfMemoryError) or _NO_MEMORY in str(error):
+            if own_code.is_want_of_memory(error):
                 raise
             return {}
     last = embedding_layer(outputs)

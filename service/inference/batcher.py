@@ -19,6 +19,7 @@ from typing import Generic, NamedTuple, Self, TypeVar, cast
 
 from service.errors import QueueFullError, ServiceError, UnavailableError
 from service.monitoring import logs
+from service.monitoring.log_writer import LOST
 from service.monitoring.work import Work
 
 log = logs.Log()
@@ -150,17 +151,22 @@ class Batcher(Generic[Item, Result]):
         if self._task is not None:
             await asyncio.wait([self._task])
 
-    async def submit(self, items: Sequence[Item], client: str | None = None) -> list[Result]:
-        """The results for the items, in their order.
+    async def submit(
+        self, items: Sequence[Item], client: str | None = None, work: Work | None = None
+    ) -> list[Result]:
+        """The results for the items, in their order; `work` gets the time in the queue.
 
         Raises as `enqueue` does, and `BatchFailedError` if the run fails. If the caller is
         cancelled, its items leave the queue and nobody else's are touched.
         """
-        request = self.enqueue(items, client)
+        request = self.enqueue(items, client, work)
         if not items:
             return []
         try:
-            return await request.future
+            results = await request.future
+            if work is not None:
+                work.queue += request.waited
+            return results
         except BaseException:  # cancelled or failed: what is left of the request is not wanted
             self.withdraw(request)
             raise
@@ -264,7 +270,11 @@ class Batcher(Generic[Item, Result]):
             began = perf_counter()
             await self._answer(batch)
             if self._observe_batch is not None and taken:
-                self._observe_batch([part.request.work for part in batch], taken, began)
+                works = dict.fromkeys(part.request.work for part in batch)
+                try:
+                    self._observe_batch(list(works), taken, began)
+                except Exception:  # no trace decides anything
+                    LOST.add(1)
             await asyncio.sleep(0)  # a run that never waits must not keep the loop
             if taken:
                 each = (now() - started) / taken

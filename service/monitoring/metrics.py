@@ -31,8 +31,10 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from models.checkpoint import Card
 from models.trust.card import TENTHS
+from service.monitoring import logs
 from service.monitoring.log_writer import LOST
 
+log = logs.Log()
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -295,12 +297,16 @@ class Metrics:
         Whichever worker is asked reads what the others have written.
         """
         while True:
-            self._look()
+            try:
+                self._look()
+            except Exception:  # figures decide nothing
+                log.exception("figures not brought up to date")
             await asyncio.sleep(GAUGE_SECONDS)
 
-    def _look(self) -> None:
+    def _look(self, asking: int = 0) -> None:
+        """`asking` requests are those that ask for the figures themselves."""
         self._count_ways()
-        self._in_flight.set(self.in_flight)
+        self._in_flight.set(max(0, self.in_flight - asking))
         for report in self._asked:
             report()
 
@@ -428,7 +434,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """In Prometheus' text format."""
-        self._look()
+        self._look(asking=1)
         with suppress(RuntimeError):  # where no event loop runs
             self._tasks.set(len(asyncio.all_tasks()))
         if not os.environ.get(FOLDER):

@@ -10,6 +10,7 @@ sent, and which are kept: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME, OTEL_T
 """
 
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from types import ModuleType
@@ -21,6 +22,7 @@ from service.monitoring.work import WORK, Work
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
 
+CLOSE_SECONDS = 2.0
 _CARRIED = (b"traceparent", b"tracestate")
 _ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES"
 _PARTS = ("decode", "queue", "forward")
@@ -34,7 +36,9 @@ class Tracing:
             imported(f"opentelemetry.{module}", "otel", "the setting tracing")
             for module in ("sdk.trace", "sdk.resources", "trace", "trace.propagation.tracecontext")
         )
-        self._provider = sdk.TracerProvider(resource=_resource(resources))
+        self._provider = sdk.TracerProvider(
+            resource=_resource(resources), shutdown_on_exit=False
+        )
         self._provider.add_span_processor(processor or _exporting())
         self._tracer = self._provider.get_tracer("fanlight")
         self._trace = trace
@@ -42,8 +46,10 @@ class Tracing:
         self._zero = time.time_ns() - time.perf_counter_ns()
 
     def close(self) -> None:
-        """Send what is left."""
-        self._provider.shutdown()
+        """Send what is left, for `CLOSE_SECONDS` at most: a collector may be away."""
+        sending = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
+        sending.start()
+        sending.join(CLOSE_SECONDS)
 
     def begin(self, scope: Mapping[str, Any], started: float) -> "RequestSpan":
         """The span of a request that began at that time of `perf_counter`."""

@@ -37,6 +37,15 @@ class Work:
         self.images, self.size, self.started = images, size, perf_counter()
         self.receive = self.started - self.begun
 
+    def starts(self) -> None:
+        """Decoding begins only now: there was no room before."""
+        self.started = perf_counter()
+
+    def failed(self) -> None:
+        """There is no answer; what was not decoding was waiting."""
+        if self.decode and not self.queue:
+            self.queue = perf_counter() - self.started - self.decode
+
     def decoded(self) -> None:
         """The images are decoded; waiting or computing begins."""
         self.decode = perf_counter() - self.started
@@ -62,12 +71,19 @@ class Work:
             yield "batch_size", self.batch_size
         if self.decode:
             yield "decode_ms", round(1e3 * self.decode, 3)
-        if self.forward:
+        if self.queue or self.forward:
             yield "queue_ms", round(1e3 * self.queue, 3)
+        if self.forward:
             yield "forward_ms", round(1e3 * self.forward, 3)
 
 
 def begin(scope: MutableMapping[str, Any], model: str, version: int) -> Work:
-    """The work on the request of this scope, on that version of a model."""
+    """The work on the request of this scope, on that version of a model.
+
+    Where it had begun already, the time since then is that of receiving.
+    """
+    before: Work | None = scope.get(WORK)
     work = scope[WORK] = Work(model, version, scope.get(SPAN))
+    if before is not None:
+        work.begun = before.begun
     return work

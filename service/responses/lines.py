@@ -16,7 +16,7 @@ import orjson
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-from service.errors import InvalidInputError, ServiceError
+from service.errors import InvalidInputError, ServiceError, UnavailableError
 from service.inference.progress import Told, unheard
 from service.responses import problems
 
@@ -90,6 +90,14 @@ class Lines(Response):
                 await asyncio.wait([work], timeout=LINE_SECONDS)
                 await self._changed.wait()
             await _send_last(work, scope, send)
+        except asyncio.CancelledError:
+            if not self._told:
+                raise
+            # the server ends, and waits no longer for this answer
+            ending = UnavailableError("the server ends before this is done; ask another one")
+            scope[problems.LATE] = ending.status
+            last = problems.response(ending, scope)
+            await send({"type": "http.response.body", "body": bytes(last.body) + b"\n"})
         finally:
             work.cancel()
 

@@ -226,8 +226,10 @@ class PendingAnswer:
         It has no log line of its own: `Backpressure` counts refusals.
         """
         connection = self._connection
-        self._finish(*problems.encode(error, self._scope, connection.retry_after))
-        self.record.over(is_logged=False)
+        try:
+            self._finish(*problems.encode(error, self._scope, connection.retry_after))
+        finally:
+            self.record.over(is_logged=False)
         connection.pause()
 
     def leave(self) -> None:
@@ -300,8 +302,10 @@ class PendingAnswer:
         except Exception:
             self.record.failed()
             status, headers, body = _raw(problems.unexpected(self._scope))
-        self._finish(status, headers, body)
-        self.record.over()
+        try:
+            self._finish(status, headers, body)
+        finally:
+            self.record.over()
 
     def _finish(self, status: int, headers: Iterable[Header], body: bytes) -> None:
         self.response_complete = True

@@ -181,7 +181,12 @@ class Telemetry:
 
     def record(self, scope: Scope, started: float) -> Record:
         """A request whose head was there at that time of `time.perf_counter`."""
-        span = self._tracing.begin(scope, started) if self._tracing else None
+        span = None
+        if self._tracing is not None:
+            try:
+                span = self._tracing.begin(scope, started)
+            except Exception:  # no trace decides anything
+                LOST.add(1)
         return Record(
             scope,
             started,
@@ -209,9 +214,11 @@ class Telemetry:
             allowed = self._origins.preflight(scope["headers"])
             if allowed is not None:
                 scope["operation"] = "preflight"
-                await named({"type": "http.response.start", "status": 204, "headers": allowed})
-                await named({"type": "http.response.body"})
-                record.over()
+                try:
+                    await named({"type": "http.response.start", "status": 204, "headers": allowed})
+                    await named({"type": "http.response.body"})
+                finally:
+                    record.over()
                 return
         try:
             await self._app(scope, receive, named)
@@ -220,6 +227,8 @@ class Telemetry:
             if not record.status:
                 await problems.unexpected(scope)(scope, receive, named)
         finally:
-            if (late := scope.get(problems.LATE)) is not None:
-                record.ended_late(late)
-            record.over()
+            try:
+                if (late := scope.get(problems.LATE)) is not None:
+                    record.ended_late(late)
+            finally:
+                record.over()

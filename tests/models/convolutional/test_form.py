@@ -73,7 +73,7 @@ def test_networks_of_torchvision(name: str) -> None:
 def test_shipped_models(name: str) -> None:
     loaded = checkpoint.load_named(SHIPPED, name, None, CPU)
     form = loaded.structure.form
-    assert form is not None
+    assert isinstance(form, Form)
     image = noise((1, *loaded.card.input.shape))
     with torch.inference_mode():
         expected = loaded.network(image)

@@ -1,5 +1,6 @@
 """Figures for Prometheus: of requests, batches and models, summed over the workers."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from tests.networks import DATA, LABELS, encode, picture, publish_tiny
 from tests.service.conftest import Serve
 from tests.service.connections import PREDICT
 from tests.service.test_predict import parts
-from tests.waiting import until
+from tests.waiting import until, until_async
 
 
 def figure(text: str, name: str, **labels: str) -> float:
@@ -250,3 +251,37 @@ def test_the_shared_folder_goes_with_the_server(monkeypatch: pytest.MonkeyPatch)
             assert os.environ[metrics.FOLDER] == str(folder)
     assert not folder.exists()
     assert metrics.FOLDER not in os.environ
+
+
+def test_requests_in_flight(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks is not counted; whatever becomes of a request, it is over once."""
+    client = serve()
+    image = encode(picture(0))
+    client.post(PREDICT, files=parts(image))
+    client.post(PREDICT, content=b"nothing")
+    client.get("/nothing")
+    client.head("/v1/models")
+    asked = {"method": "saliency"}
+    client.post("/v1/models/colors/explain", files=parts(image), params=asked)
+    monkeypatch.setattr("service.prediction.Predictor.predict", None)
+    assert client.post(PREDICT, files=parts(image)).status_code == 500
+    assert figure(client.get("/metrics").text, "fanlight_requests_in_flight") == 0
+
+
+@pytest.mark.anyio
+async def test_figures_are_brought_up_to_date_whatever_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics, "GAUGE_SECONDS", 0)
+    found, calls = Metrics(), 0
+
+    def report() -> None:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise ZeroDivisionError
+
+    with found.asking(report):
+        task = asyncio.create_task(found.keep_current())
+        await until_async(lambda: calls > 3)
+        task.cancel()

@@ -168,6 +168,19 @@ def test_a_failure_of_the_service_is_marked(
     assert request.status.status_code is StatusCode.ERROR
 
 
+@pytest.mark.parametrize("method", ["begin", "batch"])
+def test_a_fault_of_tracing_fails_nothing(
+    serve: Serve, spans: Spans, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Tracing, method, broken)
+    client = serve(tracing=True)
+    for _ in range(2):
+        assert client.post(PREDICT, files=parts(IMAGE)).status_code == 200
+
+
 def test_without_the_setting_nothing_is_made(serve: Serve, spans: Spans) -> None:
     assert serve().post(PREDICT, files=parts(IMAGE), headers=PARENT).status_code == 200
     assert spans() == []

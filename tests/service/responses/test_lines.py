@@ -7,14 +7,19 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx2 as httpx
 import pytest
+from fastapi import Response
 from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
 from service.inference import explanation
 from service.inference.explain_methods.method import METHODS
+from service.inference.progress import Told
+from service.responses.lines import Lines
+from service.responses.problems import LATE
 from tests.networks import encode, picture
 from tests.service.conftest import Serve
 from tests.service.connections import FORM, Client, Serving, form, post
@@ -151,6 +156,31 @@ class TestErrors:
             problem(ask(client, accept="application/json"), 504)
             let_go.set()
             assert lines(hearing.result())[-1]["model"] == "colors"
+
+    @pytest.mark.anyio
+    async def test_the_end_of_the_server_is_the_last_line(self) -> None:
+        """It waits for answers only so long, and then cancels them."""
+        sent: list[Any] = []
+        begun = asyncio.Event()
+
+        async def work(told: Told) -> Response:
+            told(0, 10)
+            begun.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope: dict[str, Any] = {"path": EXPLAIN, "state": {"request_id": "a"}}
+        answering = asyncio.create_task(Lines(work)(scope, AsyncMock(), send))
+        await begun.wait()
+        await until_async(lambda: len(sent) == 2)
+        answering.cancel()
+        await answering
+        assert json.loads(sent[-1]["body"])["status"] == 503
+        assert not sent[-1].get("more_body")
+        assert scope[LATE] == 503
 
     def test_what_is_unexpected_is_told_and_logged(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch

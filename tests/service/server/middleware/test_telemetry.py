@@ -1,15 +1,19 @@
 """Telemetry: every request has an id and a line in the log, whatever the client sends."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
+from service.inference import explanation
 from tests.networks import encode, picture
 from tests.service.conftest import Serve
 from tests.service.connections import PREDICT, Serving
 from tests.service.test_predict import parts
+from tests.waiting import until
 
 IMAGES = [encode(picture(seed)) for seed in range(2)]
 TIMES = ("decode_ms", "queue_ms", "forward_ms")
@@ -84,6 +88,34 @@ def test_what_failed_tells_as_much_as_is_known(client: TestClient) -> None:
     with capture_logs() as lines:
         client.get("/v1/models/missing")
     assert line_of(lines)["model"] == "missing"
+
+
+def test_waiting_for_the_thread_of_explanations_is_told_as_the_queue(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, let_go, explain = threading.Event(), threading.Event(), explanation.explain
+
+    def waiting(*arguments: Any, **options: Any) -> Any:
+        held.set()
+        assert let_go.wait(30)
+        return explain(*arguments, **options)
+
+    def ask() -> Any:
+        url, params = "/v1/models/colors/explain", {"method": "saliency"}
+        return client.post(url, files=parts(IMAGES[0]), params=params)
+
+    monkeypatch.setattr(explanation, "explain", waiting)
+    with capture_logs() as lines, ThreadPoolExecutor() as pool:
+        first = pool.submit(ask)
+        assert held.wait(30)
+        second = pool.submit(ask)
+        maps = client.app.state.inspector.places.maps  # type: ignore[attr-defined]
+        until(lambda: maps.taken == 2)
+        let_go.set()
+        assert [each.result().status_code for each in (first, second)] == [200, 200]
+    told = sorted(line["queue_ms"] for line in lines if line["event"] == "request")
+    assert told[1] > told[0]
+    assert told[1] > max(line["forward_ms"] for line in lines[-1:])
 
 
 def test_the_access_log_can_be_off_alone(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
