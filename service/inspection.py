@@ -127,9 +127,7 @@ class Inspector:
                             seen = await serving.features.submit(requests, work=work)
                         except BatchFailedError as error:
                             raise refusal(error, card, encoded) from error
-                        work.ended(
-                            held + work.queue, max(each.answer.batch_size for each in seen)
-                        )
+                        work.ended(held + work.queue, max(each.answer.batch_size for each in seen))
                         encode = partial(features.encode, seen, layers, card, asked)
                         return await self.places.maps.run(encode)
 

@@ -14,7 +14,10 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 JUSTFILE = (ROOT / "justfile").read_text()
 PACKAGES = ["models", "training", "service", "fanlight", "benchmarks"]
 INDEX = (ROOT / "docs" / "decisions" / "README.md").read_text()
-COMMANDS = ["check", "test", "fast", "thorough", "fix", "serve", "e2e", "faults", "docs", "audit", "soak"]
+COMMANDS = [
+    *("check", "test", "fast", "thorough", "fix", "serve", "e2e", "faults", "docs", "audit"),
+    "soak",
+]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[a-z]*.md"))
 PAGES = [
     "CONTRIBUTING.md",

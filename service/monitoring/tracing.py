@@ -36,9 +36,7 @@ class Tracing:
             imported(f"opentelemetry.{module}", "otel", "the setting tracing")
             for module in ("sdk.trace", "sdk.resources", "trace", "trace.propagation.tracecontext")
         )
-        self._provider = sdk.TracerProvider(
-            resource=_resource(resources), shutdown_on_exit=False
-        )
+        self._provider = sdk.TracerProvider(resource=_resource(resources), shutdown_on_exit=False)
         self._provider.add_span_processor(processor or _exporting())
         self._tracer = self._provider.get_tracer("fanlight")
         self._trace = trace
