@@ -81,15 +81,21 @@ class InputSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    channels: Literal[1, 3]
-    height: int = Field(ge=1, le=4096)
-    width: int = Field(ge=1, le=4096)
-    resize: Literal["crop", "stretch"] = "crop"
-    resize_size: Annotated[int, Field(ge=1, le=8192)] | SkipJsonSchema[None] = None
-    interpolation: Literal["bilinear", "bicubic"] | SkipJsonSchema[None] = None
-    framing: FramingRule | SkipJsonSchema[None] = None
-    mean: tuple[FiniteFloat, ...] = ()
-    std: tuple[FiniteFloat, ...] = ()
+    channels: Literal[1, 3] = Field(description="1: grey, 3: red, green and blue")
+    height: int = Field(ge=1, le=4096, description="in pixels")
+    width: int = Field(ge=1, le=4096, description="in pixels")
+    resize: Literal["crop", "stretch"] = Field("crop", description="of images of another shape")
+    resize_size: Annotated[int, Field(ge=1, le=8192)] | SkipJsonSchema[None] = Field(
+        None, description="pixels of the shorter side before the input is cut out of the middle"
+    )
+    interpolation: Literal["bilinear", "bicubic"] | SkipJsonSchema[None] = Field(
+        None, description="the filter that scales; bilinear where it is absent"
+    )
+    framing: FramingRule | SkipJsonSchema[None] = Field(
+        None, description="how a subject is brought into the frame of the training images"
+    )
+    mean: tuple[FiniteFloat, ...] = Field((), description="of each channel, of pixels from 0 to 1")
+    std: tuple[FiniteFloat, ...] = Field((), description="of each channel, of pixels from 0 to 1")
 
     @model_validator(mode="after")
     def _per_channel(self) -> Self:

@@ -39,14 +39,14 @@ _SOURCES = ("dataset", "strangers", "pretrained")  # of a recipe, that may be pa
 class TrainingRecord(_Part):
     """How the weights were trained."""
 
-    recipe: dict[str, JsonValue]
-    dataset: str
-    seed: int
+    recipe: dict[str, JsonValue] = Field(description="every choice that decided the weights")
+    dataset: str = Field(description="by name, or the folder")
+    seed: int = Field(description="of the split, the weights and the order of the pictures")
     epochs: int = Field(description="epochs run")
     selected_epoch: int = Field(description="the epoch whose weights these are, counted from 1")
     seconds: float = Field(description="wall-clock time of the training")
-    device: str
-    torch: str
+    device: str = Field(description="cpu or cuda")
+    torch: str = Field(description="its version")
     commit: str = Field(description="Fanlight's commit, ending in -dirty if files had changed")
     finished: str = Field(description="ISO 8601, UTC")
 
@@ -74,24 +74,30 @@ class Card(_Part):
     """The metadata of a checkpoint: everything except the weights."""
 
     format: int = Field(1, ge=1, le=1, description="of the card itself")
-    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$", max_length=MAX_NAME)]
-    version: int = Field(ge=1)
-    architecture: str
-    arguments: dict[str, JsonValue] = {}
+    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$", max_length=MAX_NAME)] = Field(
+        description="of the model, as in the address; that of the folder above the version's"
+    )
+    version: int = Field(ge=1, description="from 1; that of the folder")
+    architecture: str = Field(
+        description="a registered name, torchvision/…, timm/…, package.module:Class, or onnx"
+    )
+    arguments: dict[str, JsonValue] = Field({}, description="that the network is built with")
     labels: tuple[str, ...] = Field(
         description="two or more, in the order of the logits", json_schema_extra={"minItems": 2}
     )
-    input: InputSpec
+    input: InputSpec = Field(description="how an image becomes what the network takes")
     weights_sha256: str = Field(
         pattern="^[0-9a-f]{64}$", description="of weights.pt, or of the model.onnx of a graph"
     )
-    parameters: int
+    parameters: int = Field(description="how many numbers the network learned")
     feature_layers: tuple[str, ...] = Field(description="in the order of the forward pass")
     expects: Expectation | SkipJsonSchema[None] = Field(
         None, description="what the training images look like; absent where nobody looked at them"
     )
-    metrics: dict[str, FiniteFloat] = {}
-    training: TrainingRecord | SkipJsonSchema[None] = None
+    metrics: dict[str, FiniteFloat] = Field({}, description="test_accuracy and others, by name")
+    training: TrainingRecord | SkipJsonSchema[None] = Field(
+        None, description="how the weights were trained; absent of imported ones"
+    )
     calibration: Calibration | SkipJsonSchema[None] = Field(
         None, description="how logits become probabilities; absent where nothing was fitted"
     )
