@@ -33,6 +33,7 @@ from tests.service.connections import PREDICT
 from tests.service.test_errors import problem
 from tests.service.test_kernels import publish
 from tests.service.test_predict import parts
+from tests.waiting import until
 
 IMAGE = encode(picture(0))
 NAMES = METHODS.names()
@@ -294,7 +295,7 @@ class TestLane:
         assert ask(client).status_code == 504
         assert ended.wait(10)
         monkeypatch.setattr(explanation, "explain", explain)
-        assert ask(client).status_code == 200
+        until(lambda: ask(client).status_code == 200)  # a busy machine may take 0.2 s
 
 
 class TestTwin:

@@ -148,7 +148,7 @@ class TestErrors:
             assert let_go.wait(30)
             return explain(*arguments, **options)
 
-        client = serve(request_timeout=0.5)
+        client = serve(request_timeout=1)
         monkeypatch.setattr(explanation, "explain", held)
         with ThreadPoolExecutor() as pool:
             hearing = pool.submit(ask, client)

@@ -113,9 +113,9 @@ def test_waiting_for_the_thread_of_explanations_is_told_as_the_queue(
         until(lambda: maps.taken == 2)
         let_go.set()
         assert [each.result().status_code for each in (first, second)] == [200, 200]
-    told = sorted(line["queue_ms"] for line in lines if line["event"] == "request")
-    assert told[1] > told[0]
-    assert told[1] > max(line["forward_ms"] for line in lines[-1:])
+    waited = sorted(line["queue_ms"] for line in lines if line["event"] == "request")
+    assert len(waited) == 2
+    assert waited[1] > waited[0]
 
 
 def test_the_access_log_can_be_off_alone(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
