@@ -1,4 +1,4 @@
-"""The reference pages' parts that come from the code; `docs/tables.py` puts them into the pages."""
+"""Tables and texts of the reference pages, made from the code; `docs/tables.py` inserts them."""
 
 import inspect
 import os
@@ -63,7 +63,7 @@ def settings() -> str:
 
 
 def metrics() -> str:
-    """The figures at /metrics, but those that the official client tells of any process."""
+    """The figures at /metrics, except those that Prometheus' client adds for any process."""
     told = sorted(Metrics().described())
     lines = [
         (f"`{name}`", kind, ", ".join(f"`{each}`" for each in labels) or "none", about)
@@ -73,7 +73,7 @@ def metrics() -> str:
 
 
 def card() -> str:
-    """The fields of card.json; those of a part have its name before a dot."""
+    """The fields of card.json; a field of an object is written `object.field`."""
     schema = Card.model_json_schema()
     return _table(("field", "type", "what it is"), list(_fields(schema, schema, "")))
 
@@ -93,7 +93,7 @@ def _fields(
 
 
 def _resolved(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A part of a schema without references, and without the choice of null."""
+    """The schema that a reference, or a choice between null and something, stands for."""
     choices = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
     if choices:
         schema = choices[0]

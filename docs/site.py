@@ -1,4 +1,4 @@
-"""A hook of mkdocs: links to files that are not pages of the site become the files' names."""
+"""A hook of mkdocs: a link to a file outside of the site is replaced with the text of the link."""
 
 import re
 from typing import Any
@@ -7,5 +7,5 @@ _OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+[^)]*\)|\[([^\]]+)\]\([\w-]+\.js
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """The page's text, whose links lead to other pages alone."""
+    """Called by mkdocs for each page; returns its text without links out of the site."""
     return _OUTSIDE.sub(lambda found: found[1] or found[2], markdown)

@@ -183,7 +183,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _tell_start(settings: Settings, repository: Repository) -> None:
-    """One line with what somebody asks first who looks for a fault."""
+    """Log what runs, where, and within which limits: the first thing to know about a fault."""
     runtimes: dict[str, str] = {}
     for name in repository.names():
         for each in repository.versions(name):

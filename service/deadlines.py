@@ -72,7 +72,10 @@ class Deadline:
         self._since = asyncio.get_running_loop().time()
 
     def allow(self, seconds: float, setting: str) -> None:
-        """Give the answer so long from now on, as the setting tells; the body must be there."""
+        """Let the answer take `seconds` from now on; `setting` is named if that passes.
+
+        The body must have arrived.
+        """
         self.received()
         self.seconds, self._setting = seconds, setting
 

@@ -287,7 +287,7 @@ class Inspector:
 
 
 def _timed(work: Callable[[Step], Result], step: Step) -> tuple[float, Result]:
-    """What the work gives, and the time of `perf_counter` when it began."""
+    """Run the work; returns the time of `perf_counter` when it began, and its result."""
     return perf_counter(), work(step)
 
 

@@ -1,6 +1,7 @@
-"""A network that takes images of its own size alone → maps of logits, window by window.
+"""A class map without a fully convolutional form: the network runs on each window by itself.
 
-It does what the fully convolutional form does, as `Form`, with all the work for each window anew.
+A window is a part of the image of the size of the network's input. This gives what `Form` gives,
+and costs more, since nothing that windows share is computed once.
 """
 
 from collections.abc import Callable
@@ -16,10 +17,10 @@ _CALL = 2 * 10**7  # multiply-adds that take as long as a call of a network that
 
 @dataclass(frozen=True)
 class Windows:
-    """The network on each window of an image, `batch_size` at once.
+    """A network, and the size of the `window` that it takes, (rows, columns) in pixels.
 
-    `multiply_adds_each` are those of one window. `is_fixed` says that the network computes a whole
-    batch whatever it gets. A map may have a place at each pixel.
+    `batch_size` windows run at once. `multiply_adds_each` are those of one window. With `is_fixed`
+    the network computes a whole batch even if it gets fewer images.
     """
 
     network: nn.Module = field(repr=False)
@@ -31,17 +32,18 @@ class Windows:
 
     @property
     def stride(self) -> tuple[int, int]:
-        """The largest step between two places, in pixels down and across: side by side."""
+        """The largest step between windows, in pixels down and across: they lie side by side."""
         return self.window
 
     @torch.inference_mode()
     def slide(
         self, image: Tensor, step: tuple[int, int], check: Callable[[], None] = lambda: None
     ) -> Tensor:
-        """A normalised image (1, C, H, W) to logits (num_classes, rows, columns).
+        """Run the network on every window of a normalised image (1, C, H, W).
 
-        Windows begin `step` pixels behind each other. `check` is called before each batch, and may
-        raise to end the work.
+        Returns logits (num_classes, rows, columns): those at row r and column c are of the window
+        whose upper left corner is r·step[0] pixels below and c·step[1] pixels right of the image's.
+        `check` is called before each batch; an error that it raises ends the work.
         """
         (height, width), (down, across) = self.window, step
         windows = image[0].unfold(1, height, down).unfold(2, width, across)
@@ -55,7 +57,10 @@ class Windows:
         return torch.cat(logits).T.reshape(-1, rows, columns)
 
     def multiply_adds(self, height: int, width: int, step: tuple[int, int] | None = None) -> int:
-        """Of an image of that size, and what calls cost; by default with windows side by side."""
+        """What a map of an image of that size costs, in multiply-adds, calls included.
+
+        Without a `step` windows lie side by side.
+        """
         rows, columns = (
             (side - own) // apart + 1
             for side, own, apart in zip(
@@ -68,5 +73,5 @@ class Windows:
         return calls * _CALL + computed * self.multiply_adds_each
 
     def largest(self, height: int, width: int) -> int:
-        """How many values the largest maps have, for an image of that size: the image itself."""
+        """The number of values of the largest tensor that grows with the image: the image."""
         return 3 * height * width

@@ -48,7 +48,7 @@ class AxesReader:
         return axes
 
     def of_parts(self, type: str, given: Shape) -> Axes:
-        """The axes of an output with several parts of each image, as windows; they are no maps."""
+        """The axes of an output (parts, …) that cuts each image into parts, such as windows."""
         axes = _by_type(type, given[1:])
         return ("part", *(axes or _values(given[1:])))
 
@@ -76,7 +76,8 @@ class AxesReader:
         return (channels, height, width) if height * width > 1 else None
 
     def _every_second(self, count: int) -> Shape:
-        """The grid of so many tokens, if they are every second one of another; (0, 0) if not."""
+        """Rows and columns of `count` tokens, if keeping every second row and column of a known
+        grid gives so many; (0, 0) if not."""
         halves = (tuple((side + 1) // 2 for side in grid) for grid in self._grids.values())
         return next((half for half in halves if half[0] * half[1] == count > 1), (0, 0))
 
@@ -103,10 +104,11 @@ class AxesReader:
         return self._following(before, taken, given) if len(given) == 3 else _values(given)
 
     def _following(self, before: Axes, taken: Shape, given: Shape) -> Axes:
-        """Of three axes that no layer gave before: maps, if that fits what was taken.
+        """The axes of an output with three axes, of a shape that no layer gave before.
 
-        Where that is not known either, as behind a function, they have the channels of the newest
-        map.
+        They are those of maps if the layer took maps, and the number of channels or the grid fits.
+        If what it took is unknown, because a function made it, the channels of the newest map
+        decide. Otherwise they are values.
         """
         known = {each[1:] for each in (self._image, *self._maps)}
         if before in (CHANNELS_FIRST, CHANNELS_LAST):
@@ -125,7 +127,7 @@ class AxesReader:
 
 
 def _by_type(type: str, given: Shape) -> Axes | None:
-    """The axes that every layer of the type gives; None where it does not tell."""
+    """The axes, where the type of the layer alone decides them; None for other types."""
     if len(given) not in (2, 3):
         return None
     if type in _LAST or ("LayerNorm" in type and "2d" not in type):

@@ -1,7 +1,9 @@
-"""Where the images of a batch lie in what a module takes and gives.
+"""On which axis of a tensor the images of a batch are numbered.
 
-Usually on the first axis, a row each. Where sequences come first, as in torch's own attention by
-default, they lie on the second; where a network cuts images into windows, each has several rows.
+Usually that is the first axis, one index for each image. Attention of torch numbers places of a
+sequence first by default, and images second. A network that cuts images into windows has several
+indices of the first axis for each image. It is measured: a batch of one image and a batch of two
+go through the network, and the axis that doubles is the one.
 """
 
 from collections import defaultdict
@@ -20,9 +22,10 @@ _SAME = 1e-3  # of the largest sum, by which one may differ with another image b
 
 
 class Place(NamedTuple):
-    """The axis that the images lie on; on the first, each may have several rows, its `parts`.
+    """The axis of a tensor that numbers the images, and how many indices each image has there.
 
-    Rows are image by image, or `interleaved`: the first part of each image, then the second.
+    Only on the first axis may an image have several indices, its `parts`. They follow each other,
+    or are `interleaved`: first the first part of every image, then the second part of every image.
     """
 
     axis: int = 0
@@ -30,7 +33,7 @@ class Place(NamedTuple):
     interleaved: bool = False
 
     def arranged(self, values: Tensor) -> Tensor:
-        """The values with the images on the first axis, and then their parts if there are any."""
+        """The same values with shape (images, …), or (images, parts, …) if there are parts."""
         if self.parts == 1:
             return values.movedim(self.axis, 0)
         size = len(values) // self.parts
@@ -38,19 +41,22 @@ class Place(NamedTuple):
             return values.reshape(self.parts, size, *values.shape[1:]).movedim(1, 0)
         return values.reshape(size, self.parts, *values.shape[1:])
 
-    def shape(self, batch: Shape) -> Shape:
-        """The shape for one image, of the shape for a batch of one image."""
+    def shape(self, batch_of_one: Shape) -> Shape:
+        """The shape of one image's values, given that of a batch that holds one image."""
         if self.parts > 1:
-            return batch
-        return batch[: self.axis] + batch[self.axis + 1 :]
+            return batch_of_one
+        return batch_of_one[: self.axis] + batch_of_one[self.axis + 1 :]
 
 
 ROWS = Place()
-"""A row for each image."""
+"""The usual place: the first axis, one index for each image."""
 
 
 class Call(NamedTuple):
-    """Where the images lie in what a module takes and gives when it is called; None: nowhere."""
+    """One call of a module: the places of the images in its input and in its output.
+
+    None where they can't be told apart.
+    """
 
     taken: Place | None
     given: Place | None
@@ -60,7 +66,9 @@ Calls = Mapping[str, Sequence[Call]]  # of each module by name, in the order of 
 
 
 def find(network: nn.Module, image: Tensor) -> Calls | None:
-    """Where images lie in each call of each module; `image` (1, C, H, W) is of the input's shape.
+    """Measure the places of the images in every call of every module.
+
+    `image` is a batch of one, (1, C, H, W), and tells shape, type and device.
 
     A module whose calls depend on the number of images has no entry. None if the network does not
     take two images. Raises what torch raises where there is not enough memory.
@@ -94,7 +102,7 @@ def _seen(
     look: Callable[[Any], Any],
     names: Collection[str] | None = None,
 ) -> dict[str, list[tuple[Any, Any]]]:
-    """What `look` makes of what the modules take and give, call by call."""
+    """Run the network; for each module a list with (look(inputs), look(output)) of each call."""
     found: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -112,7 +120,7 @@ def _seen(
 
 
 def _tensor(value: Any) -> Tensor | None:
-    """A tensor, or the first of several; None if that is none."""
+    """The tensor itself, or the first of a tuple; None for anything else."""
     value = value[0] if isinstance(value, tuple) and value else value
     return value if isinstance(value, Tensor) else None
 
@@ -123,7 +131,10 @@ def _shape(value: Any) -> Shape | None:
 
 
 def _sums(value: Any) -> Tensor | None:
-    """Of each row the sum of its values, no two of which weigh the same: what tells rows apart."""
+    """A weighted sum for each index of the first axis; other values have another sum.
+
+    Comparing sums needs far less memory than keeping copies of every output.
+    """
     found = _tensor(value)
     if found is None:
         return None
@@ -132,7 +143,7 @@ def _sums(value: Any) -> Tensor | None:
 
 
 def _place(one: Shape | None, two: Shape | None) -> Place | None:
-    """By the shapes for one image and for two: the only axis that is twice as long."""
+    """The place, given a tensor's shape with one image and with two; None if no axis doubles."""
     if one is None or two is None or len(one) != len(two):
         return None
     differing = [axis for axis, sizes in enumerate(zip(one, two, strict=True)) if len({*sizes}) > 1]
@@ -148,7 +159,11 @@ def _has_parts(call: Call) -> bool:
 
 
 def _in_order(place: Place | None, alone: Tensor | None, beside: Tensor | None) -> Place | None:
-    """The place with the order of its rows, by their sums for an image alone and beside another."""
+    """Decide whether parts follow each other or are interleaved; None if neither fits.
+
+    `alone` are the sums of an image's parts when it is the whole batch, `beside` those of a batch
+    in which another image follows it.
+    """
     if place is None or place.parts == 1 or alone is None or beside is None:
         return place
     bound = _SAME * float(alone.abs().max())

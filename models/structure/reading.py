@@ -274,7 +274,10 @@ class _Trace:
         self._running: list[str] = []
 
     def _call(self, name: str) -> Call:
-        """Where the images lie in the call of the module that runs now, or has just ended."""
+        """The places of the images in the module's current call, as `places.find` measured them.
+
+        Without a measurement, because the network takes one image only, they are the usual ones.
+        """
         if self._places is None:
             return Call(ROWS, ROWS)
         calls = self._places.get(name, ())

@@ -55,7 +55,10 @@ class Statistics:
         self.stages["queue"].add(sum(waits), len(waits))
 
     def succeeded(self, work: Work) -> None:
-        """The network has answered a request."""
+        """Count a request that the network has answered, with the time of each stage.
+
+        The time to encode its answer is added later, through `work.encoded`.
+        """
         self.images += work.images
         self.last_milliseconds = time.time_ns() // 1_000_000
         stages = self.stages

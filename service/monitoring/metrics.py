@@ -251,7 +251,7 @@ class Metrics:
         self._queue = cache(self._queued.labels)
 
     def described(self) -> Sequence[tuple[str, str, Sequence[str], str]]:
-        """Name, type, labels and meaning of each figure, but those of the process."""
+        """Name, type, labels and meaning of each figure, except those of the process."""
         return self._described
 
     def answered(self, operation: str, status: int, seconds: float) -> None:
@@ -259,7 +259,7 @@ class Metrics:
         self._request(operation, status).observe(seconds)
 
     def ended_late(self, operation: str, status: int) -> None:
-        """An answer in lines that ended in a problem."""
+        """Count a stream of lines that ended in a problem of this status."""
         self._late.labels(operation, status).inc()
 
     def predicted(self, way: str) -> None:
@@ -288,7 +288,7 @@ class Metrics:
         self._count_ways()
 
     def waiting(self, model: str, version: int, images: int) -> None:
-        """So many images wait in the queue of a version."""
+        """Set how many images wait in the queue of a version."""
         self._queue(model, version).set(images)
 
     async def keep_current(self) -> None:
@@ -304,7 +304,7 @@ class Metrics:
             await asyncio.sleep(GAUGE_SECONDS)
 
     def _look(self, asking: int = 0) -> None:
-        """`asking` requests are those that ask for the figures themselves."""
+        """Write figures that change all the time; `asking` requests for /metrics don't count."""
         self._count_ways()
         self._in_flight.set(max(0, self.in_flight - asking))
         for report in self._asked:

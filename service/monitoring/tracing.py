@@ -50,7 +50,10 @@ class Tracing:
         sending.join(CLOSE_SECONDS)
 
     def begin(self, scope: Mapping[str, Any], started: float) -> "RequestSpan":
-        """The span of a request that began at that time of `perf_counter`."""
+        """Start the span of a request that began at `started`, a time of `perf_counter`.
+
+        It continues the trace that the request's headers name.
+        """
         carrier = {
             name.decode(): value.decode("latin-1")
             for name, value in scope["headers"]
@@ -63,7 +66,10 @@ class Tracing:
         return RequestSpan(self, span)
 
     def batch(self, works: Sequence[Work | None], images: int, started: float) -> None:
-        """A batch that began at that time and is over now, of the images of these requests."""
+        """Make the span of a batch that began at `started` and ends now.
+
+        `works` are those of the requests whose images are in it; the span is linked to theirs.
+        """
         known = [work for work in works if work is not None]
         links = [self._trace.Link(work.span) for work in known if work.span is not None]
         attributes: dict[str, Any] = {"fanlight.images": images}
@@ -75,15 +81,15 @@ class Tracing:
         ).end()
 
     def _at(self, seconds: float) -> int:
-        """A time of `perf_counter` as nanoseconds since 1970."""
+        """Convert a time of `perf_counter` to nanoseconds since 1970."""
         return self._zero + int(seconds * 1e9)
 
     def failed(self, span: Any) -> None:
-        """Mark a span as that of a failure of the service."""
+        """Give the span the status ERROR: the service failed."""
         span.set_status(self._trace.Status(self._trace.StatusCode.ERROR))
 
     def parts(self, span: Any, work: Work) -> None:
-        """The spans inside that of a request."""
+        """Make the spans `decode`, `queue` and `forward` inside the span of a request."""
         context, start = self._trace.set_span_in_context(span), work.started
         for name in _PARTS:
             if seconds := getattr(work, name):
@@ -109,7 +115,10 @@ class RequestSpan:
         return f"{self.context.trace_id:032x}"
 
     def end(self, scope: Mapping[str, Any], operation: str, status: int, request_id: str) -> None:
-        """The request is over; what became of it stands in the scope."""
+        """End the span, with what is known of the request: operation, status, model, images.
+
+        `scope` has method and path, and the request's `Work` if it was about a model.
+        """
         span, work = self._span, scope.get(WORK)
         span.update_name(f"{scope['method']} {operation}")
         span.set_attributes(
@@ -130,7 +139,10 @@ class RequestSpan:
 
 
 def _resource(resources: ModuleType) -> Any:
-    """What OpenTelemetry's variables say of this service, which is called fanlight by default."""
+    """The resource that spans carry: OTEL_RESOURCE_ATTRIBUTES, and the name of the service.
+
+    The name is that of OTEL_SERVICE_NAME; without one, `fanlight`.
+    """
     found = resources.Resource.create()
     if os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get(_ATTRIBUTES, ""):
         return found
@@ -138,6 +150,7 @@ def _resource(resources: ModuleType) -> Any:
 
 
 def _exporting() -> "SpanProcessor":
+    """A processor that gathers spans and sends them to the collector of OTEL_EXPORTER_OTLP_…."""
     export = imported("opentelemetry.sdk.trace.export", "otel", "the setting tracing")
     exporter = imported(
         "opentelemetry.exporter.otlp.proto.http.trace_exporter", "otel", "the setting tracing"

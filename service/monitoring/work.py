@@ -33,35 +33,38 @@ class Work:
         self.begun, self.encoded = perf_counter(), None
 
     def received(self, images: int, size: int) -> None:
-        """So many images of so many bytes are there, and are decoded from now on."""
+        """Note that the images have arrived, `size` bytes together; decoding begins now."""
         self.images, self.size, self.started = images, size, perf_counter()
         self.receive = self.started - self.begun
 
     def starts(self) -> None:
-        """Decoding begins only now: there was no room before."""
+        """Note that decoding begins only now, because it had to wait for memory."""
         self.started = perf_counter()
 
     def failed(self) -> None:
-        """There is no answer; what was not decoding was waiting."""
+        """Note that there will be no answer; the time since decoding was spent in the queue."""
         if self.decode and not self.queue:
             self.queue = perf_counter() - self.started - self.decode
 
     def decoded(self) -> None:
-        """The images are decoded; waiting or computing begins."""
+        """Note that the images are decoded."""
         self.decode = perf_counter() - self.started
 
     def ended(self, queue: float = 0.0, batch_size: int = 0) -> None:
-        """The network has answered, after so many seconds in the queue."""
+        """Note that the network has answered, and the seconds that the request was queued.
+
+        `batch_size` is that of the largest batch that its images were in.
+        """
         self.queue, self.batch_size = queue, batch_size
         self.forward = perf_counter() - self.started - self.decode - queue
 
     def answered(self, now: float) -> None:
-        """The answer is ready at that time of `perf_counter`."""
+        """Tell `encoded` how long encoding took; `now` is a time of `perf_counter`."""
         if self.encoded is not None and self.forward:
             self.encoded(now - self.started - self.decode - self.queue - self.forward)
 
     def fields(self) -> Iterator[tuple[str, Any]]:
-        """What is known, for a line of the log; times are in milliseconds."""
+        """Names and values for a line of the log; what is unknown is left out."""
         yield "model", self.model
         yield "version", self.version
         if self.images:
@@ -78,9 +81,9 @@ class Work:
 
 
 def begin(scope: MutableMapping[str, Any], model: str, version: int) -> Work:
-    """The work on the request of this scope, on that version of a model.
+    """Start the `Work` of a request, and put it into its scope.
 
-    Where it had begun already, the time since then is that of receiving.
+    If the scope has one already, from an earlier step of the same request, its start is kept.
     """
     before: Work | None = scope.get(WORK)
     work = scope[WORK] = Work(model, version, scope.get(SPAN))

@@ -78,7 +78,7 @@ class Attendance:
                 raise self._reason from error
 
     def allow(self, seconds: float, setting: str) -> None:
-        """Give the answer so long from now on, which the setting tells."""
+        """Let the answer take `seconds` from now on; `setting` is named if that passes."""
         self._deadline.allow(seconds, setting)
 
     def _begin(self, *, received: bool) -> None:
@@ -150,7 +150,7 @@ class Reception(Attendance):
         self.__exit__(kind, error, where)
 
     def begin(self, model: str, version: int) -> Work:
-        """Note what the request is about: that version of a model."""
+        """Start the `Work` of the request, which is about this version of a model."""
         return begin(self._scope, model, version)
 
     def _hold(self, size: int) -> None:

@@ -1,12 +1,17 @@
-"""Answers that take long, as lines of JSON while they are made: NDJSON, `application/x-ndjson`.
+"""A long answer as a stream of lines, each a JSON object (NDJSON, `application/x-ndjson`).
 
-    {"done": 0, "of": 454}     how far the work is, in passes of an image through the network
+While the work goes on, each line tells how many passes of an image through the network are done:
+
+    {"done": 0, "of": 454}
     {"done": 192, "of": 454}
-    {"model": …}               the last line: the same answer as without lines, or a problem
 
-An error before the first line is answered as usual, with its own status. One that comes later is
-the last line, a problem document (RFC 9457); the metrics and the log tell its status. A stream
-whose last line is neither was broken off.
+The last line is the answer that a client gets who asks for no lines:
+
+    {"model": …}
+
+An error before the first line is answered as usual, with its own status. A later error becomes the
+last line, as a problem document (RFC 9457), and the log and the metrics tell its status. If the
+last line is neither, the connection was broken off.
 """
 
 import asyncio

@@ -93,7 +93,7 @@ class FindingRow(_Strict):
         return self.model_copy(update={"held": kept})
 
     def possible(self, seeds: Mapping[str, Collection[int]]) -> set[int] | None:
-        """The seeds that every run has which the criterion names; None if it names none."""
+        """The seeds with which all runs of the criterion were made; None if it names no run."""
         named = [set(having) for label, having in seeds.items() if f"`{label}`" in self.criterion]
         return set.intersection(*named) if named else None
 
@@ -226,7 +226,10 @@ def _joined_row(old: VariantRow | None, new: VariantRow | None) -> VariantRow:
 
 
 def _text(finding: FindingRow, possible: Collection[int]) -> str:
-    """The verdict and its criterion; `possible` are the seeds that every run of it has."""
+    """The verdict and its criterion as Markdown.
+
+    `possible` are the seeds with which all runs were made that the criterion names.
+    """
     held = [each.holds for each in finding.held]
     left = sorted(set(possible) - {each.seed for each in finding.held}) if held else []
     if not held:

@@ -50,7 +50,7 @@ def _operation(scope: Scope) -> str:
 
 
 def _of_model(scope: Scope) -> dict[str, str]:
-    """The model in the path, of a request whose work did not begin."""
+    """The field `model`, from the path, for a request that failed before its `Work` started."""
     model = scope.get("path_params", {}).get("model")
     return {"model": model} if model else {}
 
@@ -122,7 +122,7 @@ class Record:
         return (*own, *self._origins.headers(self._scope["headers"]))
 
     def ended_late(self, status: int) -> None:
-        """Count an answer that began well, and then ended in a problem of that status."""
+        """Count a stream that began with status 200 and ended in a problem of this status."""
         self._metrics.ended_late(_operation(self._scope), status)
         if reason := self._scope.get(problems.REFUSED):
             self._metrics.refused(reason)
@@ -133,7 +133,7 @@ class Record:
             self._log.exception("unexpected error", request_id=self.request_id)
 
     def over(self, *, is_logged: bool = True) -> None:
-        """The request is over: its line, unless it is not to be logged, and its span."""
+        """End the request: log its line and end its span. Called once for each request."""
         self._metrics.in_flight -= 1
         if self._span is not None:
             with suppress(Exception):  # no trace decides anything
