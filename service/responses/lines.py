@@ -89,22 +89,23 @@ class Lines(Response):
                 work.result()  # raises: it is over, and nothing was told
             head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
             await send(head)
-            while not work.done():
-                self._changed.clear()
-                await send({"type": "http.response.body", "body": self._told, "more_body": True})
-                await asyncio.wait([work], timeout=LINE_SECONDS)
-                await self._changed.wait()
-            await _send_last(work, scope, send)
-        except asyncio.CancelledError:
-            if not self._told:
-                raise
-            # the server ends, and waits no longer for this answer
-            ending = UnavailableError("the server ends before this is done; ask another one")
-            scope[problems.LATE] = ending.status
-            last = problems.response(ending, scope)
-            await send({"type": "http.response.body", "body": bytes(last.body) + b"\n"})
+            last: asyncio.Future[Response] = work
+            try:
+                await self._tell_progress(work, send)
+            except asyncio.CancelledError:  # the server ends, and waits no longer for this answer
+                last = asyncio.get_running_loop().create_future()
+                last.set_exception(UnavailableError("the server ends first; ask another one"))
+            await _send_last(last, scope, send)
         finally:
             work.cancel()
+
+    async def _tell_progress(self, work: "asyncio.Future[Response]", send: Send) -> None:
+        """Send lines until the work is done."""
+        while not work.done():
+            self._changed.clear()
+            await send({"type": "http.response.body", "body": self._told, "more_body": True})
+            await asyncio.wait([work], timeout=LINE_SECONDS)
+            await self._changed.wait()
 
     def _tell(self, done: int, total: int) -> None:
         self._told = orjson.dumps({"done": done, "of": total}, option=orjson.OPT_APPEND_NEWLINE)

@@ -182,6 +182,21 @@ class TestErrors:
         assert not sent[-1].get("more_body")
         assert scope[LATE] == 503
 
+    @pytest.mark.anyio
+    async def test_the_end_before_the_first_line_sends_nothing(self) -> None:
+        send = AsyncMock()
+
+        async def work(told: Told) -> Response:
+            told(0, 10)
+            answering.cancel()  # before anybody has taken the line
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        answering = asyncio.create_task(Lines(work)({"path": EXPLAIN}, AsyncMock(), send))
+        with pytest.raises(asyncio.CancelledError):
+            await answering
+        send.assert_not_called()
+
     def test_what_is_unexpected_is_told_and_logged(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
