@@ -130,8 +130,8 @@ def verdict(held: Sequence[bool]) -> Verdict:
 class Study:
     """A question, and the variants whose figures answer it.
 
-    `memory` says whether the report tells how much of it each run took. `setup` is what differs
-    from what the first author did; sentences.
+    `memory` says whether the report tells how much of it each run took. `setup` is what
+    to know of the runs: what differs from the first author's, and which were made again.
     """
 
     name: str
