@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from models.errors import FanlightError
 from models.errors import message as error_message
 from service.access import api_keys, tls
-from service.monitoring import logs, metrics
+from service.monitoring import logs, workers_figures
 from service.process import garbage
 from service.server import listening, worker
 from service.server.draining import DrainingServer
@@ -61,7 +61,7 @@ def serve(settings: Settings) -> None:
             garbage.pause()  # before uvicorn imports the HTTP protocol
             DrainingServer(_config(settings), settings.shutdown_grace).run(listeners)
         else:
-            with metrics.shared():
+            with workers_figures.shared():
                 _supervisor(settings, listeners).run()
     finally:
         listening.close(listeners)

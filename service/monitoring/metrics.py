@@ -1,20 +1,15 @@
 """What Prometheus collects from the service: requests and batches, models and their runtimes.
 
-With more than one worker their figures are summed: each writes its own to the folder that
-`PROMETHEUS_MULTIPROC_DIR` names, and whichever is asked reads all.
+With more than one worker their figures are summed; see `service.monitoring.workers_figures`.
 """
 
 import asyncio
-import os
 import platform
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache, partial
+from functools import cache
 from importlib import metadata
 from operator import itemgetter
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from prometheus_client import (
@@ -25,20 +20,15 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from models.checkpoint import Card
 from models.trust.card import TENTHS
-from service.monitoring import logs
+from service.monitoring import logs, workers_figures
 from service.monitoring.log_writer import LOST
 
 log = logs.Log()
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-_STARTED = "process_start_time_seconds"
 MOST_LABELS = 100  # of a version that have a figure each
 OTHERS = "(others)"
 GAUGE_SECONDS = 1.0  # between two looks at what changes all the time
@@ -52,20 +42,6 @@ class Counts(NamedTuple):
     scores: Sequence[int]
     familiarity: Sequence[int]
     unsure: Mapping[str, int]
-
-
-@contextmanager
-def shared() -> Iterator[None]:
-    """A folder for the figures of processes that are started inside, unless one is set."""
-    if os.environ.get(FOLDER):
-        yield
-        return
-    with TemporaryDirectory(prefix="fanlight-metrics-") as folder:
-        os.environ[FOLDER] = folder
-        try:
-            yield
-        finally:
-            del os.environ[FOLDER]
 
 
 class Metrics:
@@ -418,7 +394,7 @@ class Metrics:
         Several processes can't withdraw a figure: there it is 0, which adds nothing to an index.
         """
         for gauge, labels in self._usual.pop((model, version), ()):
-            if os.environ.get(FOLDER):
+            if workers_figures.are_shared():
                 gauge.labels(*labels).set(0)
             else:
                 gauge.remove(*labels)
@@ -437,38 +413,12 @@ class Metrics:
         self._look(asking=1)
         with suppress(RuntimeError):  # where no event loop runs
             self._tasks.set(len(asyncio.all_tasks()))
-        if not os.environ.get(FOLDER):
-            return generate_latest(self._registry)
-        _forget_the_dead(Path(os.environ[FOLDER]))
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        registry.register(_Workers(Path(os.environ[FOLDER])))
-        return generate_latest(registry)
+        return generate_latest(workers_figures.registry() or self._registry)
 
     def close(self) -> None:
         """What this process has is over; what it has counted stays."""
         self._count_ways()
-        if os.environ.get(FOLDER):
-            mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
-
-
-class _Workers:
-    """What the system tells of all workers' processes together, under the usual names."""
-
-    def __init__(self, folder: Path) -> None:
-        self._pids = _pids(folder)
-
-    def collect(self) -> Iterator[Metric]:
-        by_name = defaultdict[str, list[Metric]](list)
-        for pid in self._pids:
-            told = ProcessCollector(pid=partial(int, pid), registry=CollectorRegistry())
-            for metric in told.collect():
-                by_name[metric.name].append(metric)
-        for name, metrics in by_name.items():
-            values = [sample.value for metric in metrics for sample in metric.samples]
-            total = min(values) if name == _STARTED else sum(values)
-            kind = CounterMetricFamily if metrics[0].type == "counter" else GaugeMetricFamily
-            yield kind(name, metrics[0].documentation, value=total)
+        workers_figures.leave()
 
 
 def _version(package: str | None) -> str:
@@ -481,22 +431,6 @@ def _version(package: str | None) -> str:
         return ""
 
 
-def _pids(folder: Path) -> set[int]:
-    """The processes that have written gauges there, living or not."""
-    return {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}
-
-
 def _shown(labels: Sequence[str]) -> list[str]:
     """The names under which labels are counted."""
     return [*labels[:MOST_LABELS], *(OTHERS for _ in labels[MOST_LABELS:])]
-
-
-def _forget_the_dead(folder: Path) -> None:
-    """What a worker that was killed has said of itself is over; what it has counted stays."""
-    for pid in _pids(folder):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
-        except PermissionError:  # it lives, as another user
-            continue

@@ -14,7 +14,7 @@ import torch
 
 from models.checkpoint import Checkpoint
 from service.inference.runtimes import onnx_runtime
-from service.monitoring import metrics
+from service.monitoring import metrics, workers_figures
 from service.monitoring.metrics import Counts, Metrics
 from tests import trusted
 from tests.e2e.servers import running
@@ -167,7 +167,7 @@ def test_what_is_usual_goes_with_its_version(
         assert figure(text, "fanlight_calibration_images") == trusted.COUNT
     with monkeypatch.context() as patched:
         if several:  # processes, whose figures can't be withdrawn
-            patched.setenv(metrics.FOLDER, str(tmp_path))
+            patched.setenv(workers_figures.FOLDER, str(tmp_path))
         told.removed("sure", 1, "onnx")
     text = told.exposition().decode()
     assert ("fanlight_usual_answers{" in text) == several
@@ -243,14 +243,14 @@ def test_workers_are_summed(tmp_path: Path) -> None:
 
 
 def test_the_shared_folder_goes_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(metrics.FOLDER, raising=False)
-    with metrics.shared():
-        folder = Path(os.environ[metrics.FOLDER])
+    monkeypatch.delenv(workers_figures.FOLDER, raising=False)
+    with workers_figures.shared():
+        folder = Path(os.environ[workers_figures.FOLDER])
         assert folder.is_dir()
-        with metrics.shared():
-            assert os.environ[metrics.FOLDER] == str(folder)
+        with workers_figures.shared():
+            assert os.environ[workers_figures.FOLDER] == str(folder)
     assert not folder.exists()
-    assert metrics.FOLDER not in os.environ
+    assert workers_figures.FOLDER not in os.environ
 
 
 def test_requests_in_flight(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,94 @@
+"""The figures of several workers, summed.
+
+Each worker writes its own to a folder, and the one that is asked reads all. The folder is that of
+the variable `PROMETHEUS_MULTIPROC_DIR`, which Prometheus' client reads. Without it there is one
+process, which has its figures in memory.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_STARTED = "process_start_time_seconds"
+
+
+@contextmanager
+def shared() -> Iterator[None]:
+    """A folder for the figures of processes that are started inside, unless one is set."""
+    if os.environ.get(FOLDER):
+        yield
+        return
+    with TemporaryDirectory(prefix="fanlight-metrics-") as folder:
+        os.environ[FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[FOLDER]
+
+
+def are_shared() -> bool:
+    """Whether this process is one of several workers."""
+    return bool(os.environ.get(FOLDER))
+
+
+def registry() -> CollectorRegistry | None:
+    """The figures of all workers together; None where there is one process only."""
+    if not are_shared():
+        return None
+    folder = Path(os.environ[FOLDER])
+    _forget_the_dead(folder)
+    found = CollectorRegistry()
+    MultiProcessCollector(found)  # type: ignore[no-untyped-call]
+    found.register(_Workers(folder))
+    return found
+
+
+def leave() -> None:
+    """Withdraw the gauges of this process, which ends; what it has counted stays."""
+    if are_shared():
+        mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+
+class _Workers:
+    """What the system tells of all workers' processes together, under the usual names."""
+
+    def __init__(self, folder: Path) -> None:
+        self._pids = _pids(folder)
+
+    def collect(self) -> Iterator[Metric]:
+        by_name = defaultdict[str, list[Metric]](list)
+        for pid in self._pids:
+            told = ProcessCollector(pid=partial(int, pid), registry=CollectorRegistry())
+            for metric in told.collect():
+                by_name[metric.name].append(metric)
+        for name, metrics in by_name.items():
+            values = [sample.value for metric in metrics for sample in metric.samples]
+            total = min(values) if name == _STARTED else sum(values)
+            kind = CounterMetricFamily if metrics[0].type == "counter" else GaugeMetricFamily
+            yield kind(name, metrics[0].documentation, value=total)
+
+
+def _pids(folder: Path) -> set[int]:
+    """The processes that have written gauges there, living or not."""
+    return {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """What a worker that was killed has said of itself is over; what it has counted stays."""
+    for pid in _pids(folder):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        except PermissionError:  # it lives, as another user
+            continue
