@@ -10,8 +10,9 @@ from fanlight.fields import given, parameters
 from fanlight.parameters import Argument, Command, Example, flag
 from fanlight.train import build, console, run
 from models.errors import OptionError
-from training.commands import fit
-from training.commands.fit import OWN, RECIPES, Fit
+from training.commands import target as targets
+from training.commands.fit import Fit
+from training.commands.target import OWN, RECIPES
 from training.recipes.catalogue import CATALOGUE
 from training.recipes.recipe import GROUPS, Recipe
 
@@ -97,7 +98,7 @@ _NO_RECIPE: Any = _Nothing()
 
 def _list(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        console().print(fit.listing())
+        console().print(targets.listing())
         ctx.exit()
 
 
@@ -107,9 +108,9 @@ def _fit(ctx: click.Context, /, target: str, **values: Any) -> int:
     changes = {name: value for name, value in found.items() if name in _RECIPE}
     others = {name: value for name, value in found.items() if name not in (*_RECIPE, "target")}
     try:
-        recipe = fit.recipe_for(target, changes)
+        recipe = targets.recipe_for(target, changes)
     except OptionError as error:
         raise click.UsageError(str(error)) from None
-    if (taken := fit.taken(target)) is not None:
+    if (taken := targets.taken(target)) is not None:
         console().print(taken, markup=False, highlight=False)
     return run("fit", build(Fit, {"recipe": recipe, **others}))

@@ -1,44 +1,35 @@
 """`fit`: recipe → run folder → the next version of a model in the repository."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from models import checkpoint, devices, files, repositories
 from models.architectures import outputs, registry
 from models.checkpoint import Card, TrainingRecord
 from models.errors import OptionError
-from models.registry import proposal
 from models.trust import Fitted as TrustFitted
 from models.trust import Trust, second_look
 from training.commands import options
 from training.data import names
 from training.data.account import LEFT_OUT, Account
-from training.data.files import archives, refusals, sources, tables
 from training.fitting import evaluation, experiment, loop, trust
 from training.fitting.experiment import Outcome, Pictures
 from training.fitting.loop import Epoch, TrainingError
 from training.fitting.records import provenance
 from training.fitting.records.run_folder import STEPS, Run, as_json
 from training.fitting.records.steps import Step, StepPlan
-from training.fitting.start import imagenet, pretrained
-from training.recipes import auto, catalogue
-from training.recipes.catalogue import CATALOGUE
+from training.fitting.start import pretrained
+from training.recipes import auto
 from training.recipes.recipe import Recipe
 from training.review import labels
 from training.review.review import Review
-
-OWN = "own-pictures"
-RECIPES = {name: entry.recipe for name, entry in CATALOGUE.items()} | {OWN: catalogue.OWN}
 
 
 @dataclass(frozen=True)
@@ -251,97 +242,6 @@ class Fit:
 def _is_slow_in_bfloat16() -> bool:
     """Probably: torch tells no more of a processor than its vectors."""
     return torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX", "AVX2")
-
-
-def recipe_for(target: str, changes: Mapping[str, Any]) -> Recipe:
-    """The recipe for a folder of pictures, or the one of that name, with some fields changed.
-
-    Raises `OptionError`: there is neither, or the recipe can't be changed so. See `taken`, too.
-    """
-    if target == OWN:
-        return replace(RECIPES[OWN], **_started(changes))
-    if target in RECIPES:
-        return replace(RECIPES[target], **changes)
-    if not target.strip():
-        raise OptionError(
-            "the folder's name is empty: give a folder of pictures ('.' is the working folder), or "
-            "a recipe; fanlight fit --list shows the recipes"
-        )
-    folder = Path(target)
-    if not (folder.is_dir() or tables.is_table(folder) or archives.is_archive(folder)):
-        if folder.is_file():
-            raise OptionError(refusals.of_file(folder))
-        meant = proposal(target, RECIPES) or sources.similar(folder)
-        raise OptionError(
-            f"{target!r} is neither a folder of pictures, a zip or tar of one, a CSV of them, nor "
-            f"a recipe; {meant}"
-            "fanlight fit --list shows the recipes"
-        )
-    path = folder.resolve()  # whole, lest a folder of that name under the data root be taken
-    if sources.JOIN in str(path):
-        raise OptionError(
-            f"{target!r}: {sources.JOIN!r} in its path would join two data sets: rename it"
-        )
-    called = path.name if path.is_dir() else path.name.partition(".")[0]
-    if not model_name(called) and "name" not in changes:
-        raise OptionError(
-            f"no name for the model can be made of {called!r}: give one with --name, of small "
-            "letters, digits, '.', '_' and '-'"
-        )
-    own = {"dataset": str(path), "name": model_name(called)}
-    return replace(RECIPES[OWN], **(own | _started(changes)))
-
-
-def taken(target: str) -> str | None:
-    """Say that a recipe is taken where there is a folder or a file of its name, too.
-
-    Such a folder may be taken for the pictures of the recipe's data set: the account says that.
-    """
-    if target in RECIPES and Path(target).exists():
-        return (
-            f"{target} is taken for the recipe of that name; to choose one for the pictures in "
-            f"./{target}, write ./{target}"
-        )
-    return None
-
-
-def _started(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The changes of the recipe for a folder, with the start that they imply.
-
-    Who names a network, or what only one network takes, leaves no start to choose.
-    """
-    started = dict(changes)
-    if "pretrained" not in changes and changes.keys() & {"arguments", "initialisation"}:
-        started["pretrained"] = None
-    elif changes.get("architecture", imagenet.ARCHITECTURE) != imagenet.ARCHITECTURE:
-        started.setdefault("pretrained", None)
-    elif changes.get("pretrained") == imagenet.IMAGENET:
-        started.setdefault("architecture", imagenet.ARCHITECTURE)
-        started.setdefault("tune", "head-first")
-    return started
-
-
-def model_name(called: str) -> str:
-    """A name for a model from that of a folder, its letters without accents.
-
-    It is empty where nothing is left: then the name is to be given, see `recipe_for`.
-    """
-    return checkpoint.proposed_name(called)
-
-
-def listing() -> Table:
-    """The catalogue, a row a recipe; 80 columns are enough."""
-    caption = "fit RECIPE takes one; fit FOLDER trains on your own pictures"
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption)
-    table.add_column("recipe", no_wrap=True)
-    table.add_column("epochs", justify="right", no_wrap=True)
-    table.add_column("optimizer", no_wrap=True)
-    table.add_column("about")
-    for name, entry in CATALOGUE.items():
-        recipe = entry.recipe
-        optimizer = f"{recipe.optimizer} {recipe.learning_rate:g}"
-        table.add_row(name, str(recipe.epochs), optimizer, entry.about)
-    return table
 
 
 def _tell(recipe: Recipe, pictures: Pictures, asked: Recipe, console: Console) -> None:

@@ -17,7 +17,7 @@ from models.errors import OptionError
 from tests.networks import LABELS
 from tests.training.commands.fitting import Fit
 from tests.training.pictures import write_colors
-from training.commands.fit import model_name, recipe_for, taken
+from training.commands.target import model_name, recipe_for, taken
 from training.fitting import experiment
 from training.fitting.start import imagenet
 
