@@ -16,7 +16,7 @@ from service.settings import Settings
 from tests import plain_birdplane
 from tests.networks import SPEC, encode, picture
 from training.data import datasets
-from training.fitting import loop
+from training.fitting import predicting
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_what_was_trained_is_what_is_served(pictures: Path, tmp_path: Path) -> N
 
     test = datasets.load(str(pictures), "test", tmp_path, SPEC)
     loaded = checkpoint.load(repository / "brightness" / "1", torch.device("cpu"))
-    trained = loop.predict(loaded.network, test, SPEC)
+    trained = predicting.predict(loaded.network, test, SPEC)
     files = sorted((pictures / "test" / "bright").iterdir())
     files += sorted((pictures / "test" / "dark").iterdir())
 

@@ -15,7 +15,7 @@ from service.settings import SHIPPED
 from tests.e2e.servers import Server, running
 from tests.networks import DATA
 from training.data import datasets, drawing
-from training.fitting import loop
+from training.fitting import predicting
 
 SAMPLES = [
     *(("mnist", file, file.stem) for file in sorted((DATA / "digits").glob("*.png"))),
@@ -96,7 +96,7 @@ def test_the_cards_tell_the_truth(name: str, data_root: Path) -> None:
     loaded = checkpoint.load(checkpoint.find(SHIPPED, name), torch.device("cpu"))
     assert loaded.card.training is not None
     test = datasets.load(loaded.card.training.dataset, "test", data_root, loaded.card.input)
-    found = loop.evaluate(loaded.network, test.relabel(loaded.card.labels), loaded.card.input)
+    found = predicting.evaluate(loaded.network, test.relabel(loaded.card.labels), loaded.card.input)
     assert found.accuracy == pytest.approx(loaded.card.metrics["test_accuracy"], abs=0.002)
     assert found.loss == pytest.approx(loaded.card.metrics["test_loss"], abs=0.001)
 

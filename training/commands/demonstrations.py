@@ -27,7 +27,7 @@ from training.commands.drawing import (
 from training.data import datasets
 from training.data import registry as data_sets
 from training.data.files.splits import Split
-from training.fitting import loop
+from training.fitting import predicting
 from training.recipes import catalogue
 
 
@@ -62,7 +62,7 @@ class Saturation(OfModel):
                 + (f"; {note}: make them modules, such as nn.Tanh()" if unseen else "")
             )
         pictures, of = self._pictures(loaded)
-        batches = pictures.to(loaded.device).split(loop.batch_size(loaded.card.input))
+        batches = pictures.to(loaded.device).split(predicting.batch_size(loaded.card.input))
         found = saturation.measure(
             loaded.network, (loaded.card.input.normalize(batch) for batch in batches)
         )

@@ -37,7 +37,7 @@ from training.data import corner, datasets
 from training.data import registry as data_sets
 from training.data.files import sources
 from training.data.files.splits import Split
-from training.fitting import evaluation, loop
+from training.fitting import evaluation, predicting
 from training.fitting.records.run_folder import Run, RunError
 from training.recipes import auto, catalogue
 
@@ -143,7 +143,7 @@ class Confusion(OfModel):
         dataset, seed = dataset_of(loaded, self.dataset), split_seed(loaded)
         images = datasets.load(dataset, self.split, self.data_root, card.input, seed)
         images = images.relabel(card.labels).to(loaded.device)
-        logits = loop.predict(loaded.network, images, card.input)
+        logits = predicting.predict(loaded.network, images, card.input)
         result = evaluation.score(logits.cpu(), images.targets.cpu(), card.labels)
         title = (
             f"{name_of(loaded)} on {dataset} ({self.split}, {len(images):,} pictures): "

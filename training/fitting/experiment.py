@@ -21,7 +21,7 @@ from training import plots
 from training.data import datasets, names, strangers
 from training.data.datasets import DatasetError, ImageSet
 from training.data.files import sources
-from training.fitting import denormals, evaluation, loop, tuning
+from training.fitting import denormals, evaluation, loop, predicting, tuning
 from training.fitting.evaluation import Evaluation
 from training.fitting.loop import Epoch, Fitted, Hooks, StateError, TrainingError
 from training.fitting.records import steps
@@ -209,22 +209,22 @@ def _measure(
     """
     network, spec = fitted.network, pictures.spec
     on_device = pictures.test.to(device)
-    logits = loop.predict(network, on_device, spec).cpu()  # (N, num_classes)
+    logits = predicting.predict(network, on_device, spec).cpu()  # (N, num_classes)
     test = evaluation.score(logits, pictures.test.targets, pictures.labels)
     metrics = test.figures()
     if recipe.flip and not fitted.is_crossed:  # a head alone is not trained on mirrored pictures
-        mirrored = loop.predict(network, on_device.mirrored(), spec).cpu()
+        mirrored = predicting.predict(network, on_device.mirrored(), spec).cpu()
         both = evaluation.score(logits + mirrored, pictures.test.targets, pictures.labels)
         metrics["test_accuracy_with_flip"] = both.accuracy
     parts = sources.parts(recipe.dataset, root)
     for part in parts if len(parts) > 1 else []:
         images = datasets.load(part, "test", root, spec, recipe.seed).relabel(pictures.labels)
-        found = loop.evaluate(network, images.to(device), spec)
+        found = predicting.evaluate(network, images.to(device), spec)
         metrics[f"test_accuracy_{Path(part).name}"] = found.accuracy
     if fitted.is_crossed:  # the head's own figures, of the features that it was fit to
         trained = fitted.selected.train
     else:
-        trained = loop.evaluate(network, fitted.trained_on, spec)
+        trained = predicting.evaluate(network, fitted.trained_on, spec)
     metrics |= {"train_accuracy": trained.accuracy, "train_loss": trained.loss}
     if validation := fitted.selected.validation:
         metrics |= {

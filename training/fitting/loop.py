@@ -21,13 +21,11 @@ from models.preprocessing import InputSpec
 from models.trust import LEAST_IMAGES, Answers
 from training.data import augmentation
 from training.data.datasets import ImageSet
-from training.fitting import optimization
+from training.fitting import optimization, predicting
 from training.fitting.evaluation import Metrics, Tally
 from training.fitting.start import initialisation, pretrained
 from training.recipes.recipe import Recipe
 
-EVALUATION_BATCH = 500
-EVALUATION_PIXELS = EVALUATION_BATCH * 64 * 64  # a batch; what layers give takes much more memory
 WHITENING_PICTURES = 5000  # whose patches decide the filters of the initialisation whitening
 
 
@@ -202,7 +200,7 @@ def run_epochs(
         rate = training.learning_rate
         trained = train_one_epoch(training, train, spec, hooks.on_batch, record)
         network = training.kept_network()
-        checked = evaluate(network, validation, spec) if len(validation) else None
+        checked = predicting.evaluate(network, validation, spec) if len(validation) else None
         training.finish(Epoch(number, trained, checked, rate))
         if record is not None and (number == last or training.diverged):
             record.end(training)
@@ -409,33 +407,6 @@ def batches(order: Tensor, size: int) -> list[Tensor]:
     if size > 1 and len(split) > 1 and len(split[-1]) == 1:
         split[-2:] = [torch.cat(split[-2:])]
     return split
-
-
-def evaluate(network: nn.Module, images: ImageSet, spec: InputSpec) -> Metrics:
-    """Loss and accuracy over all pictures, NaN where the logits aren't finite.
-
-    Leaves the network in evaluation mode.
-    """
-    tally = Tally(images.targets.device)
-    tally.add(predict(network, images, spec), images.targets)
-    return tally.metrics()
-
-
-@torch.inference_mode()
-def predict(network: nn.Module, images: ImageSet, spec: InputSpec) -> Tensor:
-    """Logits (N, num_classes) of all pictures, in their order and on their device.
-
-    Logits of classes behind those of the labels, which are strangers', are left out.
-    """
-    network.eval()
-    known = len(images.labels)
-    batches = images.images.split(batch_size(spec))
-    return torch.cat([network(spec.normalize(batch))[:, :known].float() for batch in batches])
-
-
-def batch_size(spec: InputSpec) -> int:
-    """How many pictures are evaluated at a time."""
-    return min(EVALUATION_BATCH, max(EVALUATION_PIXELS // (spec.height * spec.width), 1))
 
 
 # whatever torch's optimizers, generators and networks raise for what is not their own state

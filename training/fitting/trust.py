@@ -37,7 +37,7 @@ from models.trust.methods.gaussian import MAX_WIDTH
 from training.data import names, patterns
 from training.data.datasets import ImageSet
 from training.data.files import sources
-from training.fitting import loop
+from training.fitting import loop, predicting
 from training.fitting.loop import Fitted
 from training.recipes.recipe import Recipe
 
@@ -71,7 +71,7 @@ def answers(
     logits: list[Tensor] = []
     found: list[Tensor] = []
     with features.capture(network, _CAPTURED if has_features else (), layers) as captured:
-        for batch in images.images.split(loop.batch_size(spec)) if len(images) else ():
+        for batch in images.images.split(predicting.batch_size(spec)) if len(images) else ():
             logits.append(network(spec.normalize(batch)).float().cpu())
             if has_features:
                 found.append(captured[features.PENULTIMATE].float().cpu())

@@ -18,8 +18,9 @@ from models import features
 from models.preprocessing import InputSpec
 from models.structure import reading
 from training.data.datasets import ImageSet
-from training.fitting import loop
-from training.fitting.loop import EVALUATION_BATCH, Fitted
+from training.fitting import predicting
+from training.fitting.loop import Fitted
+from training.fitting.predicting import EVALUATION_BATCH
 
 HELD_OUT = "the network, which was not trained on them"
 CROSS_VALIDATED = (
@@ -75,7 +76,7 @@ def judge(
     """Probabilities for all pictures of a training, each by what was not trained on it."""
     judged = [Judged("test", test, test_logits.softmax(1), HELD_OUT)]
     if fitted.held_out is not None and len(fitted.held_out):
-        logits = loop.predict(fitted.network, fitted.held_out, spec).cpu()
+        logits = predicting.predict(fitted.network, fitted.held_out, spec).cpu()
         judged.append(Judged("validation", fitted.held_out, logits.softmax(1), HELD_OUT))
     probabilities = cross_validated(fitted.network, fitted.trained_on, spec, seed)
     if probabilities is not None:

@@ -12,7 +12,7 @@ from models.checkpoint import read_state_dict
 from models.errors import damaged
 from training import plots
 from training.data import datasets
-from training.fitting import loop
+from training.fitting import loop, predicting
 from training.fitting.records.run_folder import WEIGHTS, Run, RunError
 from training.recipes.recipe import Recipe
 from training.studies.study import Measured, Results, Spread, Study, Variant
@@ -63,7 +63,7 @@ def hidden_values(study: Study, runs: Mapping[str, Run], root: Path) -> dict[str
             test = datasets.load(recipe.dataset, "test", root, spec, recipe.seed)
             network = _network(runs[variant.label], recipe, len(test.labels))
             with features.capture(network, [variant.hidden]) as activations:
-                loop.predict(network, test.subset(torch.arange(len(test))[:_PICTURES]), spec)
+                predicting.predict(network, test.subset(torch.arange(len(test))[:_PICTURES]), spec)
             found[variant.label] = activations[variant.hidden]
     return found
 
@@ -71,7 +71,7 @@ def hidden_values(study: Study, runs: Mapping[str, Run], root: Path) -> dict[str
 def _accuracy_on(dataset: str, run: Run, recipe: Recipe, root: Path) -> float:
     images = datasets.load(dataset, "test", root, recipe.input, recipe.seed)
     network = _network(run, recipe, len(images.labels))
-    return loop.evaluate(network, images, recipe.input).accuracy
+    return predicting.evaluate(network, images, recipe.input).accuracy
 
 
 def _network(run: Run, recipe: Recipe, num_classes: int) -> nn.Module:
@@ -100,7 +100,7 @@ def pictures(
     return files
 
 
-_PICTURES = loop.EVALUATION_BATCH  # one forward pass, whose values are captured
+_PICTURES = predicting.EVALUATION_BATCH  # one forward pass, whose values are captured
 
 
 def _spread(value: Tensor) -> Spread:

@@ -14,7 +14,7 @@ from models.checkpoint import TrainingRecord
 from tests.networks import LABELS, SPEC, picture, publish_tiny
 from tests.training.pictures import colors, write_colors
 from training.data import datasets
-from training.fitting import evaluation, loop
+from training.fitting import evaluation, predicting
 from training.fitting.evaluation import Evaluation
 
 
@@ -50,7 +50,8 @@ def expected(repository: Path, version: int, seed: int = 1) -> Evaluation:
     """The figures of a version; the test set of the folder has the seed 1."""
     loaded = checkpoint.load(repository / "colors" / str(version), torch.device("cpu"))
     images = colors(seed=seed)
-    return evaluation.score(loop.predict(loaded.network, images, SPEC), images.targets, LABELS)
+    logits = predicting.predict(loaded.network, images, SPEC)
+    return evaluation.score(logits, images.targets, LABELS)
 
 
 def test_accuracy_and_loss_of_the_test_set(
@@ -132,7 +133,7 @@ def test_the_split_of_a_folder_without_test_pictures_is_that_of_the_training(
         losses.append(line.partition("loss ")[2])
         network = checkpoint.load(repository / "colors" / str(seed), torch.device("cpu")).network
         images = datasets.load(str(dataset), "test", tmp_path, SPEC, seed=seed)
-        assert losses[-1] == f"{loop.evaluate(network, images, SPEC).loss:.4f}"
+        assert losses[-1] == f"{predicting.evaluate(network, images, SPEC).loss:.4f}"
     assert losses[0] != losses[1]  # of the same weights
 
 

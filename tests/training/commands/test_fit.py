@@ -16,7 +16,7 @@ from models import checkpoint
 from tests.networks import LABELS, SPEC
 from tests.training.commands.fitting import Fit
 from tests.training.pictures import colors, write_colors
-from training.fitting import loop
+from training.fitting import loop, predicting
 from training.fitting.evaluation import Metrics
 from training.recipes.catalogue import CATALOGUE
 
@@ -46,13 +46,14 @@ def test_the_published_network_has_learned(fit: Fit) -> None:
     loaded = checkpoint.load(fit.version(1), torch.device("cpu"))
     assert loaded.card.labels == LABELS
     assert loaded.card.input == SPEC
-    figures = loop.evaluate(loaded.network, colors(seed=1), SPEC)  # the test set of the folder
+    test = colors(seed=1)  # as in the folder
+    figures = predicting.evaluate(loaded.network, test, SPEC)
     assert figures.accuracy > 0.9
     assert loaded.card.metrics["test_accuracy"] == pytest.approx(figures.accuracy, abs=1e-5)
     assert loaded.card.metrics["test_loss"] == pytest.approx(figures.loss, abs=1e-5)
     generator = torch.Generator().manual_seed(0)
     trained_on, _ = colors(seed=0).hold_out(0.1, generator)  # of the training set
-    figures = loop.evaluate(loaded.network, trained_on, SPEC)
+    figures = predicting.evaluate(loaded.network, trained_on, SPEC)
     assert loaded.card.metrics["train_accuracy"] == pytest.approx(figures.accuracy, abs=1e-5)
     assert loaded.card.metrics["train_loss"] == pytest.approx(figures.loss, abs=1e-5)
     assert "validation_accuracy" in loaded.card.metrics
@@ -366,7 +367,7 @@ def test_a_folder_for_validation_selects_the_epoch(
 ) -> None:
     dataset = write_colors(tmp_path / "other")
     (dataset / "test").rename(dataset / "Valid")
-    own = loop.evaluate
+    own = predicting.evaluate
     seen: list[int] = []
 
     def evaluate(network: Any, images: Any, spec: Any) -> Metrics:
@@ -374,7 +375,7 @@ def test_a_folder_for_validation_selects_the_epoch(
         return own(network, images, spec)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(loop, "evaluate", evaluate)
+        patched.setattr(predicting, "evaluate", evaluate)
         assert fit("--class-weights", "none", dataset=dataset) == 0
     assert seen[0] == 24  # all of Valid, in each epoch
     lines = capsys.readouterr().out.splitlines()
@@ -454,7 +455,7 @@ def test_training_on_the_gpu(fit: Fit) -> None:
     loaded = checkpoint.load(fit.version(1), torch.device("cpu"))
     assert loaded.card.training is not None
     assert loaded.card.training.device == "cuda:0"
-    assert loop.evaluate(loaded.network, colors(seed=1), SPEC).accuracy > 0.9
+    assert predicting.evaluate(loaded.network, colors(seed=1), SPEC).accuracy > 0.9
 
 
 @pytest.mark.parametrize(("capability", "is_told"), [("AVX2", True), ("AVX512", False)])

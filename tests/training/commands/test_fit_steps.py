@@ -13,7 +13,7 @@ from models import checkpoint
 from tests.training.commands.fitting import Fit
 from tests.training.pictures import write_colors
 from training import plots
-from training.fitting import loop
+from training.fitting import predicting
 from training.fitting.loop import Epoch
 from training.fitting.records.run_folder import Run
 from training.fitting.records.steps import Step
@@ -188,7 +188,7 @@ class TestFirstPictures:
             targets[: len(predicted)] = torch.tensor(predicted)[: len(images)]
             return torch.eye(3)[targets]
 
-        monkeypatch.setattr(loop, "predict", predict)
+        monkeypatch.setattr(predicting, "predict", predict)
 
     def test_they_are_named_with_the_right_class_where_they_are_wrong(
         self, fit: Fit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -16,7 +16,7 @@ from tests.training.pictures import colors, write_colors
 from training import plots
 from training.data.datasets import DatasetError
 from training.data.sets import xo
-from training.fitting import evaluation, experiment, loop
+from training.fitting import evaluation, experiment, predicting
 from training.fitting.evaluation import Metrics
 from training.fitting.experiment import Outcome
 from training.fitting.loop import Epoch, Fitted
@@ -72,11 +72,11 @@ class TestMetrics:
     def test_figures_of_all_sets(self, root: Path, tmp_path: Path) -> None:
         outcome = run(RECIPE, root, tmp_path)
         network, validation = outcome.fitted.network, outcome.fitted.selected.validation
-        test = loop.evaluate(network, colors(seed=1), SPEC)
+        test = predicting.evaluate(network, colors(seed=1), SPEC)
         generator = torch.Generator().manual_seed(RECIPE.seed)
         trained_on, held_out = colors(seed=0).hold_out(RECIPE.validation_fraction, generator)
         assert len(held_out)
-        train = loop.evaluate(network, trained_on, SPEC)
+        train = predicting.evaluate(network, trained_on, SPEC)
         assert validation is not None
         assert outcome.metrics == pytest.approx(
             {
@@ -91,7 +91,7 @@ class TestMetrics:
                 "validation_loss": validation.loss,
             }
         )
-        logits = loop.predict(network, colors(seed=1), SPEC)
+        logits = predicting.predict(network, colors(seed=1), SPEC)
         assert outcome.test == evaluation.score(logits, colors(seed=1).targets, LABELS)
 
     def test_without_validation(self, root: Path, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ class TestMetrics:
         recipe = replace(RECIPE, architecture="convnet", arguments={"widths": [4]}, size=8)
         outcome = run(replace(recipe, flip=True, epochs=1), root, tmp_path)
         network, test, spec = outcome.fitted.network, colors(seed=1), recipe.input
-        views = [loop.predict(network, each, spec) for each in (test, test.mirrored())]
+        views = [predicting.predict(network, each, spec) for each in (test, test.mirrored())]
         assert not torch.allclose(views[0], views[1])
         torch.testing.assert_close(scored, [views[0], views[0] + views[1]])
         right = (scored[1].argmax(1) == test.targets).float().mean()
@@ -155,8 +155,8 @@ class TestFolder:
         network = Tiny(3)
         network.load_state_dict(weights, strict=True)
         test = colors(seed=1)
-        expected = loop.predict(outcome.fitted.network, test, SPEC)
-        torch.testing.assert_close(loop.predict(network, test, SPEC), expected)
+        expected = predicting.predict(outcome.fitted.network, test, SPEC)
+        torch.testing.assert_close(predicting.predict(network, test, SPEC), expected)
 
     def test_the_worst_mistakes_are_shown(
         self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_plots: None
@@ -172,7 +172,7 @@ class TestFolder:
         outcome = run(replace(RECIPE, epochs=1, learning_rate=1e-9), root, tmp_path)
         images, actual, predicted, scores, title, names = shown
         test = colors(seed=1)
-        probabilities = loop.predict(outcome.fitted.network, test, SPEC).softmax(1)
+        probabilities = predicting.predict(outcome.fitted.network, test, SPEC).softmax(1)
         surest, classes = probabilities.max(1)
         wrong = [i for i in range(24) if classes[i] != test.targets[i]]
         wrong.sort(key=lambda i: -surest[i].item())

@@ -17,7 +17,7 @@ from models.preprocessing import InputSpec
 from tests.networks import SPEC, Tiny
 from tests.training.pictures import RECIPE, colors, numbered
 from training.data.datasets import ImageSet
-from training.fitting import loop
+from training.fitting import loop, predicting
 from training.fitting.loop import Epoch, Fitted, Hooks, Training
 from training.recipes.recipe import Recipe
 
@@ -200,12 +200,12 @@ class TestEpochs:
         train = colors(20)
         fitted = fit(replace(RECIPE, epochs=1, validation_fraction=0.2), train)
         _, held_out = train.hold_out(0.2, torch.Generator().manual_seed(RECIPE.seed))
-        assert fitted.selected.validation == loop.evaluate(fitted.network, held_out, SPEC)
+        assert fitted.selected.validation == predicting.evaluate(fitted.network, held_out, SPEC)
 
     def test_training_figures_are_the_mean_over_pictures(self) -> None:
         train = colors(3)  # batches of 4, 4 and 1
         fitted = fit(replace(RECIPE, learning_rate=1e-12, validation_fraction=0), train)
-        expected = loop.evaluate(fitted.network, train, SPEC)
+        expected = predicting.evaluate(fitted.network, train, SPEC)
         assert fitted.selected.train.loss == pytest.approx(expected.loss, abs=1e-5)
         assert fitted.selected.train.accuracy == pytest.approx(expected.accuracy)
 
@@ -344,7 +344,7 @@ class TestAveraging:
         train = colors(20)
         fitted = fit(replace(self.RECIPE, epochs=3, validation_fraction=0.2), train)
         _, held_out = train.hold_out(0.2, torch.Generator().manual_seed(RECIPE.seed))
-        assert fitted.selected.validation == loop.evaluate(fitted.network, held_out, SPEC)
+        assert fitted.selected.validation == predicting.evaluate(fitted.network, held_out, SPEC)
         plain = fit(replace(self.RECIPE, epochs=3, validation_fraction=0.2, averaging=0), train)
         assert [epoch.train for epoch in fitted.history] == [e.train for e in plain.history]
         assert not same_weights(fitted.network, plain.network)
@@ -391,7 +391,7 @@ class TestLearning:
     )
     def test_colors_are_learned(self, fields: dict[str, Any]) -> None:
         fitted = fit(replace(RECIPE, epochs=12, batch_size=8, **fields), colors(12))
-        assert loop.evaluate(fitted.network, colors(16, seed=1), SPEC).accuracy > 0.95
+        assert predicting.evaluate(fitted.network, colors(16, seed=1), SPEC).accuracy > 0.95
         assert fitted.history[-1].train.loss < fitted.history[0].train.loss / 2
 
     @pytest.mark.parametrize("l2", [0.0, 0.25])
@@ -421,25 +421,25 @@ class TestLearning:
 class TestEvaluate:
     def test_predict_gives_logits_in_the_order_of_the_pictures(self) -> None:
         network = loop.build_network(RECIPE, 3, CPU).eval()
-        images = colors(loop.EVALUATION_BATCH // 3 + 1)
-        assert len(images) % loop.EVALUATION_BATCH
-        logits = loop.predict(network.train(), images, SPEC)
+        images = colors(predicting.EVALUATION_BATCH // 3 + 1)
+        assert len(images) % predicting.EVALUATION_BATCH
+        logits = predicting.predict(network.train(), images, SPEC)
         with torch.inference_mode():
             expected = network.eval()(SPEC.normalize(images.images))
         torch.testing.assert_close(logits, expected)
 
     def test_figures_cover_the_last_batch(self) -> None:
         network = loop.build_network(RECIPE, 3, CPU)
-        images = colors(loop.EVALUATION_BATCH // 3 + 1)
-        logits = loop.predict(network, images, SPEC)
+        images = colors(predicting.EVALUATION_BATCH // 3 + 1)
+        logits = predicting.predict(network, images, SPEC)
         right = (logits.argmax(1) == images.targets).sum().item()
-        figures = loop.evaluate(network, images, SPEC)
+        figures = predicting.evaluate(network, images, SPEC)
         assert figures.loss == pytest.approx(F.cross_entropy(logits, images.targets).item())
         assert figures.accuracy == pytest.approx(right / len(images))
 
     def test_the_network_stays_in_evaluation_mode(self) -> None:
         network = Tiny(3).train()
-        loop.evaluate(network, colors(1), SPEC)
+        predicting.evaluate(network, colors(1), SPEC)
         assert not network.training
 
 
@@ -451,13 +451,13 @@ class TestGpu:
         recipe = replace(RECIPE, epochs=12, learning_rate=0.05, flip=True, crop_padding=2)
         fitted = loop.fit(recipe, colors(16), SPEC, self.DEVICE)
         assert {parameter.device for parameter in fitted.network.parameters()} == {self.DEVICE}
-        figures = loop.evaluate(fitted.network, colors(16, seed=1).to(self.DEVICE), SPEC)
+        figures = predicting.evaluate(fitted.network, colors(16, seed=1).to(self.DEVICE), SPEC)
         assert figures.accuracy > 0.95
 
     def test_logits_equal_those_of_the_cpu(self) -> None:
         network = loop.build_network(RECIPE, 3, CPU)
-        expected = loop.predict(network, colors(), SPEC)
-        logits = loop.predict(network.to(self.DEVICE), colors().to(self.DEVICE), SPEC)
+        expected = predicting.predict(network, colors(), SPEC)
+        logits = predicting.predict(network.to(self.DEVICE), colors().to(self.DEVICE), SPEC)
         torch.testing.assert_close(logits.cpu(), expected, atol=1e-2, rtol=1e-2)
 
     def test_its_generator_is_left_as_it_was(self) -> None:

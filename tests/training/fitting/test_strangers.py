@@ -11,7 +11,7 @@ from torch import nn
 from tests.networks import SPEC
 from tests.training.pictures import RECIPE, colors, numbered
 from training.data.datasets import ImageSet
-from training.fitting import loop
+from training.fitting import loop, predicting
 from training.fitting.loop import Fitted, Hooks, Training
 from training.recipes.recipe import Recipe
 
@@ -36,7 +36,7 @@ def test_the_fitted_network_has_only_its_own_classes() -> None:
     state = fitted.network.state_dict()
     plain = fit(RECIPE).network.state_dict()
     assert {n: v.shape for n, v in state.items()} == {n: v.shape for n, v in plain.items()}
-    assert loop.predict(fitted.network, colors(), SPEC).shape == (24, 3)
+    assert predicting.predict(fitted.network, colors(), SPEC).shape == (24, 3)
     assert not same_weights(fitted.network, fit(RECIPE).network)
 
 
@@ -45,12 +45,12 @@ def test_its_logits_are_those_of_the_wide_one() -> None:
     generator = torch.Generator().manual_seed(0)
     training = Training(RECIPE, pictures, SPEC, CPU, generator, num_classes=3)
     loop.train_one_epoch(training, pictures, SPEC)
-    wide = loop.predict(training.kept_network(), pictures, SPEC)
-    own = loop.predict(training.kept_network(), colors(), SPEC)
+    wide = predicting.predict(training.kept_network(), pictures, SPEC)
+    own = predicting.predict(training.kept_network(), colors(), SPEC)
     narrow = loop.without_strangers(training.kept_network(), RECIPE, 3).eval()
     assert wide.shape == (36, 5)
     assert torch.equal(own, wide[:24, :3])
-    assert torch.allclose(loop.predict(narrow, colors(), SPEC), own, atol=1e-6)
+    assert torch.allclose(predicting.predict(narrow, colors(), SPEC), own, atol=1e-6)
 
 
 def test_every_picture_is_used_and_figures_are_of_the_own() -> None:
@@ -74,7 +74,7 @@ def test_strangers_are_learned() -> None:
         training = Training(recipe, pictures, SPEC, CPU, generator, num_classes=3)
     for _ in range(15):
         loop.train_one_epoch(training, pictures, SPEC)
-    logits = loop.predict(training.kept_network(), pictures, SPEC)
+    logits = predicting.predict(training.kept_network(), pictures, SPEC)
     assert (logits.argmax(1) == pictures.targets).float().mean() > 0.9
 
 

@@ -12,7 +12,7 @@ from tests.networks import SPEC, Tiny
 from tests.training.pictures import colors
 from training.data import patterns
 from training.data.datasets import ImageSet
-from training.fitting import loop, trust, tuning
+from training.fitting import loop, predicting, trust, tuning
 from training.fitting.loop import Fitted
 from training.recipes.recipe import Recipe
 
@@ -40,7 +40,7 @@ class TestAnswers:
         found = trust.answers(network, images, SPEC)
         assert isinstance(network, Tiny)
         assert found.features is not None
-        torch.testing.assert_close(found.logits, loop.predict(network, images, SPEC))
+        torch.testing.assert_close(found.logits, predicting.predict(network, images, SPEC))
         with torch.inference_mode():
             torch.testing.assert_close(network.fc(found.features), found.logits)
         assert torch.equal(found.targets, images.targets)
@@ -267,7 +267,7 @@ class TestHeadAlone:
         assert found.fitted.trust is not None
         assert found.fitted.trust.calibration.images == 90
         assert "by cross-validation" in found.fitted.trust.calibration.source
-        own = loop.predict(of.network, of.trained_on, SPEC)
+        own = predicting.predict(of.network, of.trained_on, SPEC)
         assert not torch.allclose(of.crossed.logits.float(), own, atol=1e-3)
 
     @pytest.mark.slow

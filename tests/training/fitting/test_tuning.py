@@ -14,7 +14,7 @@ from models.preprocessing import InputSpec
 from tests.networks import SPEC
 from tests.training.pictures import colors
 from training.data.datasets import ImageSet
-from training.fitting import evaluation, loop, tuning
+from training.fitting import evaluation, loop, predicting, tuning
 from training.fitting.evaluation import Metrics
 from training.fitting.loop import Epoch, Fitted, Hooks
 from training.fitting.start import head
@@ -77,7 +77,7 @@ class TestHead:
         before, after = start(RECIPE), fitted.network.state_dict()
         assert torch.equal(before["conv.weight"], after["conv.weight"])
         assert not torch.equal(before["fc.weight"], after["fc.weight"])
-        assert loop.evaluate(fitted.network, colors(12, seed=1), SPEC).accuracy == 1
+        assert predicting.evaluate(fitted.network, colors(12, seed=1), SPEC).accuracy == 1
 
     @pytest.mark.slow
     def test_it_is_fit_to_all_pictures_and_cross_validated(self) -> None:
@@ -85,7 +85,7 @@ class TestHead:
         assert len(fitted.trained_on) == fitted.validated == 36
         assert fitted.is_crossed
         assert [epoch.number for epoch in fitted.history] == [1]
-        found = loop.evaluate(fitted.network, fitted.trained_on, SPEC)
+        found = predicting.evaluate(fitted.network, fitted.trained_on, SPEC)
         assert fitted.selected.train.loss == pytest.approx(found.loss, abs=1e-5)
         assert not fitted.network.training
 
@@ -95,7 +95,7 @@ class TestHead:
         fitted = fit(RECIPE, train, validation=validation)
         assert torch.equal(fitted.trained_on.images, train.images)
         assert (fitted.validated, fitted.is_crossed) == (12, False)
-        checked = loop.evaluate(fitted.network, validation, SPEC)
+        checked = predicting.evaluate(fitted.network, validation, SPEC)
         assert fitted.selected.validation is not None
         assert fitted.selected.validation.loss == pytest.approx(checked.loss, abs=1e-5)
 
@@ -128,7 +128,7 @@ class TestHead:
         scores = []
         for class_weights in ("none", "balanced"):
             recipe = replace(RECIPE, tune="head", class_weights=class_weights)
-            logits = loop.predict(fit(recipe, images).network, images, SPEC)
+            logits = predicting.predict(fit(recipe, images).network, images, SPEC)
             scores.append(logits.softmax(1)[:, 1].mean().item())
         assert scores == pytest.approx([2 / 22, 1 / 2], abs=0.05)
 
@@ -211,7 +211,7 @@ class TestAllLayers:
         first, before = fitted.history[0].validation, fit(RECIPE, shuffled()).history[0].validation
         assert first == before
         head_only = fit(replace(RECIPE, averaging=0.5, tune="head"), colors(12))
-        assert loop.evaluate(head_only.network, colors(12, seed=1), SPEC).accuracy == 1
+        assert predicting.evaluate(head_only.network, colors(12, seed=1), SPEC).accuracy == 1
 
 
 class TestSameWeights:

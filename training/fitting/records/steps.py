@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from models.preprocessing import InputSpec
 from training.data.datasets import ImageSet
-from training.fitting import evaluation, loop
+from training.fitting import evaluation, predicting
 from training.fitting.evaluation import Metrics, Tally
 from training.fitting.loop import Epoch, Training
 from training.fitting.records.table import Table, figures
@@ -110,7 +110,7 @@ class StepRecord:
         test = None
         if len(self._test):
             with undisturbed(training.kept_network(), training.device) as network:
-                test = loop.evaluate(network, self._test, self._spec)
+                test = predicting.evaluate(network, self._test, self._spec)
         loss = None
         if self._last is not None and len(self._last[1]):
             loss = evaluation.metrics(*self._last).loss

@@ -18,7 +18,7 @@ from models.preprocessing import InputSpec
 from tests.networks import SPEC, Tiny
 from tests.training.pictures import RECIPE, colors, numbered
 from training.data.datasets import ImageSet
-from training.fitting import evaluation, loop, optimization, tuning
+from training.fitting import evaluation, loop, optimization, predicting, tuning
 from training.fitting.evaluation import Metrics
 from training.fitting.loop import Epoch, Fitted, Hooks, Training
 from training.fitting.records import steps
@@ -149,7 +149,7 @@ class TestTestPictures:
         found = record(6, test=5)
         fitted = fit(replace(PLAIN, selection="last"), found)
         first = colors(seed=1).subset(torch.arange(5))
-        assert found.rows[-1].test == loop.evaluate(fitted.network, first, SPEC)
+        assert found.rows[-1].test == predicting.evaluate(fitted.network, first, SPEC)
         assert {row.test_pictures for row in found.rows} == {5}
 
     def test_before_the_first_step_the_weights_are_the_first(self) -> None:
@@ -159,13 +159,13 @@ class TestTestPictures:
             torch.manual_seed(PLAIN.seed)
             network = loop.build_network(PLAIN, 3, CPU)
         first = colors(seed=1).subset(torch.arange(5))
-        assert found.rows[0].test == loop.evaluate(network, first, SPEC)
+        assert found.rows[0].test == predicting.evaluate(network, first, SPEC)
 
     def test_the_moving_average_is_evaluated_as_it_is_what_is_kept(self) -> None:
         found = record(6, test=5)
         fitted = fit(replace(PLAIN, averaging=0.9), found)
         first = colors(seed=1).subset(torch.arange(5))
-        assert found.rows[-1].test == loop.evaluate(fitted.network, first, SPEC)
+        assert found.rows[-1].test == predicting.evaluate(fitted.network, first, SPEC)
 
 
 class TestSameCourse:
