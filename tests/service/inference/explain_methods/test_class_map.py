@@ -11,8 +11,9 @@ import httpx2 as httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from PIL import Image
+from PIL import Image, ImageOps
 
+from models.checkpoint import names
 from models.repository_paths import SHIPPED
 from service import inspection
 from service.inference import explanation
@@ -98,6 +99,27 @@ class TestCollage:
         winners = np.array(found["map"]["winners"])
         assert winners[8 // 2, 8 // 2] == 3  # a digit of 28 pixels in the window of 32
         assert winners[18 // 2, 73 // 2] == 7
+
+
+@pytest.mark.slow
+class TestOwnSize:
+    """An image of the size of the input is framed as for a prediction, and its map is that."""
+
+    @pytest.mark.parametrize("model", names(SHIPPED))
+    @pytest.mark.parametrize("kind", ["noise", "blot", "inverted blot"])
+    def test_it_is_the_prediction(self, shipped: TestClient, model: str, kind: str) -> None:
+        spec = shipped.get(f"/v1/models/{model}").json()["card"]["input"]
+        size = spec["width"], spec["height"]
+        image = picture(3, size)
+        if kind != "noise":
+            image = Image.new("L", size, 0)
+            image.paste(230, (size[0] // 3, size[1] // 4, size[0] // 2, size[1] // 2))
+        if kind == "inverted blot":
+            image = ImageOps.invert(image)
+        found = only(ask(shipped, encode(image), model=model))
+        assert found["map"]["shape"] == [1, 1]
+        heat = np.array(found["values"])
+        np.testing.assert_allclose(heat, np.full(heat.shape, found["target"]["score"]), atol=1e-5)
 
 
 class TestAnswer:
