@@ -22,7 +22,8 @@ import torch
 from rich.console import Console
 
 from models import files
-from training.commands.fit import Fit, recipe_for
+from training.commands.fit import Fit
+from training.commands.target import recipe_for
 from training.fitting import evaluation
 
 DOCS = Path(__file__).parents[1] / "docs"

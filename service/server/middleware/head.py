@@ -17,7 +17,8 @@ class HeadAsGet:
 
         async def send_head(message: Message) -> None:
             if message["type"] == "http.response.start":
-                scope["route"] = asked.get("route")  # for metrics
+                # for metrics and the log: the route, whose key it was, why there is no answer
+                scope.update({key: asked[key] for key in asked.keys() - scope.keys()})
             else:
                 message = {**message, "body": b""}
             await send(message)

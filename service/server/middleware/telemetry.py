@@ -21,6 +21,7 @@ from service.monitoring.work import SPAN, WORK
 from service.responses import problems
 from service.server.middleware import security_headers
 from service.server.middleware.security_headers import Header
+from service.server.shortcut import model_of
 
 _HEADER = b"x-request-id"
 _ACCEPTABLE = re.compile(rb"[A-Za-z0-9._:/+=@~,;#|-]{1,200}")  # UUIDs, base64, Amzn-Trace-Id, …
@@ -51,8 +52,8 @@ def _operation(scope: Scope) -> str:
 
 def _of_model(scope: Scope) -> dict[str, str]:
     """The field `model`, from the path, for a request that failed before its `Work` started."""
-    model = scope.get("path_params", {}).get("model")
-    return {"model": model} if model else {}
+    model = scope.get("path_params", {}).get("model") or model_of(scope["path"])
+    return {"model": quote(model)} if model else {}
 
 
 class Record:

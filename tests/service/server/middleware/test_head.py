@@ -3,6 +3,7 @@
 import httpx2 as httpx
 import pytest
 from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
 
 from tests.service.conftest import Serve
 from tests.service.connections import listening
@@ -39,6 +40,20 @@ def test_it_is_counted_as_the_operation(serve: Serve) -> None:
     client.head("/v1/models/colors")
     figures = client.get("/metrics").text
     assert 'fanlight_request_seconds_count{operation="get_model",status="200"} 1.0' in figures
+
+
+@pytest.mark.slow
+def test_it_is_logged_and_counted_as_the_get_is(serve: Serve) -> None:
+    client = serve(api_key="sesame")
+    with capture_logs() as lines:
+        assert client.head("/v1/models/colors").status_code == 401
+        key = {"Authorization": "Bearer sesame"}
+        assert client.head("/v1/models/none", headers=key).status_code == 404
+    refused, missing = (line for line in lines if line["event"] == "request")
+    assert (refused["method"], refused["model"]) == ("HEAD", "colors")
+    assert (missing["api_key"], missing["model"]) == ("(api_key)", "none")
+    figures = client.get("/metrics").text
+    assert 'fanlight_refused_requests_total{reason="api-key-missing-or-wrong"} 1.0' in figures
 
 
 @pytest.mark.slow

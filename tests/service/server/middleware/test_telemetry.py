@@ -88,6 +88,9 @@ def test_what_failed_tells_as_much_as_is_known(client: TestClient) -> None:
     with capture_logs() as lines:
         client.get("/v1/models/missing")
     assert line_of(lines)["model"] == "missing"
+    with capture_logs() as lines:
+        client.post("/v1/models/no%0Asuch/predict", files=parts(*IMAGES))
+    assert line_of(lines)["model"] == "no%0Asuch"
 
 
 def test_waiting_for_the_thread_of_explanations_is_told_as_the_queue(
