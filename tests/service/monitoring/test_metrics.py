@@ -200,9 +200,9 @@ def test_a_version_of_many_labels_has_few_figures() -> None:
 
 @pytest.mark.slow
 def test_models_and_their_runtimes(
-    serve: Serve, repository: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = serve(watch_interval=0.01)
+    client = serve(watch_interval=0.01, graph_cache=tmp_path / "graphs")
     text = client.get("/metrics").text
     assert figure(text, "fanlight_model_ready", model="colors", runtime="onnx") == 2
     assert figure(text, "fanlight_runtime_fallback") == 0

@@ -66,7 +66,7 @@ LIMITS = Limits(Settings())
 
 
 def received(client: Client, seconds: float, timer: DeadlineTimer | None = None) -> Reception:
-    return Reception({}, LIMITS, client.receive, seconds, timer or DeadlineTimer())
+    return Reception({"headers": []}, LIMITS, client.receive, seconds, timer or DeadlineTimer())
 
 
 async def answer(client: Client, work: Work, seconds: float) -> None:
