@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import gc
 import logging
 import os
 import shutil
@@ -12,6 +13,7 @@ import torch
 
 from models.graphs import trial
 from service.monitoring import logs
+from service.process import garbage
 from tests.networks import publish_tiny
 
 
@@ -41,6 +43,25 @@ def _graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """HTTP clients load no certificates of the world's: that takes 60 ms, mostly for plain HTTP."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SSL_CERT_FILE", raising=False)
+        patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("certificates")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _what_pytest_holds_is_no_garbage() -> Iterator[None]:
+    """A service collects all garbage once a network is loaded: not among the tests themselves."""
+    gc.collect()
+    gc.freeze()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(garbage, "freeze", gc.collect)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, _graphs: Path) -> None:
     """FANLIGHT_… variables of the shell decide no test; `data_root` has read its own before."""
@@ -61,7 +82,8 @@ def _logs_as_at_the_start() -> Iterator[None]:
     structlog.configure(**events)
     logging.captureWarnings(False)
     root.handlers[:] = handlers
-    root.setLevel(level)
+    if root.level != level:  # to set it empties a cache of every logger there is
+        root.setLevel(level)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +124,11 @@ def shared_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def repository(shared_repository: Path, tmp_path: Path) -> Path:
     """The same for one test, which may change it."""
     return Path(shutil.copytree(shared_repository, tmp_path / "repository"))
+
+
+def pytest_configure() -> None:
+    """Logs are captured from this level on; as pytest's own option it is set thrice a test."""
+    logging.getLogger().setLevel(logging.INFO)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
