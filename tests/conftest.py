@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,16 @@ TESTS = Path(__file__).parent
 SLOW_FOLDERS = (  # all tests there are `slow`
     TESTS / "e2e",
     TESTS / "faults",
+    TESTS / "models" / "convolutional",
+    TESTS / "models" / "images" / "framing",
+    TESTS / "models" / "trust",
+    TESTS / "service" / "inference" / "explain_methods",
+    TESTS / "service" / "monitoring",
+    TESTS / "service" / "responses",
+    TESTS / "training" / "commands",
+    TESTS / "training" / "fitting",
     TESTS / "training" / "plots",
+    TESTS / "training" / "review",
 )
 DATA_ROOT = os.environ.get("FANLIGHT_DATA")
 
@@ -131,12 +141,24 @@ def pytest_configure() -> None:
     logging.getLogger().setLevel(logging.INFO)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Folders of slow tests are not even imported where these are left out."""
+    if "not slow" in config.option.markexpr and collection_path in SLOW_FOLDERS:
+        return True
+    return None
+
+
+@cache
+def _is_slow(path: Path) -> bool:
+    return any(folder in path.parents for folder in SLOW_FOLDERS)
+
+
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if any(folder in item.path.parents for folder in SLOW_FOLDERS):
+        if _is_slow(item.path):
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device"))
     # with several workers, the file that begins last should not be one that takes minutes
-    items.sort(key=lambda item: not any(folder in item.path.parents for folder in SLOW_FOLDERS))
+    items.sort(key=lambda item: not _is_slow(item.path))

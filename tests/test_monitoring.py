@@ -19,6 +19,8 @@ from tests.e2e.servers import Server, free_port, running
 from tests.networks import DATA
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[1] / "deploy" / "prometheus"
 ALERTS = FOLDER / "alerts.yml"
 DIGIT = (DATA / "digits" / "7.png").read_bytes()
@@ -213,7 +215,6 @@ def put_load_on(server: Server) -> None:
         assert client.post("/v1/models/mnist/predict", content=b"no image").status_code == 415
 
 
-@pytest.mark.slow
 @needs["prometheus"]
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.thorough)])
 def test_a_real_prometheus_has_something_for_every_panel(workers: str, tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ def operations() -> dict[str, set[str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "line"), commands("curl"))
 def test_an_address_is_one_of_the_api(page: str, line: str) -> None:
     for url in re.findall(r"http://127\.0\.0\.1:\d+[^\s'\"]*", line):

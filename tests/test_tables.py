@@ -9,6 +9,8 @@ import pytest
 
 from docs import tables
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def renewed() -> dict[str, str]:

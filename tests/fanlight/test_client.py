@@ -345,6 +345,7 @@ def test_connections_are_kept(client: Client, url: str) -> None:
     assert len(seen) == 1
 
 
+@pytest.mark.slow
 def test_neither_the_service_nor_torch_is_imported() -> None:
     program = (
         "import sys, fanlight; fanlight.Client; "

@@ -102,6 +102,7 @@ async def test_a_connection_is_watched_once_if_the_answer_takes_long() -> None:
     request.deadline.end()
 
 
+@pytest.mark.slow
 async def test_each_has_its_own_deadline() -> None:
     timer, given_up = DeadlineTimer(), list[float]()
 

@@ -55,6 +55,7 @@ def test_it_asks_as_the_settings_say(
         assert healthcheck.main() == code
 
 
+@pytest.mark.slow
 def test_nobody_answers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

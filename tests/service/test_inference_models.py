@@ -56,6 +56,7 @@ class TestModels:
         assert answer.headers["content-type"] == "application/json"
         assert list(answer.json()) == ["error"]
 
+    @pytest.mark.slow
     def test_one_that_failed(self, serve: Serve, repository: Path) -> None:
         publish_tiny(repository, "broken")
         (repository / "broken" / "1" / checkpoint.WEIGHTS).write_bytes(b"")
@@ -81,6 +82,7 @@ class TestModels:
             assert answer.status_code == 501
             assert "the repository's folder decides" in answer.json()["error"]
 
+    @pytest.mark.slow
     def test_statistics(self, serve: Serve) -> None:
         client = serve()
         image, binary = encoded(*IMAGES)
@@ -106,6 +108,7 @@ class TestModels:
         every = client.get("/v2/models/stats").json()["model_stats"]
         assert {each["version"] for each in every} == {"1", "2"}
 
+    @pytest.mark.slow
     def test_a_key_is_asked_for(self, serve: Serve) -> None:
         client = serve(api_key="secret-and-long-enough")
         for path in (COLORS, "/v2/models/stats", f"{COLORS}/ready"):

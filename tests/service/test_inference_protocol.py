@@ -154,6 +154,7 @@ class TestInfer:
             assert answer.status_code == 400
             assert "compressed" in answer.json()["error"] or "Encoding" in answer.json()["error"]
 
+    @pytest.mark.slow
     def test_what_is_unpacked_counts(self, serve: Serve) -> None:
         client = serve(max_body_bytes=100_000)
         packed = gzip.compress(b" " * 10_000_000)

@@ -208,6 +208,7 @@ def test_bytes_behind_the_last_tensor(client: TestClient) -> None:
     assert "has 192 bytes, not 191" in answer.json()["error"]
 
 
+@pytest.mark.slow
 def test_what_a_client_makes_of_values_is_no_fault_of_the_model(serve: Serve) -> None:
     client = serve()
     for value in (float("nan"), float("inf"), 3e38):
@@ -219,6 +220,7 @@ def test_what_a_client_makes_of_values_is_no_fault_of_the_model(serve: Serve) ->
     assert "warnings" not in client.get("/v1/models/colors").json()["versions"][-1]
 
 
+@pytest.mark.slow
 def test_no_more_images_than_the_setting_allows(serve: Serve) -> None:
     client = serve(max_images=2)
     image, binary = encoded(*IMAGES)
@@ -230,6 +232,7 @@ def test_no_more_images_than_the_setting_allows(serve: Serve) -> None:
     assert infer(client, pixels, binary=levels.tobytes()).status_code == 413
 
 
+@pytest.mark.slow
 def test_no_more_activations_than_the_setting_allows(serve: Serve) -> None:
     client = serve(max_feature_values=1024)
     image, binary = encoded(*IMAGES, *IMAGES)  # of 256 values each

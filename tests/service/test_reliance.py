@@ -23,6 +23,8 @@ from tests.service.connections import UVLOOP, Serving
 from tests.service.test_errors import problem
 from tests.service.test_predict import parts
 
+pytestmark = pytest.mark.slow
+
 USUAL = [encode(trusted.image(each)) for each in trusted.familiar(7, 20)]
 STRANGE = encode(trusted.image(trusted.strange(1)[0]))
 PATH = "/v1/models/sure/predict"
@@ -240,7 +242,6 @@ QUERIES = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", [UVLOOP])
 async def test_every_door_answers_the_same(serving: Serving) -> None:
@@ -271,7 +272,6 @@ async def test_every_door_answers_the_same(serving: Serving) -> None:
                         assert len({each["detail"] for each in told}) == 1
 
 
-@pytest.mark.slow
 def test_settings_are_the_default_and_requests_come_first(serve: Serve) -> None:
     client = serve(coverage=0.5, familiarity_threshold=1)
     for each in ask(client, *USUAL):
@@ -325,7 +325,6 @@ def test_a_model_tells_why_a_part_is_missing(client: TestClient) -> None:
     assert "`fanlight calibrate bare --data FOLDER` adds it" in bare["description"]
 
 
-@pytest.mark.slow
 def test_a_network_that_is_not_finite_is_refused_as_before(serve: Serve) -> None:
     client = serve(runtime="torch")
     serving = client.app.state.repository.get("sure", None)  # type: ignore[attr-defined]

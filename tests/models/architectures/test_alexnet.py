@@ -40,6 +40,7 @@ def computed(
     return x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "convolutions", "linear"),
     [

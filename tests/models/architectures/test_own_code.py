@@ -14,6 +14,8 @@ from models.errors import message
 from models.preprocessing import InputSpec
 from tests.own_code import Write, write
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["write"]
 NET = """
 class Net(nn.Sequential):

@@ -150,6 +150,7 @@ def test_every_architecture_says_what_it_is_in_a_sentence(each: Architecture) ->
     assert "\n" not in each.description
 
 
+@pytest.mark.slow
 def test_the_arguments_come_from_the_signature() -> None:
     mlp = registry.architecture("mlp").parameters
     assert mlp["dropout"] == {
@@ -165,6 +166,7 @@ def test_the_arguments_come_from_the_signature() -> None:
     assert registry.architecture("torchvision/resnet18").parameters == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "argument"),
     [(each.name, argument) for each in SHIPPED for argument in each.parameters],

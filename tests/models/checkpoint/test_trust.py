@@ -15,6 +15,8 @@ from tests.models.checkpoint.versions import CPU, RECORD, change_card, everythin
 from tests.models.trust.answers import answers
 from tests.networks import publish_tiny
 
+pytestmark = pytest.mark.slow
+
 
 def fitted(width: int = 4) -> Fitted:
     """Of features as wide as those of `Tiny`."""

@@ -86,7 +86,6 @@ def test_a_collage_of_birds_and_planes() -> None:
 
 
 @pytest.mark.data
-@pytest.mark.slow
 def test_collages_of_the_test_set(data_root: Path) -> None:
     """Of the tiles that the network gets right alone, the right class wins in the middle of nine in
     ten: what lies around a tile is another picture, where there was padding."""

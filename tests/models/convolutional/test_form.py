@@ -62,7 +62,6 @@ def test_our_architectures(name: str) -> None:
     check_own_size(network, noise((1, *spec.shape)))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_TORCHVISION)
 def test_networks_of_torchvision(name: str) -> None:
     network, spec = build(f"torchvision/{name}")
@@ -116,7 +115,6 @@ def test_without_padding_each_place_is_the_answer_for_its_crop(kind: type[nn.Mod
     check_crops(network, noise((1, 3, 16 + 3 * form.stride[0], 16 + 2 * form.stride[1]), 1), form)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["xo", "xo-three-convolutions"])
 def test_so_do_drawings(name: str) -> None:
     network, _ = build(name)
@@ -174,7 +172,6 @@ def check_windows(network: nn.Module, image: Tensor, form: Form | Windows | None
                 torch.testing.assert_close(found[:, row, column], expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vit_b_16", "swin_t"])
 def test_transformers_have_none(name: str) -> None:
     network, spec = build(f"torchvision/{name}")

@@ -50,6 +50,8 @@ from tests.models.importing.saved import (
 )
 from tests.networks import Tiny
 
+pytestmark = pytest.mark.slow
+
 LABELS = ("--labels", "a", "b", "c")
 
 
@@ -204,7 +206,6 @@ TAKEN: dict[str, tuple[Save, tuple[str, ...], str]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.jit, which torch.compile loads
 @pytest.mark.parametrize("kind", TAKEN)
 def test_the_same_weights_are_published(

@@ -14,6 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.structure.multiply_adds import MultiplyAdds
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 x = torch.zeros(2, 6, 8, 8)
 
@@ -133,7 +135,6 @@ def test_other_threads_are_not_counted() -> None:
     assert counter.total == 0
 
 
-@pytest.mark.slow
 def test_the_compiler_of_torch_is_not_imported() -> None:
     program = (
         "import sys, torch; from models.structure import reading; "

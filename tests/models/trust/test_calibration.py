@@ -105,7 +105,6 @@ class TestIsBetter:
         after[:worse] = torch.tensor([math.exp(-3), 1 - math.exp(-3)])
         assert calibration.is_better(after, before, torch.zeros(10, dtype=torch.long)) == is_told
 
-    @pytest.mark.slow
     def test_of_calibrated_logits_a_temperature_is_seldom_better(self) -> None:
         better = []
         for seed in range(40):

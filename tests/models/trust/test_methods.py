@@ -142,7 +142,6 @@ class TestMethods:
         )
         assert {each.dtype for each in statistic.buffers()} <= {torch.float32}
 
-    @pytest.mark.slow
     def test_onnx_runtime_gives_the_same(self, name: str) -> None:
         onnxruntime = pytest.importorskip("onnxruntime")
         pytest.importorskip("onnx")

@@ -32,6 +32,7 @@ async def decoder() -> AsyncIterator[Decoder]:
     decoder.close()
 
 
+@pytest.mark.slow
 async def test_a_framing_rule_is_followed_in_the_processes(decoder: Decoder) -> None:
     """Within their limits of memory and time; the box tells where the subject is."""
     rule = FramingRule.model_validate(RULES["digits"]._asdict())

@@ -58,6 +58,7 @@ def check(runtime: Any, loaded: Checkpoint, tolerance: float = TOLERANCE) -> Non
                 np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["features", "logits", "calibration"])
 @pytest.mark.parametrize("name", ["torch", "onnx"])
 def test_a_network_of_ours(tmp_path: Path, name: str, kind: Kind) -> None:
@@ -115,6 +116,7 @@ def test_without_a_trust_there_are_probabilities_and_logits(tmp_path: Path) -> N
         np.testing.assert_allclose(found.probabilities, logits.softmax(1), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", [0, 3, 6], ids=["probabilities", "logits", "strangeness"])
 def test_a_runtime_that_gives_another_column_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: int
@@ -135,6 +137,7 @@ def test_a_runtime_that_gives_another_column_is_not_taken(
     assert found.fallback.startswith("the ONNX graph answers otherwise, by ")
 
 
+@pytest.mark.slow
 def test_a_kept_graph_is_not_used_for_another_trust(tmp_path: Path) -> None:
     trusted.publish_trusted(tmp_path)
     trusted.publish_trusted(tmp_path, "plain", "logits")

@@ -71,7 +71,6 @@ def test_a_pipe_that_nobody_reads_costs_lines_and_no_time(pipe: Pipe) -> None:
     assert whole.count(LINE) == lines - lost
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fork")
 def test_lines_of_two_writers_are_not_mixed() -> None:
     """Lines that are longer than what a pipe takes in one piece, from two processes."""

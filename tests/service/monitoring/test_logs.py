@@ -34,7 +34,6 @@ warnings.warn("a warning")
 """
 
 
-@pytest.mark.slow
 def test_logs_of_libraries_take_the_same_form() -> None:
     command = [sys.executable, "-c", PROGRAM]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
@@ -76,7 +75,6 @@ def run(program: str, *end: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("end", ["", "sys.exit(3)", "signal.raise_signal(signal.SIGTERM)"])
 def test_no_line_is_lost_at_the_end_or_decides_anything(end: str) -> None:
     lines = run(ODD, end)
@@ -88,13 +86,11 @@ def test_no_line_is_lost_at_the_end_or_decides_anything(end: str) -> None:
     assert not any(line.startswith("2026-01-01") for line in lines)
 
 
-@pytest.mark.slow
 def test_an_exception_that_ends_the_program_is_told_last() -> None:
     lines = run(ODD, "raise KeyError('the end')")
     assert lines[-1] == "KeyError: 'the end'"
 
 
-@pytest.mark.slow
 def test_a_stderr_that_is_closed_is_no_reason_to_fail() -> None:
     program = ODD + "\nprint('reached')"
     command = ["bash", "-c", '"$0" -c "$1" 2>&-', sys.executable, program]
@@ -114,7 +110,6 @@ def raising(_logs_as_at_the_start: None) -> None:
     structlog.configure(logger_factory=lambda *_: Raising())
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("raising")
 def test_no_log_call_decides_what_a_service_does(serve: Serve, repository: Path) -> None:
     """However structlog is configured: every call of the code may fail."""
@@ -134,7 +129,6 @@ def test_no_log_call_decides_what_a_service_does(serve: Serve, repository: Path)
     assert [model["name"] for model in client.get("/v1/models").json()["models"]] == ["colors"]
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("raising")
 def test_a_batch_that_fails_fails_alone(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     client = serve()

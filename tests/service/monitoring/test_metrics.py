@@ -36,7 +36,6 @@ def figure(text: str, name: str, **labels: str) -> float:
     return found
 
 
-@pytest.mark.slow
 def test_requests_are_counted_by_operation_and_status(serve: Serve) -> None:
     client = serve()
     assert client.post(PREDICT, files=parts(encode(picture(1)))).status_code == 200
@@ -56,7 +55,6 @@ def test_requests_are_counted_by_operation_and_status(serve: Serve) -> None:
         assert figure(text, "fanlight_request_seconds_count", **labels) == count
 
 
-@pytest.mark.slow
 def test_batches_are_counted_by_version(serve: Serve) -> None:
     client = serve()
     client.post(PREDICT, files=parts(*[encode(picture(seed)) for seed in range(5)]))
@@ -107,7 +105,6 @@ def test_where_the_time_of_a_request_goes(serve: Serve) -> None:
             assert 0 < figure(text, "fanlight_stage_seconds_total", **labels) < 3
 
 
-@pytest.mark.slow
 def test_answers_are_counted_beside_what_is_usual(serve: Serve, repository: Path) -> None:
     trusted.publish_trusted(repository)
     client = serve()
@@ -176,7 +173,6 @@ def test_what_is_usual_goes_with_its_version(
     assert figure(text, "fanlight_calibration_images") == 0
 
 
-@pytest.mark.slow
 def test_what_was_answered_last_is_counted_when_a_version_goes(
     serve: Serve, repository: Path
 ) -> None:
@@ -198,7 +194,6 @@ def test_a_version_of_many_labels_has_few_figures() -> None:
     assert figure(text, "fanlight_answers_total", label=metrics.OTHERS) == 50
 
 
-@pytest.mark.slow
 def test_models_and_their_runtimes(
     serve: Serve, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,7 +220,6 @@ def test_models_and_their_runtimes(
     assert figure(client.get("/metrics").text, "fanlight_runtime_fallback") == 0
 
 
-@pytest.mark.slow
 def test_workers_are_summed(tmp_path: Path) -> None:
     image = (DATA / "digits" / "7.png").read_bytes()
     with running(tmp_path / "log", "--workers", "2") as server:

@@ -243,7 +243,6 @@ def collector() -> Iterator[Collector]:
         thread.join()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "told"), [(None, "fanlight"), ("birds", "birds")])
 def test_a_collector_gets_them(
     collector: Collector,

@@ -50,6 +50,7 @@ def test_a_model_is_described_by_its_card_and_layers(client: TestClient, reposit
     assert client.get("/v1/models/colors", params={"version": 1}).json()["version"] == 1
 
 
+@pytest.mark.slow
 def test_no_client_sees_the_folders_of_whoever_trained_it(
     serve: Serve, repository: Path, tmp_path: Path
 ) -> None:

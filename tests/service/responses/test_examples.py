@@ -62,7 +62,6 @@ def test_the_names_in_them_exist(document: dict[str, Any]) -> None:
     assert None not in given.values()
 
 
-@pytest.mark.slow
 def test_they_are_answers_of_today() -> None:
     """But for numbers: `python -m docs.examples` asks for them again."""
 

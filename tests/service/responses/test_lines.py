@@ -111,7 +111,6 @@ class TestErrors:
     ) -> None:
         problem(ask(client, *images, **params), status)
 
-    @pytest.mark.slow
     def test_a_deadline_is_the_last_line(
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -136,7 +135,6 @@ class TestErrors:
         assert counted in client.get("/metrics").text
         assert lines(ask(client))[-1]["model"] == "colors"
 
-    @pytest.mark.slow
     def test_who_hears_of_progress_may_wait_longer(
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -259,7 +257,6 @@ async def begin(client: Client, method: str, **headers: str) -> None:
         await asyncio.wait_for(client.reader.readuntil(b'{"done":0'), 10)
 
 
-@pytest.mark.slow
 @pytest.mark.anyio
 class TestWhoLeaves:
     @pytest.mark.parametrize("headers", [{"Accept": LINES}, {}], ids=["lines", "at once"])

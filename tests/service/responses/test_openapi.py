@@ -108,7 +108,6 @@ def test_references_lead_somewhere(document: dict[str, Any]) -> None:
         assert name in document["components"]["schemas"]
 
 
-@pytest.mark.slow
 def test_a_key_is_documented_where_one_is_asked_for(serve: Serve) -> None:
     document = serve(api_key="sesame").get("/openapi.json").json()
     predict = document["paths"]["/v1/models/{model}/predict"]["post"]

@@ -60,7 +60,6 @@ def test_proportions_stay() -> None:
     assert opened(rendering.grid(maps(1, 2, 4), tile=8).png).shape[:2] == (4, 8)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "side", "tile"), [(1, 28, 56), (1, 1, 16), (4, 64, 64), (65536, 3, 4)]
 )

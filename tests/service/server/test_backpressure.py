@@ -60,6 +60,7 @@ class RefusedAgain:
             self._backpressure.refused(self)
 
 
+@pytest.mark.slow
 async def test_while_more_are_refused_few_are_read_in_a_round() -> None:
     backpressure, rounds = Backpressure(), []  # type: Backpressure, list[int]
     for _ in range(2000):

@@ -39,6 +39,7 @@ def test_units_are_dropped_or_scaled() -> None:
         assert torch.equal(layer.evaluated, layer.before)
 
 
+@pytest.mark.slow
 def test_the_mean_of_many_draws_comes_near_the_value() -> None:
     few, many = shown(draws=10).layers, shown(draws=4000).layers
     for one, other in zip(few, many, strict=True):

@@ -61,7 +61,6 @@ def test_the_next_version_has_both_and_the_same_weights(
     assert source(repository) == ("the test part of holiday, which the user gave as not trained on")
 
 
-@pytest.mark.slow
 def test_familiarity_learns_strangers_and_the_card_names_them(repository: Path, data: Path) -> None:
     assert calibrate(repository, "--data", str(data), "--strangers", "patterns") == 0
     familiarity = card(repository).familiarity
@@ -73,7 +72,6 @@ def test_familiarity_learns_strangers_and_the_card_names_them(repository: Path, 
     checkpoint.load(repository / "colors" / "2", torch.device("cpu"))
 
 
-@pytest.mark.slow
 def test_what_images_look_like_is_told_unless_the_card_tells_it(
     repository: Path, data: Path
 ) -> None:
@@ -96,7 +94,6 @@ def write_dark(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("is_there", [True, False])
 def test_strangers_are_those_of_the_training(
     tmp_path: Path, data: Path, is_there: bool, capsys: pytest.CaptureFixture[str]
@@ -135,7 +132,6 @@ def test_a_folder_of_classes_is_taken_whole(repository: Path, data: Path) -> Non
     assert calibration.images == 60
 
 
-@pytest.mark.slow
 def test_twice_it_starts_from_the_version_before(repository: Path, data: Path) -> None:
     for _ in range(2):
         assert calibrate(repository, "--data", str(data)) == 0

@@ -92,7 +92,6 @@ def test_the_training_set(repository: Path, capsys: pytest.CaptureFixture[str]) 
     assert f"loss {expected(repository, version=2, seed=0).loss:.4f}" in printed
 
 
-@pytest.mark.slow
 def test_another_data_set_with_fewer_labels(
     repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,7 +136,6 @@ def test_the_split_of_a_folder_without_test_pictures_is_that_of_the_training(
     assert losses[0] != losses[1]  # of the same weights
 
 
-@pytest.mark.slow
 def test_output(repository: Path, tmp_path: Path) -> None:
     output = tmp_path / "some" / "output"
     assert evaluate(repository, "--output", str(output)) == 0
@@ -213,7 +211,6 @@ class TestTrust:
         printed = capsys.readouterr().out
         assert ("fitted on pictures of a data set of this name" in printed) == is_told
 
-    @pytest.mark.slow
     def test_strangers_are_measured_and_drawn(
         self, trusted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -229,7 +226,6 @@ class TestTrust:
         with Image.open(output / "strangers.png") as image:
             image.verify()
 
-    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("learned", "asked", "is_told"),
         [

@@ -84,7 +84,6 @@ def test_onnx_with_preprocessing(run: Any, pixels: Tensor, expected: Any, layout
     np.testing.assert_allclose(answer, softmax(expected), atol=1e-6)
 
 
-@pytest.mark.slow
 def test_torch_export(run: Any, pixels: Tensor, expected: Any) -> None:
     assert run("--format", "torch-export") == 0
     extra = {"fanlight.labels": ""}

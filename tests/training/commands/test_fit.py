@@ -32,7 +32,6 @@ def same_weights(one: Path, other: Path) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.slow
 def test_each_training_publishes_the_next_version(fit: Fit) -> None:
     assert fit() == 0
     assert fit() == 0
@@ -40,7 +39,6 @@ def test_each_training_publishes_the_next_version(fit: Fit) -> None:
     assert len(list((fit.runs / "colors").iterdir())) == 2
 
 
-@pytest.mark.slow
 def test_the_published_network_has_learned(fit: Fit) -> None:
     assert fit("--epochs", "12", "--learning-rate", "0.05") == 0
     loaded = checkpoint.load(fit.version(1), torch.device("cpu"))
@@ -116,7 +114,6 @@ def test_the_card_tells_how_it_was_trained(fit: Fit) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", card.training.finished)
 
 
-@pytest.mark.slow
 def test_the_run_folder(tmp_path: Path, colors_folder: Path) -> None:
     fit = Fit(tmp_path, colors_folder)
     assert fit() == 0
@@ -169,7 +166,6 @@ def test_it_says_what_it_did(fit: Fit, capsys: pytest.CaptureFixture[str]) -> No
     assert f"fanlight serve --repository {fit.repository}" in printed
 
 
-@pytest.mark.slow
 def test_the_same_command_gives_the_same_weights(fit: Fit) -> None:
     assert fit("--flip", "--crop-padding", "1") == 0
     assert fit("--flip", "--crop-padding", "1") == 0
@@ -178,7 +174,6 @@ def test_the_same_command_gives_the_same_weights(fit: Fit) -> None:
     assert not same_weights(fit.version(1), fit.version(3))
 
 
-@pytest.mark.slow
 def test_the_test_set_plays_no_part(fit: Fit, tmp_path: Path) -> None:
     dataset = write_colors(tmp_path / "other")
     (dataset / "test" / "red").rename(tmp_path / "red")
@@ -212,7 +207,6 @@ def test_folders_come_from_the_environment(
     assert (tmp_path / "runs" / "c").is_dir()
 
 
-@pytest.mark.slow
 def test_labels_and_folders_of_any_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dataset = write_colors(tmp_path / "[/x]", pictures=2)
     for split in ("train", "test"):
@@ -299,7 +293,6 @@ def test_a_start_that_the_network_can_not_have_is_told(
     assert "chosen: initialisation default" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_networks_with_auxiliary_heads(fit: Fit) -> None:
     assert fit("--architecture", "torchvision/googlenet", "--size", "32", "--epochs", "1") == 0
 
@@ -361,7 +354,6 @@ def test_broken_files_are_named(
     assert any(line.startswith("colors: 23 pictures") for line in lines)
 
 
-@pytest.mark.slow
 def test_a_folder_for_validation_selects_the_epoch(
     fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -387,7 +379,6 @@ def test_a_folder_for_validation_selects_the_epoch(
     assert lines[3:6] == ["  blue: 6 + 8 + 2", "  green: 6 + 8 + 2", "  red: 6 + 8 + 2"]
 
 
-@pytest.mark.slow
 def test_classes_that_differ_much_in_size_are_told(
     fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

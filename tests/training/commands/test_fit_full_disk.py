@@ -72,7 +72,6 @@ def drafts(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.name.startswith(files.DRAFT)]
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("quick_plots")
 @pytest.mark.parametrize("name", WRITTEN)
 def test_a_full_disk(name: str, training: Training) -> None:
@@ -86,7 +85,6 @@ def test_a_full_disk(name: str, training: Training) -> None:
         assert list((training.here / "runs").iterdir()) == []
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("quick_plots")
 def test_it_goes_on_when_there_is_room(training: Training) -> None:
     said = training.fit_failing("weights.pt", errno.ENOSPC)
@@ -103,7 +101,6 @@ def test_before_the_first_epoch_there_is_nothing_to_go_on_from(training: Trainin
     assert list((training.here / "runs").rglob("*")) == []  # and nothing is left
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("quick_plots")
 def test_the_path_is_the_one_that_the_file_was_to_get(training: Training) -> None:
     fsync = os.fsync
@@ -176,7 +173,6 @@ def test_a_repository_below_a_file(training: Training) -> None:
     assert not (training.here / "runs").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("quick_plots")
 def test_a_picture_that_vanishes_while_it_is_read(
     training: Training, monkeypatch: pytest.MonkeyPatch

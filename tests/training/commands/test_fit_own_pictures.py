@@ -33,7 +33,6 @@ def fit(folder: Path, here: Path, *arguments: str) -> int:
     return main(["fit", str(folder), *length, *places, "--device", "cpu", *arguments])
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("quick_plots")
 def test_what_is_open_is_chosen_by_the_pictures(
     pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -49,7 +48,6 @@ def test_what_is_open_is_chosen_by_the_pictures(
     assert card.labels == LABELS
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("quick_plots")
 def test_the_model_is_called_like_the_folder(pets: Path, tmp_path: Path) -> None:
     assert fit(pets.parent, tmp_path, "--size", "8") == 0
@@ -73,7 +71,6 @@ def test_a_name_is_asked_for_where_none_can_be_made(
     assert recipe_for(str(folder), {"name": "birds"}).name == "birds"
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("quick_plots")
 def test_other_classes_under_the_same_name_are_refused(
     pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -90,7 +87,6 @@ def test_other_classes_under_the_same_name_are_refused(
     assert checkpoint.versions(tmp_path / "repository" / "pets") == [1, 2]
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("quick_plots")
 def test_a_folder_here_goes_before_one_under_the_data_root(
     pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -197,7 +193,6 @@ def photographs(folder: Path, side: int = 70) -> Path:
 @pytest.mark.usefixtures("quick_plots")
 class TestPhotographs:
     @pytest.mark.skipif(imagenet.file() is None, reason="the extra pretrained is missing")
-    @pytest.mark.slow
     def test_the_published_network_stands_alone(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -221,7 +216,6 @@ class TestPhotographs:
         assert str(told["start_because"]).startswith("pretrained: photographs")
         assert str(told["tuned_because"]).startswith("only the head was trained")
 
-    @pytest.mark.slow
     def test_without_the_extra_it_is_trained_from_scratch_and_told(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -239,7 +233,6 @@ class TestPhotographs:
         assert card.training is not None
         assert "no pretrained network is installed" in str(card.training.recipe["start_because"])
 
-    @pytest.mark.slow
     def test_from_scratch_where_that_is_asked_for(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -261,7 +254,6 @@ class TestPhotographs:
         assert main(["fit", str(folder), "--pretrained", "imagenet"]) == 1
         assert "pip install 'fanlight[pretrained]'" in capsys.readouterr().err
 
-    @pytest.mark.slow
     def test_a_class_that_is_never_found_is_told(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -310,7 +302,6 @@ def test_nothing_to_resume_is_said_before_pictures_are_read(
     assert "there is nothing to resume" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_calibration_by_further_trainings_is_told_before(
     fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -87,7 +87,6 @@ class TestFigures:
         told = "--evaluate-on 9: the first test pictures show nothing of red, so their accuracy"
         assert told in capsys.readouterr().out
 
-    @pytest.mark.slow
     def test_a_head_alone_takes_no_steps(
         self, fit: Fit, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -216,7 +215,6 @@ class TestFirstPictures:
         assert predicted == ["blue", "red", *["blue"] * 8]
         assert title.startswith("The first 10 test pictures, 7 right")
 
-    @pytest.mark.slow
     def test_fewer_than_ten(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         fit = Fit(tmp_path, write_colors(tmp_path / "few", pictures=2))
         assert fit() == 0

@@ -54,7 +54,6 @@ def test_strangers_are_of_no_class(fit: Fit, capsys: pytest.CaptureFixture[str])
     assert not fit.repository.exists() or list(fit.repository.iterdir()) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("tune", ["head", "head-first"])
 def test_where_a_head_is_fitted_familiarity_alone_learns_strangers(
     fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str], tune: str
@@ -74,7 +73,6 @@ def test_where_a_head_is_fitted_familiarity_alone_learns_strangers(
     assert familiarity.strangers == "others (stranger)"
 
 
-@pytest.mark.slow
 @pytest.mark.thorough
 def test_several_sets_of_strangers_may_have_different_classes(
     fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -165,7 +165,6 @@ class TestOtherCommands:
         assert main(["profile", "net", "--repository", str(repository)]) == 2
         assert "profile measures the layers of networks of torch" in said(capsys)
 
-    @pytest.mark.slow
     def test_visualize(self, repository: Path, tmp_path: Path) -> None:
         from tests.networks import picture
 

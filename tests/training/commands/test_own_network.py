@@ -83,7 +83,6 @@ def published(
 
 @pytest.mark.usefixtures("quick_plots")
 class TestFit:
-    @pytest.mark.slow
     def test_it_is_trained_and_published(
         self, module: str, colors: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -97,7 +96,6 @@ class TestFit:
         assert f"fanlight serve {to_open}\n" in printed
         assert f"fanlight visualize weights own {to_open}\n" in printed
 
-    @pytest.mark.slow
     def test_of_several_outputs_the_logits_are_trained(
         self, module: str, colors: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -108,12 +106,10 @@ class TestFit:
         assert main(["evaluate", "own", "--dataset", str(colors), *to_open]) == 0
         assert main(["export", "own", "--format", "state_dict", *to_open]) == 0
 
-    @pytest.mark.slow
     def test_one_for_any_size_gets_that_of_the_pictures(self, module: str, colors: Path) -> None:
         assert fit(colors, f"{module}:Any") == 0
         assert checkpoint.read_card(Path("checkpoints/own/1")).input.shape == (3, 32, 32)
 
-    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "message"),
         [
@@ -153,7 +149,6 @@ class TestImport:
         assert told in printed
         assert ("pixels go in" in printed) == bool(told)
 
-    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("options", "message"),
         [
@@ -180,7 +175,6 @@ class TestImport:
         assert message in capsys.readouterr().err
         assert not Path("checkpoints/other").exists()
 
-    @pytest.mark.slow
     def test_channels_can_be_told(
         self, write: Write, capsys: pytest.CaptureFixture[str], tmp_path: Path
     ) -> None:
@@ -197,7 +191,6 @@ class TestImport:
 
 
 class TestPermission:
-    @pytest.mark.slow
     @pytest.mark.parametrize(
         "line",
         [
@@ -229,7 +222,6 @@ class TestPermission:
         monkeypatch.setenv("FANLIGHT_ARCHITECTURES", f"other,{published}")
         assert main(list(line)) == 0
 
-    @pytest.mark.slow
     def test_profile_takes_a_network_that_is_named(
         self, module: str, capsys: pytest.CaptureFixture[str]
     ) -> None:

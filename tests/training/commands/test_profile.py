@@ -35,7 +35,6 @@ def rows(printed: str) -> dict[str, list[str]]:
     return {each[0]: each[1:] for each in cells if len(each) > 1}
 
 
-@pytest.mark.slow
 def test_the_table_of_alexnet(capsys: pytest.CaptureFixture[str]) -> None:
     assert profile("alexnet") == 0
     printed = capsys.readouterr().out
@@ -50,7 +49,6 @@ def test_the_table_of_alexnet(capsys: pytest.CaptureFixture[str]) -> None:
     assert table["total"][:4] == ["46,764,746", "100%", "187.1 MB", "938,146,176"]
 
 
-@pytest.mark.slow
 def test_where_it_all_goes(capsys: pytest.CaptureFixture[str]) -> None:
     assert profile("alexnet", "--batch-size", "2") == 0
     printed = capsys.readouterr().out
@@ -240,7 +238,6 @@ def traffic_rows(printed: str) -> tuple[dict[str, list[str]], dict[str, list[str
     return rows(by_layer), rows(by_batch_size)
 
 
-@pytest.mark.slow
 def test_the_traffic_of_alexnet(capsys: pytest.CaptureFixture[str]) -> None:
     assert profile("alexnet", *MACHINE) == 0
     printed = capsys.readouterr().out
@@ -274,7 +271,6 @@ def test_traffic_is_not_counted_unless_asked_for(
     assert "memory traffic" not in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_this_machine_is_measured_and_compared(capsys: pytest.CaptureFixture[str]) -> None:
     assert profile("lenet", "--traffic") == 0
     printed = capsys.readouterr().out
@@ -348,7 +344,6 @@ def test_a_network_that_needs_values_has_no_traffic(
     assert "memory traffic can't be counted: " in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_plots_of_the_traffic(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert profile("torchvision/squeezenet1_1", "--plots", str(tmp_path / "new"), *MACHINE) == 0
     names = ["intensity-torchvision-squeezenet1_1.png", "roofline-torchvision-squeezenet1_1.png"]

@@ -44,7 +44,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_colors(tmp_path_factory.mktemp("data") / "colors", pictures=100)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("flip", [True, False])
 def test_fit_gives_one_to_networks_that_were_trained_on_mirrored_pictures(
     fit: Fit, data: Path, choose: list[Tensor], flip: bool, capsys: pytest.CaptureFixture[str]
@@ -75,7 +74,6 @@ def test_calibrate_gives_one_unless_training_showed_left_from_right(
     assert of(found) == (EVERY if has_one else None)
 
 
-@pytest.mark.slow
 def test_evaluate_answers_with_it(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -368,6 +368,7 @@ class TestLoad:
         assert str(tmp_path / "colours") in str(caught.value)
         assert ", ".join(DATASETS.names()) in str(caught.value)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["fashion-mnist", "mnist", "birds-vs-planes"])
     def test_a_download_that_fails_tells_where_to_put_the_files(
         self, name: str, tmp_path: Path
@@ -376,6 +377,7 @@ class TestLoad:
         with pytest.raises(DatasetError, match=f"{name} is not under .*--data-root"):
             datasets.load(name, "train", tmp_path / "root", GREY)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "folder"), [("fashion-mnist", "FashionMNIST"), ("mnist", "MNIST")]
     )
@@ -501,6 +503,7 @@ class TestInverted:
             _, held_out = both.hold_out(1 / 3, seeded(seed))
             assert torch.equal(held_out.images[0], 255 - held_out.images[1])
 
+    @pytest.mark.slow
     def test_colour_pictures_have_all_channels_inverted(self, tmp_path: Path) -> None:
         entry = inverted(DATASETS.get("patterns"), "Patterns, inverted.")
         spec = InputSpec(channels=3, height=64, width=64)

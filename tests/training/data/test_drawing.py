@@ -11,6 +11,8 @@ from PIL import Image
 
 from training.data.drawing import LABELS, draw
 
+pytestmark = pytest.mark.slow
+
 Kind = Literal["original", "by-hand"]
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -71,7 +73,6 @@ def test_a_count_must_have_halves(count: int) -> None:
         draw("original", count, seed=0)
 
 
-@pytest.mark.slow
 def test_the_original_kind_is_black_on_white() -> None:
     for label in LABELS:
         assert np.unique(drawn("original", label)).tolist() == [0, 255]
@@ -90,7 +91,6 @@ def test_original_circles_are_cut_off_at_the_right_and_the_top() -> None:
     assert bottom.max() <= 102
 
 
-@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("label", LABELS)
 def test_the_original_kind_measures_as_the_original_does(data_root: Path, label: str) -> None:
@@ -131,7 +131,6 @@ def lies_inside(strokes: Mask) -> bool:
     return bool(edges(strokes).min() > 0 and edges(strokes).max() < 115)
 
 
-@pytest.mark.slow
 def test_by_hand_a_circle_goes_round_an_empty_middle() -> None:
     for strokes in filter(lies_inside, by_hand("circles")):
         nearest, met = around(strokes)
@@ -139,7 +138,6 @@ def test_by_hand_a_circle_goes_round_an_empty_middle() -> None:
         assert met > 0.75
 
 
-@pytest.mark.slow
 def test_by_hand_a_cross_has_its_ink_in_the_middle_and_arms() -> None:
     for strokes in filter(lies_inside, by_hand("crosses")):
         nearest, met = around(strokes)

@@ -118,7 +118,6 @@ class TestMetrics:
         right = (scored[1].argmax(1) == test.targets).float().mean()
         assert outcome.metrics["test_accuracy_with_flip"] == pytest.approx(right.item())
 
-    @pytest.mark.slow
     def test_parts_of_a_joined_set_are_measured_each(self, tmp_path: Path) -> None:
         write_colors(tmp_path / "colors", pictures=4)
         other = write_colors(tmp_path / "other", pictures=2)
@@ -136,7 +135,6 @@ class TestMetrics:
 
 
 class TestFolder:
-    @pytest.mark.slow
     def test_it_holds_everything_but_the_result(self, root: Path, tmp_path: Path) -> None:
         outcome = run(RECIPE, root, tmp_path)
         assert {path.name for path in tmp_path.iterdir()} == {
@@ -147,7 +145,6 @@ class TestFolder:
         for name in ("curves", "confusion", "first", "mistakes"):
             assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
-    @pytest.mark.slow
     @pytest.mark.usefixtures("quick_plots")
     def test_the_weights_are_those_that_were_selected(self, root: Path, tmp_path: Path) -> None:
         outcome = run(RECIPE, root, tmp_path)

@@ -37,7 +37,6 @@ class TestReliability:
         noted = card.model_copy(update={"trust_note": "too few images"})
         assert "too few images" in bare.text(noted)
 
-    @pytest.mark.slow
     def test_it_is_drawn(self) -> None:
         for found in (Reliability.of(trust(), FRESH), Reliability.of(None, FRESH)):
             with Image.open(BytesIO(found.drawn("title"))) as image:

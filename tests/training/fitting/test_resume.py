@@ -59,7 +59,6 @@ class BrokenOffError(Exception):
 
 
 class TestLoop:
-    @pytest.mark.slow
     @pytest.mark.parametrize("epochs", [1, 3, 5])
     @pytest.mark.parametrize("name", RECIPES)
     def test_weights_and_history_are_those_of_an_unbroken_one(self, name: str, epochs: int) -> None:
@@ -132,7 +131,6 @@ def place(tmp_path: Path, colors_folder: Path, quick_plots: None) -> Place:
 
 
 class TestCommand:
-    @pytest.mark.slow
     @pytest.mark.parametrize("epoch", [1, 3])
     def test_it_goes_on_to_the_same_end(
         self, place: Place, tmp_path: Path, colors_folder: Path, epoch: int
@@ -150,7 +148,6 @@ class TestCommand:
         assert results[0]["metrics"] == results[1]["metrics"]
         assert results[0]["epochs"] == results[1]["epochs"] == 3
 
-    @pytest.mark.slow
     def test_without_a_broken_off_run_it_says_so(
         self, place: Place, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -167,13 +164,11 @@ class TestCommand:
         (broken,) = place.run_folders()
         assert (broken / "state.pt").exists()
 
-    @pytest.mark.slow
     def test_a_run_is_not_taken_unless_asked_for(self, place: Place) -> None:
         interrupt(place, 2)
         assert place.fit() == 0
         assert len(place.run_folders()) == 2
 
-    @pytest.mark.slow
     def test_a_damaged_state(self, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
         interrupt(place, 2)
         (folder,) = place.run_folders()
@@ -181,7 +176,6 @@ class TestCommand:
         assert place.fit("--resume") == 1
         assert re.search(r"error: .*state.pt can't be read: remove it", capsys.readouterr().err)
 
-    @pytest.mark.slow
     def test_other_pictures_than_before(
         self, tmp_path: Path, quick_plots: None, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -209,7 +203,6 @@ def interrupt(place: Place, epoch: int) -> None:
         assert place.fit() == 130
 
 
-@pytest.mark.slow
 class TestKilled:
     """SIGKILL leaves no time to tidy up."""
 

@@ -4,7 +4,6 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-import pytest
 import torch
 from torch import nn
 
@@ -63,7 +62,6 @@ def test_every_picture_is_used_and_figures_are_of_the_own() -> None:
     assert 0 <= fitted.history[0].train.accuracy <= 1
 
 
-@pytest.mark.slow
 def test_strangers_are_learned() -> None:
     grey = replace(numbered(60), labels=("grey",))
     recipe = replace(RECIPE, epochs=15)

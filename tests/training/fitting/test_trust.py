@@ -258,7 +258,6 @@ class TestHeadAlone:
         recipe = replace(RECIPE, tune="head", validation_fraction=0.2)
         return tuning.fit(recipe, colors(pictures), SPEC, CPU)
 
-    @pytest.mark.slow
     def test_all_pictures_calibrate_by_cross_validation(self) -> None:
         of = self.head(30)
         found = trust.fit(of, RECIPE, SPEC)
@@ -270,14 +269,12 @@ class TestHeadAlone:
         own = predicting.predict(of.network, of.trained_on, SPEC)
         assert not torch.allclose(of.crossed.logits.float(), own, atol=1e-3)
 
-    @pytest.mark.slow
     def test_twenty_are_too_few(self) -> None:
         found = trust.fit(self.head(7), RECIPE, SPEC)
         assert found.fitted.trust is None
         assert "21 images" in found.text
         assert str(trusts.LEAST_IMAGES) in found.text
 
-    @pytest.mark.slow
     def test_pictures_for_validation_that_are_there_calibrate(self) -> None:
         recipe = replace(RECIPE, tune="head")
         of = tuning.fit(recipe, colors(30), SPEC, CPU, validation=colors(20, seed=4))

@@ -71,7 +71,6 @@ class TestHead:
             fitted = fit(replace(RECIPE, architecture="viewing", tune="head"), colors(4))
         assert fitted.is_frozen
 
-    @pytest.mark.slow
     def test_the_layers_before_it_stay(self) -> None:
         fitted = fit(replace(RECIPE, tune="head"), colors(12))
         before, after = start(RECIPE), fitted.network.state_dict()
@@ -79,7 +78,6 @@ class TestHead:
         assert not torch.equal(before["fc.weight"], after["fc.weight"])
         assert predicting.evaluate(fitted.network, colors(12, seed=1), SPEC).accuracy == 1
 
-    @pytest.mark.slow
     def test_it_is_fit_to_all_pictures_and_cross_validated(self) -> None:
         fitted = fit(replace(RECIPE, tune="head"), colors(12))
         assert len(fitted.trained_on) == fitted.validated == 36
@@ -89,7 +87,6 @@ class TestHead:
         assert fitted.selected.train.loss == pytest.approx(found.loss, abs=1e-5)
         assert not fitted.network.training
 
-    @pytest.mark.slow
     def test_pictures_for_validation_are_not_fit_to(self) -> None:
         train, validation = colors(12), colors(4, seed=1)
         fitted = fit(RECIPE, train, validation=validation)
@@ -99,7 +96,6 @@ class TestHead:
         assert fitted.selected.validation is not None
         assert fitted.selected.validation.loss == pytest.approx(checked.loss, abs=1e-5)
 
-    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("changes", "reason"),
         [
@@ -117,7 +113,6 @@ class TestHead:
         assert reason in fitted.note
         assert len(fitted.history) == 1
 
-    @pytest.mark.slow
     def test_balanced_classes_weigh_the_same(self) -> None:
         """Of 20 pictures of one class and 2 of another that look the same, the rare one wins more
         often than with the plain loss, which never says it."""
@@ -147,7 +142,6 @@ def sized(side: int) -> InputSpec:
 
 
 class TestAllLayers:
-    @pytest.mark.slow
     def test_they_are_trained_where_the_head_is_often_wrong(self) -> None:
         notes: list[str] = []
         fitted = fit(RECIPE, shuffled(), hooks=Hooks(on_note=notes.append))
@@ -156,7 +150,6 @@ class TestAllLayers:
         assert fitted.validated == 9
         assert fitted.selected.validation is not None
 
-    @pytest.mark.slow
     def test_the_statistics_of_batch_normalisation_stay(self) -> None:
         """The head was fit to features that these gave."""
         arguments = {"widths": [4]}
@@ -179,7 +172,6 @@ class TestAllLayers:
         later = Epoch(3, Metrics(1, 0.5), Metrics(1, accuracy))
         assert tuning.pays(RECIPE, first, later, 100) is expected
 
-    @pytest.mark.slow
     def test_the_best_epoch_is_kept(self) -> None:
         fitted = fit(replace(RECIPE, epochs=12), shuffled())
         best = max(epoch.validation.accuracy for epoch in fitted.history if epoch.validation)
@@ -189,7 +181,6 @@ class TestAllLayers:
         is_head = fitted.selected.number == 1
         assert fitted.note.startswith("the head alone is kept" if is_head else "all layers were")
 
-    @pytest.mark.slow
     def test_a_head_that_is_kept_is_fit_to_all_pictures(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -205,7 +196,6 @@ class TestAllLayers:
         for name, value in alone.state_dict().items():
             assert torch.allclose(fitted.network.state_dict()[name], value, atol=1e-5), name
 
-    @pytest.mark.slow
     def test_a_moving_average_begins_with_the_head(self) -> None:
         fitted = fit(replace(RECIPE, averaging=0.5), shuffled())
         first, before = fitted.history[0].validation, fit(RECIPE, shuffled()).history[0].validation
@@ -215,13 +205,11 @@ class TestAllLayers:
 
 
 class TestSameWeights:
-    @pytest.mark.slow
     @pytest.mark.parametrize("images", [colors(12), shuffled()], ids=["head", "all layers"])
     def test_the_same_recipe_gives_the_same_weights(self, images: ImageSet) -> None:
         one, other = (fit(RECIPE, images).network.state_dict() for _ in range(2))
         assert all(torch.equal(one[name], other[name]) for name in one)
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("stopped_after", [1, 2, 3])
     def test_a_broken_off_training_goes_on_to_the_same_weights(self, stopped_after: int) -> None:
         states: list[dict[str, Any]] = []
@@ -238,7 +226,6 @@ class TestSameWeights:
         assert all(torch.equal(one[name], other[name]) for name in one)
         assert (whole.note, whole.validated) == (resumed.note, resumed.validated)
 
-    @pytest.mark.slow
     def test_torchs_own_generator_goes_on_as_before(self) -> None:
         torch.manual_seed(3)
         expected = torch.rand(1)

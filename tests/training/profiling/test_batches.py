@@ -38,6 +38,7 @@ def test_parameters_are_fixed_and_activations_grow() -> None:
     assert found.backward == Affine(FLOAT * weights, FLOAT * (20 + 7), 20 * 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet", "birdplane-batchnorm", "resnet"])
 def test_a_batch_moves_what_is_fixed_and_what_its_images_move(name: str) -> None:
     architecture = registry.architecture(name)

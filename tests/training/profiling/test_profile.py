@@ -87,6 +87,7 @@ def test_a_parameter_that_layers_share_counts_once() -> None:
     assert found.total.parameters == 192 * 192 + 2 * 192
 
 
+@pytest.mark.slow
 def test_time_is_told_of_the_layer_that_takes_it() -> None:
     class Nap(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

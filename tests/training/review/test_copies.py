@@ -157,7 +157,6 @@ def test_pairs_are_joined_to_groups() -> None:
 
 
 @pytest.mark.data
-@pytest.mark.slow
 def test_digits_are_no_copies_of_each_other(data_root: Path) -> None:
     digits = datasets.load("mnist", "test", data_root, InputSpec(channels=1, height=28, width=28))
     assert copies.exact(digits.images) == copies.near(digits.images) == []

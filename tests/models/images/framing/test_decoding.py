@@ -123,7 +123,6 @@ def test_recipes_name_the_rule(name: str) -> None:
     assert recipe("mnist-cnn").input.framing is None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data_set", "folder", "name"),
     [("mnist", "MNIST", "digits"), ("fashion-mnist", "FashionMNIST", "clothes")],

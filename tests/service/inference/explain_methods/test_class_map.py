@@ -45,7 +45,6 @@ def shipped() -> Iterator[TestClient]:
         yield serve()
 
 
-@pytest.mark.slow
 class TestCollage:
     def test_each_label_is_where_its_picture_is(self, shipped: TestClient) -> None:
         image = encode(collage([opened(BIRD), opened(PLANE)], columns=2))
@@ -101,7 +100,6 @@ class TestCollage:
         assert winners[18 // 2, 73 // 2] == 7
 
 
-@pytest.mark.slow
 class TestOwnSize:
     """An image of the size of the input is framed as for a prediction, and its map is that."""
 
@@ -229,7 +227,6 @@ class TestRefusals:
     def test_parameters(self, client: TestClient, params: dict[str, Any], words: str) -> None:
         assert words in problem(ask(client, encode(picture(0)), **params), 422)["detail"]
 
-    @pytest.mark.slow
     def test_a_step_that_would_cost_too_much(
         self, shipped: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -245,7 +242,6 @@ class TestRefusals:
         assert problem(ask(client, b"nothing"), 422)
         assert problem(ask(client, png_of_size(60_000, 60_000)), 413)
 
-    @pytest.mark.slow
     def test_networks_that_do_not_slide(self, serve: Serve, repository: Path) -> None:
         publish(repository, "mlp", hidden=[4])
         client = serve()
@@ -290,7 +286,6 @@ def test_a_model_lists_it(client: TestClient) -> None:
     assert "class-map" in [each["name"] for each in methods]
 
 
-@pytest.mark.slow
 def test_a_calibrated_model_maps_calibrated_probabilities(tmp_path: Path) -> None:
     trusted.publish_trusted(tmp_path)
     with starting(tmp_path) as serve:

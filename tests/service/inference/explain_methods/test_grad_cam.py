@@ -68,7 +68,6 @@ def of_patches(activation: Tensor) -> Tensor:
     return activation[:, 1:].reshape(1, SIZE // 8, SIZE // 8, -1).permute(0, 3, 1, 2)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layer", "reshape"),
     [

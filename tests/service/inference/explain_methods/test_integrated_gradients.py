@@ -13,7 +13,6 @@ from tests.service.inference.explain_methods import shipped
 LEVELS = {"black": 0, "grey": 128, "white": 255}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("steps", "baseline"), [(20, "black"), (9, "grey"), (2, "white")])
 @pytest.mark.parametrize("name", shipped.NAMES)
 def test_several_images(name: str, steps: int, baseline: str) -> None:

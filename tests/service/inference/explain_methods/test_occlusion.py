@@ -39,7 +39,6 @@ def theirs(
     return heat
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
     [
@@ -63,7 +62,6 @@ def test_several_images_of_the_shipped_models(name: str, given: dict[str, Any]) 
         np.testing.assert_allclose(each.values, expected.numpy(), atol=2e-5 * scale)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shape"),
     [

