@@ -15,6 +15,7 @@ from models.convolutional.windows import Windows
 from models.preprocessing import InputSpec
 from models.repository_paths import SHIPPED
 from models.structure import reading
+from tests.cases import one_in
 from tests.hooks import hooks
 from tests.models.convolutional import odd_networks
 from tests.models.convolutional.odd_networks import SHAPE, UNPADDED, built
@@ -62,7 +63,7 @@ def test_our_architectures(name: str) -> None:
     check_own_size(network, noise((1, *spec.shape)))
 
 
-@pytest.mark.parametrize("name", OF_TORCHVISION)
+@pytest.mark.parametrize("name", one_in(3, OF_TORCHVISION))
 def test_networks_of_torchvision(name: str) -> None:
     network, spec = build(f"torchvision/{name}")
     check_own_size(network, noise((1, *spec.shape)))

@@ -12,6 +12,7 @@ from service.errors import ServiceError
 from service.images.decoding import MEMORY, MEMORY_PER_BYTE, Decoder
 from service.images.encoded import EncodedImage
 from service.settings import Settings
+from tests.cases import one_in
 from tests.networks import SPEC
 from tests.service.images.costly import CASES
 
@@ -74,7 +75,7 @@ def test_metadata_and_false_sizes_cost_nothing(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", one_in(3, CASES))
 async def test_every_costly_file_is_answered_within_its_memory(name: str, decoder: Decoder) -> None:
     encoded = CASES[name]()
     format = sniff(encoded)

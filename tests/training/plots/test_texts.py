@@ -11,6 +11,7 @@ from torch import nn
 from models.convolutional.class_map import ClassMap
 from models.convolutional.picture import Picture
 from models.preprocessing import InputSpec
+from tests.cases import one_in
 from tests.networks import picture
 from tests.training.plots.drawn import Drawn
 from tests.training.plots.networks.test_roofline import report as traffic
@@ -144,7 +145,7 @@ def test_every_kind_of_plot_is_drawn_here() -> None:
     assert {name.split(" ")[0] for name in DRAW} == set(plots.__all__)
 
 
-@pytest.mark.parametrize("kind", DRAW)
+@pytest.mark.parametrize("kind", one_in(5, DRAW))
 def test_texts_stay_in_the_figure_and_apart(kind: str, drawn: Drawn) -> None:
     """A letter that a font lacks would be a warning, which is an error here."""
     for title in TITLES if "of" in kind else TITLES[:1]:

@@ -11,6 +11,7 @@ from models.architectures import registry
 from models.structure import reading
 from models.torchvision_import import torchvision
 from tests import tutorial_networks
+from tests.cases import one_in
 from training.profiling import traffic
 from training.profiling.traffic import LayerTraffic, StepTraffic, Traffic
 
@@ -247,7 +248,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", one_in(3, NETWORKS))
 def test_operations_are_those_that_torch_counts(name: str) -> None:
     """torch's counter follows both passes of the network itself."""
     build, shape = NETWORKS[name]

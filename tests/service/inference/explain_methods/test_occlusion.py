@@ -14,6 +14,7 @@ from models.torchvision_import import torchvision
 from service.inference import explanation
 from service.inference.explain_methods.occlusion import Occlusion, OcclusionParameters
 from service.inference.explanation import Question
+from tests.cases import one_in
 from tests.models.structure.test_whole_image import transformer
 from tests.service.inference.explain_methods import shipped
 
@@ -49,7 +50,7 @@ def theirs(
     ],
     ids=str,
 )
-@pytest.mark.parametrize("name", shipped.NAMES)
+@pytest.mark.parametrize("name", one_in(3, shipped.NAMES))
 def test_several_images_of_the_shipped_models(name: str, given: dict[str, Any]) -> None:
     loaded, _ = shipped.load(name)
     spec = loaded.card.input
