@@ -78,7 +78,7 @@ class TestLongOnes:
         held.keyboard.press("Enter")
         expect(button).to_have_text("Cancel")
         held.locator("#method").select_option("grad-cam")  # ran once already, so it is quick
-        held.locator("#method").select_option("grad-cam")  # ran once already, so it is quick
+        expect(held.locator(".waiting")).to_be_hidden()
         expect(held.locator(".answer .legend i")).to_have_count(1)
 
     def test_an_answer_that_breaks_off_is_no_heat_map(self, held: Page) -> None:
