@@ -5,7 +5,7 @@ not wait for torch.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
@@ -167,20 +167,24 @@ def main(arguments: list[str] | None = None) -> int:
     Returns 0, or 1 after an error that the user can mend, 2 if the command line or a setting makes
     no sense, or 130 after an interrupt.
     """
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        result = root().main(arguments, PROGRAM, standalone_mode=False)
+        result = root().main(words, PROGRAM, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return USAGE
     except click.NoSuchOption as error:
-        words = sys.argv[1:] if arguments is None else arguments
         if files := [word for word in words if word.startswith("-") and Path(word).exists()]:
-            return _refuse_usage(f"{files[0]} is taken for an option: write ./{files[0]}", error)
+            return _refuse_usage(
+                f"{files[0]} is taken for an option: write ./{files[0]}", error, words
+            )
+        if error.option_name == "--version":
+            return _refuse_usage(f"no option --version here: {PROGRAM} --version", error, words)
         near = nearest(error.option_name, error.possibilities or ())
         meant = f"; did you mean {near}?" if near else ""
-        return _refuse_usage(f"no option {error.option_name}{meant}", error)
+        return _refuse_usage(f"no option {error.option_name}{meant}", error, words)
     except click.UsageError as error:
-        return _refuse_usage(error.format_message(), error)
+        return _refuse_usage(error.format_message(), error, words)
     except click.ClickException as error:
         return _refuse(error.format_message())
     except click.Abort:
@@ -221,8 +225,10 @@ def _version(ctx: click.Context, parameter: click.Parameter, value: Any) -> None
         ctx.exit()
 
 
-def _refuse_usage(reason: str, error: click.UsageError) -> int:
+def _refuse_usage(reason: str, error: click.UsageError, words: Sequence[str]) -> int:
     path = error.ctx.command_path if error.ctx else PROGRAM
+    if error.ctx is None and words and words[0] in COMMANDS:
+        path = f"{PROGRAM} {words[0]}"
     return _refuse(f"{reason}\nSee {path} --help")
 
 

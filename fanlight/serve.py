@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from pydantic import ValidationError
@@ -37,6 +37,10 @@ _WORDS = {
     "tls_key": "FILE",
     "device": "DEVICE",
     "architectures": "MODULE",
+    "trusted_proxies": "ADDRESS",
+    "cors_origins": "ORIGIN",
+    "root_path": "PATH",
+    "invocations_model": "MODEL",
 }
 
 _REPEATED = ("repository",)
@@ -122,8 +126,20 @@ def _words(annotation: Any) -> Sequence[str]:
 
 
 def _is_number(annotation: Any) -> bool:
-    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-    return bool({int, float} & set(kinds))
+    kinds = get_args(annotation) if get_origin(annotation) in (UnionType, Union) else (annotation,)
+    plain = {get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds}
+    return bool({int, float} & plain)
+
+
+_PLAIN = {  # what pydantic's errors of these types say
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_parsing": "should be a number",
+    "finite_number": "should be a finite number",
+}
+
+
+_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
 def _error_text(error: ValidationError, options: dict[str, Any]) -> str:
@@ -131,17 +147,16 @@ def _error_text(error: ValidationError, options: dict[str, Any]) -> str:
 
 
 def _message(name: str, fault: Any) -> str:
-    """What pydantic says, with a limit in the unit of the setting."""
-    message = str(fault["msg"]).removeprefix("Value error, ")
+    """What pydantic says, in words of our own, and a limit in the unit of the setting."""
+    message = _PLAIN.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
     field = Settings.model_fields.get(name)
     if field is None:
         return message
     shown = _shown(field)
-    for limit in ("ge", "gt", "le", "lt"):
-        if shown is not None and limit in fault.get("ctx", {}):
+    for limit, words in _LIMITS.items():
+        if limit in fault.get("ctx", {}):
             value = fault["ctx"][limit]
-            message = message.removesuffix(f"{value:g}").removesuffix(str(value))
-            message = f"{message.rstrip()} {shown.show(value)}"
+            message = f"should be {words} {shown.show(value) if shown else value}"
     return message
 
 

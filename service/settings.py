@@ -37,6 +37,7 @@ class Shown:
 
 Bytes = Annotated[int, BeforeValidator(units.parse_bytes), Shown(units.show_bytes, "SIZE")]
 Seconds = Annotated[float, BeforeValidator(units.parse_seconds), Shown(units.show_seconds, "TIME")]
+Switch = Annotated[bool, BeforeValidator(units.parse_switch), Shown(units.show_switch, "on|off")]
 Modules = Annotated[tuple[str, ...], NoDecode, BeforeValidator(modules)]
 Proxies = Annotated[tuple[str, ...], NoDecode, BeforeValidator(addresses.proxies)]
 AllowedOrigins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(addresses.origins)]
@@ -316,13 +317,13 @@ class Settings(BaseSettings):
     torchserve_paths: Literal["off", "on"] = Field(
         "off", description="whether /predictions/<model> is answered, as TorchServe does"
     )
-    access_log: bool = Field(
+    access_log: Switch = Field(
         True, description="a line of the log for each request; errors have theirs in any case"
     )
-    tracing: bool = Field(
+    tracing: Switch = Field(
         False,
         description="send OpenTelemetry's traces of requests and batches; needs the extra otel; "
-        "where to is told by OTEL_EXPORTER_OTLP_ENDPOINT",
+        "the address is that of OTEL_EXPORTER_OTLP_ENDPOINT",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info",

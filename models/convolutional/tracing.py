@@ -199,7 +199,8 @@ class Tracer(DispatchMode):
 
 
 class _Part(NamedTuple):
-    """Every `step`-th row, without some at the beginning and the end."""
+    """Which rows, or columns, of an output a layer passes on: a slice of `start`, `step`, and how
+    many are left out `after` the last."""
 
     start: int
     step: int

@@ -26,7 +26,7 @@ def absent(path: Path) -> str | None:
 
 
 def _is_of_tensorflow(path: Path, head: bytes, file: BinaryIO) -> bool:
-    """Whether it is one of a checkpoint's files: tables, values, the graph, or their list."""
+    """Whether the file is one of a checkpoint of TensorFlow: a table, values, a graph, a list."""
     if head.lstrip().startswith(_TEXT_OF_TENSORFLOW):
         return True
     size = file.seek(0, 2)

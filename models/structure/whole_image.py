@@ -40,7 +40,8 @@ def find(network: nn.Module, shape: Sequence[int], candidates: Sequence[Candidat
 
 
 def _find(network: nn.Module, shape: Sequence[int], candidates: Sequence[Candidate]) -> str | None:
-    """The last candidate whose gradient is not 0."""
+    """Return the name of the last candidate, a layer or a block, of which every logit of the
+    network depends; None if there is none. Gradients on noise show it."""
     device = next((each.device for each in network.parameters()), torch.device("cpu"))
     with torch.inference_mode(False), torch.enable_grad():
         noise = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0))

@@ -46,7 +46,8 @@ class Marks:
         log.warning("threshold too low", model=self.model, version=self.version, reason=reason)
 
     def changed(self, reason: str | None) -> None:
-        """The files are not those that were loaded, for this reason; None if they are."""
+        """Record, log and count that the files differ from those that were loaded, with the reason;
+        None says that they are the same again."""
         if reason == self._change or self.retired:
             return
         self._change = reason

@@ -15,6 +15,8 @@ _BYTES = {
     "GiB": 2**30,
 }
 _SECONDS = {"µs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+_SWITCH = dict.fromkeys(("on", "true", "yes", "1"), True)
+_SWITCH |= dict.fromkeys(("off", "false", "no", "0"), False)
 _AMOUNT = re.compile(r"\s*(?P<number>-?[\d.,_]*\d\.?(?:[eE][+-]?\d+)?)\s*(?P<unit>[a-zA-Zµ]*)\s*")
 
 
@@ -46,6 +48,25 @@ def parse_count(value: object) -> object:
     if isinstance(value, str) and re.fullmatch(r"\s*\d{1,3}(,\d{3})+\s*", value):
         return value.replace(",", "")
     return value
+
+
+def parse_switch(value: object) -> object:
+    """`on` and `off` → True and False, as true, yes and 1 and their opposites; other values are
+    returned unchanged.
+
+    Raises `ValueError` for other text.
+    """
+    if not isinstance(value, str):
+        return value
+    word = value.strip().lower()
+    if word not in _SWITCH:
+        raise ValueError("should be on or off")
+    return _SWITCH[word]
+
+
+def show_switch(value: bool) -> str:
+    """True → `on`."""
+    return "on" if value else "off"
 
 
 def show_bytes(value: float) -> str:

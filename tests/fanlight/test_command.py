@@ -196,6 +196,14 @@ def test_what_is_misspelt_is_answered_with_the_nearest(
     assert called == []
 
 
+@pytest.mark.parametrize("line", ["fit mnist --architecture", "fit --name", "fit", "fit --nme x"])
+def test_a_command_s_mistake_leads_to_its_own_help(
+    line: str, called: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(line.split()) == 2
+    assert capsys.readouterr().err.endswith("See fanlight fit --help\n")
+
+
 def test_a_misspelt_variable_is_answered_with_the_nearest(
     called: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

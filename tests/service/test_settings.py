@@ -128,8 +128,11 @@ def test_help_tells_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--port", "x"], "port: "),
-        (["--max-batch-size", "0"], "max_batch_size: "),
+        (["--port", "x"], "port: should be a whole number, not 'x'"),
+        (["--max-batch-size", "0"], "max_batch_size: should be at least 1, not '0'"),
+        (["--max-body-bytes", "0"], "max_body_bytes: should be at least 1 KiB, not '0'"),
+        (["--access-log", "of"], "access_log: should be on or off, not 'of'"),
+        (["--version"], "no option --version here: fanlight --version"),
         (["--watch-interval", "-1"], "watch_interval: "),
         (["--watch-interval", "nan"], "watch_interval: "),
         (["--repository", "nowhere"], "fanlight fit"),

@@ -219,7 +219,7 @@ def _united(old: Sequence[_BySeed], new: Sequence[_BySeed]) -> list[_BySeed]:
 
 
 def _joined_row(old: VariantRow | None, new: VariantRow | None) -> VariantRow:
-    """At least one of them is there."""
+    """Put the runs of a row, as recorded, beside the new ones; one of the two may be None."""
     if old is None or new is None or old.setup != new.setup:
         return new or old  # type: ignore[return-value]
     return new.model_copy(update={"runs": _united(old.runs, new.runs)})

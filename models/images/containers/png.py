@@ -18,7 +18,7 @@ _KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 
 
 def claim(encoded: bytes) -> Claim | None:
-    """What the header says, if there is one."""
+    """Read the size from the header, and how much work decoding is; None without a header."""
     if len(encoded) < 33 or encoded[12:16] != b"IHDR":
         return None
     width, height, depth, color, _, _, interlaced = _HEADER.unpack_from(encoded, 16)

@@ -169,7 +169,8 @@ def _exported(module: nn.Module, inputs: Mapping[str, Tensor], *, strict: bool =
 
 
 def _attempts(setup: Setup) -> Iterator[Attempt]:
-    """With a kept graph, if there is one; then with a new one, which is kept if it is accepted."""
+    """Try the kept graph first, if there is one. Export a new graph otherwise; it is kept if the
+    runtime is accepted with it."""
     from models.graphs.network import OnnxNetwork
 
     card, threads, network = setup.checkpoint.card, setup.threads, setup.checkpoint.network

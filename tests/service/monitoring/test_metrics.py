@@ -6,11 +6,11 @@ import re
 import shutil
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-import torch
 
 from models.checkpoint import Checkpoint
 from service.inference.runtimes import onnx_runtime
@@ -85,7 +85,7 @@ def test_what_runs_here(serve: Serve, repository: Path) -> None:
     client.post(PREDICT, files=parts(encode(picture(1))))
     text = client.get("/metrics").text
     python = ".".join(map(str, sys.version_info[:3]))
-    assert figure(text, "fanlight_build_info", python=python, torch=torch.__version__) == 1
+    assert figure(text, "fanlight_build_info", python=python, torch=metadata.version("torch")) == 1
     assert figure(text, "fanlight_load_failures_total", model="broken") == 1
     assert "fanlight_queue_images{" in text
     assert figure(text, "process_resident_memory_bytes") > 10**8
