@@ -156,7 +156,7 @@ def test_what_can_not_be_started_is_told_in_a_line(
     arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     repository = [] if "--repository" in arguments else ["--repository", str(tmp_path)]
-    assert main([*repository, *arguments]) == 2
+    assert main([*repository, "--port", "0", *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert told in error
