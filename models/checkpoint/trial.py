@@ -42,7 +42,8 @@ def trial(network: nn.Module, input: InputSpec, num_classes: int) -> Structure:
         except own_code.FAILURES as error:
             raise CheckpointError(
                 f"the network does not take an input of shape {input.shape}: "
-                f"{own_code.reason(error)}"
+                f"{own_code.reason(error)}; give the input another size or other channels, or "
+                "take another network"
             ) from error
         wanted = f"where {num_classes} labels need (1, {num_classes})"
         if not isinstance(logits, Tensor):

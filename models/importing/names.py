@@ -277,6 +277,12 @@ def _check_shapes(
         tensors[name].shape[1:] == own[name].shape[1:] for name in different
     ):
         outputs, labels = len(tensors[last]), len(own[last])
+        if outputs == 1:
+            raise MismatchError(
+                f"the head has one output, and there are {labels:,} labels: one number tells two "
+                "classes apart in an ONNX graph alone: export the network to one and import that, "
+                "or --new-head gives a new one, to be trained"
+            )
         raise MismatchError(
             f"the head has {outputs:,} outputs, and there are {labels:,} labels: --labels needs "
             f"{outputs:,} names, or --new-head gives a new one, to be trained"

@@ -291,6 +291,12 @@ REFUSED: dict[str, tuple[Save, tuple[str, ...], str]] = {
         "the head has 1,000 outputs, and there are 3 labels: --labels needs 1,000 names, or "
         "--new-head",
     ),
+    "a head of one output": (
+        saved(lambda net: Tiny(1).state_dict()),
+        (),
+        "the head has one output, and there are 3 labels: one number tells two classes apart in an "
+        "ONNX graph alone",
+    ),
     "a narrower head": (saved(lambda net: Tiny(2).state_dict()), (), "the head has 2 outputs"),
     "a wider network": (
         saved(lambda net: Tiny(3, 8).state_dict()),

@@ -283,7 +283,9 @@ def test_a_size_that_the_network_does_not_take(
     fit: Fit, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
 ) -> None:
     assert fit(*arguments) == 1
-    assert told in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert told in error
+    assert "give the input another size" in error
 
 
 def test_a_start_that_the_network_can_not_have_is_told(
