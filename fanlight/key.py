@@ -20,7 +20,7 @@ _HELP = """Make an API key for the service.
 The key is printed once, on stdout. The file keeps only its SHA-256. A running service reads the
 file again within seconds. To withdraw a key, remove its line. A name may have several keys, so that
 a new one can replace an old one without a gap. A key of your own has the line
-'NAME sha256:HEX', where HEX is what sha256sum tells of it.
+'NAME sha256:HEX', where HEX is what sha256sum prints for it.
 """
 
 

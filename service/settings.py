@@ -200,7 +200,7 @@ class Settings(BaseSettings):
         300.0,
         gt=0,
         le=86400,
-        description="time to answer a request that is told how far the work is",
+        description="time to answer a request that asks how far the work is (application/x-ndjson)",
     )
     max_images: Count = Field(128, ge=1, description="images in one request")
     max_body_bytes: Bytes = Field(32 * 2**20, ge=1024, description="size of the body of a request")

@@ -1,7 +1,7 @@
 """The names and shapes of somebody's state_dict → those of a network of ours.
 
 Names differ by what wrapped the network when it was saved (`module.`, `_orig_mod.`, `model.`), or
-altogether. They are matched only where one way is possible; what was done is said.
+altogether. They are matched only where one way is possible; notes say what was changed.
 """
 
 from collections import Counter, defaultdict

@@ -29,7 +29,7 @@ class Import:
     """Publish weights that were saved elsewhere, by torch.save or as safetensors, or an ONNX graph.
 
     A state_dict is found in what stands around it, and its names are made those of the
-    architecture; what was done is said. Nothing that the file holds is run. The input is that of
+    architecture; each change is printed. No code in the file is run. The input is that of
     the architecture unless options change it.
     """
 
@@ -74,11 +74,11 @@ class Import:
     interpolation: Literal["bilinear", "bicubic"] | None = None
     """The filter that scales; by default that of the architecture, or else bilinear."""
     layout: Literal["nchw", "nhwc"] | None = None
-    """Of the input of an ONNX graph, channels first or last; by default the graph tells."""
+    """Whether an ONNX graph takes channels first or last; by default this is read from it."""
     graph_output: str | None = None
     """Which output of an ONNX graph has a number for each class, if it has several."""
     gives: Literal["logits", "probabilities"] | None = None
-    """What an ONNX graph answers with; by default the graph tells."""
+    """What an ONNX graph returns; by default this is read from its last operator."""
 
     def __post_init__(self) -> None:
         if import_graph.is_graph(self.weights):
