@@ -222,9 +222,12 @@ class Decoder:
             self.waiting -= len(places)
         found = dict(zip(places, outcomes, strict=True))
         faults = {i: fault for i, fault in found.items() if isinstance(fault, Exception)}
-        if faults:
-            raise _joined(faults, uploads)
-        return cast(dict[int, Result], found)
+        try:
+            if faults:
+                raise _joined(faults, uploads)
+            return cast(dict[int, Result], found)
+        finally:  # the traceback of a fault leads to this frame: in a cycle they would stay
+            del outcomes, found, faults
 
     async def _pixels(self, spec: InputSpec, upload: EncodedImage) -> Pixels:
         if self._is_quick_jpeg(upload, spec):
