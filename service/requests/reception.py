@@ -72,10 +72,15 @@ class Attendance:
         self._deadline.end()
         if self._watching is not None:
             self._watching.cancel()
-        if self._reason is not None:
+            self._watching = None  # its traceback leads here: in a cycle the body would stay
+        reason, self._reason = self._reason, None
+        if reason is not None:
             only_ours = self._task.uncancel() <= self._cancelling
             if only_ours and isinstance(error, asyncio.CancelledError):
-                raise self._reason from error
+                try:
+                    raise reason from error
+                finally:
+                    del reason  # its traceback leads here, too
 
     def allow(self, seconds: float, setting: str) -> None:
         """Let the answer take `seconds` from now on; `setting` is named if that passes."""

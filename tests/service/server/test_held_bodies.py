@@ -1,11 +1,14 @@
 """Bodies are let go with their request: none waits for the garbage collector."""
 
+import asyncio
 import gc
 from base64 import b64encode
 from typing import Any
 
 import pytest
 
+from service import deadlines
+from service.images.decoding import Decoder
 from tests.networks import encode, picture
 from tests.service.connections import FORM, PREDICT, UVLOOP, Serving, WatchedProtocol, form, post
 from tests.waiting import until_async
@@ -33,6 +36,27 @@ def large_parts(objects: list[Any]) -> list[str]:
     ]
 
 
+async def check(serving: Serving, request_bytes: bytes, status: int, **settings: Any) -> None:
+    """Nothing large waits for the collector after three such requests."""
+    async with serving(**settings) as client:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                other = await client.another()
+                other.writer.write(request_bytes)
+                assert (await other.answer()).status == status
+                await other.leave()
+            await until_async(lambda: len(WatchedProtocol.connected) == 1)
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            assert large_parts(gc.garbage) == []
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+
+
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
@@ -54,23 +78,33 @@ def large_parts(objects: list[Any]) -> list[str]:
 async def test_no_body_is_left_to_the_collector(
     serving: Serving, request_bytes: bytes, status: int
 ) -> None:
-    async with serving() as client:
-        gc.collect()
-        gc.disable()
-        try:
-            for _ in range(3):
-                other = await client.another()
-                other.writer.write(request_bytes)
-                assert (await other.answer()).status == status
-                await other.leave()
-            await until_async(lambda: len(WatchedProtocol.connected) == 1)
-            gc.set_debug(gc.DEBUG_SAVEALL)
-            gc.collect()
-            assert large_parts(gc.garbage) == []
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            gc.enable()
+    await check(serving, request_bytes, status)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        pytest.param(post(LARGE), 200, id="image"),
+        pytest.param(post(LARGE, path=f"{FEATURES}?layer=conv"), 200, id="features"),
+        pytest.param(post(LARGE[:-50]), 422, id="broken image"),
+    ],
+)
+async def test_nor_that_of_a_request_whose_client_is_watched(
+    serving: Serving, request_bytes: bytes, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that takes long is given up once its client has left: a task looks after that."""
+    monkeypatch.setattr(deadlines, "WATCH_AFTER_SECONDS", 0)
+    await check(serving, request_bytes, status)
+
+
+async def test_nor_that_of_an_answer_that_is_too_late(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def late(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Decoder, "pixels", late)
+    await check(serving, post(LARGE), 504, request_timeout=0.2)
 
 
 async def test_nor_that_of_a_client_that_leaves_before_its_answer(serving: Serving) -> None:
