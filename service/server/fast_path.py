@@ -123,7 +123,7 @@ class FastPath:
         try:
             pending.start(predicting)
         except QueueFullError as error:
-            refusal = error
+            refusal = error.with_traceback(None)  # it leads here: in a cycle the body would stay
         except (ServiceError, _UnusualError):
             return None
         except Exception as error:
@@ -226,6 +226,7 @@ class PendingAnswer:
         It has no log line of its own: `Backpressure` counts refusals.
         """
         connection = self._connection
+        self._deadline.end()  # which otherwise holds this object, though it never began
         try:
             self._finish(*problems.encode(error, self._scope, connection.retry_after))
         finally:

@@ -3,12 +3,15 @@
 import asyncio
 import gc
 from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from service import deadlines
 from service.images.decoding import Decoder
+from service.server.fast_path import PendingAnswer
 from tests.networks import encode, picture
 from tests.service.connections import FORM, PREDICT, UVLOOP, Serving, WatchedProtocol, form, post
 from tests.waiting import until_async
@@ -36,25 +39,36 @@ def large_parts(objects: list[Any]) -> list[str]:
     ]
 
 
+@contextmanager
+def without_collector() -> Iterator[Callable[[], list[Any]]]:
+    """Switch the collector off; the function that is yielded lists what it would have found."""
+
+    def garbage() -> list[Any]:
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        return gc.garbage
+
+    gc.collect()
+    gc.disable()
+    try:
+        yield garbage
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
 async def check(serving: Serving, request_bytes: bytes, status: int, **settings: Any) -> None:
     """Nothing large waits for the collector after three such requests."""
     async with serving(**settings) as client:
-        gc.collect()
-        gc.disable()
-        try:
+        with without_collector() as garbage:
             for _ in range(3):
                 other = await client.another()
                 other.writer.write(request_bytes)
                 assert (await other.answer()).status == status
                 await other.leave()
             await until_async(lambda: len(WatchedProtocol.connected) == 1)
-            gc.set_debug(gc.DEBUG_SAVEALL)
-            gc.collect()
-            assert large_parts(gc.garbage) == []
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            gc.enable()
+            assert large_parts(garbage()) == []
 
 
 @pytest.mark.parametrize(
@@ -109,9 +123,7 @@ async def test_nor_that_of_an_answer_that_is_too_late(
 
 async def test_nor_that_of_a_client_that_leaves_before_its_answer(serving: Serving) -> None:
     async with serving() as client:
-        gc.collect()
-        gc.disable()
-        try:
+        with without_collector() as garbage:
             for pieces in ((post(LARGE)[:-50],), (post(LARGE), post(LARGE), post(LARGE)[:-50])):
                 leaver = await client.another()
                 for piece in pieces:
@@ -120,10 +132,22 @@ async def test_nor_that_of_a_client_that_leaves_before_its_answer(serving: Servi
             await until_async(lambda: len(WatchedProtocol.connected) == 1)
             await until_async(lambda: client.app.state.receiver.limits.held == 0)
             assert (await client.post()).status == 200
-            gc.set_debug(gc.DEBUG_SAVEALL)
-            gc.collect()
-            assert large_parts(gc.garbage) == []
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            gc.enable()
+            assert large_parts(garbage()) == []
+
+
+async def test_nor_a_request_that_the_fast_path_refuses(serving: Serving) -> None:
+    async with serving(max_queue_wait=2) as client:
+        held = client.hold()
+        others = [await client.another() for _ in range(2)]
+        others[0].writer.write(post())
+        await until_async(held.started.is_set)
+        others[1].writer.write(post())
+        await until_async(lambda: client.batcher.waiting)
+        client.batcher.seconds_per_item = 2.5
+        with without_collector() as garbage:
+            for _ in range(3):
+                assert ((await client.post()).status, client.taken[-1]) == (429, True)
+            assert not [each for each in garbage() if isinstance(each, PendingAnswer)]
+        held.let_go.set()
+        for other in others:
+            assert (await other.answer()).status == 200
