@@ -147,7 +147,8 @@ def _error_text(error: ValidationError, options: dict[str, Any]) -> str:
 
 
 def _message(name: str, fault: Any) -> str:
-    """What pydantic says, in words of our own, and a limit in the unit of the setting."""
+    """Return why pydantic refused the value of a setting, in plain words. Limits have the unit in
+    which the setting is given, such as `1 KiB`."""
     message = _PLAIN.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
     field = Settings.model_fields.get(name)
     if field is None:

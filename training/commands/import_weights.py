@@ -28,9 +28,9 @@ MAX_LABELS_BYTES = 16 * 2**20
 class Import:
     """Publish weights that were saved elsewhere, by torch.save or as safetensors, or an ONNX graph.
 
-    A state_dict is found in what stands around it, and its names are made those of the
-    architecture; each change is printed. No code in the file is run. The input is that of
-    the architecture unless options change it.
+    Finds the state_dict in the file, also inside a training checkpoint, and renames its tensors
+    to the names that the architecture uses. Prints each change. Runs no code of the file. The
+    network gets the input size of the architecture unless options change it.
     """
 
     weights: Annotated[Path, options.Positional()]
