@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import click
 from pydantic import ValidationError
@@ -85,10 +85,10 @@ def _option(name: str, field: FieldInfo, group: str) -> Option:
     shown = _shown(field)
     words = _words(field.annotation)
     if shown is not None:
-        metavar, default = shown.metavar, shown.show(field.default)
+        metavar = shown.metavar
     else:
         metavar = _WORDS.get(name) or ("N" if _is_number(field.annotation) else "NAME")
-        default = "" if field.default is None else str(field.default)
+    default = "" if field.default is None else (shown.show if shown else str)(field.default)
     several: dict[str, Any] = {}
     if get_origin(field.annotation) is tuple:
         metavar = f"{metavar} ..."
@@ -112,8 +112,9 @@ def _several(ctx: click.Context, parameter: click.Parameter, values: Sequence[st
 
 
 def _shown(field: FieldInfo) -> Shown | None:
-    """How values of the setting are shown with units, if they are."""
-    return next((mark for mark in field.metadata if isinstance(mark, Shown)), None)
+    """Return how values of the setting are shown with their unit; None for a plain number."""
+    parts = (*field.metadata, *(m for kind in get_args(field.annotation) for m in get_args(kind)))
+    return next((mark for mark in parts if isinstance(mark, Shown)), None)
 
 
 def _elsewhere(field: FieldInfo) -> str:
@@ -126,9 +127,8 @@ def _words(annotation: Any) -> Sequence[str]:
 
 
 def _is_number(annotation: Any) -> bool:
-    kinds = get_args(annotation) if get_origin(annotation) in (UnionType, Union) else (annotation,)
-    plain = {get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds}
-    return bool({int, float} & plain)
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    return bool({int, float} & set(kinds))
 
 
 _PLAIN = {  # what pydantic's errors of these types say
@@ -157,7 +157,7 @@ def _message(name: str, fault: Any) -> str:
     for limit, words in _LIMITS.items():
         if limit in fault.get("ctx", {}):
             value = fault["ctx"][limit]
-            message = f"should be {words} {shown.show(value) if shown else value}"
+            message = f"should be {words} {shown.show(value) if shown else format(value, 'g')}"
     return message
 
 

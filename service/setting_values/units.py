@@ -15,8 +15,8 @@ _BYTES = {
     "GiB": 2**30,
 }
 _SECONDS = {"µs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
-_SWITCH = dict.fromkeys(("on", "true", "yes", "1"), True)
-_SWITCH |= dict.fromkeys(("off", "false", "no", "0"), False)
+_SWITCH = dict.fromkeys(("on", "true", "t", "yes", "y", "1"), True)  # pydantic's words
+_SWITCH |= dict.fromkeys(("off", "false", "f", "no", "n", "0"), False)
 _AMOUNT = re.compile(r"\s*(?P<number>-?[\d.,_]*\d\.?(?:[eE][+-]?\d+)?)\s*(?P<unit>[a-zA-Zµ]*)\s*")
 
 
@@ -51,10 +51,9 @@ def parse_count(value: object) -> object:
 
 
 def parse_switch(value: object) -> object:
-    """`on` and `off` → True and False, as true, yes and 1 and their opposites; other values are
-    returned unchanged.
+    """Convert `on` or `off` to a boolean; `true`, `yes`, `1` and their opposites are taken, too.
 
-    Raises `ValueError` for other text.
+    Values that are no text are returned unchanged. Raises `ValueError` for other text.
     """
     if not isinstance(value, str):
         return value
@@ -65,7 +64,7 @@ def parse_switch(value: object) -> object:
 
 
 def show_switch(value: bool) -> str:
-    """True → `on`."""
+    """Format a boolean as `on` or `off`."""
     return "on" if value else "off"
 
 
