@@ -1,1 +1,1 @@
-"""Who may ask: API keys, how often they may, certificates; each from files that are read again."""
+"""Access to the service: API keys, rate limits, TLS, CORS, clients' addresses behind proxies."""

@@ -1,9 +1,10 @@
-"""API keys: what a key is, and the file that lists them.
+"""API keys: how a key is made, and the file that lists keys.
 
-A line of the file is `NAME sha256:HEX`, the SHA-256 of the key in hexadecimal digits. Empty lines
-and lines that begin with `#` say nothing. `fanlight key NAME` makes a key and adds its line.
+Each line of the file is `NAME sha256:HEX`, where HEX is the SHA-256 of the key in hexadecimal
+digits. Empty lines and lines that begin with `#` are ignored. `fanlight key NAME` makes a key and
+adds its line.
 
-Keys are 256 random bits, so a plain hash is enough: there is nothing to guess. (A slow hash, as for
+Keys are 256 random bits, so a plain hash is enough: nobody can guess one. (A slow hash, as for
 passwords, would cost each request as much as the prediction.)
 """
 
@@ -25,27 +26,27 @@ _LINE = re.compile(r"(\S+)\s+sha256:([0-9A-Fa-f]{64})")
 
 
 def digest(key: bytes) -> bytes:
-    """What is kept of a key, in memory and in the file."""
+    """Return the SHA-256 of a key, which the file holds and by which keys are looked up."""
     return hashlib.sha256(key).digest()
 
 
 def new() -> str:
-    """A new key: 256 random bits as text."""
+    """Make a new key: 256 random bits as text, after the prefix `fl_`."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
 def line(name: str, key: str) -> str:
-    """The line of the file for a key; raises `OptionError` for what can't be a name."""
+    """Return the line of the file for a key; raise `OptionError` for an invalid name."""
     if not _NAME.fullmatch(name):
         raise OptionError(f"{name!r} can't be the name of a key; a name has {NAMES}")
     return f"{name} sha256:{digest(key.encode()).hex()}"
 
 
 def read(path: Path) -> dict[bytes, str]:
-    """The keys of a file: digest → name. Several keys may have one name.
+    """Read a file of keys: digest → name. Several keys may have the same name.
 
-    Raises `OSError`, or `DamagedFileError` for a file that is not whole, has no key, or can be
-    changed by every user. No error shows what stands in a line: it may be a key.
+    Raises `OSError`, or `DamagedFileError` for a file that is malformed, has no key, or can be
+    changed by every user. No error message shows the content of a line, since it may be a key.
     """
     if os.name == "posix" and path.stat().st_mode & stat.S_IWOTH:
         raise damaged(path, f"can be changed by every user; chmod o-w {path}")
@@ -53,7 +54,10 @@ def read(path: Path) -> dict[bytes, str]:
 
 
 def parse(path: Path, content: bytes) -> dict[bytes, str]:
-    """The same for the content of a file."""
+    """Parse the content of a file of keys: digest → name.
+
+    Raises `DamagedFileError`, which names `path`, for content that is malformed or has no key.
+    """
     names: dict[bytes, str] = {}
     lines = content.decode("utf-8-sig", errors="replace").splitlines()
     for number, text in enumerate(lines, 1):
@@ -80,10 +84,11 @@ def parse(path: Path, content: bytes) -> dict[bytes, str]:
 
 
 def add(path: Path, name: str, key: str) -> Mapping[bytes, str]:
-    """Add a key to the file, which is made where there is none; the keys that it then has.
+    """Add a key to the file, and return all keys of the file. A missing file is created.
 
-    The line is appended by one call, so that two writers lose nothing. Raises `OptionError` for
-    what can't be a name, `OSError` or `DamagedFileError` for a file that can't be used.
+    The line is appended with one call, so that two concurrent writers lose nothing. Raises
+    `OptionError` for an invalid name, `OSError` or `DamagedFileError` for a file that can't be
+    used.
     """
     added = line(name, key)
     before = b""

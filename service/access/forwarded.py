@@ -1,7 +1,8 @@
 """The client's address behind a proxy: from X-Forwarded-For, if the proxy is a trusted one.
 
-A setting names the trusted proxies. The client is the last address of the header that is none of
-them: a client can write the addresses before it itself. Without the setting the header is ignored.
+A setting names the trusted proxies. The client is the last address in the header that is not a
+trusted proxy; a client can forge the addresses before it. Without the setting the header is
+ignored.
 """
 
 import ipaddress
@@ -24,7 +25,7 @@ class Forwarded:
         self._is_trusted = lru_cache(1024)(self._look)
 
     def apply(self, scope: MutableMapping[str, Any]) -> None:
-        """Change `client` and `scheme` of a request's ASGI scope, if it came from such a proxy."""
+        """Set `client` and `scheme` of a request's ASGI scope, if it came from a trusted proxy."""
         client = scope.get("client")
         if not client or not self._is_trusted(client[0]):
             return
@@ -56,7 +57,7 @@ class Forwarded:
 
 
 def _address(text: str) -> str | None:
-    """An address, which may have a port; None for anything else."""
+    """Return the IP address in a text, without a port; None if there is none."""
     for each in (text, text.rpartition(":")[0], text.removeprefix("[").partition("]")[0]):
         try:
             found = ipaddress.ip_address(each)

@@ -2,9 +2,9 @@
 
     Authorization: Bearer KEY → SHA-256 → name → token bucket of that name
 
-One SHA-256 and one look into a dictionary find the key, however many there are. The time tells
-nothing of a key: it doesn't depend on how much of a wrong one is right, since what is compared are
-hashes, in a table whose order is random in each process.
+One SHA-256 and one dictionary look-up find the key, however many keys there are. The time of the
+look-up reveals nothing about a key: hashes are compared, not keys, and the order of the
+dictionary's hash table is random in each process.
 """
 
 import ipaddress
@@ -21,14 +21,17 @@ from service.errors import RateLimitError, UnauthorizedError, UnavailableError
 from service.settings import Settings
 
 CALLER = "fanlight.api_key"
-"""Where a scope has the name of the key, None if none was asked for."""
+"""Key of an ASGI scope for the name of the request's API key, None if no key is required."""
 OF_SETTING = "(api_key)"
-"""The name of the key that stands in the settings; no key of a file can have it."""
+"""Name of the API key that the setting api_key gives; no key of a file can have this name."""
 _SCHEME = b"bearer"
 
 
 class Gate:
-    """Lets requests through; as a context manager it follows the file of keys."""
+    """Checks the API key and the rate limit of requests.
+
+    As a context manager, it reads the file of keys again whenever that changes.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -61,11 +64,11 @@ class Gate:
         self._following.close()
 
     def check(self, scope: MutableMapping[str, Any]) -> None:
-        """Raise unless the request of this ASGI scope may pass; note the name of its key there.
+        """Raise unless the request may pass; store the name of its API key in the ASGI scope.
 
-        Raises `UnauthorizedError` without a key that is known, `RateLimitError` for a client that
+        Raises `UnauthorizedError` for a missing or unknown key, `RateLimitError` for a client that
         asks too often, `UnavailableError` while no file of keys could be read. A request is counted
-        once, however often it is checked. Without a key it counts for the client's address.
+        once, even if it is checked several times; without a key it counts for the client's address.
         """
         if CALLER in scope:
             return
@@ -88,7 +91,11 @@ class Gate:
         return "setting api_key_file" if self._settings.api_key_file else "setting api_key"
 
     def _name(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-        """The name of the key in the headers, whose names are in lower case."""
+        """Return the name of the key in the headers; None if the key is missing or unknown.
+
+        The names of headers must be in lower case. Raises `UnauthorizedError` if Authorization is
+        repeated.
+        """
         given: bytes | None = None
         for name, value in headers:
             if name == b"authorization":
@@ -118,13 +125,16 @@ class Gate:
 
 
 def _address(client: tuple[str, int] | None) -> bytes | str:
-    """What a client without a key is known by; never equal to the name of a key."""
+    """Return what identifies a client without a key; it never equals the name of a key."""
     return _network(client[0]) if client else b""
 
 
 @lru_cache(4096)
 def _network(address: str) -> bytes:
-    """The address; of IPv6 the first half, since one host has all of the other half."""
+    """Return the bytes of an IP address; of IPv6 the first half, since one host has all of a /64.
+
+    Other text, such as the path of a socket, is returned as bytes.
+    """
     try:
         known = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:  # no address, such as the path of a socket

@@ -29,7 +29,7 @@ class Origins:
         self._all = ALL.encode() in self._allowed
 
     def headers(self, asked: Iterable[Header]) -> list[Header]:
-        """The CORS headers of the answer to a request that has the headers `asked`."""
+        """Return the CORS headers of the answer to a request with the headers `asked`."""
         vary = [] if self._all else [(b"vary", b"Origin")]
         origin = next((value for name, value in asked if name == b"origin"), None)
         if origin is None or not (self._all or origin.lower() in self._allowed):
@@ -43,9 +43,10 @@ class Origins:
 
     @staticmethod
     def preflight(asked: Iterable[Header]) -> list[Header] | None:
-        """The further headers of the answer to a preflight request; None if it is none.
+        """Return the additional headers of the answer to a preflight request; None for any other.
 
-        With such a request, OPTIONS, a browser asks which methods and headers it may use.
+        A browser sends a preflight request (OPTIONS with Access-Control-Request-Method) to ask
+        which methods and headers it may use.
         """
         if not any(name == b"access-control-request-method" for name, _ in asked):
             return None

@@ -13,7 +13,7 @@ _ROUNDING = 1e-9  # seconds
 
 
 class RateLimit:
-    """At most `burst` requests of a client together, and `rate` a second after them."""
+    """A limit for each client: at most `burst` requests together, then `rate` a second."""
 
     def __init__(
         self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic
@@ -24,9 +24,9 @@ class RateLimit:
         self._full: OrderedDict[Hashable, float] = OrderedDict()  # when the client's bucket is
 
     def take(self, client: Hashable) -> float:
-        """Count a request: 0, or the seconds until the client may ask again.
+        """Count a request; return 0 if it may pass, else the seconds until the client may retry.
 
-        A request that may not be answered takes nothing from the bucket.
+        A refused request takes no token from the bucket.
         """
         now = self._clock()
         full = max(self._full.get(client, now), now)

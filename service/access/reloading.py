@@ -25,9 +25,9 @@ log = Log()
 
 
 def read(path: Path) -> bytes:
-    """A small regular file; raises `OSError` or `DamagedFileError`.
+    """Read a small regular file; raise `OSError` or `DamagedFileError`.
 
-    A pipe is refused, not waited for.
+    A pipe is refused, and opening it does not block.
     """
     with open(path, "rb", opener=_open_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -43,10 +43,11 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 
 class Reloading(Generic[Value]):
-    """Gives `use` a value made from files, and a new one whenever they change.
+    """A watcher of files: calls `use` with a value made from them, at first and after each change.
 
-    `make` raises a `FanlightError` or an `OSError` for files that can't be used. Then the value
-    from before stays, and the log says so. `setting` names the files in the log.
+    `make` builds the value. It raises a `FanlightError` or an `OSError` for files that can't be
+    used; then the previous value stays in use, and the problem is logged. `setting` names the files
+    in the log.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Reloading(Generic[Value]):
         self._ended = threading.Event()
 
     def start(self) -> None:
-        """Look now, and again every `LOOK_SECONDS`, on a thread, until `close`."""
+        """Check the files now, and then every `LOOK_SECONDS` in a thread, until `close`."""
         self.look()
         name = f"fanlight-{self._setting}"
         threading.Thread(target=self._follow, name=name, daemon=True).start()
@@ -94,7 +95,7 @@ class Reloading(Generic[Value]):
             self.look()
 
     def _recovered(self) -> None:
-        """The files are again what the value was made from."""
+        """Log that the files are as they were when the value was made, if a problem was logged."""
         if self._problem is not None:
             self._problem = None
             log.info("file_is_as_before", setting=self._setting)

@@ -1,7 +1,7 @@
 """TLS: certificate and key files → the context of the listener, which follows the files.
 
-The context that connections meet never changes; its callback gives each handshake the newest
-context that was made of both files. So a pair that doesn't fit, or is half written, meets nobody.
+The listener always has the same context. Its SNI callback gives each handshake the newest context
+that was built from both files. So a pair that doesn't match or is half written is never used.
 """
 
 import re
@@ -21,7 +21,7 @@ _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 
 
 def context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """The context for a certificate (with its chain) and its key, both PEM.
+    """Build the context for a certificate (with its chain) and its key, both PEM.
 
     Raises `OSError`, or a `FanlightError` that says which of the files is wrong, and how.
     """
@@ -38,9 +38,9 @@ def context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 def following(certificate: Path, key: Path) -> tuple[ssl.SSLContext, Reloading[ssl.SSLContext]]:
-    """The context of a listener, and what makes it follow the files.
+    """Build the context of a listener, and the `Reloading` that updates it when the files change.
 
-    Raises as `context` does where the files can't be used at the start.
+    The caller starts the `Reloading`. Raises as `context` does for files that can't be used.
     """
     newest = outer = context(certificate, key)
     _warn_if_expired(outer, certificate)
@@ -60,9 +60,9 @@ def following(certificate: Path, key: Path) -> tuple[ssl.SSLContext, Reloading[s
 
 
 def is_expired(made: ssl.SSLContext, certificate: Path) -> bool:
-    """True if the certificate's time is over.
+    """Return whether the certificate has expired.
 
-    A handshake in memory shows it: the ssl module reads the dates of no file.
+    A TLS handshake in memory shows it, since the ssl module can't read the dates from a file.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
@@ -92,7 +92,7 @@ def _warn_if_expired(made: ssl.SSLContext, certificate: Path) -> None:
 
 
 def _check_files(certificate: Path, key: Path) -> None:
-    """Raise if a file is not what its setting says."""
+    """Raise `DamagedFileError` unless the files hold a certificate and an unencrypted key (PEM)."""
     found = set(_BEGIN.findall(reloading.read(certificate)))
     if b"CERTIFICATE" not in found:
         raise damaged(
@@ -120,7 +120,7 @@ def _told(found: set[bytes]) -> str:
 
 
 def _explained(error: ssl.SSLError, certificate: Path, key: Path) -> FanlightError:
-    """OpenSSL's reason as an error that names the file."""
+    """Convert OpenSSL's error to one that names the file."""
     if error.reason == "KEY_VALUES_MISMATCH":
         return FanlightError(
             f"{key} is not the key of {certificate}; "
