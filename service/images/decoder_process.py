@@ -1,15 +1,15 @@
-"""The processes that decode: bytes of strangers → pixels, where a crash or a long run hurts nobody.
+"""Decoder processes: untrusted bytes → pixels, where a crash or a long run harms nothing else.
 
     service → template: "start" with one end of a socket pair → fork → decoder on that socket
     service → decoder: a job and an encoded image → decoder → pixels, or what is wrong
 
 The template has imported what decoding needs (Pillow and numpy, not torch), has one thread and
-decodes nothing, so a fork of it is safe and takes some milliseconds. It tells the service how each
-decoder ended. A decoder runs one job at a time under two limits of the kernel: processor time,
-after which SIGPROF ends it, and address space. When the service is gone, the template and the
-decoders find the ends of their sockets closed, and end.
+decodes nothing, so forking it is safe and takes some milliseconds. It reports to the service how
+each decoder ended. A decoder runs one job at a time under two limits of the kernel: processor time,
+after which SIGPROF ends it, and address space. When the service ends, the template and the decoders
+find their sockets closed, and end too.
 
-`service.images.decoders` is the other side.
+`service.images.decoders` is the service's side.
 """
 
 import gc
@@ -51,12 +51,12 @@ _PAGE = resource.getpagesize()
 
 
 class Job(NamedTuple):
-    """What to do with an encoded image.
+    """What to do with an encoded image, and under which limits.
 
-    `original` is how many pixels of its longer side are kept of the image as it was sent, 0 if it
-    is not wanted; with `fits` a long image keeps more (see `longer_side`). `formats` are
-    Pillow's names. `seconds` of processor time and `memory` in bytes, beyond what the process has,
-    are its limits.
+    `original` is the largest length, in pixels, of the longer side of the original, which is
+    returned too; 0 leaves it out. With `fits` the original of a long image may be larger (see
+    `longer_side`). `formats` are Pillow's names. The limits are `max_pixels` of the image,
+    `seconds` of processor time, and `memory` in bytes beyond what the process already has.
     """
 
     original: int
@@ -69,7 +69,8 @@ class Job(NamedTuple):
 
 
 def template(control: socket.socket) -> None:
-    """Start decoders as the service commands, until it closes the socket; then end them all."""
+    """Run the template: fork decoders on command until the service closes the socket, then kill
+    them."""
     warnings.simplefilter("ignore")  # about files of strangers, which would fill the log
     Image.init()  # imports the plugins of all formats, before there are copies of this process
     for format in FORMATS:
@@ -142,7 +143,10 @@ def _start(
 
 
 def _silence_libraries() -> None:
-    """Give the standard error to Python alone: libtiff writes a line there for each broken file."""
+    """Keep C libraries from writing to the standard error; Python still can.
+
+    libtiff writes a line there for each broken file.
+    """
     own, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 2)
     os.close(nothing)
@@ -160,7 +164,7 @@ def _report(control: socket.socket, children: set[int]) -> None:
 
 
 def decoder(connection: socket.socket) -> None:
-    """Do jobs until the service closes the socket."""
+    """Run jobs from the socket until the service closes it."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     connection.sendall(PID.pack(os.getpid()))
     while len(head := connection.recv(JOB.size, socket.MSG_WAITALL)) == JOB.size:
@@ -175,7 +179,7 @@ def decoder(connection: socket.socket) -> None:
 
 
 def limited(job: Job, encoded: bytes) -> tuple[int, bytes]:
-    """The answer to a job, under its limits: kind and content."""
+    """Run a job under its limits of memory and time; return the kind and content of the answer."""
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     if held := _address_space():
         resource.setrlimit(resource.RLIMIT_AS, (held + job.memory, most))
@@ -191,7 +195,7 @@ def limited(job: Job, encoded: bytes) -> tuple[int, bytes]:
 
 
 def answer(job: Job, encoded: bytes) -> tuple[int, bytes]:
-    """The same without limits."""
+    """Run a job without limits; return the kind and content of the answer."""
     to = Frame.unpacked(job.to)
     try:
         if not job.original:
@@ -208,7 +212,7 @@ def answer(job: Job, encoded: bytes) -> tuple[int, bytes]:
 
 
 def _packed(pixels: Pixels) -> bytes:
-    """(H, W, C), as it lies in memory already."""
+    """Return pixels (C, H, W) as bytes in the order (H, W, C), in which memory has them already."""
     return pixels.transpose(1, 2, 0).tobytes()
 
 
@@ -221,10 +225,11 @@ def with_original(
     *,
     fits: bool = False,
 ) -> tuple[Pixels, Image.Image, Box]:
-    """The network's input, the image as it was sent, with a longer side of at most `longest`
-    pixels, and the part of it that the network gets, in fractions of its width and height.
+    """Decode an image to the network's input; return it with the original and its box.
 
-    With `fits` a long image may have a longer side: see `longer_side`.
+    The original is the whole image with a longer side of at most `longest` pixels; with `fits` that
+    of a long image may be larger (see `longer_side`). The box is the part of it that the network
+    gets: left, top, right, bottom in fractions of its width and height.
     """
     image = decoding.decode_for(encoded, to, formats=formats, max_pixels=max_pixels)
     pixels, (left, top, right, bottom) = decoding.scaled_with_box(image, to)
@@ -239,10 +244,10 @@ def with_original(
 
 
 def longer_side(size: tuple[int, int], to: Framing, longest: int) -> float:
-    """The most pixels that the longer side of an image is kept with.
+    """Return the most pixels that the longer side of an original may have.
 
-    That is `longest`. A long image, whose width and height are `size`, keeps more: enough for its
-    shorter side to hold the frame `to`, while the whole has no more than `MAX_ORIGINAL` pixels.
+    That is `longest`, but more for a long image of `size` (width, height): enough for its shorter
+    side to hold the frame `to`, while the whole has no more than `MAX_ORIGINAL` pixels.
     """
     width, height = size
     fitting = max(to.width / width, to.height / height)
@@ -250,7 +255,7 @@ def longer_side(size: tuple[int, int], to: Framing, longest: int) -> float:
 
 
 def _address_space() -> int:
-    """Bytes that this process has mapped, 0 where the system does not say."""
+    """Return the bytes that this process has mapped; 0 if the system does not say."""
     try:
         return int(Path("/proc/self/statm").read_bytes().split(None, 1)[0]) * _PAGE
     except OSError:

@@ -67,7 +67,7 @@ class EndedError(Exception):
 
 
 class Template:
-    """The process that the decoders are copies of."""
+    """The service's handle of the template process, from which all decoders are forked."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -75,7 +75,7 @@ class Template:
         self._partial = b""
 
     def start(self) -> None:
-        """Start it unless it runs; it needs a fraction of a second until it can be copied."""
+        """Start the template process unless it runs. It can be forked within a second."""
         if self._process is not None:
             return
         ours, theirs = socket.socketpair()
@@ -97,7 +97,7 @@ class Template:
         self._loop.add_reader(ours.fileno(), self._read)
 
     async def copy(self, niceness: int) -> "Process":
-        """A new decoder."""
+        """Fork a new decoder; raise `UnavailableError` if that fails."""
         self.start()
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
@@ -122,13 +122,13 @@ class Template:
         return process
 
     def kill(self, pid: int) -> None:
-        """End a copy at once; nothing if it has ended."""
+        """Kill a decoder; do nothing if it has ended."""
         if self._process is not None:
             with suppress(OSError):  # the template has ended, and its copies find out
                 self._control.send(COMMAND.pack(KILL, pid))
 
     async def code(self, pid: int) -> int | None:
-        """How a process ended, once that is known; None if nobody can say."""
+        """Wait for the exit code of a decoder; return None if it stays unknown."""
         try:
             async with asyncio.timeout(_EXIT_SECONDS):
                 return await asyncio.shield(self._ended[pid])
@@ -143,7 +143,7 @@ class Template:
         self._ended.pop(pid, None)
 
     def close(self) -> None:
-        """End it and all copies."""
+        """End the template process and all decoders."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -157,7 +157,10 @@ class Template:
         self._ended.clear()
 
     def _read(self) -> None:
-        """What the template says: how a copy ended."""
+        """Read from the template which decoders have ended, and set their exit codes.
+
+        If the template itself has ended, it is closed; the next image starts another.
+        """
         try:
             said = self._control.recv(2**12)
         except BlockingIOError:
@@ -182,7 +185,7 @@ class Template:
 
 
 class Process:
-    """A decoder, which does one job at a time."""
+    """The service's handle of one decoder process, which runs one job at a time."""
 
     def __init__(self, template: Template, pid: int, connection: socket.socket) -> None:
         self.pid = pid
@@ -191,7 +194,11 @@ class Process:
         self._late = False
 
     async def run(self, job: Job, encoded: bytes) -> tuple[int, bytes]:
-        """Kind and content of the answer. Raises `EndedError` if the process ends."""
+        """Run a job, and return the kind and content of the answer.
+
+        A process whose job takes too long by the clock is killed. Raises `EndedError` if the
+        process ends.
+        """
         loop = asyncio.get_running_loop()
         said = marshal.dumps(tuple(job))
         head = JOB.pack(len(said), len(encoded)) + said
@@ -238,7 +245,7 @@ class Process:
 
 
 class Lane:
-    """Some processes, and those who wait for one, in their order."""
+    """A group of decoder processes; jobs wait for a free one, first come, first served."""
 
     def __init__(self, template: Template, size: int, niceness: int) -> None:
         self._template, self._niceness = template, niceness
@@ -246,7 +253,10 @@ class Lane:
         self._idle: list[Process] = []
 
     async def run(self, job: Job, encoded: bytes) -> tuple[int, bytes]:
-        """The answer to a job. Whatever ends this early, a cancellation too, ends the process."""
+        """Run a job on a free process, and return the kind and content of the answer.
+
+        Any error or cancellation ends the process.
+        """
         async with self._turns:
             process = await self._process()
             try:

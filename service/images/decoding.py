@@ -57,10 +57,10 @@ _MARGIN = 0.01  # seconds; the kernel looks at a process's time every few millis
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """An image as the network gets it, uint8 (C, H, W), and as it was sent, upright, made small.
+    """An image as the network gets it, uint8 (C, H, W), and the upright original, made smaller.
 
-    `box` is the part of it that the network gets: left, top, right, bottom in fractions of its
-    width and height.
+    `box` is the part of the original that the network gets: left, top, right, bottom in fractions
+    of its width and height.
     """
 
     pixels: Pixels
@@ -72,8 +72,8 @@ class Decoder:
     """Decodes uploads under the limits of the settings, all but small ones in other processes.
 
     There are `processes` for images whose header promises little work, and as many for others. At
-    most `max_queue_size` images may wait. Requests take turns, however large one is: it has at most
-    as many images before the processes as there are of one kind.
+    most `max_queue_size` images may wait. Requests share the processes: however many images a
+    request has, at most `processes` of them are being decoded at a time.
     """
 
     def __init__(self, settings: Settings, processes: int) -> None:
@@ -88,17 +88,17 @@ class Decoder:
         self.waiting = 0  # images that wait to be decoded, or are being decoded
 
     def start(self) -> None:
-        """Begin to start a process, so that the first image need not wait for that."""
+        """Start the template process, so that the first image need not wait for that."""
         self._template.start()
 
     def close(self) -> None:
-        """End the processes, and what they do."""
+        """End the processes, and abort the jobs that they run."""
         self._light.close()
         self._heavy.close()
         self._template.close()
 
     async def pixels(self, uploads: Sequence[EncodedImage], spec: InputSpec) -> list[Pixels]:
-        """The images as the network gets them, uint8 (C, H, W), in the order sent.
+        """Decode images to the network's input, uint8 (C, H, W), in the order sent.
 
         Raises a `ServiceError` that names every image that is not acceptable.
         """
@@ -115,9 +115,10 @@ class Decoder:
         return cast(list[Pixels], found)
 
     def decode_now(self, uploads: Sequence[EncodedImage], spec: InputSpec) -> list[Pixels] | None:
-        """The same for `IMAGES_IN_A_ROW` images at most, if all are small, or for one quick JPEG.
+        """Decode images as `pixels` does, but without waiting; return None if that would take long.
 
-        For others it is None. Raises a `ServiceError` for a JPEG that is not acceptable.
+        Takes at most `IMAGES_IN_A_ROW` small plain PNGs, or one quick JPEG. Raises a `ServiceError`
+        for a JPEG that is not acceptable.
         """
         if len(uploads) > IMAGES_IN_A_ROW:
             return None
@@ -138,7 +139,7 @@ class Decoder:
             raise _joined({0: error}, [upload]) from error
 
     def _read(self, upload: EncodedImage, spec: InputSpec) -> Pixels:
-        """The same, with the error of this image alone."""
+        """Decode one image in this process; raise a `ServiceError` for this image alone."""
         try:
             formats = (_format(upload).pillow,)
             most = self._settings.max_image_pixels
@@ -149,15 +150,16 @@ class Decoder:
             raise InvalidInputError(str(error)) from error
 
     def _small(self, upload: EncodedImage, spec: InputSpec) -> Pixels | None:
-        """The pixels of a small plain picture, in less time than a switch to a process takes."""
+        """Decode a small plain PNG here, faster than a switch to a process; None for others."""
         most = self._settings.max_image_pixels
         return decoding.read_small(upload.encoded, spec, max_pixels=most)
 
     def _is_quick_jpeg(self, upload: EncodedImage, spec: InputSpec) -> bool:
-        """True for a JPEG to decode on the event loop: on a single core, and small.
+        """Return whether to decode a JPEG on the event loop: a small one, and on a single core.
 
-        With a framing rule, none is: to find the subject takes longer than to decode. The bytes
-        before its first scan cost Pillow up to half a millisecond per kilobyte.
+        False if the network has a framing rule: finding the subject takes longer than decoding. The
+        size of the header is limited too, since Pillow takes up to half a millisecond for each
+        kilobyte before the first scan.
         """
         encoded = upload.encoded
         if (
@@ -183,8 +185,12 @@ class Decoder:
         *,
         fits: bool = False,
     ) -> list[DecodedImage]:
-        """The same, with the images as they were sent, the longer side of at most `longest`
-        pixels, or with `fits` of as many as the input needs to have room in the image."""
+        """Decode images to the network's input, each with its original, in the order sent.
+
+        The longer side of an original has at most `longest` pixels; with `fits` it may have more,
+        so that the input has room in the image. Raises a `ServiceError` that names every image that
+        is not acceptable.
+        """
         decode = partial(self._with_original, spec, longest, fits)
         decoded = await self._decode(uploads, range(len(uploads)), decode)
         return list(decoded.values())
@@ -195,7 +201,10 @@ class Decoder:
         places: Sequence[int],
         decode: Callable[[EncodedImage], Awaitable[Result]],
     ) -> dict[int, Result]:
-        """The results of `decode` for the uploads at these indices."""
+        """Call `decode` for the uploads with these indices; return the results by index.
+
+        Raises `QueueFullError` if too many images wait, or one error that names all invalid images.
+        """
         settings = self._settings
         if self.waiting + len(places) > settings.max_queue_size:
             raise QueueFullError(
@@ -251,7 +260,10 @@ class Decoder:
     async def _ask(
         self, upload: EncodedImage, spec: InputSpec, *, original: int = 0, fits: bool = False
     ) -> bytes:
-        """What a process answers. Raises the `ServiceError` that the image deserves."""
+        """Decode an image in another process under limits; return the content of the answer.
+
+        Raises the `ServiceError` that says what is wrong with the image.
+        """
         actual = _format(upload)
         claim = actual.claim(upload.encoded)
         most = self._settings.max_image_pixels
@@ -289,7 +301,7 @@ class Decoder:
         return content
 
     def _seconds(self, format: ImageFormat, size: int) -> float:
-        """The processor time that a file of so many bytes may take.
+        """Return the seconds of processor time that a file of `size` bytes may take.
 
         Decoders spend it on bytes as well as on pixels: libjpeg needs about 10 ms for each million
         bytes of Huffman codes, at any scale.
@@ -308,9 +320,10 @@ def _too_many(reason: str) -> TooLargeError:
 
 
 def _of_end(end: EndedError, encoded: bytes, seconds: float) -> ServiceError:
-    """Why an image has no pixels, by how the process ended that decoded it.
+    """Return the error for an image whose decoder process ended during its job.
 
-    Time and crashes are the image's own fault, and come again. What the system did may not.
+    A crash or too much processor time is the image's own fault, and would happen again. What the
+    system or a busy machine did may not.
     """
     if end.code == TOO_LONG:
         size = decoding.size(encoded)
@@ -338,7 +351,11 @@ def _of_end(end: EndedError, encoded: bytes, seconds: float) -> ServiceError:
 
 
 def _format(upload: EncodedImage) -> ImageFormat:
-    """What the bytes are, whatever the client said."""
+    """Return the format that the bytes have, whatever type the client declared.
+
+    Raises `InvalidInputError` or `UnsupportedTypeError` for anything but an image that can be
+    decoded.
+    """
     encoded, declared, _, fault = upload
     if fault is not None:
         raise InvalidInputError(fault)
@@ -362,7 +379,7 @@ def _format(upload: EncodedImage) -> ImageFormat:
 
 
 def _joined(faults: Mapping[int, Exception], uploads: Sequence[EncodedImage]) -> Exception:
-    """One error that names all bad images; unexpected exceptions go through as they are."""
+    """Return one error that names all invalid images, or the first unexpected exception itself."""
     for fault in faults.values():
         if not isinstance(fault, ServiceError):
             return fault

@@ -6,9 +6,9 @@ from typing import NamedTuple
 class EncodedImage(NamedTuple):
     """The bytes of an image file.
 
-    `media_type` is what the client declared, empty if it declared none: the bytes decide.
-    `filename` is empty if the client named none. `fault` is what is wrong where the bytes can't be
-    had from the request, or None; the error that names all invalid images tells it.
+    `media_type` is what the client declared, empty if it declared none; the bytes decide the
+    format. `filename` is empty if the client named none. `fault` says why the bytes could not be
+    read from the request, or is None; the decoder reports it with all other invalid images.
     """
 
     encoded: bytes

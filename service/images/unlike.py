@@ -30,10 +30,10 @@ class Unlike:
     def warnings(
         self, images: Sequence[EncodedImage], pixels: Sequence[Pixels], unsure: Sequence[bool]
     ) -> list[list[str]] | None:
-        """The warnings about each image of a request, a list of sentences; None if there is none.
+        """Return a list of sentences for each image of a request; None if there is no warning.
 
         `pixels` are the same images, decoded and scaled to the network's input. Ground and subject
-        are only looked at where `unsure` says that the answer is unsure.
+        are checked only if `unsure` says that the answer for the image is unsure.
         """
         if not any(unsure) and not (self._may_lose and any(map(self._cut, images))):
             return None
@@ -48,7 +48,8 @@ class Unlike:
         return found if any(found) else None
 
     def _cut(self, image: EncodedImage) -> str:
-        """The warning that most of an image is cut off; empty if the network sees enough of it."""
+        """Return the warning that most of an image is cut off; empty if the network sees enough of
+        it."""
         encoded = image.encoded
         if encoded[16:24] == self._whole and encoded.startswith(_PNG):
             return ""
@@ -64,12 +65,12 @@ class Unlike:
         )
 
     def _sees_enough(self, stored: tuple[int, int]) -> bool:
-        """Whether enough is seen of an image, however it is turned."""
+        """Return whether the network sees enough of an image, upright or turned by 90°."""
         if self._seen(stored) < LEAST_PART:
             return False
         return self._is_square or self._seen(stored[::-1]) >= LEAST_PART
 
     def _seen(self, size: tuple[int, int]) -> float:
-        """The part of an image of that width and height that the network sees."""
+        """Return which fraction of an image of this `size` (width, height) the network sees."""
         left, top, right, bottom = self._spec.box(size)
         return (right - left) * (bottom - top) / (size[0] * size[1])
