@@ -16,7 +16,7 @@ except ImportError as error:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns 0 when the server was stopped, 2 if it could not be started as told."""
+    """Run `fanlight serve`; return 0 after the server was stopped, 2 if it could not start."""
     return command(["serve", *(sys.argv[1:] if arguments is None else arguments)])
 
 

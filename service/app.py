@@ -71,7 +71,7 @@ log = logs.Log()
 
 
 class Application(FastAPI):
-    """FastAPI's routes; before them the shortcut for predictions, around all of it telemetry."""
+    """The ASGI application: FastAPI's routes, the shortcut for predictions, and the middleware."""
 
     def __init__(self, state: AppState, **settings: Any) -> None:
         super().__init__(**settings)
@@ -94,7 +94,7 @@ class Application(FastAPI):
         self.connection_limits = _connection_limits(state)  # which the protocol keeps
 
     def drain(self) -> None:
-        """Called by the server once it was told to end.
+        """Begin to drain: the server calls this when it has to end.
 
         From now on `/health/ready` answers 503. Other requests are still answered. A start that is
         still loading models does not wait for them.
@@ -114,7 +114,7 @@ class Application(FastAPI):
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The service for these settings; models load once it starts."""
+    """Build the application for these settings. Models are loaded when it starts."""
     budget = MemoryBudget(HELD_REQUESTS * settings.max_feature_values, MAX_WAITING)
     originals = MemoryBudget(MAX_ORIGINALS, settings.max_explain_queue_size)
     tracing = Tracing() if settings.tracing else None
@@ -203,7 +203,7 @@ def _tell_start(settings: Settings, repository: Repository) -> None:
 
 
 async def _first(*events: Coroutine[Any, Any, object]) -> None:
-    """Wait for the first of them."""
+    """Wait until the first of these coroutines is done, then cancel the others."""
     tasks = [asyncio.create_task(each) for each in events]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -213,7 +213,7 @@ async def _first(*events: Coroutine[Any, Any, object]) -> None:
 
 
 def from_environment() -> FastAPI:
-    """The service for the settings in the environment; each worker process starts here."""
+    """Build the application for the settings in the environment; each worker calls this."""
     garbage.start()
     settings = Settings()
     logs.configure(settings.log_level, settings.log_format)

@@ -16,7 +16,7 @@ class DeadlineTimer:
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        """How many deadlines are being checked."""
+        """Return the number of deadlines that are being checked."""
         return len(self._deadlines)
 
     def add(self, deadline: "Deadline", loop: asyncio.AbstractEventLoop) -> None:
@@ -37,12 +37,13 @@ class DeadlineTimer:
 
 
 class Deadline:
-    """Gives a request up when its body or its answer takes too long, or when its client leaves.
+    """The time limits of one request: gives it up when they pass, or when its client leaves.
 
-    The body has `seconds` from `begin`; the answer has as many from `received`, or what `allow`
-    has said. `give_up` gets the reason (`SlowBodyError`, `DeadlineError` or `ClientLeftError`), at
-    most once, and never after `end`. `watch` is called once if the answer takes longer than
-    `WATCH_AFTER_SECONDS`: it may start to watch the connection, and calls `client_left`.
+    The body must arrive within `seconds` of `begin`. The answer must be ready within as many
+    seconds of `received`, or within the time that `allow` sets. `give_up` is called with the reason
+    (`SlowBodyError`, `DeadlineError` or `ClientLeftError`), at most once, and never after `end`.
+    `watch` is called once if the answer takes longer than `WATCH_AFTER_SECONDS`; it may start to
+    watch the connection, and then calls `client_left` when the client leaves.
     """
 
     __slots__ = ("_give_up", "_receiving", "_setting", "_since", "_timer", "_watch", "seconds")
@@ -60,19 +61,19 @@ class Deadline:
         self._give_up: Callable[[ServiceError], None] | None = give_up
 
     def begin(self, *, received: bool = False) -> None:
-        """Start: the body is awaited, or the answer if the body was already `received`."""
+        """Start the time for the body, or for the answer if the body was already `received`."""
         loop = asyncio.get_running_loop()
         self._receiving = not received
         self._since = loop.time()
         self._timer.add(self, loop)
 
     def received(self) -> None:
-        """The body is there: the answer is awaited."""
+        """Note that the body has arrived, and start the time for the answer."""
         self._receiving = False
         self._since = asyncio.get_running_loop().time()
 
     def allow(self, seconds: float, setting: str) -> None:
-        """Let the answer take `seconds` from now on; `setting` is named if that passes.
+        """Let the answer take `seconds` from now on; the error names `setting` if they pass.
 
         The body must have arrived.
         """
@@ -83,15 +84,18 @@ class Deadline:
         self._stop(ClientLeftError("the client closed the connection"))
 
     def end(self) -> None:
-        """The request is over; calling it again changes nothing.
+        """End the deadline with its request; calling it again changes nothing.
 
-        What it calls is let go, since that holds the request, which holds this deadline.
+        Drops the callbacks, since they hold the request, which holds this deadline.
         """
         self._give_up = self._watch = None
         self._timer.remove(self)
 
     def check(self, now: float) -> float:
-        """Seconds until the deadline, 0 if it has passed; `now` is the event loop's time."""
+        """Give the request up if its time is over, and call `watch` if that is due.
+
+        Returns the seconds until the deadline, 0 if it has passed. `now` is the event loop's time.
+        """
         left = self._since + self.seconds - now
         if left <= 0:
             self._stop(self._too_slow())

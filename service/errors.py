@@ -115,7 +115,7 @@ class DeadlineError(ServiceError):
 
 
 def invalid_parameters(found: Sequence[Any]) -> InvalidInputError:
-    """The error for what pydantic found, where a place begins with the parameter's name."""
+    """Return the error for pydantic's errors `found`; each `loc` begins with a parameter's name."""
     # pydantic also reports the None branch of an optional parameter
     wrong = [each for each in found if each["type"] != "none_required"]
     texts = [": ".join([*map(str, each["loc"][:1]), each["msg"]]) for each in wrong]

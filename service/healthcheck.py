@@ -1,7 +1,7 @@
 """`python -m service.healthcheck`: exit code 0 if the service of this container is ready.
 
-It asks the port and the scheme that the variables of the settings name, and needs nothing but
-Python's own library. Whether the certificate is for this address is not its question.
+Port and scheme come from the environment variables of the settings. Only Python's standard library
+and Fanlight are needed. The certificate is not verified.
 """
 
 import os
@@ -15,7 +15,7 @@ TIMEOUT = 2.5  # seconds
 
 
 def address() -> str:
-    """Where the service answers whether it is ready."""
+    """Return the URL at which the service answers whether it is ready."""
     port = os.environ.get(f"{PREFIX}PORT", "")
     scheme = "https" if os.environ.get(f"{PREFIX}TLS_CERTIFICATE") else "http"
     return f"{scheme}://127.0.0.1:{port if port.isdigit() else 8000}/health/ready"

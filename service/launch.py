@@ -33,7 +33,7 @@ ANSWER_SECONDS = 2.0  # that a folder of models may take to say whether it is th
 
 
 def refusal(settings: Settings) -> str | None:
-    """Why the service can't start with these settings; None if it can."""
+    """Check the settings, and return why the service can't start with them; None if it can."""
     if reason := _repository_problem(settings.repository or ()):
         return reason
     if reason := _device_problem(settings.device):
@@ -48,9 +48,9 @@ def refusal(settings: Settings) -> str | None:
 
 
 def serve(settings: Settings) -> None:
-    """Runs until a signal ends the server; what was accepted is answered by then.
+    """Run the server until a signal ends it. Accepted requests are answered before it ends.
 
-    Raises `ListenError` or `WorkersError` where that is not possible.
+    Raises `ListenError` if it can't listen, `WorkersError` if no worker process could start.
     """
     logs.configure(settings.log_level, settings.log_format)
     environment.report(Settings.model_fields)
@@ -79,7 +79,7 @@ def application() -> ASGIApp:
 
 
 def tls_context(*_: object) -> ssl.SSLContext:
-    """The TLS context of the listening socket; uvicorn asks for it before the application.
+    """Build the TLS context of the listening socket; uvicorn calls this before `application`.
 
     When the certificate files change, new connections use the new ones.
     """
@@ -93,11 +93,11 @@ def tls_context(*_: object) -> ssl.SSLContext:
 
 
 def _repository_problem(named: Sequence[Path]) -> str | None:
-    """The message that ends `fanlight serve` before it starts, or None if it can start.
+    """Return why the service can't start with these repository folders, or None.
 
-    It can't if one of the folders is a file, or if all of them are missing. Where only some are
-    missing the service starts, warns in its log, and serves them once they are there: their disk
-    may be mounted later.
+    It can't if one of the folders is a file, or if all of them are missing. If only some are
+    missing, the service starts, warns in its log, and serves them once they exist: their disk may
+    be mounted later.
     """
     kinds = {path: _kind(path) for path in named}
     for path, kind in kinds.items():
@@ -117,7 +117,7 @@ def _repository_problem(named: Sequence[Path]) -> str | None:
 
 
 def _kind(path: Path) -> Literal["folder", "file", "missing", "silent"]:
-    """What lies there; `silent` if its disk does not tell within `ANSWER_SECONDS`."""
+    """Return what is at the path; `silent` if its disk does not answer within `ANSWER_SECONDS`."""
     found: list[Literal["folder", "file", "missing"]] = []
 
     def look() -> None:
@@ -135,9 +135,9 @@ def _kind(path: Path) -> Literal["folder", "file", "missing", "silent"]:
 
 
 def _device_problem(name: str) -> str | None:
-    """Why the device can't be used, or None.
+    """Return why the device can't be used, or None.
 
-    What starts workers doesn't import torch itself, unless it has to ask for a device.
+    The process that starts workers doesn't import torch itself, unless it has to check a device.
     """
     if name in ("auto", "cpu"):
         return None
@@ -151,7 +151,7 @@ def _device_problem(name: str) -> str | None:
 
 
 def _listeners(settings: Settings) -> list[socket.socket]:
-    """The bound sockets of the service, and of its metrics if they have a port of their own."""
+    """Bind the sockets of the service, and of its metrics if they have a port of their own."""
     found = listening.bind(settings.host, settings.port)
     if settings.metrics_port is not None:
         try:
@@ -175,7 +175,8 @@ def _supervisor(settings: Settings, listeners: list[socket.socket]) -> Superviso
 
 
 def _process(listeners: list[socket.socket], channel: socket.socket) -> BaseProcess:
-    """Of its own, not a fork: torch and its threads don't survive one."""
+    """Create a worker process. It is spawned, not forked: torch and its threads don't survive a
+    fork."""
     context = multiprocessing.get_context("spawn")
     return context.Process(target=_work, args=(channel, listeners))
 
@@ -185,7 +186,7 @@ def _scheme(settings: Settings) -> str:
 
 
 def _file_problem(settings: Settings) -> str | None:
-    """Why a file of keys or certificates can't be used, or None."""
+    """Return why a file of keys or certificates can't be used, or None."""
     try:
         if settings.api_key_file is not None:
             api_keys.read(settings.api_key_file)
@@ -200,7 +201,7 @@ def _file_problem(settings: Settings) -> str | None:
 
 
 def _work(channel: socket.socket, listeners: list[socket.socket]) -> None:
-    """A worker process, whose settings stand in the environment."""
+    """Run a worker process with the settings in the environment; report an error on `channel`."""
     try:
         settings = Settings()
         logs.configure(settings.log_level, settings.log_format)
@@ -211,7 +212,7 @@ def _work(channel: socket.socket, listeners: list[socket.socket]) -> None:
 
 
 def _answering(settings: Settings) -> int:
-    """Seconds that an accepted request may take: to arrive, and to be answered."""
+    """Return the seconds that an accepted request may take: to arrive, and to be answered."""
     return int(2 * settings.request_timeout) + 5
 
 

@@ -26,14 +26,14 @@ from service.settings import Settings
 
 
 class Door(Protocol):
-    """How one request gets in, and how it waits.
+    """How one request enters: how its images arrive, and how it waits for decoder and batcher.
 
-    Leaving its `with` block ends its deadline. Where the work was cancelled because the deadline
-    had passed or the client had left, leaving raises that reason.
+    Leaving its `with` block ends its deadline. If the work was cancelled because the deadline had
+    passed or the client had left, leaving the block raises the `ServiceError` that says so.
     """
 
     client: str
-    """The address that the request came from. Clients with an API key are told apart by that."""
+    """The address that the request came from. A client with an API key is identified by its key."""
 
     waited: float
     """Seconds that the request lay unread in its socket; 0 if nobody knows."""
@@ -45,7 +45,7 @@ class Door(Protocol):
     ) -> None: ...
 
     async def receive(self) -> Sequence[EncodedImage]:
-        """The images of the request, within its deadline."""
+        """Receive the images of the request, within its deadline."""
         ...
 
     async def decode(
@@ -55,7 +55,7 @@ class Door(Protocol):
         ...
 
     async def wait(self, queued: Queued[Pixels, PredictionResult]) -> list[PredictionResult]:
-        """The results, once the batcher has all of them."""
+        """Wait until the batcher has all results, and return them."""
         ...
 
 
@@ -63,19 +63,19 @@ SHORT_WAIT_SECONDS = 0.02  # a queue that takes no longer needs no look before i
 
 
 class Asked(doubt.Asked, Protocol):
-    """What a request asks for."""
+    """The parameters of a request for predictions."""
 
     @property
     def version(self) -> int | None:
-        """The version that is asked; None asks the highest that is ready."""
+        """The version to ask; None for the highest one that is ready."""
         ...
 
 
 class Predicted(NamedTuple):
-    """The card of the version, and the results for the images of a request in the order sent.
+    """The results for the images of a request, in the order sent, and the card of the version.
 
-    `doubts` and `warnings` are those of the results, None where the request or the card has no use
-    for them.
+    `doubts` has an entry for each result, or is None if the request or the card excludes doubts.
+    `warnings` has a list of sentences for each result, or is None if there are no warnings.
     """
 
     card: Card
@@ -100,14 +100,13 @@ class Predictor:
         asked: Asked,
         door: Door,
     ) -> Predicted:
-        """Predict the images of one request.
+        """Predict the images of one request; raise a `ServiceError` if that fails.
 
-        `scope` is that of ASGI: the gate reads its headers and the client's address, and the work
-        is noted there (`service.monitoring.work`).
-        All images are decoded before any is queued, so that a bad one fails no other request.
-        A request that would wait too long is refused before its body is received. Raises a
-        `ServiceError`. Whatever ends this early (an error, a cancellation) takes the request's
-        images out of the queue.
+        `scope` is the ASGI scope: the gate reads the headers and the client's address from it, and
+        the `Work` of the request is stored in it (`service.monitoring.work`). All images are
+        decoded before any is queued, so that a bad one fails no other request. A request that would
+        wait too long is refused before its body is received. On an error or a cancellation, the
+        request's images leave the queue.
         """
         client = door.client
         if self.gate is not None:
@@ -150,12 +149,12 @@ class Predictor:
     def check_wait(
         self, batcher: Batcher[Pixels, PredictionResult], client: str, waited: float = 0.0
     ) -> None:
-        """Raise `QueueFullError` if the queue is full, or if its answer would come too late.
+        """Raise `QueueFullError` if the queue is full, or if the answer would come too late.
 
-        It comes too late if the queue takes longer than `max_queue_wait`, or if the request has
-        `waited` in its socket for longer than a full queue takes, in seconds: then others are
-        fresher.
-        (Nichols and Jacobson, "Controlling queue delay", 2012, on time in place of length.)
+        It would come too late if the queued images take longer than `max_queue_wait`, or if the
+        request has lain in its socket for longer (`waited`, in seconds) than a full queue takes:
+        newer requests are more useful then. (Nichols and Jacobson, "Controlling queue delay", 2012,
+        on time in place of length.)
         """
         batcher.check_room(1, client)
         wait = batcher.waiting * batcher.seconds_per_item
@@ -172,9 +171,10 @@ class Predictor:
 
 
 def refusal(error: BatchFailedError, card: Card, images: Sequence[EncodedImage]) -> ServiceError:
-    """What the client gets for a batch that failed: which images have no finite answer.
+    """Return the error for a client whose batch failed.
 
-    It is the error itself, a 500, if anything else went wrong.
+    It is an `UnanswerableError` that lists the images without a finite answer. If anything else
+    went wrong it is `error` itself, a 500.
     """
     if not all(isinstance(each, NotFiniteError) for each in error.failed.values()):
         return error
@@ -182,7 +182,7 @@ def refusal(error: BatchFailedError, card: Card, images: Sequence[EncodedImage])
 
 
 def unanswerable(card: Card, filenames: Mapping[int, str]) -> UnanswerableError:
-    """The error for images, by their place in the request, that have no finite answer."""
+    """Return the error for images without a finite answer; `filenames` are by index."""
     faults = [ImageFault(index, name, NOT_FINITE) for index, name in filenames.items()]
     return UnanswerableError(
         f"{card.name}/{card.version} gives no finite number for image "

@@ -29,7 +29,7 @@ from service.setting_values.environment import PREFIX, is_service_link
 
 @dataclass(frozen=True)
 class Shown:
-    """How help writes the default of a setting, and what it calls its value."""
+    """How the help shows a setting: `show` formats its default, `metavar` names its value."""
 
     show: Callable[[Any], str]
     metavar: str
@@ -45,7 +45,10 @@ Count = Annotated[int, BeforeValidator(units.parse_count), Shown(units.show_coun
 
 
 def _folders(value: Any) -> Any:
-    """A text of a variable, a folder, or the folders that options have given, one each."""
+    """Convert the value of `repository`: one text, one folder, or a folder from each option.
+
+    Raises `ValueError` for an empty name.
+    """
     if isinstance(value, str):
         return repository_paths.split(value)
     if isinstance(value, Path):
@@ -64,7 +67,7 @@ else:
 
 
 class _Environment(EnvSettingsSource):
-    """The variables without those that Kubernetes and Docker set for a service `fanlight`."""
+    """Environment variables, except those that Kubernetes and Docker set as service links."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         value, key, is_complex = super().get_field_value(field, field_name)
@@ -77,7 +80,7 @@ OWN_PATHS = (
     *("v1", "v2", "docs", "static", "health", "metrics"),
     *("openapi.json", "openapi-3.0.json", "ping", "invocations", "predictions"),
 )
-"""What the addresses of the service begin with."""
+"""The first segments of the service's own paths; `root_path` must not begin with one of them."""
 
 
 class Settings(BaseSettings):
@@ -365,7 +368,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
-        """Settings that mean nothing alone have what they need."""
+        """Raise `ValueError` if a setting is given without another one that it needs."""
         if (self.tls_certificate is None) != (self.tls_key is None):
             given, missing = ("tls_certificate", "tls_key")
             if self.tls_certificate is None:
@@ -383,19 +386,22 @@ class Settings(BaseSettings):
 
     @property
     def repositories(self) -> tuple[Path, ...]:
-        """The folders to serve, each once; the first one that has a model serves it."""
+        """The folders to serve, without duplicates. The first one that has a model serves it."""
         return repository_paths.distinct(self.repository or repository_paths.USUAL)
 
     @property
     def permission(self) -> Permission:
-        """For the code that versions may need. A repository is no place to import it from."""
+        """The permission to import the users' own code for versions that need it.
+
+        Modules are also searched for in the working folder, unless that is inside a repository.
+        """
         here = Path.cwd()
         is_inside = any(here.is_relative_to(each.resolve()) for each in self.repositories)
         return Permission(self.architectures, None if is_inside else here)
 
     @property
     def asks_for_key(self) -> bool:
-        """True if what is under /v1 needs an API key."""
+        """True if the paths under /v1 need an API key."""
         return self.api_key is not None or self.api_key_file is not None
 
     @classmethod
@@ -410,7 +416,7 @@ class Settings(BaseSettings):
         return init_settings, _Environment(settings_cls)
 
     def environment(self) -> dict[str, str]:
-        """The settings as environment variables, for processes that this one starts."""
+        """Return the settings as environment variables, for child processes."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         if self.api_key is not None:
             values["api_key"] = self.api_key.get_secret_value()
@@ -466,4 +472,4 @@ GROUPS = {
     "For clients of other servers": ("invocations_model", "torchserve_paths"),
     "Log and traces": ("log_level", "log_format", "access_log", "tracing"),
 }
-"""Each setting stands in one group of the help."""
+"""Headings of the help → names of the settings below them; each setting is in one group."""

@@ -1,4 +1,4 @@
-"""What requests need of the application that answers them, and the gate they pass."""
+"""The state of the application that requests use, and the dependencies of the routes."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class AppState:
     gate: Gate
     tracing: Tracing | None = None
     draining: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    """Set once the server will end, although it still answers."""
+    """Set once the server is about to end, although it still answers."""
     repository: Repository = field(init=False)
     decoder: Decoder = field(init=False)
     predictor: Predictor = field(init=False)
@@ -61,17 +61,19 @@ Images = Annotated[Reception, Depends(_images)]
 
 
 async def check_query(request: Request) -> None:
-    """Raises `InvalidInputError` for a parameter that comes twice."""
+    """Raise `InvalidInputError` for a query parameter that is repeated although it is no list."""
     parameters.check_repetitions(request.scope["query_string"])
 
 
 async def authorize(request: Request, state: State) -> None:
-    """Raises a `ServiceError` unless the request carries an API key that is known, where one is
-    asked for, or if it is one too many."""
+    """Raise a `ServiceError` unless the request may pass the gate.
+
+    It needs a known API key if the settings ask for one, and must be within the rate limit.
+    """
     state.gate.check(request.scope)
 
 
 async def authorize_metrics(request: Request, state: State) -> None:
-    """As `authorize`, if the settings ask for a key for figures too."""
+    """Do the same as `authorize`, but only if the settings ask for an API key for metrics."""
     if state.settings.metrics_access == "key":
         state.gate.check(request.scope)
