@@ -1,7 +1,7 @@
 """Counts what a version answers, for /metrics: labels, scores, familiarity, unsure answers.
 
-Answers are kept and counted together: when there are `MANY`, or many for their number of classes,
-with the first after `WHILE_SECONDS`, or when somebody asks for the metrics.
+Answers are kept and counted together: once there are `MANY` images or `MANY_VALUES` probabilities,
+with the first answer after `WHILE_SECONDS`, and whenever the metrics are read.
 """
 
 import time
@@ -23,7 +23,7 @@ WHILE_SECONDS = 10.0
 class Arrivals:
     """Counts the answers of one version; to be used on the event loop only.
 
-    `judge` is that of the version, None if it has no calibration: then no answer is unsure.
+    `judge` is the version's judge, or None if it has no calibration: then no answer is unsure.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Arrivals:
             self.report()
 
     def report(self) -> None:
-        """Report what was not reported yet. Images without a finite answer are not counted."""
+        """Count and report all answers since the last report, except those that are not finite."""
         kept, self._kept, self._images = self._kept, [], 0
         self._reported = time.monotonic()
         if not kept:
@@ -67,7 +67,7 @@ class Arrivals:
 
 
 def _tenths(values: NDArray[np.floating]) -> Sequence[int]:
-    """How many values lie in each tenth of 0 to 1; 1 is in the last."""
+    """Count the values in each tenth of the range 0 to 1; a value of 1 is in the last tenth."""
     tenths = np.minimum((values.astype(float) * TENTHS).astype(int), TENTHS - 1)
     counts: list[int] = np.bincount(tenths, minlength=TENTHS).tolist()
     return counts

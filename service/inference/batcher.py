@@ -97,7 +97,7 @@ class _Slice(NamedTuple, Generic[Item, Result]):
 
 
 def _waits(batch: Sequence[_Slice[Item, Result]]) -> list[float]:
-    """How long each request has waited whose first item is in the batch, in seconds."""
+    """Set and return the seconds that each request whose first item is in the batch has waited."""
     now = perf_counter()
     found = []
     for request, start, _ in batch:
@@ -112,10 +112,13 @@ class Batcher(Generic[Item, Result]):
 
     `run` may return an exception in place of a result; it fails only the request of that item. One
     call gets at most `max_batch_size` items; at most `max_queue_size` may wait. `max_batch_delay`
-    is how long the oldest item may wait for a full batch, in seconds. `observe_waits` gets how long
-    each request has waited whose first item goes into a batch. `observe_batch` gets the works of
-    the requests of a batch, its items, and the time of `perf_counter` when it began, once it is
-    over. Use as an async context manager: leaving it refuses new items, finishes queued ones, then
+    is how long the oldest item may wait for a full batch, in seconds.
+
+    `observe_waits` is called when a batch is taken, with the seconds that each request whose first
+    item is in the batch has waited. `observe_batch` is called after each batch with the `Work` of
+    its requests, the number of its items, and the time of `perf_counter` when it began.
+
+    Use as an async context manager: leaving it refuses new items, finishes queued ones, then
     returns. The attribute `run` may be replaced; it applies from the next batch.
     """
 
@@ -154,10 +157,10 @@ class Batcher(Generic[Item, Result]):
     async def submit(
         self, items: Sequence[Item], client: str | None = None, work: Work | None = None
     ) -> list[Result]:
-        """The results for the items, in their order; `work` gets the time in the queue.
+        """Queue the items, wait, and return their results in order; add the waiting time to `work`.
 
         Raises as `enqueue` does, and `BatchFailedError` if the run fails. If the caller is
-        cancelled, its items leave the queue and nobody else's are touched.
+        cancelled, its items leave the queue, and no other request is affected.
         """
         request = self.enqueue(items, client, work)
         if not items:
@@ -198,7 +201,7 @@ class Batcher(Generic[Item, Result]):
         return request
 
     def check_room(self, count: int, client: str | None = None) -> None:
-        """Raise `QueueFullError` if so many more items of the client don't fit into the queue."""
+        """Raise `QueueFullError` if `count` more items of the client don't fit into the queue."""
         if self.waiting + count > self._max_queue_size:
             self._droppable(count, client)
 
@@ -220,19 +223,19 @@ class Batcher(Generic[Item, Result]):
             del self._lines[request.client]
 
     def _make_room(self, count: int, client: str | None) -> None:
-        """Drop requests so that so many items of the client fit; raises `QueueFullError`."""
+        """Drop requests so that `count` items of the client fit, or raise `QueueFullError`."""
         for request in self._droppable(count, client):
             dropped = self._full(len(request.items))
             self._remove(request)
             request.future.set_exception(dropped)
 
     def _droppable(self, count: int, client: str | None) -> list[Queued[Item, Result]]:
-        """The requests whose removal makes room for `count` items of the client.
+        """Return the requests whose removal makes room for `count` items of the client.
 
-        They are the newest ones of the client with the most items in the queue, where that keeps
-        more than this client would have. Raises `QueueFullError` if there are not enough.
-        (Drop from the longest queue: Suter et al., "Buffer management schemes for supporting TCP
-        in gigabit routers with per-flow queueing", 1999.)
+        They are the newest ones of the client with the most items in the queue. That client keeps
+        at least as many items as this one will have. Raises `QueueFullError` if that makes too
+        little room. (Drop from the longest queue: Suter et al., "Buffer management schemes for
+        supporting TCP in gigabit routers with per-flow queueing", 1999.)
         """
         lines = self._lines
         if len(lines) == 1 and client in lines:
@@ -281,7 +284,7 @@ class Batcher(Generic[Item, Result]):
                 self.seconds_per_item += PACE_WEIGHT * (each - self.seconds_per_item)
 
     def _next_batch(self) -> list[_Slice[Item, Result]]:
-        """The items of the next call: an equal share of each client that waits."""
+        """Take the next batch from the queue: an equal share of each client that waits."""
         batch: list[_Slice[Item, Result]] = []
         room = self._max_batch_size
         while room and self._lines:
@@ -300,7 +303,10 @@ class Batcher(Generic[Item, Result]):
     def _take(
         requests: deque[Queued[Item, Result]], room: int, batch: list[_Slice[Item, Result]]
     ) -> int:
-        """Move up to `room` items into the batch, an equal share of each request; their number."""
+        """Move up to `room` items into the batch, an equal share of each request.
+
+        Returns how many were moved.
+        """
         left_of_room = room
         while left_of_room and requests:
             share = max(1, left_of_room // len(requests))
@@ -315,7 +321,10 @@ class Batcher(Generic[Item, Result]):
         return room - left_of_room
 
     async def _filled(self) -> bool:
-        """Wait until there is something to run; False when closing and all is done."""
+        """Wait until there are items to run, and up to `max_batch_delay` for a full batch.
+
+        Returns False when closing and the queue is empty.
+        """
         while not self._lines:
             if self._closing:
                 return False

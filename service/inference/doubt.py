@@ -3,10 +3,11 @@
     engine:  outputs of a batch → `Judge.measure` → familiarity and set of each image
     request: its results        → `Judge.doubts`  → unsure and why
 
-The engine's judge has the usual coverage and threshold, that of a request what it asks for.
+The engine's judge uses the coverage and threshold of the settings or the card. A request can ask
+for others, and gets a judge of its own.
 
-The methods and their papers stand in `models.trust`. What is answered is rounded before it is
-compared with the threshold, so that a client that compares finds the same.
+The methods and their papers are in `models.trust`. A familiarity is rounded before it is compared
+with the threshold, so that a client that compares the answered value finds the same.
 """
 
 import math
@@ -27,11 +28,11 @@ from service.inference.outputs import Outputs
 DIGITS = 4  # of a familiarity
 Why = Literal["unfamiliar", "ambiguous"]
 Set = tuple[int, ...]
-"""Indices of labels."""
+"""The labels that an image may have (a conformal prediction set), as their indices."""
 
 
 class Measured(Protocol):
-    """What the engine knows of an image, where the checkpoint has a trust."""
+    """The engine's result for one image, as far as a judge reads it."""
 
     @property
     def probabilities(self) -> list[float]: ...
@@ -44,9 +45,10 @@ class Measured(Protocol):
 
 
 class Doubt(NamedTuple):
-    """`why` is None for an answer that is sure; `familiarity` where the card has none.
+    """How far the answer for one image can be relied on.
 
-    The set has the most probable label first.
+    `why` is None if the answer is sure; `familiarity` is None if the card has none. The set has the
+    most probable label first.
     """
 
     familiarity: float | None
@@ -55,7 +57,7 @@ class Doubt(NamedTuple):
 
 
 class Asked(Protocol):
-    """What a request may ask for; None leaves it to the settings and the card."""
+    """The parameters of a request; None means the value of the settings or the card."""
 
     @property
     def familiarity(self) -> bool | None: ...
@@ -68,7 +70,7 @@ class Asked(Protocol):
 
 
 def sets(trust: Trust, probabilities: NDArray[np.float32], coverage: float) -> list[Set]:
-    """The set of labels, as indices, of each image with probabilities (N, K)."""
+    """Return the set of labels of each image, as indices, from probabilities (N, K)."""
     inside = trust.sets(probabilities, coverage)  # (N, K), one or more in each row
     rows, labels = inside.nonzero()
     if len(labels) == len(inside):
@@ -80,7 +82,7 @@ def sets(trust: Trust, probabilities: NDArray[np.float32], coverage: float) -> l
 
 
 def _ranked(labels: Set, of: Measured) -> Set:
-    """The labels of a set, the most probable first."""
+    """Sort the labels of a set, the most probable first."""
     if len(labels) < 2:
         return labels
     return tuple(sorted(labels, key=of.probabilities.__getitem__, reverse=True))
@@ -88,10 +90,10 @@ def _ranked(labels: Set, of: Measured) -> Set:
 
 @dataclass(frozen=True)
 class Judge:
-    """Tells which answers of a version are unsure.
+    """Decides which answers of a version are unsure.
 
-    `coverage` and `threshold` are those in force; `is_usual` if the engine's sets are of that
-    coverage.
+    `coverage` and `threshold` are those to apply. `is_usual` is True if the engine's sets already
+    have that coverage.
     """
 
     card: Card
@@ -101,7 +103,7 @@ class Judge:
     is_usual: bool = True
 
     def measure(self, outputs: Outputs) -> Iterable[tuple[float | None, Set]]:
-        """The familiarity and the set of labels of each image of a batch, from its outputs."""
+        """Return the familiarity and the set of labels of each image of a batch."""
         found = sets(self.trust, outputs.probabilities, self.coverage)
         if outputs.strangeness is None:
             return [(None, each) for each in found]
@@ -109,7 +111,7 @@ class Judge:
         return zip(familiarity, found, strict=True)
 
     def doubts(self, results: Sequence[Measured]) -> list[Doubt]:
-        """Whether to rely on each result of a request, in their order."""
+        """Return the doubts about the results of a request, in their order."""
         if self.is_usual:
             found: Iterable[Set] = [each.set for each in results]
         else:
@@ -121,7 +123,10 @@ class Judge:
         ]
 
     def _familiarity(self, strangeness: float) -> float:
-        """The p-value of `Trust`, rounded; a tenth of the time that it takes there for a batch."""
+        """Return the p-value of a strangeness, rounded; 0 if the strangeness is not finite.
+
+        The look-up takes a tenth of the time that `Trust` takes for a batch.
+        """
         steps, values = self._steps
         if not math.isfinite(strangeness):
             return 0.0
@@ -129,9 +134,9 @@ class Judge:
 
     @cached_property
     def _steps(self) -> tuple[list[float], list[float]]:
-        """The p-values as a step function: the scores at which it falls, and its values.
+        """The p-values as a step function: the scores at which they fall, and their values.
 
-        `values[i]` holds up to and with `scores[i]`; the last value holds above all scores.
+        `values[i]` holds up to and including `scores[i]`; the last value holds above all scores.
         """
         ranks = self.trust.statistics
         if ranks is None:
@@ -152,9 +157,9 @@ class Judge:
 
 
 def usual(checkpoint: Checkpoint, coverage: float | None, threshold: float | None) -> Judge | None:
-    """The judge of a version; None where the card has no calibration.
+    """Make the default judge of a version; None if the card has no calibration.
 
-    `coverage` and `threshold` are those of the settings, None for those of the card.
+    `coverage` and `threshold` are those of the settings; None means those of the card.
     """
     trust = checkpoint.trust
     if trust is None:
@@ -168,9 +173,9 @@ def usual(checkpoint: Checkpoint, coverage: float | None, threshold: float | Non
 
 
 def too_low(trust: Trust, threshold: float) -> str:
-    """Why no image but a blank one has a familiarity below the threshold; empty if some can.
+    """Return why the threshold calls only blank images unfamiliar; empty if it is not too low.
 
-    A threshold of 0 is meant to call none unfamiliar, and not too low.
+    A threshold of 0 is not too low: it is meant to call no image unfamiliar.
     """
     ranks = trust.statistics
     if ranks is None or not 0 < threshold <= ranks.least:
@@ -182,9 +187,10 @@ def too_low(trust: Trust, threshold: float) -> str:
 
 
 def judge(card: Card, usual: Judge | None, asked: Asked) -> Judge | None:
-    """The judge for a request; None where its answer tells of no doubt.
+    """Return the judge for a request, or None if the answer will not contain doubts.
 
-    Raises `InvalidInputError` for what the card has not what it takes for.
+    Raises `InvalidInputError` for a parameter that needs a calibration or a familiarity that the
+    card lacks, and for a threshold that is too low.
     """
     if asked.familiarity is asked.coverage is asked.threshold is None:
         return usual

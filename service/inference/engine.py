@@ -47,14 +47,15 @@ MAX_VALUES = 2**24  # of activations that one forward pass keeps, four bytes eac
 
 
 class NotFiniteError(ArithmeticError):
-    """In place of the result for an image whose logits are not finite numbers."""
+    """Takes the place of the result for an image whose probabilities are not finite numbers."""
 
 
 class PredictionResult(NamedTuple):
-    """Probabilities by class, calibrated where the card says how, and the size of the batch.
+    """The prediction for one image.
 
-    `logits` are by class, float32. `familiarity` and `set` are those of `service.inference.doubt`,
-    empty where the card has not what they need.
+    `probabilities` are by class, calibrated if the card has a calibration; `logits` are by class,
+    float32. `batch_size` is the number of images that ran together. `familiarity` and `set` are
+    those of `service.inference.doubt`; they are None and empty if the card lacks what they need.
     """
 
     probabilities: list[float]
@@ -66,9 +67,9 @@ class PredictionResult(NamedTuple):
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """An image (C, H, W), and the layers to return the activations of.
+    """An image (C, H, W), and the layers whose activations to return.
 
-    It is uint8, or float32 as the network takes it, normalised already.
+    The image is uint8, or float32 that is already normalised.
     """
 
     picture: NDArray[Any]
@@ -87,7 +88,7 @@ class Engine:
     """Runs a checkpoint's network; `threads` are torch's intra-op threads on the CPU.
 
     `eager` is the network in torch, by default in float32; it also computes predictions if there is
-    no `runtime`. `judge` tells familiarity and set of each result; without it they stay empty.
+    no `runtime`. `judge` adds familiarity and set to each result; without it they stay empty.
     Batches of an independent runtime run on the event loop if they take less time than a thread
     switch. `alone` means a single CPU core: then larger batches run on the loop too.
     `observe(outputs, seconds)` is called after each forward pass for predictions, and
@@ -187,9 +188,10 @@ class Engine:
         return min(seconds)
 
     async def run(self, pictures: Sequence[Pixels]) -> list[PredictionResult | Exception]:
-        """The prediction for each uint8 image (C, H, W), in order.
+        """Predict uint8 images (C, H, W), and return the results in order.
 
-        It is a `NotFiniteError` if the logits are not finite, for example in half precision.
+        A result is a `NotFiniteError` if its probabilities are not finite, for example in half
+        precision.
         """
         started = time.perf_counter()
         if self._runs_here(pictures):
@@ -206,7 +208,7 @@ class Engine:
     async def activations(
         self, requests: Sequence[FeatureRequest]
     ) -> list[FeatureResult | Exception]:
-        """The prediction and the activations for each request, in order.
+        """Compute the prediction and the activations for each request, in order.
 
         Requests for the same layers, of the same dtype, share forward passes of at most
         `MAX_VALUES` activations. Other work can run between two passes.
@@ -247,7 +249,10 @@ class Engine:
     def _predict(
         self, pictures: Sequence[Pixels], *, again: bool = True
     ) -> tuple[list[PredictionResult | Exception], Outputs]:
-        """The results of a batch; `again` allows a second look at some of its images."""
+        """Run a batch; return the results and the outputs they were made from.
+
+        `again` allows a second look at some of the images.
+        """
         batch = np.array(pictures)
         outputs = self._outputs(self.runtime(batch), batch, self.runtime if again else None)
         return self._answers(outputs), outputs
@@ -268,7 +273,11 @@ class Engine:
     def _outputs(
         self, columns: Columns, batch: Pixels, run: Callable[[Pixels], Columns] | None
     ) -> Outputs:
-        """What the columns of a batch hold, after a second look by `run` if one is due."""
+        """Split the columns of a batch into outputs, and complete these.
+
+        `run` computes a second look at the images that need one; None leaves it out. Blank images
+        get an infinite strangeness.
+        """
         found = split(columns, self._num_classes)
         if run is not None:
             found = looked_again(found, batch, self._checkpoint.trust, run)
@@ -277,10 +286,11 @@ class Engine:
     def _answers(
         self, outputs: Outputs, *, is_image: bool = True
     ) -> list[PredictionResult | Exception]:
-        """The result of each image of a batch.
+        """Return the result of each image of a batch.
 
-        Those without a finite result are counted, as a fault of the network, only if the batch has
-        images (`is_image`): a client can send other values that no network has an answer to.
+        Images without a finite result are counted, as a fault of the network, only if the batch has
+        images (`is_image`): a client can send normalised values to which no network has a finite
+        answer.
         """
         size = len(outputs.probabilities)
         rows = zip(outputs.probabilities.tolist(), outputs.logits, strict=True)
@@ -311,7 +321,7 @@ class Engine:
 
 
 def _largest_step(checkpoint: Checkpoint) -> int:
-    """The most values that a layer takes and gives for one image."""
+    """Return the largest number of input and output values that any layer has for one image."""
     steps = [
         math.prod(each.input_shape) + math.prod(each.output_shape) for each in checkpoint.layers
     ]

@@ -1,7 +1,7 @@
-"""What explains the answers of one version: networks that are its own, and how large batches are.
+"""The networks that explain the answers of one version, and the sizes of their batches.
 
-Batches of explanations take memory that is bounded, and about `BATCH_SECONDS` each: so long may it
-take until a client that has left is noticed, and until progress is told.
+Batches of explanations have bounded memory and take about `BATCH_SECONDS` each. That is how long it
+can take until the work of a client that has left ends, and between two reports of progress.
 """
 
 import math
@@ -32,8 +32,8 @@ OPERATIONS = 2 * 10**9  # multiply-adds of a batch, which take so long in torch 
 class Explainer:
     """A twin of the network in torch, and the version's runtime if that may run in any thread.
 
-    Without a `runtime`, the twin computes what needs no gradients too. `num_classes` is for the
-    runtime's columns.
+    Without a `runtime`, the twin also computes passes that need no gradients. `num_classes` is used
+    to split the runtime's columns.
     """
 
     network: nn.Module = field(repr=False)
@@ -47,7 +47,7 @@ class Explainer:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, network: nn.Module, engine: Engine) -> Self:
-        """The explainer of a version whose engine is warm; `network` is a twin of its network."""
+        """Make the explainer of a version, with a twin of its network; the engine must be warm."""
         return cls(
             network,
             checkpoint.card.input,
@@ -59,11 +59,11 @@ class Explainer:
         )
 
     def room(self, method: ExplainMethod[Parameters]) -> int:
-        """The most images that the method runs as one batch."""
+        """Return the most images that the method runs as one batch."""
         return self.gradient_batch_size if method.needs_gradients else self.batch_size
 
     def logits(self, batch: Pixels) -> NDArray[np.float32]:
-        """The logits (N, num_classes) of a uint8 batch (N, C, H, W), without gradients."""
+        """Compute the logits (N, num_classes) of a uint8 batch (N, C, H, W), without gradients."""
         if self.runtime is not None:
             return split(self.runtime(batch), self.num_classes).logits
         with torch.inference_mode():
@@ -73,11 +73,12 @@ class Explainer:
 
 
 def batch_sizes(checkpoint: Checkpoint, engine: Engine) -> tuple[int, int]:
-    """Images of a forward pass, and of a pass forwards and back.
+    """Return the most images of a forward pass, and of a forward and backward pass.
 
-    Forward passes are in batches no larger than those of predictions, whose time the engine has
-    measured. Torch has one thread for gradients, and keeps all activations for the way back; what
-    that takes on a CPU follows from the network, not from how busy the machine was at the start.
+    Batches of a forward pass are no larger than those of predictions, whose time the engine has
+    measured. Torch has one thread for gradients, and keeps all activations for the backward pass.
+    On a CPU the time for that is computed from the network, not measured, so that it doesn't depend
+    on how busy the machine was at the start.
     """
     forward = min(engine.batch_size, int(BATCH_SECONDS / max(engine.seconds_per_image, 1e-9)))
     layers = checkpoint.layers

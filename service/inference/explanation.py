@@ -1,7 +1,7 @@
 """Explains predictions: images and a question → a method → attributions of their pixels.
 
-All explanations share one low-priority thread. Gradients are those of a twin of each network, so
-that hooks never affect predictions. What needs none is computed by the version's own runtime where
+All explanations share one low-priority thread. Gradients are computed with a twin of each network,
+so that hooks never affect predictions. Passes without gradients use the version's own runtime if
 that may run in any thread.
 """
 
@@ -56,11 +56,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be explained, and how: `target` is the index of a class, None the predicted one.
+    """What to explain, and how.
 
-    `parameters` are resolved: nothing in them is open. `layers` are those of the network, and its
-    blocks, by name. `form` makes class maps, if the network has one. `notes` are what to know of
-    every answer.
+    `target` is the index of a class, or None for the predicted one. `parameters` come from
+    `ExplainMethod.resolve`. `layers` are those of the network, and its blocks, by name. `form`
+    makes class maps, if the network has one. `notes` are sentences to add to every answer.
     """
 
     method: ExplainMethod[Any]
@@ -74,10 +74,10 @@ class Question:
 def question(
     checkpoint: Checkpoint, method: str, given: Mapping[str, Any], target: str | None
 ) -> Question:
-    """The question for this network; what `given` leaves open is chosen.
+    """Make the question for this network; choose the parameters that `given` leaves open.
 
     `given` may have more than the method's own parameters. `target` is a label, or the index of a
-    class in digits. Raises a `ServiceError` for a method that does not fit the network.
+    class in digits. Raises a `ServiceError` for a method or a target that does not fit the network.
     """
     found = METHODS.get(method)
     fitting = ", ".join(each.name for each in fitting_methods(checkpoint))
@@ -124,10 +124,11 @@ def _target(target: str, labels: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The answer, and how much each pixel of the input (H, W) speaks for the target's logit.
+    """The prediction for one image, and its explanation.
 
-    What values a method gives stands in its description. `reason` says why all are 0, where a
-    method knows.
+    `values` (H, W) tell how much each pixel of the input speaks for the target's logit; the
+    method's description says which values there can be. `reason` says why all are 0, if the method
+    knows.
     """
 
     probabilities: list[float]
@@ -151,7 +152,7 @@ class UnanswerableGroupError(NotFiniteError):
 
 
 class Step(Protocol):
-    """Notes how many passes of one image have run.
+    """A callback for each pass: counts how many passes of one image have run.
 
     Raises `AbandonedError` once nobody waits for the explanation any more.
     """
@@ -160,7 +161,7 @@ class Step(Protocol):
 
 
 def nothing(_passes: int = 0, /) -> None:
-    """A step that notes nothing."""
+    """Do nothing: the `Step` of explanations that nobody follows or cancels."""
 
 
 class ExplanationWorker:
@@ -176,7 +177,7 @@ class ExplanationWorker:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A place for a request, until the block ends; raises `QueueFullError`."""
+        """Reserve a place for a request until the block ends, or raise `QueueFullError`."""
         if self._waiting >= self._max_waiting:
             raise QueueFullError(
                 f"{self._waiting} explanations wait already (setting max_explain_queue_size); "
@@ -191,9 +192,10 @@ class ExplanationWorker:
     async def run(
         self, work: Callable[[Step], Result], ran: Callable[[int], None] | None = None
     ) -> Result:
-        """Call `work(step)` on the thread, where `step` notices that the caller was cancelled.
+        """Run `work(step)` on the thread; `step` raises `AbandonedError` once nobody waits.
 
-        `ran` is called on the event loop with the passes of the steps, about every `TELL_SECONDS`.
+        `ran` is called on the event loop with the number of new passes, at most every
+        `TELL_SECONDS`.
         """
         left, loop = threading.Event(), asyncio.get_running_loop()
         untold, last = 0, 0.0
@@ -214,9 +216,10 @@ class ExplanationWorker:
 
 
 def twin(network: nn.Module) -> nn.Module:
-    """A second network that shares the weights, but has its own hooks and modes.
+    """Copy a network: the twin shares its weights, but has its own hooks and modes.
 
-    Its layers don't work in place: captum reads activations after the next layer has run.
+    The twin's layers don't work in place: captum reads activations after the next layer has run.
+    Afterwards the shared weights require no gradients.
     """
     for parameter in network.parameters():
         parameter.requires_grad_(False)  # gradients of pictures and maps are wanted, not of weights
@@ -229,8 +232,11 @@ def twin(network: nn.Module) -> nn.Module:
 
 
 def together(explainer: Explainer, question: Question) -> int:
-    """How many images are explained as a group: as many as fill a batch, so that others wait for
-    little more than that. Of whole images each is a group: what they take depends on their size."""
+    """Return how many images to explain as a group, before other requests get their turn.
+
+    As many as fill a batch, so that others don't wait much longer than for one batch. One, for
+    methods that look at whole images, whose cost depends on their size.
+    """
     if question.method.longest(explainer.spec) is not None:
         return 1
     each = question.method.passes(question.parameters, explainer.spec)
@@ -238,7 +244,7 @@ def together(explainer: Explainer, question: Question) -> int:
 
 
 def passes(explainer: Explainer, question: Question) -> int:
-    """Forward passes of an image for its explanation, one of them for its prediction."""
+    """Return the most forward passes to explain one image, one of them for its prediction."""
     return 1 + question.method.passes(question.parameters, explainer.spec)
 
 
@@ -251,11 +257,12 @@ def explain(
 ) -> list[Explanation]:
     """Explain the network's answers for a group of uint8 images (C, H, W), in their order.
 
-    `originals` are what the images were made of; by default the images themselves.
+    `originals` are the images from which these were made; by default the images themselves.
 
-    `step` is called before each forward pass, and after it with its images. Probabilities are
-    calibrated with the trust of the checkpoint, if it has one, after a second look, if one is due;
-    what is explained is the first look. Raises `UnanswerableGroupError` if an answer is not finite.
+    `step` is called before each forward pass, and after it with the number of its images.
+    Probabilities are calibrated if the checkpoint has a calibration, after a second look if one is
+    due; what is explained is the first look. Raises `UnanswerableGroupError` if an answer is not
+    finite, and `InvalidInputError` if torch can't compute the gradients.
     """
     answers = _answers(explainer, images, step)  # (N, num_classes)
     finite = np.isfinite(answers).all(1)
@@ -293,7 +300,7 @@ def explain(
 
 
 def _is_of_gradients(error: RuntimeError) -> bool:
-    """Whether torch says that a forward pass can't be differentiated."""
+    """Return whether torch's error says that a forward pass can't be differentiated."""
     return any(each in str(error) for each in _NO_GRADIENTS)
 
 
@@ -302,7 +309,7 @@ def _image(pixels: Pixels) -> Image.Image:
 
 
 def _answers(explainer: Explainer, images: Sequence[Pixels], step: Step) -> NDArray[np.float32]:
-    """The probabilities (N, num_classes), as the engine gives them."""
+    """Compute the probabilities (N, num_classes) as the engine does, with a second look if due."""
     trust, batch = explainer.trust, np.stack(images)
     step()
     logits = explainer.logits(batch)
@@ -318,7 +325,7 @@ def _answers(explainer: Explainer, images: Sequence[Pixels], step: Step) -> NDAr
 
 
 def _probabilities(explainer: Explainer, logits: Tensor) -> Tensor:
-    """Those of logits (N, num_classes), calibrated if the checkpoint can, on their device."""
+    """Convert logits (N, num_classes) to probabilities, calibrated if the checkpoint can."""
     return explainer.trust.probabilities(logits) if explainer.trust else logits.softmax(1)
 
 
@@ -330,7 +337,7 @@ def _subject(
     question: Question,
     step: Step,
 ) -> Subject:
-    """One image as the methods take it."""
+    """Prepare one image for the explain methods."""
     spec, device, network = explainer.spec, explainer.device, explainer.network
     image = torch.tensor(pixels)
     batch = spec.normalize(image.to(device).unsqueeze(0))  # (1, C, H, W)
@@ -373,7 +380,7 @@ def _subject(
 
 
 def _step_back() -> None:
-    """Prefer predictions: one torch thread, and on Linux a low priority."""
+    """Let predictions go first: use one torch thread and, on Linux, a low priority."""
     torch.set_num_threads(1)
     with suppress(AttributeError, OSError):  # of a thread on Linux
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

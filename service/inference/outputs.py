@@ -1,10 +1,10 @@
-"""What one forward pass gives for a batch, in one array, which is copied from its device once.
+"""The outputs of one forward pass for a batch, in one array, which leaves its device in one copy.
 
     network → logits, embedding → `joined`, all in the same pass → (N, columns) → `split`
     outputs, mirrored images → `looked_again` → outputs
 
-The columns are the probabilities (K), the logits (K), and, where the checkpoint can tell, how
-strange the image is (1). Probabilities are calibrated where the checkpoint has a calibration.
+The columns are the probabilities (K), the logits (K), and, if the checkpoint has a statistic for
+it, how strange the image is (1). Probabilities are calibrated if the checkpoint has a calibration.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def logits_and_embedding(checkpoint: Checkpoint, batch: Tensor) -> tuple[Tensor,
 
 
 def embedding_layer(checkpoint: Checkpoint) -> str | None:
-    """The layer whose activation tells how strange an image is; None if none is needed."""
+    """Return the layer whose activation is needed for the strangeness; None if none is needed."""
     trust = checkpoint.trust
     if trust is None or trust.familiarity is None or trust.method is None:
         return None
@@ -53,7 +53,7 @@ def embedding_layer(checkpoint: Checkpoint) -> str | None:
 
 
 def joined(checkpoint: Checkpoint, logits: Tensor, embedding: Tensor | None) -> Tensor:
-    """Probabilities, logits and strangeness side by side: float32 (N, 2 K), or (N, 2 K + 1)."""
+    """Join probabilities, logits and strangeness as columns: float32 (N, 2 K), or (N, 2 K + 1)."""
     trust, logits = checkpoint.trust, logits.float()
     columns = [logits.softmax(1) if trust is None else trust.probabilities(logits), logits]
     if trust is not None and trust.method is not None:
@@ -63,7 +63,7 @@ def joined(checkpoint: Checkpoint, logits: Tensor, embedding: Tensor | None) -> 
 
 
 def split(columns: NDArray[np.float32], num_classes: int) -> Outputs:
-    """The parts of the columns, without a copy."""
+    """Split columns (N, 2 K) or (N, 2 K + 1) into outputs, without a copy."""
     end = 2 * num_classes
     strangeness = columns[:, end] if columns.shape[1] > end else None
     return Outputs(columns[:, :num_classes], columns[:, num_classes:end], strangeness)
@@ -72,10 +72,10 @@ def split(columns: NDArray[np.float32], num_classes: int) -> Outputs:
 def looked_again(
     outputs: Outputs, batch: Pixels, trust: Trust | None, run: Callable[[Pixels], Columns]
 ) -> Outputs:
-    """The outputs for a batch (N, C, H, W), after a second look at the images that are due.
+    """Return the outputs for a batch (N, C, H, W), after a second look at the images that need one.
 
-    `run` asks the network about the mirrored ones. Without a rule for second looks in the trust the
-    outputs are returned as they are. The strangeness stays that of the first look.
+    `run` computes the columns of the mirrored images. If the trust has no rule for second looks,
+    the outputs are returned unchanged. The strangeness stays that of the first look.
     """
     if trust is None or trust.second_look is None:
         return outputs
@@ -93,9 +93,10 @@ def looked_again(
 
 
 def without_blank(outputs: Outputs, batch: Pixels, trust: Trust | None) -> Outputs:
-    """The outputs for a batch (N, C, H, W), with an infinite strangeness for images of one colour.
+    """Set the strangeness of images of one colour to infinity, in place, and return the outputs.
 
-    The array of the strangeness is changed in place. Where the trust knows such images, nothing is.
+    `batch` is (N, C, H, W). Nothing changes if enough calibration images were of one colour
+    (`Trust.knows_blank`), or if there is no strangeness.
     """
     if outputs.strangeness is not None and trust is not None and not trust.knows_blank:
         outputs.strangeness[is_blank(batch)] = np.inf

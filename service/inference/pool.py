@@ -1,6 +1,6 @@
 """Threads for one kind of work, and a bounded number of requests that want it.
 
-A kind that has threads of its own can't keep the others waiting, however much of it there is.
+Each kind of work has threads of its own, so that much work of one kind delays no other kind.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 class Pool:
-    """`threads` for the work, and at most `places` requests that have it done or wait for it.
+    """A pool of `threads`, and places for at most `places` requests that run or wait.
 
     `what` names these requests in errors, `setting` the setting that limits them.
     """
@@ -28,12 +28,12 @@ class Pool:
         self.taken = 0  # places
 
     def close(self) -> None:
-        """Forget what waits, and let the threads finish what they do."""
+        """Cancel work that waits, and wait until the threads have finished."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A place for a request, until the block ends; raises `QueueFullError` if none is left."""
+        """Reserve a place for a request until the block ends, or raise `QueueFullError`."""
         if self.taken >= self._places:
             named = f" (setting {self._setting})" if self._setting else ""
             raise QueueFullError(
@@ -49,6 +49,6 @@ class Pool:
     async def run(
         self, work: Callable[Given, Result], *args: Given.args, **options: Given.kwargs
     ) -> Result:
-        """Call `work` on a thread; it is not called any more once the caller is cancelled."""
+        """Run `work` in a thread; work that has not begun is dropped if the caller is cancelled."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, partial(work, *args, **options))

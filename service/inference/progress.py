@@ -1,17 +1,17 @@
-"""How far an explanation is: passes of images that have run, out of all that it takes."""
+"""How far an explanation is: forward passes of images that have run, out of all that it takes."""
 
 from collections.abc import Callable
 
 Told = Callable[[int, int], None]
-"""Called on the event loop with the passes that are done and their total, at first with 0 done."""
+"""A callback on the event loop: gets the passes that are done, 0 at first, and their total."""
 
 
 def unheard(_done: int, _total: int, /) -> None:
-    """Nobody asks how far it is."""
+    """Do nothing: the callback of a request that does not follow the progress."""
 
 
 class Progress:
-    """Counts the passes of `images`, at most `passes` for each; tells only what has changed."""
+    """Counts the passes of `images`, at most `passes` for each; calls `told` on a change."""
 
     def __init__(self, images: int, passes: int, told: Told) -> None:
         self._passes, self._told = passes, told
@@ -19,11 +19,11 @@ class Progress:
         told(0, self._total)
 
     def ran(self, passes: int) -> None:
-        """So many more have run."""
+        """Count `passes` more passes that have run."""
         self._reach(self._done + passes)
 
     def finished(self, images: int) -> None:
-        """So many images are explained, however many passes that took."""
+        """Set the progress to `images` explained images, however many passes they took."""
         self._reach(images * self._passes)
 
     def _reach(self, done: int) -> None:

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from service.monitoring.work import Work
 
 Report = Callable[[str, int, float], None]
-"""Gets a stage of `STAGES`, and how many more requests have spent how many seconds there."""
+"""A callback: gets a stage of `STAGES`, its number of further requests, and their seconds there."""
 STAGES = ("receive", "decode", "queue", "forward", "encode")
 MANY = 256  # requests, after which sums are reported; at the latest when somebody asks
 
 
 @dataclass
 class Duration:
-    """How often, and how many seconds altogether."""
+    """How often something happened, and the seconds that it took in total."""
 
     count: int = 0
     seconds: float = 0.0
@@ -32,7 +32,7 @@ class Duration:
 
 @dataclass
 class Statistics:
-    """The sums of one version. `tell` gets how much each sum grew since the last call."""
+    """The sums of one version. `tell` gets how much the sums of each stage have grown."""
 
     tell: Report
     images: int = 0  # that were answered
@@ -43,11 +43,11 @@ class Statistics:
         default_factory=lambda: {stage: Duration() for stage in STAGES}
     )
     passes: defaultdict[int, Duration] = field(default_factory=lambda: defaultdict(Duration))
-    """By the number of images."""
+    """Forward passes, by the number of their images."""
     _told: dict[str, Duration] = field(default_factory=lambda: defaultdict(Duration))
 
     def ran(self, images: int, seconds: float) -> None:
-        """A forward pass."""
+        """Count a forward pass of `images` images."""
         self.passes[images].add(seconds)
 
     def left_queue(self, waits: Sequence[float]) -> None:

@@ -99,7 +99,10 @@ class GradCam(ExplainMethod[GradCamParameters]):
 
 @contextmanager
 def _output(module: "nn.Module") -> "Iterator[list[Tensor]]":
-    """What the module gives at each call, as it is before others change it in place."""
+    """Collect the output of a module at each of its calls, until the block ends.
+
+    What follows the module gets a copy, since it may change that in place.
+    """
     seen: list[Tensor] = []
 
     def hook(_module: "nn.Module", _inputs: object, output: Any) -> Any:
@@ -114,7 +117,10 @@ def _output(module: "nn.Module") -> "Iterator[list[Tensor]]":
 
 
 def possible_layers(structure: Structure) -> list[str]:
-    """The layers and blocks that Grad-CAM can look at: with maps, and something learned before."""
+    """Return the names of the layers and blocks that Grad-CAM can look at.
+
+    Their outputs are maps of the image, and they have parameters or come after a layer that has.
+    """
     layers = structure.layers
     first = next((i for i, each in enumerate(layers) if each.parameters), len(layers))
     later = {each.name for each in layers[first:]}

@@ -44,7 +44,7 @@ class IntegratedGradients(ExplainMethod[IntegratedGradientsParameters]):
     def attribute_all(
         self, subjects: Sequence[Subject], parameters: IntegratedGradientsParameters
     ) -> list[Attribution]:
-        """The steps of all images share batches."""
+        """Compute the attributions of all images; their steps share batches."""
         import torch
         from captum import attr
 

@@ -38,8 +38,11 @@ class Parameters(BaseModel):
 
 
 class Original(NamedTuple):
-    """The image that an input was made of: upright, and made smaller if it was larger than
-    `longest` pixels; `sent` is the width and height that it had."""
+    """The upright image that a network's input was made from.
+
+    `image` is scaled down if it was larger than the method needs. `sent` is the (width, height)
+    that it had before, None if unknown.
+    """
 
     image: "Image.Image"
     sent: "tuple[int, int] | None" = None
@@ -48,10 +51,11 @@ class Original(NamedTuple):
 class WholeImage(NamedTuple):
     """An image as it was sent, for methods that look at more than the network's input.
 
-    `form` is the network's fully convolutional form, or the network on each window.
-    `probabilities` turns logits (N, num_classes) into such, calibrated as those of a prediction,
-    after a `second_look` if the checkpoint has one. `check` raises `AbandonedError` once the
-    request is cancelled.
+    `form` is the network's fully convolutional form, or `Windows`, which runs the network on each
+    window alone. `second_look` is the checkpoint's rule for a second look, or None; it is applied
+    to the logits first. `probabilities` then converts logits (N, num_classes) to probabilities,
+    calibrated as those of a prediction. `check` raises `AbandonedError` once the request is
+    cancelled.
     """
 
     original: Original
@@ -64,16 +68,16 @@ class WholeImage(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A prediction to explain, of an input and the `whole` image that it was made of.
+    """A prediction to explain, and what a method needs for that.
 
-    `batch` is the normalised image (1, C, H, W) with `requires_grad`, and `pixels` the same before
-    that, uint8 (C, H, W). `forward` returns the logits (N, num_classes) of a normalised batch,
-    through which gradients go; `logits` those of a uint8 batch (N, C, H, W), without gradients and
-    as quickly as the version predicts. A method runs at most `batch_size` images as one batch.
-    `target` is the class index.
+    `batch` is the normalised image (1, C, H, W) with `requires_grad`. `pixels` is the same image
+    before normalisation, uint8 (C, H, W). `whole` is the image that both were made from. `forward`
+    computes the logits (N, num_classes) of a normalised batch, with gradients. `logits` computes
+    those of a uint8 batch (N, C, H, W), without gradients and as quickly as the version predicts. A
+    method runs at most `batch_size` images as one batch. `target` is the class index.
 
-    Both passes raise `AbandonedError` once the request is cancelled. `step` notes passes that a
-    method need not run, and raises it too.
+    `forward` and `logits` raise `AbandonedError` once the request is cancelled. `step` counts
+    passes that a method need not run, and raises it too.
     """
 
     network: "nn.Module"
@@ -92,9 +96,9 @@ class Subject(NamedTuple):
 class Attribution(NamedTuple):
     """Attributions (H, W): how much each input pixel contributes to the target.
 
-    `reason` says why all are 0, where another is known than that nothing speaks for the target.
-    `convergence_delta` is the error of their sum, in logits, for methods that compute it. Where a
-    method makes a `class_map`, the attributions are of the pixels of its picture.
+    `reason` says why all are 0, if the method knows; None means that nothing speaks for the target.
+    `convergence_delta` is the error of their sum, in logits, for methods that compute it. With a
+    `class_map`, the attributions are of the pixels of its picture.
     """
 
     values: "Tensor"
@@ -107,7 +111,10 @@ P = TypeVar("P", bound=Parameters)
 
 
 class ExplainMethod(ABC, Generic[P]):
-    """One way to explain a prediction; captum is imported in functions: that takes a second."""
+    """A method to explain predictions.
+
+    Methods import captum inside functions, since that import takes a second.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]  # in the page's menu
@@ -116,27 +123,33 @@ class ExplainMethod(ABC, Generic[P]):
     needs_gradients: ClassVar[bool] = True
 
     def missing(self, structure: "Structure") -> str | None:
-        """What a network of this structure lacks for this method, a noun; None if nothing."""
+        """Return what a network of this structure lacks for this method; None if nothing.
+
+        The text is a noun, such as "a fully convolutional form".
+        """
         return None
 
     def resolve(self, parameters: P, checkpoint: "Checkpoint") -> P:
-        """Return the parameters without open ones: `None` becomes what suits this network.
+        """Return the parameters with values that suit this network in place of `None`.
 
-        Raises a `ServiceError` for values that this network doesn't support.
+        By default they are returned unchanged. Raises a `ServiceError` for values that this network
+        doesn't support.
         """
         return parameters
 
     def notes(self, parameters: P, structure: "Structure") -> list[str]:
-        """What to know of every answer with these parameters, from `resolve`; sentences."""
+        """Return sentences to add to every answer with these parameters (from `resolve`)."""
         return []
 
     def longest(self, spec: "InputSpec") -> int | None:
-        """Pixels of the longer side of the whole image that the method looks at; None if it looks
-        at the network's input alone."""
+        """Return how many pixels of the whole image's longer side the method needs.
+
+        None if the method looks at the network's input alone.
+        """
         return None
 
     def passes(self, parameters: P, spec: "InputSpec") -> int:
-        """The most forward passes of one image that `attribute` takes, for progress.
+        """Return the most forward passes that `attribute` runs for one image, for progress.
 
         Images whose passes fit into one batch are explained together.
         """

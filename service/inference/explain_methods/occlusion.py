@@ -76,7 +76,10 @@ class Occlusion(ExplainMethod[OcclusionParameters]):
         return parameters.model_copy(update={"window": window, "stride": stride})
 
     def _stride(self, checkpoint: Checkpoint, window: int) -> int:
-        """By default windows overlap by half, unless the network is large for that."""
+        """Return the default stride: half a window, so that windows overlap.
+
+        It is a whole window if all passes would take more than `COSTLY` multiply-adds.
+        """
         half = max(1, window // 2)
         passes = _count(checkpoint.card.input, window, half)
         operations = passes * sum(layer.multiply_adds for layer in checkpoint.layers)
@@ -93,7 +96,11 @@ class Occlusion(ExplainMethod[OcclusionParameters]):
     def attribute_all(
         self, subjects: Sequence[Subject], parameters: OcclusionParameters
     ) -> list[Attribution]:
-        """All images share batches. A window that hides nothing changes nothing, and is not run."""
+        """Compute the attributions of all images, in shared batches.
+
+        A window whose pixels already have the level of the baseline changes nothing, and is not
+        run.
+        """
         import numpy as np
         import torch
 
@@ -114,12 +121,12 @@ class Occlusion(ExplainMethod[OcclusionParameters]):
 
 
 def _resolved(parameters: OcclusionParameters) -> tuple[int, int]:
-    """Window and stride, which are not open any more."""
+    """Return window and stride, in pixels, of parameters from `resolve`."""
     return int(parameters.window or 0), int(parameters.stride or 0)
 
 
 def _windows(sides: tuple[int, ...], size: int, stride: int) -> Iterator[Window]:
-    """All windows, row by row; those at the far edges end with the image."""
+    """Return all windows, row by row; windows at the right and lower edges are cut off there."""
     rows, columns = (
         [slice(at, min(at + size, side)) for at in range(0, side - size + stride, stride)]
         for side in sides
@@ -130,7 +137,11 @@ def _windows(sides: tuple[int, ...], size: int, stride: int) -> Iterator[Window]
 def _scores(
     subjects: Sequence[Subject], passes: Sequence[tuple[int, Window | None]], level: int
 ) -> "NDArray[np.float64]":
-    """The logit of an image's target for each pass: an image, and the window that has the level."""
+    """Compute the logit of the target for each pass.
+
+    A pass is the index of an image, and the window to fill with `level`, or None for the whole
+    image unchanged.
+    """
     import numpy as np
 
     found: list[float] = []
@@ -148,9 +159,9 @@ def _scores(
 def _means(
     falls: "NDArray[np.float64]", windows: Sequence[Window], pixels: Pixels
 ) -> "NDArray[np.float64]":
-    """Of each pixel of images (N, C, H, W), the mean of what the windows over it make fall.
+    """Return the mean fall of the logit over the windows that cover each pixel, (N, H, W).
 
-    `falls` are by image and window, (N, windows).
+    `falls` are by image and window, (N, windows); `pixels` are the images (N, C, H, W).
     """
     import numpy as np
 
@@ -163,7 +174,7 @@ def _means(
 
 
 def _count(spec: InputSpec, window: int, stride: int) -> int:
-    """How many windows slide over the input."""
+    """Return the number of windows that cover the input."""
     height, width = (max(0, -(-(side - window) // stride)) + 1 for side in spec.shape[1:])
     return height * width
 

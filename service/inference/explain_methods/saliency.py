@@ -29,7 +29,10 @@ class Saliency(ExplainMethod[Parameters]):
     def attribute_all(
         self, subjects: Sequence[Subject], parameters: Parameters
     ) -> list[Attribution]:
-        """One backward pass for all images: none depends on another's logits."""
+        """Compute the attributions of all images in one backward pass.
+
+        No image's gradient depends on another's logits.
+        """
         import torch
         from captum import attr
 

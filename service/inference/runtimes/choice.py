@@ -55,9 +55,9 @@ def choose(
     max_batch_size: int,
     graphs: Graphs,
 ) -> Chosen:
-    """The runtime named `wanted`; for `auto`, the supported one with the highest rank.
+    """Choose the runtime named `wanted`; for `auto`, the supported one with the highest rank.
 
-    Falls back to eager torch if no runtime is supported, or if it fails or its output differs.
+    A runtime that fails, or whose output differs, is skipped; the last choice is eager torch.
     Raises `UnknownNameError` for a name that is not registered.
     """
     setup = Setup(
@@ -84,7 +84,7 @@ def choose(
 
 
 def _of_graph(setup: Setup, wanted: str) -> Chosen:
-    """ONNX Runtime, which alone runs an imported graph, in float32, whatever is wanted."""
+    """Choose ONNX Runtime in float32, whatever is wanted: nothing else runs an imported graph."""
     setup = replace(setup, precision="float32")
     chosen = _built(RUNTIMES.get(onnx_runtime.NAME), setup)
     if chosen.fallback is None and wanted not in (AUTO, onnx_runtime.NAME):
@@ -93,7 +93,7 @@ def _of_graph(setup: Setup, wanted: str) -> Chosen:
 
 
 def _built(entry: RuntimeEntry, setup: Setup) -> Chosen:
-    """The runtime of the first correct attempt; if there is none, eager torch with the reason."""
+    """Return the runtime of the first correct attempt, or eager torch with the reason."""
     reason = entry.unavailable()
     if reason is not None:
         return Chosen(setup.eager, fallback=f"no {entry.product}: {reason}")
@@ -121,11 +121,11 @@ def _tried(attempt: Attempt, entry: RuntimeEntry, setup: Setup) -> Chosen:
 
 
 def _difference(setup: Setup, other: Runtime, batch_sizes: Sequence[int]) -> float:
-    """The largest difference of any column, for uniform images and noise, by batch size.
+    """Return the largest difference of any column from eager torch, over all batch sizes.
 
-    Logits and strangeness have no fixed range: their difference is in parts of the image's
-    largest value, or of 1 where that is larger; that of the strangeness in hundredths, as far as
-    a p-value can tell strangers of this kind apart.
+    The images are noise, one black and one white. Logits and strangeness have no fixed range: their
+    difference is in parts of the image's largest value, or of 1 if that is larger. That of the
+    strangeness counts a hundredth, since p-values don't tell strangers apart more finely.
     """
     import numpy as np
 

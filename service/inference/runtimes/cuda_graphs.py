@@ -1,8 +1,9 @@
 """A network on a GPU as CUDA graphs: captured once for a few batch sizes, then only replayed.
 
-Launching a small network's kernels one by one takes the processor longer than they run; a graph is
-launched at once. See the CUDA programming guide on graphs, and torch's notes on CUDA semantics.
-Each network is compared with eager torch when it is loaded; `pytest -m gpu` does so in a test.
+Launching a small network's kernels one by one takes the CPU longer than the GPU takes to run them;
+a graph is launched with one call. See the CUDA programming guide on graphs, and torch's notes on
+CUDA semantics. Each network is compared with eager torch when it is loaded; `pytest -m gpu` does so
+in a test.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ _WARM = 3  # forward passes before the capture, in which libraries choose their 
 
 
 def sizes(largest: int) -> list[int]:
-    """The batch sizes to prepare for: powers of two, and the largest."""
+    """Return the batch sizes to prepare for: the powers of two up to `largest`, and `largest`."""
     powers = [2**power for power in range(largest.bit_length())]
     return sorted({*powers, largest})
 
 
 @dataclass(frozen=True)
 class _Graph:
-    """What is replayed, with the memory that it reads and writes."""
+    """A captured CUDA graph, with the tensors that it reads and writes."""
 
     graph: torch.cuda.CUDAGraph
     host: Tensor  # (N, C, H, W), uint8, pinned
@@ -47,7 +48,7 @@ class _Graph:
 
 
 class Captured:
-    """Replays the graph of the smallest prepared size that has room for the batch."""
+    """A runtime that replays the graph of the smallest prepared size with room for the batch."""
 
     name = NAME
     independent = False
@@ -64,7 +65,7 @@ class Captured:
             pool = pool or self._graphs[size].graph.pool()
 
     def settle(self) -> None:
-        """Give nothing back: the captured graphs use all of their memory at each run."""
+        """Free nothing: the captured graphs use all of their memory at each run."""
 
     def __call__(self, batch: Pixels) -> NDArray[np.float32]:
         import torch
@@ -86,7 +87,7 @@ def _captured(
     stream: torch.cuda.Stream,
     pool: Any,
 ) -> _Graph:
-    """The graph of a forward pass for batches of that shape; raises as CUDA does."""
+    """Capture the graph of a forward pass for batches of `shape`; raise the errors of CUDA."""
     import torch
 
     with torch.inference_mode():

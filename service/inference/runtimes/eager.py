@@ -1,4 +1,5 @@
-"""Eager torch, the reference: it runs on any device, and alone gives activations and gradients."""
+"""Eager torch, the reference: runs on any device; no other runtime computes activations or
+gradients."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 class Torch:
     """The network itself; `precision` other than float32 runs it under autocast.
 
-    An imported graph is one too, which ONNX Runtime runs.
+    The network may also be an imported graph, which ONNX Runtime runs.
     """
 
     independent = False
@@ -52,12 +53,14 @@ class Torch:
         return columns
 
     def settle(self) -> None:
-        """Give nothing back: torch keeps none on a CPU; on a GPU the next batch uses it again."""
+        """Free nothing: torch keeps no memory on a CPU, and reuses that of a GPU for the next
+        batch."""
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """The same on the device, which need not be waited for.
+        """Compute the columns of a batch on its device; the caller need not wait for the device.
 
-        Values of a floating type are those that the network takes, normalised already.
+        uint8 pixels are normalised first. Values of a floating-point type must be normalised
+        already.
         """
         import torch
 

@@ -1,7 +1,8 @@
-"""Exported graphs, kept in a folder from one start of the service to the next.
+"""A cache of exported graphs: a folder that stays from one start of the service to the next.
 
-What torch's exporter needs to be imported and to run is most of what a small network takes to load,
-and megabytes of it stay. A graph is found again by all that decides it, the weights' SHA-256 first.
+Importing and running torch's exporter is most of the time that a small network takes to load, and
+megabytes of it stay in memory. The name of a graph's file is a hash of everything that decides its
+content: the weights' SHA-256, other fields of the card, and torch's version.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ _OWN = re.compile(rf"[0-9a-f]{{64}}\.onnx|{re.escape(files.DRAFT)}[0-9a-f]{{32}}
 
 
 def usual_folder() -> Path | None:
-    """In the user's cache (XDG Base Directory Specification), unless there is no home."""
+    """Return the default folder, in the user's cache (XDG Base Directory Specification).
+
+    None if the user has no home folder.
+    """
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
         return (given if given.is_absolute() else Path.home() / ".cache") / "fanlight"
@@ -48,10 +52,11 @@ def usual_folder() -> Path | None:
 
 
 class Graphs:
-    """A folder of graphs; without one, or where it can't be written, nothing is kept.
+    """A folder of graphs; without one, or if it can't be written, nothing is kept.
 
-    A folder that others can write into is not used: a graph decides what is predicted. That nothing
-    can be kept is told once, where the folder was `asked` for.
+    A folder that other users can write into is not used: a graph decides what is predicted. The
+    first failure to keep a graph is logged as a warning if a setting `asked` for the folder; others
+    are logged at level debug.
     """
 
     def __init__(self, folder: Path | None, *, asked: bool = False) -> None:
@@ -59,7 +64,10 @@ class Graphs:
         self._tell = log.warning if asked else log.debug
 
     def find(self, card: Card) -> Path | None:
-        """The file with the graph of a version, if there is one; it may be damaged."""
+        """Return the file with the graph of a version, which may be damaged; None if there is none.
+
+        There is never one for a network of the user's own code, which the card does not describe.
+        """
         if self._folder is None or is_reference(card.architecture):
             return None  # what the user's code computes is not in the card
         path = self._path(self._folder, card)
@@ -73,7 +81,7 @@ class Graphs:
         return path
 
     def write(self, card: Card, graph: bytes) -> None:
-        """Keep the graph of a version; it appears whole. What was of no use for long is removed."""
+        """Keep the graph of a version, written as a whole; remove graphs that were long unused."""
         if self._folder is None or is_reference(card.architecture):
             return
         path = self._path(self._folder, card)
@@ -108,14 +116,15 @@ class Graphs:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether no other user can put files there, but the system's; raises `OSError`."""
+    """Return whether only this user and root can put files there; raise `OSError`."""
     status = folder.stat()
     mine = status.st_uid in (0, os.geteuid()) if hasattr(os, "geteuid") else True
     return mine and not status.st_mode & 0o022
 
 
 def _remove_old(folder: Path) -> None:
-    """Graphs that no start has used for long, and drafts that a killed process has left."""
+    """Remove graphs that no start has used for `_KEPT` seconds, and drafts left by killed
+    processes."""
     before = time.time() - _KEPT
     with suppress(OSError):
         for path in folder.iterdir():

@@ -32,7 +32,7 @@ BEHIND = ("logits", "embedding")  # what an imported graph gives
 
 
 class Onnx:
-    """A session of ONNX Runtime on the CPU, for the network with all before and behind it."""
+    """A session of ONNX Runtime on the CPU: uint8 pixels → network → columns."""
 
     name = NAME
     independent = True
@@ -46,14 +46,14 @@ class Onnx:
         return columns
 
     def settle(self) -> None:
-        """Shrink what the session keeps: half a gigabyte after 64 images of an EfficientNet."""
+        """Free what the session keeps: half a gigabyte after 64 images of an EfficientNet."""
         give_back(self._session)
 
 
 class Imported:
-    """Two sessions: one for an imported graph with preprocessing, one for what is behind it.
+    """Two sessions: one for an imported graph with preprocessing, one from its outputs to columns.
 
-    The rest of a batch is filled for a graph that takes so many images at a time.
+    If the graph has a fixed batch size, the last batch is filled up with zeros.
     """
 
     name = NAME
@@ -78,12 +78,12 @@ class Imported:
         return columns
 
     def settle(self) -> None:
-        """Shrink what the sessions keep."""
+        """Free memory that both sessions keep."""
         give_back(self._session)
         give_back(self._behind)
 
     def _run(self, batch: Pixels) -> list[NDArray[np.float32]]:
-        """Logits (N, K), and the embedding (N, D) where it is needed."""
+        """Run the imported graph: logits (N, K), and the embedding (N, D) if it is needed."""
         import numpy as np
 
         size = self._size
@@ -99,7 +99,10 @@ class Imported:
 
 
 def export(checkpoint: Checkpoint) -> bytes:
-    """The network as an ONNX graph for batches of any size: uint8 pixels to columns."""
+    """Export the network as an ONNX graph for batches of any size: uint8 pixels to columns.
+
+    Raises `RuntimeError` for the user's own code if what it computes may depend on values.
+    """
     import torch
     from torch import nn
 
@@ -121,7 +124,7 @@ def export(checkpoint: Checkpoint) -> bytes:
 
 
 def behind(checkpoint: Checkpoint) -> bytes:
-    """The ONNX graph that runs behind an imported one: its output `BEHIND` to columns."""
+    """Export the ONNX graph that runs after an imported one: its outputs `BEHIND` → columns."""
     import torch
     from torch import nn
 
@@ -141,9 +144,9 @@ def behind(checkpoint: Checkpoint) -> bytes:
 
 
 def _exported(module: nn.Module, inputs: Mapping[str, Tensor], *, strict: bool = False) -> bytes:
-    """The module as an ONNX graph, for batches of any size, from these inputs to columns.
+    """Export the module as an ONNX graph, for batches of any size, from these inputs to columns.
 
-    A `strict` one must not compute what depends on values; raises `RuntimeError`.
+    With `strict`, raises `RuntimeError` if what is computed may depend on values.
     """
     import torch
 
@@ -169,8 +172,10 @@ def _exported(module: nn.Module, inputs: Mapping[str, Tensor], *, strict: bool =
 
 
 def _attempts(setup: Setup) -> Iterator[Attempt]:
-    """Try the kept graph first, if there is one. Export a new graph otherwise; it is kept if the
-    runtime is accepted with it."""
+    """Yield the kept graph first, if there is one, then a new export.
+
+    A new export is kept if it is accepted. For an imported graph there is one attempt.
+    """
     from models.graphs.network import OnnxNetwork
 
     card, threads, network = setup.checkpoint.card, setup.threads, setup.checkpoint.network

@@ -24,9 +24,9 @@ _DEVICES = {"cpu": "the CPU", "cuda": "a GPU"}
 
 
 class Runtime(Protocol):
-    """Takes a uint8 batch (N, C, H, W), gives the float32 columns of `service.inference.outputs`.
+    """A function: uint8 batch (N, C, H, W) → float32 columns of `service.inference.outputs`.
 
-    An `independent` one may run in any thread, and beside the network itself.
+    An `independent` one may run in any thread, also while the network itself runs.
     """
 
     @property
@@ -99,7 +99,7 @@ class RuntimeEntry:
     parameters: Parameters = field(default_factory=dict)
 
     def fits(self, device: str, precision: str) -> bool:
-        """Whether it runs on that type of device, in that precision."""
+        """Return whether the runtime runs on this type of device, in this precision."""
         return device in self.devices and precision in self.precisions
 
     @property
