@@ -8,7 +8,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_cpus(cgroup: Path = CGROUP) -> int:
-    """At least 1; a quota of 1.5 processors counts as 2.
+    """Return how many processors may be used, at least 1; a quota of 1.5 counts as 2.
 
     The quota is that of cgroup v2 (`cpu.max`) or v1 (`cpu.cfs_quota_us`), see the kernel's
     Documentation/admin-guide/cgroup-v2.rst.
@@ -20,7 +20,7 @@ def available_cpus(cgroup: Path = CGROUP) -> int:
 
 
 def per_worker(workers: int) -> int:
-    """Processors for each of so many worker processes, at least 1."""
+    """Return the number of processors for each of `workers` processes, at least 1."""
     return max(1, available_cpus() // workers)
 
 

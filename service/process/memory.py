@@ -23,7 +23,7 @@ _STATM = Path("/proc/self/statm")
 
 
 def resident() -> int:
-    """Bytes of memory that the process has; 0 where the system doesn't tell so."""
+    """Return the bytes of resident memory of this process; 0 if the system does not say."""
     try:
         return int(_STATM.read_text().split()[1]) * mmap.PAGESIZE
     except OSError:  # not Linux
@@ -37,7 +37,10 @@ def trim() -> None:
 
 
 class Trimming:
-    """Trims while its `async with` block lasts, whenever `is_quiet` and the process has grown."""
+    """Trims memory in a background task while its `async with` block lasts.
+
+    It trims when `is_quiet()` is True and the process has grown by `WORTH_BYTES`.
+    """
 
     def __init__(
         self,

@@ -9,7 +9,10 @@ _LEAST = 8  # connections, however few files may be open
 
 
 def max_connections(asked: int | None = None) -> int:
-    """As many as are asked for, else as usual; fewer where the limit of open files is too low."""
+    """Return how many connections to allow: `asked`, by default `USUAL_CONNECTIONS`.
+
+    It is fewer if the limit of open files is too low for that.
+    """
     wanted = asked or USUAL_CONNECTIONS
     limit = _limit()
     if limit is None:
@@ -19,7 +22,7 @@ def max_connections(asked: int | None = None) -> int:
 
 
 def _limit() -> int | None:
-    """Of open files; None where the system has none."""
+    """Return the limit of open files; None if the system has none."""
     try:
         import resource
     except ImportError:  # not on Windows
