@@ -1,4 +1,4 @@
-"""Work that may hang (on a disk, a network file system) → a thread that nothing waits for."""
+"""Threads for work that may hang (on a disk, a network file system); nothing waits for them."""
 
 import asyncio
 import threading
@@ -13,10 +13,10 @@ Arguments = TypeVarTuple("Arguments")
 def start(
     function: Callable[[*Arguments], Result], *arguments: *Arguments
 ) -> asyncio.Future[Result]:
-    """The future result of a call in a thread of its own.
+    """Call a function in a new thread, and return a future for its result.
 
-    A pool would have an end: a few calls that hang would take all of its threads. The process can
-    end while the thread hangs.
+    A thread pool would run out of threads once enough calls hang. The process can end while such a
+    thread hangs, since it is a daemon.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()

@@ -1,4 +1,4 @@
-"""Loaded versions and their folders → which files are not those that were loaded."""
+"""Changed files: loaded versions and their folders → a mark on each version whose files differ."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ PATIENCE_SECONDS = 2.0  # for a look at all versions; one that takes longer is l
 
 
 class ChangeWatch:
-    """Looks at the files of loaded versions, and marks what changed.
+    """Checks the files of loaded versions, and marks the versions whose files have changed.
 
-    A version whose files hang is looked at no more until they answer; the others are.
+    A version whose files hang is skipped until they answer; the others are still checked.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class ChangeWatch:
         self._found: list[tuple[Marks, str | None]] = []
 
     async def look(self, versions: Sequence[Marks]) -> None:
-        """Look at all that don't hang, and mark them."""
+        """Check all versions whose files don't hang, and mark those that have changed."""
         now = [each for each in versions if each.folder not in self._hanging]
         look = _Look(now, self._found)
         done = background.start(look.run)
@@ -39,7 +39,7 @@ class ChangeWatch:
 
 
 class _Look:
-    """One pass through the files, in a thread."""
+    """One check of the files of all versions, in a thread."""
 
     def __init__(self, versions: Sequence[Marks], found: list[tuple[Marks, str | None]]) -> None:
         self._versions, self._found = versions, found

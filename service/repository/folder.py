@@ -1,9 +1,8 @@
-"""The folder of a repository, as it changes: what lies there and what is held → what to serve.
+"""One repository folder: the versions in it, and the versions held so far → the versions to serve.
 
-A version that is taken out of the folder is not wanted any more. A folder that can't be read, or
-that is gone as a disk is that was unmounted, says nothing: what answers goes on answering, and what
-loads goes on loading. The content of a version is not looked at again, since a published one is
-never changed.
+A version that is removed from the folder is no longer served. If the folder can't be read, or is
+missing (an unmounted disk, say), nothing changes: held versions go on answering or loading. The
+content of a version is not read again, since a published version never changes.
 """
 
 import heapq
@@ -20,9 +19,9 @@ log = logs.Log()
 
 
 class Folder:
-    """A repository folder, which need not be there.
+    """A repository folder, which need not exist.
 
-    That it is missing is a trouble, unless it is `optional` and was never seen.
+    A missing folder is logged as a problem, unless it is `optional` and has never existed.
     """
 
     def __init__(self, path: Path, max_versions: int = 1000, *, optional: bool = False) -> None:
@@ -32,14 +31,15 @@ class Folder:
 
     @property
     def readable(self) -> bool:
-        """Whether all of it could be read when it was last looked at."""
+        """True if the whole folder could be read at the last look."""
         return not self._troubles
 
     def wanted(self, held: Set[tuple[str, int]]) -> set[tuple[str, int]]:
-        """The versions to serve, each as name and number; `held` are those that answer or load now.
+        """List the versions to serve, as (name, number); `held` are those that answer or load now.
 
-        Where the folder can't be read, these are all; what failed there is tried again once it can.
-        The log tells when that begins and when it ends.
+        If the folder can't be read, these are `held`. Versions that failed are not among them, so
+        they are loaded again later. The log says when the folder becomes unreadable and when it is
+        readable again.
         """
         troubles: set[str] = set()
         try:
@@ -55,7 +55,7 @@ class Folder:
         return wanted
 
     def _is_to_come(self) -> bool:
-        """True if the folder is optional, and nothing was there yet."""
+        """Return whether the folder is optional and has not existed yet."""
         return self._optional and self._identity is None and not self.path.exists()
 
     def _read(self, held: Set[tuple[str, int]], troubles: set[str]) -> set[tuple[str, int]]:
@@ -95,14 +95,14 @@ class Folder:
 def limited(
     wanted: set[tuple[str, int]], held: Set[tuple[str, int]], most: int
 ) -> set[tuple[str, int]]:
-    """At most so many of the wanted versions, of each model the highest first."""
+    """Return at most `most` of the wanted versions, in the order of `_priority`."""
     if len(wanted) <= most:
         return wanted
     return set(heapq.nsmallest(most, wanted, key=_priority(wanted, held)))
 
 
 def _gone(repository: int, name: str, number: int) -> bool:
-    """True if the version is not in the opened repository folder."""
+    """Return whether the version is missing in the opened repository folder."""
     try:
         os.stat(f"{name}/{number}", dir_fd=repository)
     except (FileNotFoundError, NotADirectoryError):
@@ -115,7 +115,11 @@ def _gone(repository: int, name: str, number: int) -> bool:
 def _priority(
     wanted: Set[tuple[str, int]], held: Set[tuple[str, int]]
 ) -> Callable[[tuple[str, int]], tuple[bool, int, str]]:
-    """Which versions go first: the highest of each model that is held, then the highest of all."""
+    """Return the sort key of a version: the versions with the lowest keys are served.
+
+    First comes the highest held version of each model, then the highest of each, the second, and so
+    on.
+    """
     best = dict(sorted(held & wanted))  # name → highest number
     place: dict[tuple[str, int], int] = {}
     count: Counter[str] = Counter()

@@ -1,10 +1,10 @@
-"""Who still uses a version: requests hold leases, and the owner closes what nobody uses."""
+"""Leases: each request holds one on its version, so that a version is closed only when unused."""
 
 from contextlib import AsyncExitStack
 
 
 class Lease:
-    """Held for the duration of a `with` block by each request that a version answers."""
+    """Counts the requests that use a version; each holds it during a `with` block."""
 
     __slots__ = ("retired", "users")
 
@@ -22,27 +22,27 @@ class Lease:
 class Leases:
     """Owns the resources (batchers, engines) of all versions, and closes them.
 
-    A version that is retired is closed once no request uses it; the others at the end.
+    A retired version is closed once no request uses it, every other version at the end.
     """
 
     def __init__(self) -> None:
         self._open: list[tuple[Lease, AsyncExitStack]] = []
 
     def own(self, resources: AsyncExitStack) -> Lease:
-        """Take over the resources of a version; its lease, held by nobody yet."""
+        """Take over the resources of a version, and return a lease that nobody holds yet."""
         lease = Lease()
         self._open.append((lease, resources))
         return lease
 
     async def close_unused(self) -> None:
-        """Close what is retired and not used."""
+        """Close the versions that are retired and not used."""
         unused = [each for each in self._open if each[0].retired and not each[0].users]
         self._open = [each for each in self._open if each not in unused]
         for _lease, resources in unused:
             await resources.aclose()
 
     async def close_all(self) -> None:
-        """Close everything, also what is used."""
+        """Close all versions, even those in use."""
         async with AsyncExitStack() as everything:
             for _lease, resources in self._open:
                 everything.push_async_exit(resources)

@@ -35,10 +35,10 @@ from service.settings import Settings
 
 @dataclass(frozen=True)
 class ServingModel:
-    """What a version needs to answer.
+    """A loaded version, with all that it needs to answer.
 
-    A request that uses a batcher holds the lease meanwhile: the batchers of a version that was
-    removed are closed once nobody holds it.
+    A request that uses a batcher holds the lease meanwhile. The batchers of a removed version are
+    closed once no request holds its lease.
     """
 
     checkpoint: Checkpoint
@@ -54,8 +54,11 @@ class ServingModel:
 
     @cached_property
     def receptive_fields(self) -> Mapping[str, ReceptiveField]:
-        """Those of layers and blocks, by name, measured on the explainer's network: it is for the
-        thread of explanations. The first time takes seconds for a large network."""
+        """The receptive fields of layers and blocks, by name.
+
+        To be read on the thread of explanations: they are measured on the explainer's network. The
+        first time takes seconds for a large network.
+        """
         structure, shape = self.checkpoint.structure, self.checkpoint.card.input.shape
         outputs = (*structure.layers, *structure.blocks)
         return receptive_field.measure(self.explainer.network, shape, outputs)
@@ -95,10 +98,10 @@ class Loader:
         )
 
     async def prepare(self, place: Place, verified: Checkpoint) -> ServingModel:
-        """Choose the runtime of a version that was read, and warm it.
+        """Choose the runtime of a version that was read, warm it, and start its batchers.
 
-        Raises `CheckpointError` for a network without finite answers, and whatever torch raises
-        where there is not enough memory.
+        Raises `CheckpointError` for a network without finite answers, and whatever torch raises if
+        there is not enough memory.
         """
         settings = self._settings
         name, number = place.name, place.number  # the card has the same: `load` checks it

@@ -1,4 +1,4 @@
-"""What is wrong with a version that answers: it is told, counted and logged."""
+"""Problems of a version that still answers: shown to clients, counted for metrics, and logged."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +11,10 @@ log = logs.Log()
 
 
 class Marks:
-    """The marks of one loaded version.
+    """The problems of one loaded version.
 
-    `stamps` are the files of `folder` as they were loaded. Once it is `retired`, no change is told:
-    another version may have its name and number by then, out of another repository.
+    `stamps` describe the files of `folder` as they were loaded. Once the version is `retired`,
+    changes of its files are ignored: another repository may provide its name and number by then.
     """
 
     def __init__(
@@ -34,14 +34,14 @@ class Marks:
         self._threshold: str | None = None
 
     def not_finite(self, images: int) -> None:
-        """So many images more got no finite answer. The first time is logged."""
+        """Count `images` more images that got no finite answer; log only the first time."""
         if not self._not_finite:
             log.error("not finite", model=self.model, version=self.version, images=images)
         self._not_finite += images
         self._metrics.not_finite(self.model, self.version, images)
 
     def threshold_too_low(self, reason: str) -> None:
-        """The threshold of the settings or the card calls no image unfamiliar, for this reason."""
+        """Record and log why the threshold in force calls no image unfamiliar."""
         self._threshold = reason
         log.warning("threshold too low", model=self.model, version=self.version, reason=reason)
 
@@ -59,7 +59,7 @@ class Marks:
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence for each mark."""
+        """A sentence for each problem."""
         found = []
         if self._change is not None:
             found.append(

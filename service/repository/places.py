@@ -1,7 +1,7 @@
-"""Several repository folders → the versions to serve: of each model those of the first that has it.
+"""Several repository folders → the versions to serve: a model is served from the first that has it.
 
-Each folder is looked at in a thread of its own. One that hangs or can't be read holds up no other:
-what it held goes on being wanted.
+Each folder is listed in a thread of its own. A folder that hangs or can't be read delays no other,
+and its versions stay in service.
 """
 
 import asyncio
@@ -19,7 +19,10 @@ LOOK_SECONDS = 10.0  # for listing the first of the folders
 
 
 class Place(NamedTuple):
-    """Where a version lies. Two repositories can each have a `name/number`."""
+    """The location of a version: repository folder, name of the model, number.
+
+    Two repositories can each have the same `name/number`.
+    """
 
     root: Path
     name: str
@@ -33,7 +36,7 @@ class Place(NamedTuple):
 class Places:
     """The versions in the folders `roots`; a model in an earlier one hides it in a later one.
 
-    A root among `optional` need not be there before it has been seen for the first time.
+    A folder among `optional` may be missing until it has been seen for the first time.
     """
 
     def __init__(
@@ -50,15 +53,15 @@ class Places:
 
     @property
     def silent(self) -> dict[Path, asyncio.Future[set[tuple[str, int]]]]:
-        """The folders that do not answer, with what they will answer."""
+        """The folders whose listing has not finished yet, with the future of that listing."""
         return {each.root: each.future for each in self._looks if each.future is not None}
 
     def readable(self, root: Path) -> bool:
-        """Whether all of that folder could be read when it was last looked at."""
+        """Return whether the whole folder `root` could be read at the last look."""
         return any(e.root == root and e.future is None and e.folder.readable for e in self._looks)
 
     async def wanted(self, held: Set[Place]) -> set[Place]:
-        """The versions to serve; `held` are those that answer or load now."""
+        """List the versions to serve; `held` are those that answer or load now."""
         fresh = [each.start(held) for each in self._looks if each.future is None]
         if fresh:
             await asyncio.wait(fresh, timeout=BESIDE_SECONDS)
@@ -84,7 +87,7 @@ class Places:
         return found
 
     def _tell(self, hiding: dict[tuple[str, Path], Path]) -> None:
-        """Log what is hidden, once."""
+        """Log once when a model becomes hidden, and once when it no longer is."""
         for name, root in sorted(hiding.keys() - self._hiding.keys()):
             log.info("hidden", model=name, repository=str(root), by=str(hiding[name, root]))
         for name, root in sorted(self._hiding.keys() - hiding.keys()):
@@ -92,7 +95,7 @@ class Places:
         self._hiding = hiding
 
     def _limited(self, wanted: set[Place], held: Set[Place]) -> set[Place]:
-        """So many as are served at most, of all folders together."""
+        """Return at most `max_versions` of the wanted versions; log once if there are more."""
         too_many = len(wanted) > self._max_versions
         if too_many and not self._too_many:
             log.warning("too many versions", found=len(wanted), max_versions=self._max_versions)

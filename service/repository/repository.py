@@ -1,10 +1,10 @@
 """The models that are served: repository folders → verified, loaded, warmed versions.
 
-A task beside the server follows the folders: it lets go of the versions that were removed and loads
-the new ones, one after the other. Each version is `loading`, `ready` or `failed`; one that fails
-stops no other, and is not tried again while its folder is there. One whose files are slow or hang
-is read beside the others. Where another repository begins to provide a model, the versions from
-before answer until one of the new ones can.
+A background task follows the folders: it drops versions that were removed and loads new ones, one
+after the other. Each version is `loading`, `ready` or `failed`. A version that fails stops no
+other, and is not tried again while its folder exists. A version whose files are slow or hang is
+read while others are loaded. If another repository begins to provide a model, its previous versions
+answer until a new one is ready.
 """
 
 import asyncio
@@ -39,7 +39,10 @@ MAX_REASON = 2000  # characters
 
 @dataclass
 class Version:
-    """One version of a model; `loaded` is there once it is ready, `reason` once it has failed."""
+    """One version of a model.
+
+    `loaded` is set once it is ready. `reason` says why it failed, or why it takes long to load.
+    """
 
     place: Place
     state: Literal["loading", "ready", "failed"] = "loading"
@@ -56,9 +59,10 @@ class Version:
 
 
 class Repository:
-    """All versions of some folders; an async context manager that follows the folders meanwhile.
+    """All versions in the repository folders; an async context manager.
 
-    Leaving it drains the batchers and ends the engines.
+    Inside the block a background task follows the folders. Leaving it drains the batchers and ends
+    the engines.
     """
 
     def __init__(
@@ -98,24 +102,28 @@ class Repository:
         await self._leases.close_all()
 
     async def loaded(self) -> None:
-        """Return when every version that was there at the start is ready or has failed."""
+        """Wait for the first update of the versions.
+
+        Each version that was there at the start is then ready, failed, or slow to read.
+        """
         await self._first_update.wait()
 
     @property
     def device(self) -> torch.device:
-        """Where networks run."""
+        """The device on which networks run."""
         return self._loader.device
 
     @property
     def watching(self) -> bool:
-        """Whether the folder is followed without `update` being called."""
+        """True while the background task follows the folders."""
         return self._watching is not None and not self._watching.done()
 
     def names(self) -> list[str]:
         return sorted(self._versions)
 
     def versions(self, name: str) -> list[Version]:
-        """All versions of a model, rising; raises `NotFoundError` if there is no such model."""
+        """Return all versions of a model, in ascending order; raise `NotFoundError` for no such
+        model."""
         if name not in self._versions:
             known = ", ".join(self.names()) or "none"
             raise NotFoundError(
@@ -124,9 +132,9 @@ class Repository:
         return [version for _, version in sorted(self._versions[name].items())]
 
     def version(self, name: str, number: int | None) -> Version:
-        """The version asked for, in whatever state; without a number the highest that is ready.
+        """Return a version in whatever state; raise `NotFoundError` if there is none.
 
-        If none is ready it is the highest of all. Raises `NotFoundError` if there is none.
+        Without a number it is the highest one that is ready, or the highest of all if none is.
         """
         versions = self.versions(name)
         if number is None:
@@ -140,7 +148,10 @@ class Repository:
         return chosen[0]
 
     def get(self, name: str, number: int | None) -> ServingModel:
-        """The version that answers; raises `NotFoundError`, or `UnavailableError` if not ready."""
+        """Return a version that can answer.
+
+        Raises `NotFoundError` if there is none, `UnavailableError` if it is not ready.
+        """
         if known := self._answering.get((name, number)):
             return known
         version = self._replacing(name, number) or self.version(name, number)
@@ -152,16 +163,20 @@ class Repository:
         return version.loaded
 
     def _replacing(self, name: str, number: int | None) -> Version | None:
-        """The version from before, while none of the repository that replaces it is ready."""
+        """Return the replaced version with this number (None: the highest), if it still answers.
+
+        Versions are replaced when another repository begins to provide their model, and answer
+        until one of its versions is ready.
+        """
         before = [each for each in self._replaced.get(name, ()) if number in (None, each.number)]
         return max(before, key=lambda each: each.number, default=None)
 
     def not_ready(self) -> list[str]:
-        """Why the service should get no requests yet: a line for each model that keeps it waiting.
+        """Return why the service should get no requests yet: a line for each model, or none.
 
-        Those are the models that were there at the start, until each has answered once. Later ones
-        don't count, whether they load or fail: publishing must not take servers that answer out of
-        rotation. A service where no model answers is not ready.
+        Only models that were there at the start count, and only until a version of theirs was
+        ready. Later models don't count, whether they load or fail: publishing must not take servers
+        that answer out of rotation. A service where no model answers is not ready.
         """
         if (silent := self._places.silent) and not self._versions:
             return [f"the folder {root} does not answer" for root in silent]
@@ -177,10 +192,10 @@ class Repository:
         return [f"{name}: {reason}" for name, reason in sorted(reasons.items())]
 
     async def update(self) -> None:
-        """Follow the folder once; one call at a time.
+        """Bring the versions up to date with the folders once; only one call may run at a time.
 
-        Returns when all that is new is loaded, except for versions that take longer than
-        `PATIENCE_SECONDS` to read: those are for later calls.
+        Returns when all new versions are loaded or have failed, except those that take longer than
+        `PATIENCE_SECONDS` to read: later calls load these.
         """
         changed = await self._look()
         while True:
@@ -229,9 +244,9 @@ class Repository:
                 return
 
     async def _look(self) -> bool:
-        """Enter the versions that are wanted and not there yet, and strike out the others.
+        """Add new versions that are to be loaded, and drop versions that are no longer wanted.
 
-        Returns whether there were others.
+        Returns whether any version was dropped.
         """
         held = {each.place for each in self._all() if each.state != "failed"}
         wanted = await self._places.wanted(held)
@@ -258,9 +273,9 @@ class Repository:
         return bool(removed)
 
     def _end_replaced(self) -> None:
-        """Strike out replaced versions whose model another repository serves, or nobody any more.
+        """Drop replaced versions once another repository serves their model, or none has it.
 
-        Where all that was to replace them has failed, they answer as long as their files are there.
+        If all new versions have failed, the replaced ones answer as long as their files exist.
         """
         for name, before in list(self._replaced.items()):
             states = {each.state for each in self._versions.get(name, {}).values()}
@@ -292,23 +307,26 @@ class Repository:
         return [version for known in self._versions.values() for version in known.values()]
 
     async def _load_next(self) -> bool:
-        """Load a version that is new, of its model the highest; False if none can be loaded now."""
+        """Load the next new version, the highest of its model first.
+
+        Returns False if none can be loaded now.
+        """
         loading = [each for each in self._all() if each.state == "loading" and self._is_next(each)]
         if loading:
             await self._try_to_load(min(loading, key=lambda each: (each.name, -each.number)))
         return bool(loading)
 
     def _is_next(self, version: Version) -> bool:
-        """Whether it was read, or may be now."""
+        """Return whether the version has been read, or can be read now."""
         reading = self._reading.get(version.place)
         return len(self._reading) < MAX_READING if reading is None else reading.future.done()
 
     def _slow(self) -> list[asyncio.Future[Any]]:
-        """The files and folders that are still being read."""
+        """Return the futures of files and folders that are still being read."""
         return [*(each.future for each in self._reading.values()), *self._places.silent.values()]
 
     def _patience(self) -> float:
-        """Seconds that a look at the folder waits for what is still being read."""
+        """Return how many seconds `update` still waits for what is being read."""
         now = time.monotonic()
         return max(
             (each.started + PATIENCE_SECONDS - now for each in self._reading.values()), default=0
@@ -369,7 +387,7 @@ class Repository:
 
 @dataclass(frozen=True)
 class _Reading:
-    """A version whose files are being read since then (`time.monotonic`)."""
+    """A version whose files are being read, with the time of `time.monotonic` at the start."""
 
     future: asyncio.Task[Checkpoint]
     started: float
