@@ -2,8 +2,8 @@
 
     body → tensors → images, pixels or values of the input → predictions → tensors → answer
 
-Images and pixels go the one way to a prediction (`service/prediction.py`). Values as the network
-takes them, and activations of layers, are computed together with those of `features`.
+Images and pixels are predicted as all others (`service/prediction.py`). Normalised values, and
+activations of layers, are computed in the batches of `features`.
 """
 
 import asyncio
@@ -46,9 +46,9 @@ _UNREAD = EncodedImage(b"", "", "")  # in place of the file of an image that cam
 
 @dataclass(frozen=True)
 class Given:
-    """What a request gives, image by image: files, or arrays (C, H, W) of uint8 or float32.
+    """The images of a request: files, or arrays (C, H, W) of uint8 or float32.
 
-    Arrays of float32 are what the network takes, normalised already.
+    Arrays of float32 are already normalised. With arrays, `files` has an empty file for each.
     """
 
     files: Sequence[EncodedImage]
@@ -60,9 +60,9 @@ class Given:
 
 
 class InferenceDoor:
-    """A request whose tensors have arrived, as `prediction.Door` wants it.
+    """A request whose tensors have arrived, as a `prediction.Door`.
 
-    Its deadline is that of the reception around it, or `timeout` in seconds in the queue.
+    The reception around it has the deadline. `timeout` limits the wait for results, in seconds.
     """
 
     waited = 0.0  # ASGI doesn't say
@@ -75,7 +75,7 @@ class InferenceDoor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """The deadline goes on until the answer is encoded."""
+        """Do nothing: the deadline goes on until the answer is encoded."""
 
     async def receive(self) -> Sequence[EncodedImage]:
         return self._given.files
@@ -105,7 +105,7 @@ class Inferrer:
     async def infer(
         self, scope: MutableMapping[str, Any], receive: Receive, model: str, version: int | None
     ) -> Response:
-        """The answer to the request of this ASGI scope."""
+        """Answer the request of this ASGI scope."""
         serving = self.repository.get(model, version)
         client = (scope.get("client") or ("",))[0]
         card = serving.checkpoint.card
@@ -129,7 +129,7 @@ class Inferrer:
     def _read(
         self, serving: ServingModel, content: bytes, headers: Mapping[bytes, bytes]
     ) -> tuple[InferenceRequest, Given, Mapping[str, Layer]]:
-        """What a whole body asks: the request, its images, and the layers among its outputs."""
+        """Parse a whole body: the request, its images, and the layers among its outputs."""
         request = inference_request.parse(content, headers, self.settings.max_images)
         layers = self._layers(serving, [each.name for each in inference_response.asked(request)])
         return request, self._given(request, serving.checkpoint.card.input), layers
@@ -142,7 +142,7 @@ class Inferrer:
         layers: Mapping[str, Layer],
         work: Work,
     ) -> Response:
-        """The answer with activations of layers, or to values that are normalised already."""
+        """Answer a request for activations of layers, or with normalised values."""
         card = serving.checkpoint.card
         count = len(given.files)
         values = count * sum(math.prod(layer.output_shape) for layer in layers.values())
@@ -175,7 +175,7 @@ class Inferrer:
                 return await self.inspector.places.maps.run(encode, seen)
 
     def _layers(self, serving: ServingModel, names: Sequence[str]) -> dict[str, Layer]:
-        """The layers and blocks among the outputs with these names, by name.
+        """Return the layers and blocks among the outputs with these names, by name.
 
         Raises `MalformedBodyError` for a name that is neither one of them nor a usual output.
         """
@@ -190,7 +190,7 @@ class Inferrer:
         return {name: known[name] for name in names if name not in own}
 
     def _given(self, request: InferenceRequest, spec: InputSpec) -> Given:
-        """The images in the inputs of a request."""
+        """Return the images in the inputs of a request; raise a `ServiceError` for other inputs."""
         names = list(request.inputs)
         if names not in ([IMAGE], [INPUT]):
             raise MalformedBodyError(
@@ -216,7 +216,7 @@ class Inferrer:
 
 
 async def _within(seconds: float | None, work: Awaitable[Result]) -> Result:
-    """What the work gives; raises `DeadlineError` after so many seconds, None means never."""
+    """Await `work` for at most `seconds`, then raise `DeadlineError`; None means no limit."""
     try:
         async with asyncio.timeout(seconds):
             return await work

@@ -2,8 +2,8 @@
 
     version of the model → images → checks → decode → work in the background → encode
 
-Each method answers one endpoint. What would be too large for an answer is refused before an image
-is decoded.
+Each public method of `Inspector` answers one endpoint. An answer that would be too large is refused
+before an image is decoded.
 """
 
 import math
@@ -65,7 +65,7 @@ MAX_ENCODED = 256  # requests whose activations or heat maps are computed and en
 
 @dataclass(frozen=True)
 class Places:
-    """Who encodes which answers. What one kind of request fills keeps no other kind waiting."""
+    """Thread pools that encode answers: one for each kind, so that none delays another kind."""
 
     kernels: Pool
     inputs: Pool
@@ -74,7 +74,7 @@ class Places:
     @classmethod
     @contextmanager
     def opened(cls, settings: Settings, threads: int) -> Iterator["Places"]:
-        """Pools for these settings, which end with the block; `threads` encode maps."""
+        """Open pools for these settings until the block ends; `threads` threads encode maps."""
         most, setting = settings.max_inspect_queue_size, "max_inspect_queue_size"
         with ExitStack() as pools:
             places = cls(
@@ -100,7 +100,7 @@ class Inspector:
     places: Places
 
     async def features(self, model: str, asked: FeaturesParameters, images: Reception) -> Response:
-        """Activations of layers, with the predictions."""
+        """Answer with the activations of layers, and the predictions."""
         serving = self.repository.get(model, asked.version)
         names = tuple(dict.fromkeys(asked.layer))
         layers = _outputs(serving.checkpoint, names)
@@ -132,7 +132,7 @@ class Inspector:
                         return await self.places.maps.run(encode)
 
     async def kernels(self, model: str, name: str, asked: KernelsParameters) -> Response:
-        """The weights of a layer."""
+        """Answer with the weights of a layer."""
         checkpoint = self.repository.get(model, asked.version).checkpoint
         layer = _layer_with_kernels(checkpoint, name)
         weight, bias = _weights(checkpoint, layer, asked.channel)
@@ -146,7 +146,7 @@ class Inspector:
             return await pool.run(kernels.encode, weight, bias, layer, checkpoint.card, asked)
 
     async def receptive_fields(self, model: str, asked: ModelParameters) -> ReceptiveFields:
-        """How much of the image each layer and block sees."""
+        """Answer how much of the image each layer and block sees."""
         serving = self.repository.get(model, asked.version)
         with serving.lease, self.worker.place():
             try:
@@ -160,9 +160,9 @@ class Inspector:
     async def explain(
         self, model: str, asked: ExplainParameters, images: Reception, told: Told = unheard
     ) -> Response:
-        """How much each pixel speaks for a class; `told` hears how far the work is.
+        """Answer how much each pixel speaks for a class; call `told` with the progress.
 
-        Who hears it waits as long as the setting progress_timeout tells.
+        A request with `told` has the deadline of the setting progress_timeout.
         """
         serving = self.repository.get(model, asked.version)
         checkpoint = serving.checkpoint
@@ -201,7 +201,10 @@ class Inspector:
         longest: int | None,
         work: Work,
     ) -> Response:
-        """The answer of `explain`; `longest` is what the method looks at of whole images."""
+        """Decode the images of `explain`, explain them and encode the answer.
+
+        `longest` is how many pixels of the whole image's longer side the method needs, or None.
+        """
         card = serving.checkpoint.card
         decoded = await self.decoder.decode_with_original(
             encoded, card.input, longest or ORIGINAL, fits=longest is not None
@@ -231,9 +234,9 @@ class Inspector:
         told: Told,
         work: Work,
     ) -> list[Explanation]:
-        """The explanations, group by group: others have their turns between.
+        """Explain the images, group by group, so that other requests get their turn between groups.
 
-        Raises `UnanswerableGroupError` with places in the request.
+        Raises `UnanswerableGroupError` with indices in the request.
         """
         explainer, found = serving.explainer, list[Explanation]()
         progress = Progress(len(decoded), explanation.passes(explainer, question), told)
@@ -259,7 +262,7 @@ class Inspector:
         return found
 
     async def input(self, model: str, asked: InputParameters, images: Reception) -> Response:
-        """The images as the network gets them."""
+        """Answer with the images as the network gets them."""
         card = self.repository.get(model, asked.version).checkpoint.card
         work = images.begin(card.name, card.version)
         async with images as encoded:
@@ -272,7 +275,10 @@ class Inspector:
                 return await self.places.inputs.run(inputs.encode, decoded, card, asked)
 
     def _check_values(self, images: int, each: int, asked: FeaturesParameters) -> None:
-        """Raises `TooLargeError` for more activations than an answer may hold."""
+        """Raise `TooLargeError` if the answer would hold too many activations.
+
+        `each` is the number of activations for one image.
+        """
         values, most = images * each, self.settings.max_feature_values
         if values > most:
             raise TooLargeError(
@@ -287,7 +293,7 @@ class Inspector:
 
 
 def _timed(work: Callable[[Step], Result], step: Step) -> tuple[float, Result]:
-    """Run the work; returns the time of `perf_counter` when it began, and its result."""
+    """Run the work; return the time of `perf_counter` when it began, and its result."""
     return perf_counter(), work(step)
 
 
@@ -313,7 +319,10 @@ def _layer_with_kernels(checkpoint: Checkpoint, name: str) -> Layer:
 def _weights(
     checkpoint: Checkpoint, layer: Layer, channel: int | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """The weight in the shape of `Layer.kernels`, and the bias (out,) or None."""
+    """Return the weight in the shape of `Layer.kernels`, and the bias (out,) or None.
+
+    `channel` selects one output channel; raises `InvalidInputError` if there is no such channel.
+    """
     module = checkpoint.network.get_submodule(layer.name)
     weight = captured.kernels(checkpoint.network, layer).cpu().numpy()
     given = dict(module.named_parameters(recurse=False)).get("bias")
