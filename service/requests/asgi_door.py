@@ -12,7 +12,7 @@ from service.requests.reception import OtherBody, Receive, Receiver, Reception
 
 
 class AsgiDoor:
-    """A request in ASGI's messages, as `prediction.Door` wants it."""
+    """A request that arrives as ASGI messages, as a `prediction.Door`."""
 
     waited = 0.0  # ASGI doesn't say
 
@@ -23,7 +23,7 @@ class AsgiDoor:
         receive: Receive,
         kind: type[OtherBody] | None = None,
     ) -> None:
-        """`kind` parses another body than those with images in `bodies`."""
+        """Create the door; `kind` parses other bodies than the parsers in `bodies`."""
         self._receiver, self._scope, self._receive, self._kind = receiver, scope, receive, kind
         self._reception: Reception | None = None
         self.client = (scope.get("client") or ("",))[0]

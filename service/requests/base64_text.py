@@ -24,10 +24,10 @@ class NotBase64Error(FanlightError):
 
 
 def image(text: str) -> Generator[None, None, tuple[bytes, str]]:
-    """The bytes in a text, and the media type if it is a data URL.
+    """Decode an image in a text: its bytes, and the media type if it is a data URL, else empty.
 
-    The generator has steps, between which other requests can get their turn, and returns the
-    result. Raises `NotBase64Error`, also for any other URL: none is ever fetched.
+    A generator that returns the result; between its steps other requests can get their turn. Raises
+    `NotBase64Error`, also for any other URL: none is ever fetched.
     """
     kind = ""
     if found := _DATA_URL.match(text):
@@ -48,7 +48,7 @@ def image(text: str) -> Generator[None, None, tuple[bytes, str]]:
 
 
 def decoded(text: str | bytes) -> Generator[None, None, bytes]:
-    """The bytes that base64 stands for; raises `NotBase64Error`."""
+    """Decode base64, as a generator in steps as in `image`; raise `NotBase64Error`."""
     found, rest, has_ended = bytearray(), b"", False
     for start in range(0, len(text), PIECE):
         if start:

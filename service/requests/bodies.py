@@ -51,10 +51,11 @@ _AS_IT_IS = ("", "binary", "8bit", "7bit")  # encodings of a part that change no
 
 
 class Body(Protocol):
-    """Takes the chunks of a body as they arrive; `images` tells what they were.
+    """A parser of a body: `feed` takes its chunks as they arrive, then `images` returns its images.
 
-    `feed` has steps, between which other requests can get their turn. A step that gives a number
-    has unpacked so many bytes, which count as if they had arrived. Both raise a `ServiceError`.
+    `feed` works in steps, between which other requests can get their turn. If a step yields a
+    number, so many bytes were unpacked; they count as if they had arrived. Both raise a
+    `ServiceError`.
     """
 
     def feed(self, chunk: bytes, more: bool) -> Iterable[int | None]: ...
@@ -75,7 +76,7 @@ class BodyLimits:
         self.max_images = settings.max_images
 
     def body(self, headers: Mapping[bytes, bytes], max_images: int | None = None) -> Body:
-        """What parses the body of a request with these headers.
+        """Return the parser for the body of a request with these headers.
 
         Raises a `ServiceError` for a declared length over the limit.
         """
@@ -94,7 +95,7 @@ class BodyLimits:
             raise self._too_large()
 
     def check(self, size: int) -> None:
-        """Raise a `ServiceError` if so many bytes of a body, or of all bodies, are too many."""
+        """Raise a `ServiceError` if `size` bytes of a body are too many, or all bodies together."""
         if size > self._settings.max_body_bytes:
             raise self._too_large()
         if self.held > self._settings.max_held_bytes and size > ALWAYS_TAKEN_BYTES:
@@ -110,7 +111,7 @@ class BodyLimits:
 
 
 class _Image:
-    """A body that is said to be an image of one of the formats."""
+    """The parser of a body that is declared as an image of one of the formats."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
@@ -125,9 +126,10 @@ class _Image:
 
 
 class _Whole:
-    """Another body without parts: an image by its bytes, or JSON.
+    """The parser of any other body that is not a form: one image, or JSON.
 
-    What begins like no image, and is not said to be JSON, is refused before the rest arrives.
+    A body that does not begin like an image, and is not declared as JSON, is refused before the
+    rest arrives.
     """
 
     def __init__(self, kind: str, limit: int) -> None:
@@ -153,7 +155,10 @@ class _Whole:
             self._images = yield from json_body.images(body, self._limit)
 
     def _look(self, beginning: bytes) -> None:
-        """Tell an image from JSON; raises `UnsupportedTypeError` for anything else."""
+        """Find out from the first bytes whether the body is an image or JSON.
+
+        Raises `InvalidInputError` for an empty body, `UnsupportedTypeError` for anything else.
+        """
         if sniff(beginning) is not None:
             return
         if not beginning:
@@ -172,10 +177,10 @@ class _Whole:
 
 
 class _Form:
-    """The parts of a form; raises for more than `limit`, and for what is not a whole form.
+    """The parser of a form; raises a `ServiceError` if it is malformed or has over `limit` parts.
 
-    A small one is kept until it is whole, and split at once if it is plain. Others are parsed while
-    they arrive.
+    A small form is kept until it has arrived, and split by `simple_form` if it is plain. Others are
+    parsed as they arrive.
     """
 
     def __init__(self, content_type: str, limit: int) -> None:
@@ -265,7 +270,7 @@ class _Form:
 
 
 def _part(segment: MultipartSegment, content: bytes) -> Generator[None, None, Part]:
-    """The part, with its content decoded; raises a `ServiceError`."""
+    """Decode the content of a part, and return the part; raise a `ServiceError`."""
     encoding = segment.header("Content-Transfer-Encoding", "").strip().lower()
     if encoding == "base64":
         try:
@@ -289,9 +294,9 @@ def _is_text(part: Part) -> bool:
 
 
 def _joined(encoded: bytes | bytearray, chunk: bytes | bytearray) -> bytes | bytearray:
-    """What has arrived with what arrives, copied only from the second chunk on.
+    """Append a chunk to the bytes that have arrived; the first chunk is not copied.
 
-    It is no list of chunks, which could be millions of a byte each.
+    A list of chunks could have millions of entries, a byte each.
     """
     if not encoded:
         return chunk
@@ -302,7 +307,10 @@ def _joined(encoded: bytes | bytearray, chunk: bytes | bytearray) -> bytes | byt
 
 
 def _without_frames(error: MultipartError) -> MultipartError:
-    """The error, which the parser keeps: with its frames it would keep the parser and the body."""
+    """Remove the traceback of an error.
+
+    The parser keeps the error, whose frames would keep the parser and the body in memory.
+    """
     return error.with_traceback(None)
 
 

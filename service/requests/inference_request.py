@@ -1,7 +1,8 @@
 """The body of `infer` of the Open Inference Protocol v2: bytes → tensors, and what is asked.
 
-    JSON, then the binary tensors in the order listed; the header `Inference-Header-Content-Length`
-    tells the length of the JSON. Absent: all is JSON. 0: all is one encoded image.
+The body is JSON, followed by the binary tensors in the order listed. The header
+`Inference-Header-Content-Length` gives the length of the JSON. Without the header the whole body is
+JSON; if it is 0 the whole body is one encoded image.
 
 (KServe, "Open Inference Protocol"; Triton Inference Server's extensions for binary data.)
 """
@@ -37,8 +38,11 @@ _SHARED = "shared_memory_"
 
 @dataclass(frozen=True)
 class AskedOutput:
-    """`binary` says whether its values stand behind the JSON; `classes` asks for that many of the
-    most probable classes in their place."""
+    """An output that a request asks for.
+
+    If `binary`, its values follow the JSON of the answer as bytes. `classes` asks for that many of
+    the most probable classes in place of the values.
+    """
 
     name: str
     binary: bool
@@ -47,9 +51,10 @@ class AskedOutput:
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """`outputs` is empty where the request names none; `binary` is what these are then.
+    """The tensors of a request, and what it asks for.
 
-    `timeout` is how long the images may wait, in seconds.
+    `outputs` is empty if the request names none; then `binary` says whether the usual outputs are
+    binary. `timeout` is how long the images may wait, in seconds.
     """
 
     inputs: Mapping[str, Tensor]
@@ -90,13 +95,16 @@ class InferenceBody:
             raise MalformedBodyError("the body ends before its compressed data, or goes on behind")
 
     def images(self) -> list[EncodedImage]:
-        """The whole body, which is parsed by `parse`, as one."""
+        """Return the whole body as one `EncodedImage`, for `parse`."""
         content, self._content = bytes(self._content), bytearray()
         return [EncodedImage(content, "", "")]
 
 
 def parse(content: bytes, headers: Mapping[bytes, bytes], max_images: int) -> InferenceRequest:
-    """The request in a whole body, by its header `HEADER`; raises a `ServiceError`."""
+    """Parse a whole body, divided by the header `HEADER` among its `headers`.
+
+    Raises a `ServiceError`.
+    """
     length = headers.get(HEADER.lower().encode())
     if length is None:
         end = len(content)
@@ -135,9 +143,10 @@ def parse(content: bytes, headers: Mapping[bytes, bytes], max_images: int) -> In
 
 
 def images(tensor: Tensor) -> list[EncodedImage]:
-    """The encoded images of a tensor of BYTES: files, or strings of base64.
+    """Return the encoded images of a tensor of BYTES, whose elements are files or base64.
 
-    What is no base64 is an image with a fault, which the decoder names with all other invalid ones.
+    An element that is not base64 becomes an image with a `fault`, which the decoder reports with
+    all other invalid images.
     """
     return [_image(each) for each in tensor.elements]
 
@@ -157,7 +166,10 @@ def _image(element: bytes | str) -> EncodedImage:
 
 
 def only_ready(content: bytes) -> bool:
-    """Whether a request for the index asks for the versions that are ready alone."""
+    """Return whether a request for the index of the repository asks for ready versions only.
+
+    Raises a `ServiceError` for a body of another form.
+    """
     if len(content) > _MAX_INDEX:
         raise TooLargeError('the body is empty, or {"ready": true} or {"ready": false}')
     told = _json(content) if content.strip() else {}
@@ -168,7 +180,7 @@ def only_ready(content: bytes) -> bool:
 
 
 def _raw(content: bytes) -> bytes:
-    """The image of a raw request: its bytes, with or without their length before them."""
+    """Return the image of a raw request, without the four bytes of its length if it has them."""
     length = int.from_bytes(content[:4], "little")
     return content[4:] if length == len(content) - 4 else content
 
@@ -191,7 +203,7 @@ def _json(text: bytes) -> dict[str, Any]:
 
 
 def _tensor(told: dict[str, Any], left: memoryview, max_images: int) -> tuple[Tensor, memoryview]:
-    """An input, and the bytes that are left behind its own."""
+    """Parse an input; return its tensor, and the bytes after its own."""
     name, datatype = _name(told, "input"), told.get("datatype")
     if not isinstance(datatype, str):
         raise MalformedBodyError('each input must have a "datatype", which is a string')
@@ -249,7 +261,7 @@ def _parameters(told: dict[str, Any], whose: str) -> dict[str, Any]:
 
 
 def _timeout(parameters: dict[str, Any]) -> float | None:
-    """From microseconds to seconds."""
+    """Return the request's timeout, from microseconds to seconds; None if it has none."""
     given = parameters.get("timeout")
     if given is None or given == 0:
         return None

@@ -38,7 +38,7 @@ class InstancesBody:
         return self._found
 
     def _count(self, chunk: bytes) -> None:
-        """Raises `TooLargeError` once there is more than so many images need."""
+        """Count the JSON's structure; raise `TooLargeError` for more than the images need."""
         for sign in self._counts:
             self._counts[sign] += chunk.count(sign)
         *signs, escapes = self._counts.values()
@@ -52,7 +52,7 @@ class InstancesBody:
 
 
 def _texts(content: bytes, most: int) -> list[Any]:
-    """What should be strings of base64."""
+    """Return the values that should be base64; raise a `ServiceError` for another form."""
     try:
         told = orjson.loads(content)
     except orjson.JSONDecodeError:

@@ -23,14 +23,14 @@ _SPARE = 16  # commas and colons beside those of the images
 
 
 class Structure:
-    """Counts what a body is made of while it arrives."""
+    """Counts the brackets, commas, colons and escapes of a JSON body while it arrives."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._brackets = self._commas = self._colons = self._escapes = 0
 
     def check(self, chunk: bytes) -> None:
-        """Raises a `ServiceError` once there is more than so many images need."""
+        """Count a chunk; raise a `ServiceError` once there is more than the images need."""
         self._brackets += chunk.count(b"[") + chunk.count(b"{")
         self._commas += chunk.count(b",")
         self._colons += chunk.count(b":")
@@ -44,11 +44,11 @@ class Structure:
 
 
 def images(body: bytes | bytearray, most: int) -> Generator[None, None, list[EncodedImage]]:
-    """The images in a whole body that `Structure` has let pass, at most so many.
+    """Decode the images in a whole body that `Structure` has accepted, at most `most`.
 
-    The generator has steps, between which other requests can get their turn, and returns the
-    images. What is no base64 is an image with a fault, which the decoder names with all other
-    invalid ones. Raises a `ServiceError` for a body that is not as it should be.
+    A generator that returns the images; between its steps other requests can get their turn. A text
+    that is not base64 becomes an image with a `fault`, which the decoder reports with all other
+    invalid images. Raises a `ServiceError` for a body of another form.
     """
     texts = _texts(_parsed(body), most)
     del body
@@ -56,7 +56,7 @@ def images(body: bytes | bytearray, most: int) -> Generator[None, None, list[Enc
 
 
 def encoded(texts: list[Any]) -> Generator[None, None, list[EncodedImage]]:
-    """Decode the texts, which should be strings of base64; each is removed from the list then."""
+    """Decode the texts, which should be base64; remove each from the list to free its memory."""
     found = []
     for index, text in enumerate(texts):
         texts[index] = None  # gives its memory back
@@ -94,7 +94,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _texts(parsed: Any, most: int) -> list[Any]:
-    """What should be the strings."""
+    """Return the values that should be base64; raise a `ServiceError` for another form."""
     if not isinstance(parsed, dict):
         raise _wrong(f"it is {_named(parsed)}")
     for name in parsed:
@@ -126,7 +126,7 @@ def _wrong(reason: str) -> InvalidInputError:
 
 
 def too_many_escapes(shape: str) -> TooLargeError:
-    """The error for a body that is to have this shape."""
+    """Return the error for a body with too many escapes; `shape` says how it should look."""
     return TooLargeError(
         f"the body has more than {MAX_ESCAPES:,} escapes (\\), which base64 does not need; send "
         f"{shape}"

@@ -168,10 +168,10 @@ class _ExplainParameters(_TopK, _Format, ModelParameters):
 
 
 def own_fields() -> dict[str, Any]:
-    """The query parameters that only some explain methods have: name → (type, field).
+    """Return the query parameters that only some explain methods have: name → (type, field).
 
-    Methods may share one if they define it alike. Raises `ValueError` if they don't, and for one
-    that every method has anyway.
+    Methods may share a parameter if they define it alike. Raises `ValueError` if they define it
+    differently, or if it is a parameter of every method.
     """
     fields: dict[str, Any] = {}
     owners: dict[str, str] = {}
@@ -210,7 +210,7 @@ Model = TypeVar("Model", bound=Parameters)
 
 
 def parse(model: type[Model], query_string: bytes) -> Model:
-    """The parameters in a query string, as FastAPI reads them; raises `InvalidInputError`.
+    """Parse the parameters in a query string as FastAPI does; raise `InvalidInputError`.
 
     Equal short query strings share one frozen model.
     """
@@ -235,14 +235,14 @@ _read_once = lru_cache(1024)(_read)
 def check_repetitions(query_string: bytes) -> None:
     """Raise `InvalidInputError` for a parameter that comes more than once and is no list.
 
-    FastAPI would take the last one, and other readers of the same URL the first.
+    FastAPI would take the last value, and other readers of the same URL the first.
     """
     if b"&" in query_string:
         _values(query_string)
 
 
 def _values(query_string: bytes) -> dict[str, list[str]]:
-    """By name, in their order."""
+    """Return the values of each parameter, in order; raise as `check_repetitions` does."""
     found: dict[str, list[str]] = {}
     for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
         found.setdefault(name, []).append(value)
@@ -256,7 +256,7 @@ def _values(query_string: bytes) -> dict[str, list[str]]:
 
 @lru_cache(1)
 def _lists() -> frozenset[str]:
-    """The parameters that may be repeated, of all endpoints."""
+    """Return the names of the parameters that may be repeated, of all endpoints."""
     models = list(Parameters.__subclasses__())
     for each in models:
         models += each.__subclasses__()

@@ -37,15 +37,15 @@ class Receiver:
     def receive(
         self, scope: MutableMapping[str, Any], receive: Receive, kind: type[OtherBody] | None = None
     ) -> "Reception":
-        """The images of the request's body, for the duration of an `async with` block.
+        """Return a context manager that receives the images of the request's body.
 
-        `kind` parses another body than those with images in `bodies`.
+        `kind` parses other bodies than the parsers in `bodies`.
         """
         seconds = self._settings.request_timeout
         return Reception(scope, self.limits, receive, seconds, self.timer, kind)
 
     def attend(self, receive: Receive) -> "Attendance":
-        """The work on a request without a body, for the duration of a `with` block."""
+        """Return a context manager for the work on a request without a body."""
         return Attendance(receive, self._settings.request_timeout, self.timer)
 
 
@@ -83,7 +83,7 @@ class Attendance:
                     del reason  # its traceback leads here, too
 
     def allow(self, seconds: float, setting: str) -> None:
-        """Let the answer take `seconds` from now on; `setting` is named if that passes."""
+        """Let the answer take `seconds` from now on; the error names `setting` if they pass."""
         self._deadline.allow(seconds, setting)
 
     def _begin(self, *, received: bool) -> None:
@@ -159,13 +159,13 @@ class Reception(Attendance):
         return begin(self._scope, model, version)
 
     def _hold(self, size: int) -> None:
-        """So many bytes more; raises a `ServiceError` if they are too many."""
+        """Count `size` more bytes of the body; raise a `ServiceError` if they are too many."""
         self._size += size
         self._limits.held += size
         self._limits.check(self._size)
 
     async def images(self) -> list[EncodedImage]:
-        """The images of the body; raises a `ServiceError` for one that is not acceptable."""
+        """Receive the body and return its images; raise a `ServiceError` for an invalid body."""
         more = True
         while more:
             message = await self._receive()

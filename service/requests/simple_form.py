@@ -1,7 +1,7 @@
-"""Small plain forms: files as browsers, curl and clients in Python send them, split at once.
+"""A quick parser for small plain forms, as browsers, curl and Python's clients send files.
 
-A parser that takes any form in any pieces costs half of what decoding a small image does. Whatever
-is not quite plain is left to that one, which knows what it means or what is wrong with it.
+A general parser, for any form in any pieces, takes half as long as decoding a small image. A form
+that is not quite plain is left to that parser, which can read it or say what is wrong with it.
 """
 
 import re
@@ -15,7 +15,7 @@ _HEAD = re.compile(
 
 
 class Part(NamedTuple):
-    """A part of a form; a file has a name of its own."""
+    """A part of a form; `filename` is None if the part is not a file."""
 
     name: str
     filename: str | None
@@ -24,9 +24,9 @@ class Part(NamedTuple):
 
 
 def parts(body: bytes, boundary: bytes, most: int) -> list[Part] | None:
-    """The parts of a whole form (RFC 7578), or None for one that is not plain or not whole.
+    """Split a whole form (RFC 7578) into its parts; None if it is not plain or not complete.
 
-    Where there are more than `most`, these are one more, and the rest is not looked at.
+    Stops after `most` + 1 parts, so that the caller can see that there were too many.
     """
     delimiter = b"\r\n--" + boundary
     if not body.startswith(delimiter[2:]):

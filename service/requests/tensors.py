@@ -34,9 +34,10 @@ _KINDS = {"b": "b", "u": "biu", "i": "biu", "f": "iuf"}  # numpy's kinds that JS
 
 @dataclass(frozen=True)
 class Tensor:
-    """`values` is an array of that shape, or for BYTES a list of its elements in row-major order.
+    """A tensor of the protocol.
 
-    An element of BYTES is bytes, or the string that stood in JSON.
+    `values` is an array of that shape, or for BYTES a list of its elements in row-major order. An
+    element of BYTES is bytes, or the string that stood in JSON.
     """
 
     name: str
@@ -62,7 +63,7 @@ class Tensor:
 
 
 def checked_shape(name: str, shape: object) -> tuple[int, ...]:
-    """A shape that JSON gave; raises `MalformedBodyError`."""
+    """Check a shape from JSON, and return it as a tuple; raise `MalformedBodyError`."""
     if (
         not isinstance(shape, list)
         or len(shape) > MAX_DIMENSIONS
@@ -76,7 +77,10 @@ def checked_shape(name: str, shape: object) -> tuple[int, ...]:
 
 
 def from_json(name: str, datatype: str, shape: tuple[int, ...], data: object) -> Tensor:
-    """A tensor whose values stand in JSON, nested as the shape is, or flat."""
+    """Make a tensor from values in JSON, nested as its shape or flat.
+
+    Raises `MalformedBodyError` for values that don't fit the datatype or the shape.
+    """
     if not isinstance(data, list):
         raise MalformedBodyError(f"the data of the tensor {name!r} must be a list")
     elements = _flat(data)
@@ -108,7 +112,10 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: object) ->
 
 
 def from_bytes(name: str, datatype: str, shape: tuple[int, ...], data: memoryview) -> Tensor:
-    """A tensor whose values are these bytes: the elements, row-major, little-endian."""
+    """Make a tensor from the bytes of its elements: row-major, little-endian.
+
+    Raises `MalformedBodyError` for bytes that don't fit the datatype or the shape.
+    """
     if datatype == BYTES:
         elements = _elements(name, data, math.prod(shape))
         _check_count(name, shape, len(elements))
@@ -124,7 +131,7 @@ def from_bytes(name: str, datatype: str, shape: tuple[int, ...], data: memoryvie
 
 
 def to_bytes(tensor: Tensor) -> bytes:
-    """As it stands behind the JSON of a response."""
+    """Return the bytes of a tensor, as they follow the JSON of a response."""
     if isinstance(tensor.values, np.ndarray):
         return np.ascontiguousarray(tensor.values, DATATYPES[tensor.datatype]).tobytes()
     parts: list[bytes] = []
@@ -172,7 +179,7 @@ def _check_count(name: str, shape: tuple[int, ...], count: int) -> None:
 
 
 def _flat(data: list[Any]) -> list[Any]:
-    """The elements of lists in lists, however deep these are."""
+    """Return the elements of nested lists of any depth."""
     found: list[Any] = []
     waiting = [iter(data)]
     while waiting:
