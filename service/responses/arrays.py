@@ -17,7 +17,7 @@ _MAX_LABEL_CHARACTERS = 200  # of a label in a header
 
 
 def json_response(content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """Arrays become nested lists; what is not finite becomes null."""
+    """Return JSON, with arrays as nested lists; numbers that are not finite become null."""
     encoded = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(encoded, media_type="application/json", headers=dict(headers or {}))
 
@@ -25,7 +25,7 @@ def json_response(content: Mapping[str, Any], headers: Mapping[str, str] | None 
 def npz_response(
     arrays: Mapping[str, NDArray[Any]], name: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A file for `numpy.load`, which needs no pickle."""
+    """Return an npz file of the arrays, which `numpy.load` reads without pickle."""
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:  # savez takes names as keywords, and not all of them
         for key, array in arrays.items():
@@ -38,13 +38,13 @@ def npz_response(
 def png_response(
     picture: bytes, content: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A PNG; the header X-Fanlight describes its content, as JSON in ASCII."""
+    """Return a PNG; its header X-Fanlight describes `content` as JSON in ASCII."""
     text = json.dumps(_short(content), separators=(",", ":"))
     return Response(picture, media_type="image/png", headers={TOLD: text, **(headers or {})})
 
 
 def _short(content: Any) -> Any:
-    """Long texts cut: clients refuse headers of any length."""
+    """Cut long texts, since clients refuse headers that are too long."""
     if isinstance(content, Mapping):
         return {name: _short(value) for name, value in content.items()}
     if isinstance(content, str) and len(content) > _MAX_LABEL_CHARACTERS:
@@ -53,7 +53,10 @@ def _short(content: Any) -> Any:
 
 
 def statistics(values: NDArray[np.float32]) -> dict[str, float | None]:
-    """Least, largest, mean, standard deviation, and the fraction of zeros; None if not finite."""
+    """Return the least, largest and mean value, the standard deviation, and the fraction of zeros.
+
+    A figure that is not finite is None.
+    """
     wide = values.astype(np.float64)
     with np.errstate(invalid="ignore"):  # of infinities
         found = {

@@ -13,7 +13,7 @@ _NAMES = {"model": MODEL, "layer": LAYER, "method": "saliency"}  # of parameters
 
 @cache
 def answers() -> dict[str, Any]:
-    """By the operation's name."""
+    """Return the example answers, by the operation's name."""
     found: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return found
 

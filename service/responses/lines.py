@@ -5,13 +5,13 @@ While the work goes on, each line tells how many passes of an image through the 
     {"done": 0, "of": 454}
     {"done": 192, "of": 454}
 
-The last line is the answer that a client gets who asks for no lines:
+The last line is the answer that a request without lines would get:
 
     {"model": …}
 
 An error before the first line is answered as usual, with its own status. A later error becomes the
-last line, as a problem document (RFC 9457), and the log and the metrics tell its status. If the
-last line is neither, the connection was broken off.
+last line, as a problem document (RFC 9457); the log and the metrics record its status. If the last
+line is neither the answer nor a problem, the connection was broken off.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ Work = Callable[[Told], Awaitable[Response]]
 
 
 async def answer(work: Work, accept: str | None, format: str) -> Response:
-    """The answer that the work gives, as lines if the header Accept asks for them.
+    """Run the work and return its answer, as lines if the header Accept asks for them.
 
     Raises `InvalidInputError` for lines in another format than JSON.
     """
@@ -59,7 +59,7 @@ async def answer(work: Work, accept: str | None, format: str) -> Response:
 
 
 def _accepts_lines(accept: str) -> bool:
-    """Whether the header names the media type, and not with a quality of 0 (RFC 9110, 12.5.1)."""
+    """Return whether the header names the media type, with a quality above 0 (RFC 9110, 12.5.1)."""
     for each in accept.split(","):
         name, *parameters = (part.strip().lower() for part in each.split(";"))
         if name == MEDIA_TYPE:
@@ -70,7 +70,10 @@ def _accepts_lines(accept: str) -> bool:
 
 
 class Lines(Response):
-    """Runs the work in a task of its own; the stream begins once the work tells how far it is."""
+    """A response that sends the progress of its work as lines, then the answer.
+
+    The work runs in a task of its own. The stream begins with the first report of progress.
+    """
 
     def __init__(self, work: Work) -> None:
         # proxies are not to wait for the end
@@ -100,7 +103,7 @@ class Lines(Response):
             work.cancel()
 
     async def _tell_progress(self, work: "asyncio.Future[Response]", send: Send) -> None:
-        """Send lines until the work is done."""
+        """Send lines with the progress until the work is done."""
         while not work.done():
             self._changed.clear()
             await send({"type": "http.response.body", "body": self._told, "more_body": True})
@@ -113,7 +116,7 @@ class Lines(Response):
 
 
 async def _send_last(work: "asyncio.Future[Response]", scope: Scope, send: Send) -> None:
-    """The answer, or the problem; what is unexpected is raised once the client knows."""
+    """Send the answer or the problem as the last line; then raise an unexpected exception."""
     unexpected: BaseException | None = None
     try:
         last = work.result()

@@ -109,7 +109,7 @@ class ModelDetail(Schema):
 
 
 def detail(serving: ServingModel, versions: Iterable[Version]) -> ModelDetail:
-    """What `get_model` tells of a version; `versions` are all of that model."""
+    """Make the answer of `get_model`; `versions` are all versions of that model."""
     checkpoint = serving.checkpoint
     card = checkpoint.card
     return ModelDetail(

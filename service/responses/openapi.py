@@ -53,7 +53,7 @@ _IMAGES_SCHEMA = {
 def answers(
     model: type[BaseModel], more: Mapping[str, Any] = MappingProxyType({}), *, npz: bool = True
 ) -> Responses:
-    """The `responses` of a route that answers in several formats; JSON by that schema.
+    """Return the `responses` of a route that answers in several formats; `model` is that of JSON.
 
     `more` are further formats, by media type.
     """
@@ -68,7 +68,7 @@ def answers(
 
 
 def problems(*statuses: int) -> Responses:
-    """The `responses` of a route that can answer with these error statuses."""
+    """Return the `responses` of a route that can answer with these error statuses."""
     titles = {error.status: error.title for error in ServiceError.__subclasses__()}
     return {
         status: {
@@ -81,7 +81,10 @@ def problems(*statuses: int) -> Responses:
 
 
 def document(app: FastAPI, settings: Settings) -> dict[str, Any]:
-    """The app's OpenAPI document; it tells where the settings ask for an API key."""
+    """Return the app's OpenAPI document.
+
+    It marks the operations that need an API key with these settings.
+    """
     if app.openapi_schema is None:
         schema = get_openapi(
             title=app.title,

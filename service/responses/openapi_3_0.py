@@ -1,7 +1,7 @@
 """The OpenAPI document in version 3.0.3, for generators that do not know 3.1.
 
-What 3.0 lacks is said as it can be (OpenAPI 3.0.3, "Schema Object"): exclusive limits are true or
-false beside the limit, a tuple is a list of any of its parts, and no default is null.
+What 3.0 lacks is converted (OpenAPI 3.0.3, "Schema Object"): exclusive limits are true or false
+beside the limit, a tuple is a list of any of its parts, and no default is null.
 """
 
 import copy
@@ -12,7 +12,7 @@ _LIMITS = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
 
 def rendering(document: dict[str, Any]) -> dict[str, Any]:
-    """The same as 3.0.3; the document stays as it is."""
+    """Return a copy of an OpenAPI document, converted to version 3.0.3."""
     found: dict[str, Any] = _converted(copy.deepcopy(document))
     found["openapi"] = VERSION
     return found

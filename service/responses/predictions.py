@@ -78,7 +78,7 @@ class Predictions(Schema):
 
 
 def encode(predicted: Predicted, parameters: PredictParameters) -> EncodedAnswer:
-    """The answer 200 in JSON, as `Predictions`."""
+    """Encode the answer of `predict`: status 200, headers, and `Predictions` as JSON."""
     card, results, doubts, warnings = predicted
     top_k = parameters.top_k
     each = [prediction(card, result.probabilities, top_k) for result in results]
@@ -102,7 +102,7 @@ def encode(predicted: Predicted, parameters: PredictParameters) -> EncodedAnswer
 
 
 def prediction(card: Card, probabilities: Sequence[float], top_k: int) -> dict[str, Any]:
-    """The most probable class and the `top_k` most probable ones, as `Prediction`."""
+    """Return the fields of `Prediction`, with the `top_k` most probable classes."""
     ranked = sorted(range(len(probabilities)), key=probabilities.__getitem__, reverse=True)
     labels = card.labels
     top = [{"label": labels[index], "score": probabilities[index]} for index in ranked[:top_k]]

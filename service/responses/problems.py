@@ -23,9 +23,9 @@ RawHeaders = list[tuple[bytes, bytes]]
 MEDIA_TYPE = "application/problem+json"
 _V2 = "/v2"
 REFUSED = "fanlight.refused"
-"""Where a scope has the reason why its request got no answer."""
+"""Key of an ASGI scope for the reason why its request got no answer."""
 LATE = "fanlight.late"
-"""Where a scope has the status of the problem in which an answer of status 200 has ended."""
+"""Key of an ASGI scope for the status of a problem at the end of an answer of status 200."""
 _NO_ANSWER = (401, 408, 413, 429, 499, 500, 503, 504)  # statuses
 
 
@@ -38,7 +38,7 @@ def install(app: FastAPI) -> None:
 
 
 def unexpected(scope: Scope) -> JSONResponse:
-    """The response 500, for an unexpected exception."""
+    """Return the response 500, for an unexpected exception."""
     return response(
         ServiceError("the server failed on this request; its log says why, under the request_id"),
         scope,
@@ -54,9 +54,9 @@ def problem(
     images: Sequence[ImageFault] = (),
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """The response for a problem; `instance` is the path that was asked for, unquoted.
+    """Return the response for a problem; `instance` is the requested path, not percent-encoded.
 
-    Under /v2 it is what clients of the Open Inference Protocol read.
+    Under /v2 its body is `{"error": …}`, as clients of the Open Inference Protocol expect it.
     """
     if instance == _V2 or instance.startswith(f"{_V2}/"):
         faults = [f"image {each.index}: {each.reason}" for each in images]
@@ -77,7 +77,7 @@ def problem(
 
 
 def response(error: ServiceError, scope: Scope) -> JSONResponse:
-    """The response for an error in this scope, where its reason is noted."""
+    """Return the response for an error, and store its reason in the scope (`REFUSED`)."""
     scope[REFUSED] = _reason(error)
     return problem(
         error.status,
@@ -91,9 +91,9 @@ def response(error: ServiceError, scope: Scope) -> JSONResponse:
 
 
 def encode(error: QueueFullError, scope: Scope, retry_after: int) -> tuple[int, RawHeaders, bytes]:
-    """Status, headers and body of `response`, in a fifth of its time: refusals must be cheap.
+    """Return the status, headers and body of `response`, in a fifth of its time.
 
-    `retry_after` is in seconds.
+    Refusals must be cheap. `retry_after` is in seconds.
     """
     scope[REFUSED] = _reason(error)
     body = orjson.dumps(
@@ -115,7 +115,7 @@ def encode(error: QueueFullError, scope: Scope, retry_after: int) -> tuple[int, 
 
 
 def _reason(error: ServiceError) -> str | None:
-    """Why there is no answer, as a word for metrics; None where the request itself was wrong."""
+    """Return the reason of a refusal as a word for metrics; None if the request was wrong."""
     return _urn(error.title).rpartition(":")[2] if error.status in _NO_ANSWER else None
 
 

@@ -33,7 +33,10 @@ class Reliance(Schema):
 
 
 def of(card: Card, judge: Judge | None) -> Reliance:
-    """What a version of that card promises; `judge` has the coverage and threshold in force."""
+    """Describe how far the answers of a version can be relied on.
+
+    `judge` has the coverage and threshold in force; None means that there is no calibration.
+    """
     if judge is None:
         description = _not_calibrated(card)
         return Reliance(
@@ -56,7 +59,7 @@ def of(card: Card, judge: Judge | None) -> Reliance:
 
 
 def expected(card: Card) -> str:
-    """Which images a version is for: their classes, how the network sees them, what is usual."""
+    """Describe which images a version is for: classes, how the network sees them, what is usual."""
     spec = card.input
     origin = f", as of the data set {card.training.data}" if card.training else ""
     many = len(card.labels) > _MOST_LABELS

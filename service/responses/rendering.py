@@ -43,10 +43,11 @@ def grid(
     normalize: Normalize = "channel",
     colormap: Colormap = "grey",
 ) -> Grid:
-    """Maps (N, H, W) as tiles in reading order, each `tile` pixels wide; gaps are transparent.
+    """Draw maps (N, H, W) as tiles in reading order, each `tile` pixels wide.
 
-    The darkest value is the least of the channel, or of all of them. Values that aren't finite are
-    drawn as 0. Raises `TooLargeError` for a picture of too many pixels.
+    Gaps are transparent. The least value is drawn darkest: that of each channel, or of all channels
+    if `normalize` is "layer". Values that aren't finite are drawn as 0. Raises `TooLargeError` for
+    a picture of too many pixels.
     """
     maps = np.nan_to_num(maps, nan=0.0, posinf=0.0, neginf=0.0)
     axes = (1, 2) if normalize == "channel" else (0, 1, 2)
@@ -59,7 +60,10 @@ def grid(
 
 
 def signed_grid(maps: Floats, *, columns: int | None = None, tile: int | None = None) -> Grid:
-    """Weights (N, H, W), or in colour (N, H, W, 3): 0 is mid-grey, one scale for all of them."""
+    """Draw weights (N, H, W), or in colour (N, H, W, 3), as tiles.
+
+    0 is mid-grey, and all tiles have the same scale.
+    """
     maps = np.nan_to_num(maps, nan=0.0, posinf=0.0, neginf=0.0)
     largest = float(np.abs(maps).max()) or 1.0
     levels = ((maps / largest / 2 + 0.5) * 255).round().astype(np.uint8)
@@ -89,7 +93,10 @@ def _laid_out(tiles: list[Image.Image], columns: int | None, tile: int | None) -
 
 
 def _usual_tile(width: int, count: int) -> int:
-    """A multiple of the width that can be seen, or less where there are very many."""
+    """Return the default width of a tile, in pixels.
+
+    It is a multiple of the map's width that is easy to see, or less if there are very many tiles.
+    """
     enlarged = min(width * math.ceil(_USUAL_TILE / width), MAX_TILE)
     wanted = enlarged if width > 1 else _USUAL_CELL
     return max(1, min(wanted, math.isqrt(_USUAL_WHOLE // count)))
@@ -102,10 +109,11 @@ def overlay(
     opacity: float,
     largest: float | None = None,
 ) -> bytes:
-    """Heat (H, W) over the box of the ground, (left, top, right, bottom) in fractions of its size.
+    """Draw a heat map (H, W) over the image `ground`; return a PNG.
 
-    The stronger, the less of the ground is seen; red speaks for the target and blue against it.
-    `largest` is the strongest heat there may be, by default that there is.
+    `box` is the part of the image that it covers: left, top, right, bottom in fractions of its
+    size. Stronger heat hides more of the image; red speaks for the target and blue against it.
+    `largest` is the heat that is drawn strongest, by default the largest absolute value.
     """
     heat = np.nan_to_num(heat, nan=0.0, posinf=0.0, neginf=0.0)
     strength = np.abs(heat) / (largest or float(np.abs(heat).max()) or 1.0)

@@ -6,7 +6,10 @@ from pydantic.json_schema import SkipJsonSchema
 
 
 def _without_default(schema: JsonDict) -> None:
-    """null, which no array is: generators take a field with a default for one that is there."""
+    """Remove the default null of an array.
+
+    Client generators expect that a field with a default is always present.
+    """
     del schema["default"]
 
 

@@ -39,7 +39,7 @@ class LabelMap(Schema):
 
 
 def told(found: ClassMap, card: Card) -> dict[str, Any]:
-    """What is told of a map in words and numbers, as `LabelMap` without its nested lists."""
+    """Return the fields of `LabelMap` for a class map, without its nested lists."""
     shares = [
         {
             "label": card.labels[each.index],
@@ -61,12 +61,15 @@ def told(found: ClassMap, card: Card) -> dict[str, Any]:
 
 
 def values(found: ClassMap) -> dict[str, Any]:
-    """The nested lists of `LabelMap`."""
+    """Return the nested lists of `LabelMap`, as arrays by field."""
     return {"winners": found.winners.int().numpy(), "scores": found.scores.numpy()}
 
 
 def arrays(found: ClassMap, number: int) -> dict[str, Any]:
-    """The probabilities (num_classes, rows, columns) of one image, by the array's name."""
+    """Return the arrays of one image for an npz file, by name.
+
+    They are the probabilities (num_classes, rows, columns) and the step.
+    """
     return {
         f"maps/{number}/probabilities": found.probabilities.numpy(),
         f"maps/{number}/step": list(found.step),

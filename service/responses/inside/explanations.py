@@ -141,9 +141,10 @@ def _content(
 
 
 def _arrays(explanations: Sequence[Explanation], card: Card) -> dict[str, Any]:
-    """Attributions (N, H, W), targets (N,), and the probabilities (N, num_classes).
+    """Return the arrays of an npz file, by name.
 
-    Class maps are of the size of each image, and so there is an array for each: `attributions/0`.
+    They are the attributions (N, H, W), targets (N,), probabilities (N, num_classes), and the
+    labels. Class maps have the size of each image, so each has its own array: `attributions/0`.
     """
     deltas = [each.convergence_delta for each in explanations]
     maps = [each.class_map for each in explanations if each.class_map is not None]

@@ -117,7 +117,10 @@ def _picture(
 
 
 def _arrays(seen: Sequence[FeatureResult], labels: Sequence[str]) -> dict[str, Any]:
-    """By layer (N, …), and the probabilities (N, num_classes) of the same pass."""
+    """Return the arrays of an npz file: the activations (N, …) by layer, and the predictions.
+
+    The probabilities (N, num_classes) are from the same forward pass.
+    """
     arrays: dict[str, Any] = {
         name: np.stack([one.activations[name].numpy() for one in seen])
         for name in seen[0].activations
@@ -130,7 +133,10 @@ def _arrays(seen: Sequence[FeatureResult], labels: Sequence[str]) -> dict[str, A
 
 
 def _maps(layer: Layer, activation: Tensor) -> NDArray[np.float32]:
-    """As maps (C, H, W): single values of a vector as one pixel each, a matrix as one map."""
+    """Convert an activation to maps (C, H, W) to draw.
+
+    Each value of a vector becomes a map of one pixel, a matrix becomes one map.
+    """
     if layer.maps is not None:
         return np.ascontiguousarray(captured.maps(layer, activation[None])[0].numpy())
     values: NDArray[np.float32] = activation.numpy()

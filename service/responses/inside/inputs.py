@@ -50,6 +50,6 @@ def encode(images: Sequence[DecodedImage], card: Card, asked: InputParameters) -
 
 
 def as_image(pixels: Pixels) -> Image.Image:
-    """Pixels (C, H, W), such as the network's input, as a picture."""
+    """Convert pixels (C, H, W), such as the network's input, to a picture of Pillow."""
     array = np.ascontiguousarray(pixels.transpose(1, 2, 0))  # (H, W, C)
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)

@@ -65,7 +65,7 @@ def encode(
 
 
 def _drawn(weight: NDArray[np.float32], tile: int | None) -> Grid:
-    """Kernels of three input channels in colour, else in grey, a row for each output."""
+    """Draw kernels of three input channels in colour, others in grey with a row for each output."""
     if weight.ndim == 2:
         return rendering.signed_grid(weight[None], columns=1, tile=tile)
     outputs, inputs = weight.shape[:2]

@@ -36,7 +36,7 @@ class ReceptiveFields(Schema):
 
 
 def answer(fields: Mapping[str, ReceptiveField], card: Card) -> ReceptiveFields:
-    """`fields` are by the layer's name."""
+    """Make the answer; `fields` are by the name of the layer."""
     return ReceptiveFields(
         model=card.name,
         version=card.version,

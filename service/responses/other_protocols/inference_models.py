@@ -1,5 +1,7 @@
-"""What the Open Inference Protocol v2 tells of the server and its models: metadata, configuration,
-statistics, the index of the repository."""
+"""Answers of the Open Inference Protocol v2 about the server and its models.
+
+They are metadata, configuration, statistics, and the index of the repository.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,12 +28,12 @@ _STATES = {"ready": "READY", "loading": "LOADING", "failed": "UNAVAILABLE"}
 
 
 def server(version: str) -> dict[str, Any]:
-    """The server's metadata."""
+    """Return the server's metadata."""
     return {"name": PLATFORM, "version": version, "extensions": EXTENSIONS}
 
 
 def model(card: Card, versions: Sequence[Version]) -> dict[str, Any]:
-    """A model's metadata; the first side of each shape is the number of images."""
+    """Return a model's metadata; the first dimension of each shape is the number of images."""
     classes = len(card.labels)
     return {
         "name": card.name,
@@ -50,7 +52,10 @@ def model(card: Card, versions: Sequence[Version]) -> dict[str, Any]:
 
 
 def config(card: Card, max_images: int) -> dict[str, Any]:
-    """A model's configuration, as Triton's clients read it; of the inputs one is sent."""
+    """Return a model's configuration, as Triton's clients read it.
+
+    Both inputs are optional, since a request sends one of them.
+    """
     classes = len(card.labels)
     scalar: dict[str, Any] = {"dims": [1], "reshape": {"shape": []}}
     return {
@@ -78,7 +83,7 @@ def config(card: Card, max_images: int) -> dict[str, Any]:
 
 
 def statistics(serving: ServingModel) -> dict[str, Any]:
-    """Of one version, as this process has counted them."""
+    """Return the statistics of one version, as this process has counted them."""
     card, counted = serving.checkpoint.card, serving.statistics
     return {"name": card.name, "version": str(card.version), **_statistics(counted)}
 
@@ -119,7 +124,7 @@ def _duration(counted: Duration) -> dict[str, int]:
 
 
 def index(versions: Sequence[Version], ready: bool) -> list[dict[str, Any]]:
-    """The versions of all models, or those that answer."""
+    """Return the index entries of these versions; with `ready`, only of those that are ready."""
     return [
         {
             "name": each.name,

@@ -31,10 +31,10 @@ _NONE: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
 
 
 def asked(request: InferenceRequest) -> Sequence[AskedOutput]:
-    """The outputs that the answer will have: those asked for, or the usual ones.
+    """Return the outputs that the answer will have: those asked for, or the usual ones.
 
-    Raises `MalformedBodyError` if the most probable classes are asked of another output than
-    probabilities or logits.
+    Raises `MalformedBodyError` if a classification of another output than probabilities or logits
+    is asked for.
     """
     if not request.outputs:
         return [AskedOutput(name, request.binary) for name in OUTPUTS]
@@ -53,7 +53,10 @@ def encode(
     results: Sequence[PredictionResult],
     activations: Mapping[str, NDArray[np.float32]] = _NONE,
 ) -> Response:
-    """The response; `activations` (N, …) are those of the layers among the outputs, by name."""
+    """Encode the response; `activations` (N, …) are by the name of the layer.
+
+    Raises `TooLargeError` for more than `MAX_JSON_VALUES` values as JSON.
+    """
     told: list[dict[str, Any]] = []
     parts: list[bytes] = []
     values = 0
@@ -110,7 +113,7 @@ def _tensor(
 
 
 def _classified(output: AskedOutput, values: NDArray[np.float32], labels: Sequence[str]) -> Tensor:
-    """The most probable classes of each image, as `value:index:label`."""
+    """Return the most probable classes of each image, as texts `value:index:label`."""
     assert output.classes is not None  # noqa: S101 (asked for)
     count = min(output.classes, len(labels))
     ranked = np.argsort(-values, axis=1, kind="stable")[:, :count]
