@@ -1,7 +1,7 @@
 """The Open Inference Protocol v2 over REST, for clients of Triton, KServe and others.
 
-It is described by KServe, and so not in our OpenAPI document; docs/inference-protocol.md tells what
-is taken. Every error is `{"error": …}`, which is all that its clients read.
+KServe describes it, so it is not in our OpenAPI document; docs/inference-protocol.md says what is
+supported. Every error is `{"error": …}`, which is all that its clients read.
 """
 
 from typing import Annotated, Any

@@ -1,8 +1,8 @@
-"""The addresses of other servers, for clients that are not to change.
+"""Endpoints of other servers, for clients that can't be changed.
 
-SageMaker: `/ping`, `/invocations`. TensorFlow Serving: `/v1/models/{model}:predict`. TorchServe, by
-a setting: `/predictions/{model}`. Each goes the one way to a prediction. They are described by
-their own projects, and so not in our OpenAPI document.
+SageMaker: `/ping`, `/invocations`. TensorFlow Serving: `/v1/models/{model}:predict`. TorchServe, if
+a setting allows it: `/predictions/{model}`. Each calls `Predictor.predict`. Their own projects
+describe them, so they are not in our OpenAPI document.
 """
 
 from typing import Annotated, Any
