@@ -1,4 +1,4 @@
-"""Origins of web pages, and addresses of proxies, as settings have them: texts → names."""
+"""Settings that list origins of web pages, or addresses of proxies: texts → names."""
 
 import ipaddress
 import re
@@ -9,9 +9,9 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:
 
 
 def origins(given: str | Iterable[str]) -> tuple[str, ...]:
-    """Origins, which may also be separated by commas or spaces; `*` means all.
+    """Parse origins, which may be separated by commas or spaces; `*` means all.
 
-    Raises `ValueError` for what is none.
+    Raises `ValueError` for a text that is no origin.
     """
     found = _words(given)
     for each in found:
@@ -24,9 +24,9 @@ def origins(given: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def proxies(given: str | Iterable[str]) -> tuple[str, ...]:
-    """Addresses and networks, which may also be separated by commas or spaces.
+    """Parse addresses and networks, which may be separated by commas or spaces.
 
-    Raises `ValueError` for what is none.
+    Raises `ValueError` for a text that is neither.
     """
     found = _words(given)
     for each in found:

@@ -13,7 +13,7 @@ from models.registry import nearest
 
 PREFIX = "FANLIGHT_"
 OTHERS = ("FANLIGHT_DATA", "FANLIGHT_CHECKPOINTS", "FANLIGHT_IMAGE")
-"""Of the training commands, and of docker-compose.yml."""
+"""Variables of the training commands, and of docker-compose.yml."""
 REPORTED = "_FANLIGHT_REPORTED"
 """The variable that says that `report` has been called."""
 _ALIKE = 0.9  # of two prefixes: one letter in eight is wrong; LIGHT has 0.77
@@ -36,7 +36,7 @@ def is_service_link(name: str, value: str) -> bool:
 
 
 def service_links(environment: Mapping[str, str]) -> list[str]:
-    """The names of those variables, sorted."""
+    """Return the names of the variables that Kubernetes or Docker set, sorted."""
     return sorted(name for name, value in environment.items() if is_service_link(name, value))
 
 
@@ -63,7 +63,10 @@ def unknown(environment: Mapping[str, str], settings: Iterable[str]) -> dict[str
 
 
 def _with_our_prefix(name: str, known: Iterable[str]) -> str | None:
-    """What FANLGHT_PORT and FAN_LIGHT_PORT mean; None for names that only resemble ours."""
+    """Return the variable that a misspelt prefix means, such as FANLGHT_PORT or FAN_LIGHT_PORT.
+
+    None for names that only resemble ours.
+    """
     letters = name.upper().replace("_", "")
     for each in known:
         setting = each.removeprefix(PREFIX).replace("_", "")

@@ -21,7 +21,7 @@ _AMOUNT = re.compile(r"\s*(?P<number>-?[\d.,_]*\d\.?(?:[eE][+-]?\d+)?)\s*(?P<uni
 
 
 def parse_bytes(value: object) -> object:
-    """Text such as `32 MiB` → its number of bytes, 33554432; other values are returned unchanged.
+    """Parse text such as `32 MiB` to bytes, 33554432; return other values unchanged.
 
     Raises `ValueError`, which lists the units.
     """
@@ -34,7 +34,7 @@ def parse_bytes(value: object) -> object:
 
 
 def parse_seconds(value: object) -> object:
-    """Text such as `500 ms` → its number of seconds, 0.5; other values are returned unchanged.
+    """Parse text such as `500 ms` to seconds, 0.5; return other values unchanged.
 
     Raises `ValueError`, which lists the units.
     """
@@ -69,7 +69,7 @@ def show_switch(value: bool) -> str:
 
 
 def show_bytes(value: float) -> str:
-    """A number of bytes as text: 33554432 → `32 MiB`, 2000000000 → `2 GB`."""
+    """Format a number of bytes: 33554432 → `32 MiB`, 2000000000 → `2 GB`."""
     for unit in ("GiB", "GB", "MiB", "MB", "KiB", "kB"):
         if value and value % _BYTES[unit] == 0:
             return f"{value // _BYTES[unit]:,.0f} {unit}"
@@ -77,12 +77,12 @@ def show_bytes(value: float) -> str:
 
 
 def show_seconds(value: float) -> str:
-    """A number of seconds as text: 0.5 → `500 ms`, 30.0 → `30 s`."""
+    """Format a number of seconds: 0.5 → `500 ms`, 30.0 → `30 s`."""
     return f"{value * 1000:g} ms" if 0 < value < 1 else f"{value:g} s"
 
 
 def show_count(value: float) -> str:
-    """A number with commas: 25000000 → `25,000,000`."""
+    """Format a number with commas: 25000000 → `25,000,000`."""
     return f"{value:,}"
 
 
