@@ -175,7 +175,7 @@ class Inferrer:
                 return await self.inspector.places.maps.run(encode, seen)
 
     def _layers(self, serving: ServingModel, names: Sequence[str]) -> dict[str, Layer]:
-        """Return the layers and blocks among the outputs with these names, by name.
+        """The layers and blocks among the outputs with these names, by name.
 
         Raises `MalformedBodyError` for a name that is neither one of them nor a usual output.
         """

@@ -293,7 +293,7 @@ class Inspector:
 
 
 def _timed(work: Callable[[Step], Result], step: Step) -> tuple[float, Result]:
-    """Run the work; return the time of `perf_counter` when it began, and its result."""
+    """Run the work; returns the time of `perf_counter` when it began, and its result."""
     return perf_counter(), work(step)
 
 

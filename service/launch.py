@@ -186,7 +186,7 @@ def _scheme(settings: Settings) -> str:
 
 
 def _file_problem(settings: Settings) -> str | None:
-    """Return why a file of keys or certificates can't be used, or None."""
+    """Why a file of keys or certificates can't be used, or None."""
     try:
         if settings.api_key_file is not None:
             api_keys.read(settings.api_key_file)
@@ -212,7 +212,7 @@ def _work(channel: socket.socket, listeners: list[socket.socket]) -> None:
 
 
 def _answering(settings: Settings) -> int:
-    """Return the seconds that an accepted request may take: to arrive, and to be answered."""
+    """Seconds that an accepted request may take: to arrive, and to be answered."""
     return int(2 * settings.request_timeout) + 5
 
 

@@ -30,7 +30,7 @@ class AppState:
     gate: Gate
     tracing: Tracing | None = None
     draining: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    """Set once the server is about to end, although it still answers."""
+    """Set once the server will end, although it still answers."""
     repository: Repository = field(init=False)
     decoder: Decoder = field(init=False)
     predictor: Predictor = field(init=False)

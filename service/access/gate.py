@@ -28,7 +28,7 @@ _SCHEME = b"bearer"
 
 
 class Gate:
-    """Checks the API key and the rate limit of requests.
+    """A gate that lets requests pass by their API key and their rate limit.
 
     As a context manager, it reads the file of keys again whenever that changes.
     """

@@ -21,7 +21,7 @@ _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 
 
 def context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Build the context for a certificate (with its chain) and its key, both PEM.
+    """The context for a certificate (with its chain) and its key, both PEM.
 
     Raises `OSError`, or a `FanlightError` that says which of the files is wrong, and how.
     """

@@ -255,7 +255,7 @@ def longer_side(size: tuple[int, int], to: Framing, longest: int) -> float:
 
 
 def _address_space() -> int:
-    """Return the bytes that this process has mapped; 0 if the system does not say."""
+    """Bytes that this process has mapped, 0 where the system does not say."""
     try:
         return int(Path("/proc/self/statm").read_bytes().split(None, 1)[0]) * _PAGE
     except OSError:

@@ -48,8 +48,7 @@ class Unlike:
         return found if any(found) else None
 
     def _cut(self, image: EncodedImage) -> str:
-        """Return the warning that most of an image is cut off; empty if the network sees enough of
-        it."""
+        """The warning that most of an image is cut off; empty if the network sees enough of it."""
         encoded = image.encoded
         if encoded[16:24] == self._whole and encoded.startswith(_PNG):
             return ""

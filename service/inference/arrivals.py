@@ -23,7 +23,7 @@ WHILE_SECONDS = 10.0
 class Arrivals:
     """Counts the answers of one version; to be used on the event loop only.
 
-    `judge` is the version's judge, or None if it has no calibration: then no answer is unsure.
+    `judge` is that of the version, None if it has no calibration: then no answer is unsure.
     """
 
     def __init__(

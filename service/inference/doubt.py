@@ -90,7 +90,7 @@ def _ranked(labels: Set, of: Measured) -> Set:
 
 @dataclass(frozen=True)
 class Judge:
-    """Decides which answers of a version are unsure.
+    """The rule that decides which answers of a version are unsure.
 
     `coverage` and `threshold` are those to apply. `is_usual` is True if the engine's sets already
     have that coverage.

@@ -47,7 +47,7 @@ MAX_VALUES = 2**24  # of activations that one forward pass keeps, four bytes eac
 
 
 class NotFiniteError(ArithmeticError):
-    """Takes the place of the result for an image whose probabilities are not finite numbers."""
+    """Stands in place of the result for an image whose probabilities are not finite numbers."""
 
 
 class PredictionResult(NamedTuple):
@@ -208,7 +208,7 @@ class Engine:
     async def activations(
         self, requests: Sequence[FeatureRequest]
     ) -> list[FeatureResult | Exception]:
-        """Compute the prediction and the activations for each request, in order.
+        """The prediction and the activations for each request, in order.
 
         Requests for the same layers, of the same dtype, share forward passes of at most
         `MAX_VALUES` activations. Other work can run between two passes.
@@ -273,10 +273,10 @@ class Engine:
     def _outputs(
         self, columns: Columns, batch: Pixels, run: Callable[[Pixels], Columns] | None
     ) -> Outputs:
-        """Split the columns of a batch into outputs, and complete these.
+        """Split the columns of a batch; apply the second look and the rule for blank images.
 
-        `run` computes a second look at the images that need one; None leaves it out. Blank images
-        get an infinite strangeness.
+        `run` computes the columns of the second look; None leaves it out. Blank images get an
+        infinite strangeness.
         """
         found = split(columns, self._num_classes)
         if run is not None:

@@ -59,11 +59,11 @@ class Explainer:
         )
 
     def room(self, method: ExplainMethod[Parameters]) -> int:
-        """Return the most images that the method runs as one batch."""
+        """The most images that the method runs as one batch."""
         return self.gradient_batch_size if method.needs_gradients else self.batch_size
 
     def logits(self, batch: Pixels) -> NDArray[np.float32]:
-        """Compute the logits (N, num_classes) of a uint8 batch (N, C, H, W), without gradients."""
+        """The logits (N, num_classes) of a uint8 batch (N, C, H, W), without gradients."""
         if self.runtime is not None:
             return split(self.runtime(batch), self.num_classes).logits
         with torch.inference_mode():

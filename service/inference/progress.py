@@ -11,7 +11,7 @@ def unheard(_done: int, _total: int, /) -> None:
 
 
 class Progress:
-    """Counts the passes of `images`, at most `passes` for each; calls `told` on a change."""
+    """A counter of passes, at most `passes` for each of `images`; calls `told` on a change."""
 
     def __init__(self, images: int, passes: int, told: Told) -> None:
         self._passes, self._told = passes, told

@@ -20,7 +20,7 @@ MANY = 256  # requests, after which sums are reported; at the latest when somebo
 
 @dataclass
 class Duration:
-    """How often something happened, and the seconds that it took in total."""
+    """A number of events, and the seconds that they took in total."""
 
     count: int = 0
     seconds: float = 0.0

@@ -37,7 +37,7 @@ def trim() -> None:
 
 
 class Trimming:
-    """Trims memory in a background task while its `async with` block lasts.
+    """A background task that trims memory while its `async with` block lasts.
 
     It trims when `is_quiet()` is True and the process has grown by `WORTH_BYTES`.
     """

@@ -12,7 +12,7 @@ PATIENCE_SECONDS = 2.0  # for a look at all versions; one that takes longer is l
 
 
 class ChangeWatch:
-    """Checks the files of loaded versions, and marks the versions whose files have changed.
+    """A watcher of the files of loaded versions; it marks versions whose files have changed.
 
     A version whose files hang is skipped until they answer; the others are still checked.
     """

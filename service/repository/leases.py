@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 
 
 class Lease:
-    """Counts the requests that use a version; each holds it during a `with` block."""
+    """A count of the requests that use a version; each holds the lease in a `with` block."""
 
     __slots__ = ("retired", "users")
 
@@ -20,9 +20,9 @@ class Lease:
 
 
 class Leases:
-    """Owns the resources (batchers, engines) of all versions, and closes them.
+    """The owner of the resources (batchers, engines) of all versions.
 
-    A retired version is closed once no request uses it, every other version at the end.
+    It closes a retired version once no request uses it, and every other version at the end.
     """
 
     def __init__(self) -> None:

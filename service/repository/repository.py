@@ -326,7 +326,7 @@ class Repository:
         return [*(each.future for each in self._reading.values()), *self._places.silent.values()]
 
     def _patience(self) -> float:
-        """Return how many seconds `update` still waits for what is being read."""
+        """Return how many seconds `update` still waits for versions that are being read."""
         now = time.monotonic()
         return max(
             (each.started + PATIENCE_SECONDS - now for each in self._reading.values()), default=0

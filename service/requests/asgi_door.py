@@ -23,7 +23,7 @@ class AsgiDoor:
         receive: Receive,
         kind: type[OtherBody] | None = None,
     ) -> None:
-        """Create the door; `kind` parses other bodies than the parsers in `bodies`."""
+        """Create the door; `kind` is the parser of the body, by default one from `bodies`."""
         self._receiver, self._scope, self._receive, self._kind = receiver, scope, receive, kind
         self._reception: Reception | None = None
         self.client = (scope.get("client") or ("",))[0]

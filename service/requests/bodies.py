@@ -270,7 +270,7 @@ class _Form:
 
 
 def _part(segment: MultipartSegment, content: bytes) -> Generator[None, None, Part]:
-    """Decode the content of a part, and return the part; raise a `ServiceError`."""
+    """Decode the content of a part; raise a `ServiceError` for an unknown encoding."""
     encoding = segment.header("Content-Transfer-Encoding", "").strip().lower()
     if encoding == "base64":
         try:

@@ -101,9 +101,9 @@ class InferenceBody:
 
 
 def parse(content: bytes, headers: Mapping[bytes, bytes], max_images: int) -> InferenceRequest:
-    """Parse a whole body, divided by the header `HEADER` among its `headers`.
+    """Parse a whole body: JSON, and the binary tensors after it.
 
-    Raises a `ServiceError`.
+    `HEADER` among the `headers` gives the length of the JSON. Raises a `ServiceError`.
     """
     length = headers.get(HEADER.lower().encode())
     if length is None:

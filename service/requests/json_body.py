@@ -23,14 +23,14 @@ _SPARE = 16  # commas and colons beside those of the images
 
 
 class Structure:
-    """Counts the brackets, commas, colons and escapes of a JSON body while it arrives."""
+    """Counters of brackets, commas, colons and escapes in a JSON body while it arrives."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._brackets = self._commas = self._colons = self._escapes = 0
 
     def check(self, chunk: bytes) -> None:
-        """Count a chunk; raise a `ServiceError` once there is more than the images need."""
+        """Count a chunk; raise a `ServiceError` once there is more than `most` images need."""
         self._brackets += chunk.count(b"[") + chunk.count(b"{")
         self._commas += chunk.count(b",")
         self._colons += chunk.count(b":")

@@ -235,7 +235,7 @@ _read_once = lru_cache(1024)(_read)
 def check_repetitions(query_string: bytes) -> None:
     """Raise `InvalidInputError` for a parameter that comes more than once and is no list.
 
-    FastAPI would take the last value, and other readers of the same URL the first.
+    FastAPI would take the last one, and other readers of the same URL the first.
     """
     if b"&" in query_string:
         _values(query_string)
@@ -256,7 +256,7 @@ def _values(query_string: bytes) -> dict[str, list[str]]:
 
 @lru_cache(1)
 def _lists() -> frozenset[str]:
-    """Return the names of the parameters that may be repeated, of all endpoints."""
+    """The parameters that may be repeated, of all endpoints."""
     models = list(Parameters.__subclasses__())
     for each in models:
         models += each.__subclasses__()

@@ -39,7 +39,7 @@ class Receiver:
     ) -> "Reception":
         """Return a context manager that receives the images of the request's body.
 
-        `kind` parses other bodies than the parsers in `bodies`.
+        `kind` is the parser of the body, by default one of those in `bodies`.
         """
         seconds = self._settings.request_timeout
         return Reception(scope, self.limits, receive, seconds, self.timer, kind)

@@ -68,7 +68,7 @@ def answers(
 
 
 def problems(*statuses: int) -> Responses:
-    """Return the `responses` of a route that can answer with these error statuses."""
+    """The `responses` of a route that can answer with these error statuses."""
     titles = {error.status: error.title for error in ServiceError.__subclasses__()}
     return {
         status: {

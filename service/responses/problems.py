@@ -38,7 +38,7 @@ def install(app: FastAPI) -> None:
 
 
 def unexpected(scope: Scope) -> JSONResponse:
-    """Return the response 500, for an unexpected exception."""
+    """The response 500, for an unexpected exception."""
     return response(
         ServiceError("the server failed on this request; its log says why, under the request_id"),
         scope,

@@ -59,7 +59,7 @@ def of(card: Card, judge: Judge | None) -> Reliance:
 
 
 def expected(card: Card) -> str:
-    """Describe which images a version is for: classes, how the network sees them, what is usual."""
+    """Which images a version is for: their classes, how the network sees them, what is usual."""
     spec = card.input
     origin = f", as of the data set {card.training.data}" if card.training else ""
     many = len(card.labels) > _MOST_LABELS

@@ -1,5 +1,4 @@
-"""Eager torch, the reference: runs on any device; no other runtime computes activations or
-gradients."""
+"""Eager torch, the reference: runs on any device, and alone gives activations and gradients."""
 
 from __future__ import annotations
 
@@ -53,8 +52,7 @@ class Torch:
         return columns
 
     def settle(self) -> None:
-        """Free nothing: torch keeps no memory on a CPU, and reuses that of a GPU for the next
-        batch."""
+        """Free nothing: torch keeps no memory on a CPU, and the next batch reuses that of a GPU."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Compute the columns of a batch on its device; the caller need not wait for the device.

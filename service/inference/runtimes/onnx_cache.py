@@ -123,8 +123,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _remove_old(folder: Path) -> None:
-    """Remove graphs that no start has used for `_KEPT` seconds, and drafts left by killed
-    processes."""
+    """Remove graphs unused for `_KEPT` seconds, and equally old drafts of killed processes."""
     before = time.time() - _KEPT
     with suppress(OSError):
         for path in folder.iterdir():

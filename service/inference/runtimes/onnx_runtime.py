@@ -46,7 +46,7 @@ class Onnx:
         return columns
 
     def settle(self) -> None:
-        """Free what the session keeps: half a gigabyte after 64 images of an EfficientNet."""
+        """Shrink what the session keeps: half a gigabyte after 64 images of an EfficientNet."""
         give_back(self._session)
 
 

@@ -28,7 +28,7 @@ _STATES = {"ready": "READY", "loading": "LOADING", "failed": "UNAVAILABLE"}
 
 
 def server(version: str) -> dict[str, Any]:
-    """Return the server's metadata."""
+    """The server's metadata."""
     return {"name": PLATFORM, "version": version, "extensions": EXTENSIONS}
 
 

@@ -113,7 +113,7 @@ def _tensor(
 
 
 def _classified(output: AskedOutput, values: NDArray[np.float32], labels: Sequence[str]) -> Tensor:
-    """Return the most probable classes of each image, as texts `value:index:label`."""
+    """The most probable classes of each image, as `value:index:label`."""
     assert output.classes is not None  # noqa: S101 (asked for)
     count = min(output.classes, len(labels))
     ranked = np.argsort(-values, axis=1, kind="stable")[:, :count]
