@@ -71,7 +71,10 @@ log = logs.Log()
 
 
 class Application(FastAPI):
-    """The ASGI application: FastAPI's routes, the shortcut for predictions, and the middleware."""
+    """The ASGI application: FastAPI's routes, behind a shortcut for predictions.
+
+    Telemetry and the other middleware are around both.
+    """
 
     def __init__(self, state: AppState, **settings: Any) -> None:
         super().__init__(**settings)

@@ -368,7 +368,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
-        """Raise `ValueError` if a setting is given without another one that it needs."""
+        """Raise `ValueError` if a setting lacks another one that it needs, or if both ports are
+        equal."""
         if (self.tls_certificate is None) != (self.tls_key is None):
             given, missing = ("tls_certificate", "tls_key")
             if self.tls_certificate is None:

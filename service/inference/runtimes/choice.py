@@ -57,8 +57,9 @@ def choose(
 ) -> Chosen:
     """Choose the runtime named `wanted`; for `auto`, the supported one with the highest rank.
 
-    A runtime that fails, or whose output differs, is skipped; the last choice is eager torch.
-    Raises `UnknownNameError` for a name that is not registered.
+    Falls back to eager torch if the runtime is not supported, fails, or gives other outputs; for
+    `auto`, the next supported runtimes are tried before that. Raises `UnknownNameError` for a name
+    that is not registered.
     """
     setup = Setup(
         checkpoint, Torch(checkpoint, precision), precision, threads, max_batch_size, graphs
