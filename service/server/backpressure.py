@@ -1,10 +1,10 @@
-"""Under overload, refusals must not take the time of answers.
+"""Backpressure: under overload, a connection whose request was refused is not read for a while.
 
 A refusal costs about as much time as half an answer, and many clients ask again immediately. So
 the server stops reading a connection whose request was refused. What the client sends meanwhile
-waits in the socket, where it costs nothing. Every `ROUND_SECONDS` a few of these connections are
-read again: so few that refusals take about `REFUSAL_SHARE` of the time, and more once no request is
-refused. `Retry-After` says how long that takes.
+waits in the socket, where it costs nothing. Every `ROUND_SECONDS` the server resumes a few of these
+connections: so few that refusals take about `REFUSAL_SHARE` of the time, and more once no request
+is refused. The header `Retry-After` says how long a connection waits until it is read again.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Paused(Protocol):
 
 
 class Backpressure:
-    """Pauses connections, and counts refusals for the log."""
+    """The queue of paused connections; resumes them in rounds, and logs the number of refusals."""
 
     def __init__(self) -> None:
         self.is_active = False  # while requests are refused, and a moment longer
@@ -47,7 +47,7 @@ class Backpressure:
 
     @property
     def paused(self) -> int:
-        """Connections that are not read at the moment."""
+        """Return the number of connections that are not read at the moment."""
         return len(self._paused)
 
     @property
@@ -56,7 +56,7 @@ class Backpressure:
         return math.ceil(len(self._paused) * ROUND_SECONDS / RESUMED_IN_A_ROUND) or 1
 
     def refused(self, connection: Paused) -> None:
-        """A request of this connection was refused, and it isn't read any more."""
+        """Queue a connection that was paused because its request was refused; count the refusal."""
         self._paused.append(connection)
         self._refused += 1
         self._refused_in_round += 1
@@ -88,9 +88,9 @@ class Backpressure:
 
 
 def waited(connection: Any) -> float:
-    """Seconds since the last bytes have arrived at this socket, 0 where the system doesn't tell.
+    """Return the seconds since the socket last received data, 0 if the system doesn't report it.
 
-    Linux tells it of TCP sockets.
+    Only Linux reports it, for TCP sockets.
     """
     try:
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECEIVED.size)

@@ -1,6 +1,6 @@
-"""The head of an answer and its body → one packet.
+"""A transport that joins the head and the body of an answer into one packet.
 
-uvicorn writes them one after the other, as ASGI lets it.
+uvicorn writes them one after the other, as ASGI allows.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ MAX_UNWANTED = 2**18  # bytes of a body that are read after its request is answe
 class CoalescingTransport:
     """A transport that sends the head of an answer together with what follows.
 
-    ASGI lets a server keep the head until the body begins. A head that is sent before the body of
-    its request has arrived says that the connection closes, unless that body is small.
+    ASGI lets a server keep the head until the body begins. If an answer begins before the body of
+    its request has fully arrived, the head gets `Connection: close`, unless that body is small.
     """
 
     def __init__(self, transport: asyncio.Transport, protocol: "LimitedHttpProtocol") -> None:
@@ -58,9 +58,9 @@ class CoalescingTransport:
 
 
 def _is_soon_read(protocol: "LimitedHttpProtocol") -> bool:
-    """Whether the rest of the body that is being read is small, and sure to come.
+    """Return True if the request's body has at most `MAX_UNWANTED` bytes, and is sure to come.
 
-    A client that waits for `100 Continue` may leave it out, and send its next request instead.
+    A client that waits for `100 Continue` may leave the body out, and send its next request.
     """
     length = dict(protocol.headers).get(b"content-length", b"")
     digits = length.lstrip(b"0") or length[:1]

@@ -1,10 +1,10 @@
-"""Connections that keep the server waiting: each has a time limit, and all of them have a number.
+"""Limits on connections: how long each may keep the server waiting, and how many there may be.
 
-A client may take long to ask, to end the head of a request, or to take its answer. A timer looks
-at all connections of a server about once a second, and hangs up where a limit has passed. So a
-request costs nothing here.
-When there are as many connections as are allowed, the one that has waited longest makes room for a
-new one. If none has waited for a second, the new one is refused.
+A client may take long to send a request, to end the request's head, or to read its answer. A timer
+checks all connections of a server about once a second, and closes those that have passed a limit.
+So the limits cost no time per request.
+When there are `max_connections` already, the connections that have kept the server waiting longest
+are closed to make room for new ones. If none has done so for a second, the new one is refused.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _ROOM = 16  # a search ends one connection of so many
 
 
 class Wait(Enum):
-    """What the server waits for. The values are labels of a metric."""
+    """What the server waits for on a connection. Values label `fanlight_connections_ended`."""
 
     NOTHING = "nothing"  # it is at work itself
     REQUEST = "idle"
@@ -36,7 +36,10 @@ class Wait(Enum):
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """The limits of a process; times in seconds. `ended` counts what was hung up, by its reason."""
+    """The connection limits of a process, with times in seconds.
+
+    `ended` is called with the reason for each connection that is closed by a limit or refused.
+    """
 
     max_connections: int = 4096
     head_timeout: float = 10.0
@@ -47,7 +50,7 @@ class ConnectionLimits:
 
     @cached_property
     def seconds(self) -> dict[Wait, float]:
-        """How long the server waits for what."""
+        """Return the time limit in seconds of each kind of wait; `NOTHING` has none."""
         return {
             Wait.REQUEST: self.idle_timeout,
             Wait.HEAD: self.head_timeout,
@@ -58,29 +61,33 @@ class ConnectionLimits:
 
 
 class Connection(Protocol):
-    """A connection, as its limits see it."""
+    """The methods of a connection that `Connections` calls."""
 
     patience: "Patience"
 
     def waits_for(self) -> tuple[Wait, object]:
-        """What the server waits for, and whose: another object means that the wait began anew."""
+        """Return what the server waits for, and the object that the wait belongs to.
+
+        That is the request being answered, for example. If it is another object than in the call
+        before, a new wait has begun.
+        """
         ...
 
     def unsent(self) -> int:
-        """Bytes that the client has not taken yet."""
+        """Return how many bytes of answers are still in the write buffer."""
         ...
 
     def sent(self) -> int:
-        """Bytes of the answer that is being taken, and of those before it, taken or not."""
+        """Return how many bytes of answers were written so far, with those in the write buffer."""
         ...
 
     def hang_up(self, wait: Wait) -> None:
-        """End the connection, since the server has waited too long for that."""
+        """Close the connection: this wait passed its limit, or the server needs the resources."""
         ...
 
 
 class Patience:
-    """How long a connection has kept the server waiting, as far as it was looked at."""
+    """The time that a connection has kept the server waiting, as of the last call of `look`."""
 
     __slots__ = ("_of", "_seconds", "_since", "_taken", "overdue", "wait", "waited")
 
@@ -92,7 +99,11 @@ class Patience:
         self.waited = self.overdue = 0.0  # seconds; overdue is below 0 before the limit
 
     def look(self, connection: Connection, now: float) -> None:
-        """Note what the connection waits for at that time of the loop's clock."""
+        """Update the wait of the connection; `now` is a time of the event loop's clock.
+
+        While an answer is sent, the time limit starts again when it has passed, if the client has
+        taken at least `MIN_RATE` bytes a second.
+        """
         wait, of = connection.waits_for()
         taken = connection.sent() - connection.unsent()
         if wait is not self.wait or of is not self._of:
@@ -113,9 +124,9 @@ class Patience:
 
 
 class Connections:
-    """The connections of one server and their limits; looks at them while there are any.
+    """The connections of one server, which a timer checks against their limits.
 
-    `every` is the server's own collection of them.
+    `every` is the server's own collection of its connections.
     """
 
     def __init__(
@@ -135,7 +146,7 @@ class Connections:
         self._searched = -_BETWEEN_SEARCHES
 
     def enter(self, connection: Connection) -> bool:
-        """A new connection is there; False if there are too many already."""
+        """Admit a new connection, or return False to refuse it because there are too many."""
         if self._timer is None:
             self._timer = self._loop.call_later(self._interval, self._look_at_all)
         if len(self._every) - len(self.refused) <= self.limits.max_connections:
@@ -149,17 +160,17 @@ class Connections:
         return False
 
     def left(self, connection: Connection) -> None:
-        """The connection is closed."""
+        """Forget a connection that was closed."""
         self.takes_again(connection)
         self.refused.discard(connection)
 
     def takes_slowly(self, connection: Connection) -> None:
-        """Much of an answer is unsent; with all the others it may have passed the limit."""
+        """Note that much of an answer is unsent. Enforce `max_unsent_bytes` over all answers."""
         self._slow.add(connection)
         self._free_memory()
 
     def takes_again(self, connection: Connection) -> None:
-        """Most of it has been sent."""
+        """Note that most of the connection's unsent answer has been sent."""
         self._slow.discard(connection)
 
     def _look_at_all(self) -> None:
@@ -196,9 +207,9 @@ class Connections:
             self._end(connection)
 
     def _free_memory(self) -> None:
-        """Break off the slowest answers while all of them together are too large.
+        """Break off the slowest answers until the unsent bytes are within `max_unsent_bytes`.
 
-        One answer of any size is kept.
+        The last answer is kept, whatever its size.
         """
         limit, total = self.limits.max_unsent_bytes, sum(each.unsent() for each in self._slow)
         if total <= limit:

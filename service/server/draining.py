@@ -30,16 +30,16 @@ log = logs.Log()
 
 
 class DrainingState(ServerState):
-    """What the connections of a server share; `draining` once it will end."""
+    """The state that the connections of a server share. `draining` is True once it will end."""
 
     draining = False
 
 
 class DrainingServer(uvicorn.Server):
-    """Drains at the first signal; the second one ends the process.
+    """A server that drains at the first signal, and ends the process at the second.
 
-    SIGHUP ends it too; several processes have a supervisor, which replaces them. Ctrl-C at a
-    terminal has no grace period, since nobody waits there for a load balancer.
+    SIGHUP counts as such a signal. (With several workers, the supervisor gets it, and replaces
+    them.) Ctrl-C at a terminal skips the grace period, since no load balancer is there.
     """
 
     def __init__(self, config: uvicorn.Config, grace: float) -> None:
@@ -74,7 +74,10 @@ class DrainingServer(uvicorn.Server):
                 signal.signal(signal.SIGHUP, before)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Load, then listen; a signal meanwhile ends it, as nobody was accepted."""
+        """Load the application, then listen. Raises `ListenError` if the port is taken by then.
+
+        A signal during loading ends the server at once, since no connection was accepted.
+        """
         self._loop = asyncio.get_running_loop()
         starting = asyncio.create_task(self._start(sockets or []))
         signalled = asyncio.create_task(self._signalled.wait())
@@ -96,7 +99,7 @@ class DrainingServer(uvicorn.Server):
         log.info("ended before it was ready")
 
     async def _start(self, sockets: list[socket.socket]) -> None:
-        """As uvicorn, but for TLS."""
+        """Start as uvicorn does, but with a `TlsServer` for each socket if TLS is used."""
         context = self.config.ssl
         await super().startup([] if context else sockets)
         if context is None:
@@ -118,12 +121,12 @@ class DrainingServer(uvicorn.Server):
         return made
 
     def listens(self, sockets: list[socket.socket]) -> None:
-        """Called once it does."""
+        """Log the addresses. Called once the server listens."""
         scheme = "https" if self.config.is_ssl else "http"
         log.info("listening", urls=listening.urls(sockets, scheme))
 
     def drain(self) -> None:
-        """Close every connection with its next answer, and say that the server will end.
+        """Begin to drain: tell the application, and close every connection with its next answer.
 
         Calling it again changes nothing.
         """
@@ -142,7 +145,7 @@ class DrainingServer(uvicorn.Server):
             log.info("draining", seconds=self.grace)
 
     def grace_is_over(self) -> None:
-        """End as soon as what was accepted is answered."""
+        """End the grace period: stop as soon as the accepted requests are answered."""
         self.should_exit, self._ends_at = True, 0.0
 
     async def on_tick(self, counter: int) -> bool:
@@ -158,10 +161,10 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def stop_listening(self, sockets: list[socket.socket]) -> None:
-        """Accept what has connected, then close the listeners.
+        """Accept the connections that wait in the backlog, then close the listeners.
 
-        Where nothing can be accepted, because no file can be opened say, they are closed all the
-        same after `listening.BACKLOG_SECONDS`.
+        If they can't be accepted, because too many files are open for example, the listeners are
+        closed nevertheless after `listening.BACKLOG_SECONDS`.
         """
         for each in sockets:
             listening.hold_back(each)
@@ -174,12 +177,12 @@ class DrainingServer(uvicorn.Server):
         await self.close_listeners()
 
     async def close_listeners(self) -> None:
-        """Accept nothing more; return when who connected last had the time to send a request."""
+        """Close the listeners, then give the last clients that connected time to send a request."""
         self.refuse_connections()
         await asyncio.sleep(listening.LAST_HANDSHAKES)
 
     def refuse_connections(self) -> None:
-        """Close the listeners of this process; others that share the sockets go on."""
+        """Close the listeners of this process. Processes that share the sockets still accept."""
         for server in self.servers:
             server.close()
 

@@ -3,11 +3,12 @@
     protocol → `FastPath.take` → `prediction.Predictor.predict` → `PendingAnswer` → bytes
 
 Most requests are one small image that arrives in one piece. A task and the messages of ASGI cost
-more than decoding it does, so the protocol offers these requests here first. This module says when
-the fast path may be used, and how it waits: the coroutine of the prediction is started here, and
-continued by the callback of the batcher's future. Everything else is as at the other doors.
-A request that is not usual (a larger image, many of them, most of what is wrong) is left to the
-application before anything is queued.
+more time than decoding this image, so the protocol offers such requests to this module first. The
+module decides when the fast path may be used, and how it waits: it starts the coroutine of the
+prediction, and a callback of the batcher's future continues it. Everything else is as in the other
+implementations of `prediction.Door`.
+An unusual request (a larger image, many images, most invalid requests) is left to the application
+before anything is queued.
 """
 
 import asyncio
@@ -47,10 +48,10 @@ MAX_URL_BYTES = 256  # longer ones are not kept in the cache of parsed URLs
 
 
 class Connection(Protocol):
-    """Where requests come from and answers go."""
+    """The members of a connection that the fast path uses."""
 
     address: str
-    """Of the client, without its port."""
+    """The address of the client, without its port."""
 
     @property
     def retry_after(self) -> int:
@@ -58,7 +59,7 @@ class Connection(Protocol):
         ...
 
     def waited(self) -> float:
-        """Seconds that what was read last has waited in the socket."""
+        """Return how many seconds the last data that was read had waited in the socket."""
         ...
 
     def pause(self) -> None:
@@ -75,7 +76,7 @@ class _UnusualError(Exception):
 
 
 class FastPath:
-    """Takes the requests that can be answered this way."""
+    """The entrance to the fast path. Takes usual predictions, leaves others to the application."""
 
     is_offered_requests = False  # by our protocol, from the first connection on
 
@@ -87,8 +88,10 @@ class FastPath:
         self._logged: set[type[Exception]] = set()
 
     def is_on(self, address: object) -> bool:
-        """True if predictions may be asked for at this address of the server: not (host, port) with
-        the port of /metrics."""
+        """Return True if the server takes predictions at this address, (host, port) for TCP.
+
+        The port of the setting `metrics_port` takes none.
+        """
         port = self._state.settings.metrics_port
         return port is None or not isinstance(address, tuple) or address[1] != port
 
@@ -100,13 +103,13 @@ class FastPath:
     def take(
         self, connection: Connection, scope: Scope, url: bytes, body: bytes
     ) -> "PendingAnswer | None":
-        """What answers the request on the connection, or None if the application has to.
+        """Start to answer a request. Return its pending answer, or None if the application must.
 
-        `url` is one that `is_for` accepts, `body` is whole. `scope` has the headers; it gets
-        method, path and operation once the request is taken.
-        A full queue is answered here, in a fraction of the time. After another `ServiceError` the
-        application answers, with the same error. After an unexpected error too, but that is logged
-        with its traceback, once for each type, and counted.
+        `url` must be accepted by `is_for`, and `body` be complete. `scope` has the headers. If the
+        request is taken, the method sets `method`, `path` and `operation` in `scope`.
+        If the queue is full, the request is refused here, in a fraction of the time. After any
+        other `ServiceError` the application answers, with the same error. It also answers after an
+        unexpected error, which is counted, and logged with its traceback once for each type.
         """
         started = time.perf_counter()
         parsed = _parsed(url)
@@ -160,7 +163,8 @@ def _parsed(url: bytes) -> tuple[str, str, PredictParameters] | None:
 class PendingAnswer:
     """A request on the fast path, until its answer is written; a `prediction.Door`.
 
-    To uvicorn's connection it is a cycle like its own, which has the first five attributes.
+    For uvicorn's protocol it takes the place of a `RequestResponseCycle`: it has the attributes of
+    `uvicorn_members.OF_CYCLE` except `body`.
     """
 
     response_started = False  # of an answer that comes in parts
@@ -209,8 +213,8 @@ class PendingAnswer:
     def start(self, predicting: Coroutine[object, None, Predicted]) -> None:
         """Run the prediction until it waits for the batcher.
 
-        Raises what it raises before that. Only an error of the decoder is kept, and answered in
-        the next turn of the event loop: decoding took time, and is not to be done again.
+        Raises the prediction's errors, except a `ServiceError` after decoding has begun. That one
+        is answered in the next turn of the event loop, so that nothing is decoded twice.
         """
         self._predicting = predicting
         try:
@@ -221,9 +225,9 @@ class PendingAnswer:
             asyncio.get_running_loop().call_soon(self._answer, error)
 
     def refuse(self, error: QueueFullError) -> None:
-        """Answer at once, and read nothing more from the connection for a while.
+        """Send the refusal at once, and stop reading from the connection for a while.
 
-        It has no log line of its own: `Backpressure` counts refusals.
+        The request gets no log line of its own: `Backpressure` logs the number of refusals.
         """
         connection = self._connection
         self._deadline.end()  # which otherwise holds this object, though it never began
@@ -234,7 +238,7 @@ class PendingAnswer:
         connection.pause()
 
     def leave(self) -> None:
-        """The client has left."""
+        """End the prediction, because the client has disconnected."""
         self.disconnected = True
         self._deadline.client_left()
 

@@ -37,9 +37,9 @@ class ListenError(FanlightError):
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """A bound socket for each address of the host; raises `ListenError`.
+    """Bind a socket to each address of the host. Raises `ListenError`.
 
-    With port 0 all get the same free port.
+    With port 0 all sockets get the same free port.
     """
     if not host.strip():
         raise ListenError(
@@ -70,13 +70,13 @@ def bind(host: str, port: int) -> list[socket.socket]:
 
 
 def refusal(host: str, port: int, error: OSError) -> str:
-    """What to tell of an error of `bind` or `listen`."""
+    """Return the message for an error of `bind` or `listen`."""
     busy = "; choose another port, or 0 for any" if error.errno == errno.EADDRINUSE else ""
     return f"can't listen on {host}:{port}: {error.strerror or error}{busy}"
 
 
 def urls(sockets: Iterable[socket.socket], scheme: str) -> list[str]:
-    """The addresses as a browser takes them."""
+    """Return the address of each socket as a URL for a browser."""
     names = [each.getsockname() for each in sockets]
     hosts = [f"[{name[0]}]" if ":" in name[0] else name[0] for name in names]
     return [f"{scheme}://{host}:{name[1]}" for host, name in zip(hosts, names, strict=True)]
@@ -88,10 +88,10 @@ def close(sockets: Iterable[socket.socket]) -> None:
 
 
 def hold_back(listener: socket.socket) -> None:
-    """Let the kernel drop packets that begin a connection, for all processes that share the socket.
+    """Make the kernel drop SYN packets, for all processes that share the socket.
 
-    Their senders send them again after a second, and are refused if the socket is closed by then: a
-    proxy takes that for a server that is not there, and asks another. Only Linux can do this.
+    Clients repeat the SYN after a second. If the socket is closed by then, they are refused: a
+    proxy concludes that this server is down, and asks another. Only Linux can do this.
     """
     if sys.platform != "linux":
         return

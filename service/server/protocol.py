@@ -1,14 +1,15 @@
-"""HTTP as uvicorn speaks it through httptools, with bounds on what is not a body.
+"""uvicorn's HTTP protocol on httptools, with limits on heads and on pipelined requests.
 
 httptools takes heads of any length, and any number of requests before the first is answered. It
-takes an offer to upgrade for accepted: it skips the body and reads it as the next request. Here the
-offer is ignored and the body is read (RFC 9110, 7.8).
+treats an offer to upgrade the protocol as accepted, and reads the body as the next request. Here
+the offer is ignored and the body is read (RFC 9110, 7.8).
 uvicorn writes the head of an answer and its body as a packet each, and sets a timer for each answer
 whose connection stays open; here an answer is one packet, and a server has one timer, which also
 ends connections whose clients send or take nothing (see `connections`).
-A request that is answered before its body has arrived ends the connection, unless the body is
-small: the client is told so, and gets a moment to read the answer.
-What arrives whole is first offered to the fast path, which answers usual predictions in less time.
+If a request is answered before its body has arrived, the connection closes after the answer, unless
+the body is small. The answer says `Connection: close`, and the client gets a moment to read it.
+A request that arrives complete is first offered to the fast path, which answers usual predictions
+in less time.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ _BEGINNING = {  # of an answer: what is the same for all with its status
 
 
 class _RefusedError(Exception):
-    """Ends the parsing, and with an answer 400 the connection."""
+    """Raised to stop the parser; the connection is then answered 400 and closed."""
 
 
 _TOO_LONG = f"The line and the headers of a request may have {MAX_HEAD:,} bytes together."
@@ -57,9 +58,9 @@ _CONNECT = "This server is no proxy: it does not take CONNECT."
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """Answers 400 and hangs up where a head is too long, or too many requests wait.
+    """uvicorn's protocol with limits: answers 400 to too long a head or too many waiting requests.
 
-    To `connections.Connections` it is a `Connection`.
+    Implements `connections.Connection`, `fast_path.Connection` and `backpressure.Paused`.
     """
 
     _head = 0  # bytes of the request's head that are parsed
@@ -105,7 +106,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.drain()
 
     def _connections(self) -> Connections:
-        """Those of the server, the same object for each of them."""
+        """Return the `Connections` of the server, one object for all; the first call makes it."""
         server = vars(self.server_state)
         if "limited_connections" not in server:
             limits = getattr(self.app, "connection_limits", None)
@@ -115,9 +116,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         return cast(Connections, server["limited_connections"])
 
     def drain(self) -> None:
-        """From now on an answer behind which no request waits closes the connection, and says so.
+        """From now on, close the connection with the answer to its last waiting request.
 
-        A connection without a request stays open: its client may be sending one.
+        That answer says `Connection: close`. A connection without a request stays open, because its
+        client may be sending one.
         """
         self._draining = True
         self._close_after_newest()
@@ -131,7 +133,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             newest.keep_alive, self._last = False, newest
 
     def shutdown(self) -> None:
-        """As uvicorn's, but for requests whose head is being read or can be read."""
+        """Drain, and close the connection if idle. Unlike uvicorn, keep it if a request arrives."""
         self.drain()
         is_free = self.cycle is None or self.cycle.response_complete
         file = self.transport.get_extra_info("socket").fileno()
@@ -157,10 +159,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._end(_TOO_LONG)
 
     def _parse(self, data: bytes | memoryview) -> None:
-        """Feed the parser; a head that offers an upgrade is read again without the offer.
+        """Feed the parser. A head that offers an upgrade is parsed again without the offer.
 
-        httptools can't be told to ignore the offer: it skips the body and stops. What it has read
-        of the head is written again, less `Upgrade`, for a new parser, which then reads the body.
+        httptools has no option to ignore the offer: it stops before the body. So the parsed head is
+        written again, without `Upgrade`, for a new parser, which then reads the body.
         """
         while True:
             try:
@@ -215,7 +217,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _turn_away(self) -> None:
-        """There are too many connections: say so, unless there is no time for that either."""
+        """Refuse the connection with status 503, or abort it if many others are being refused."""
         self._ended = True
         if len(self._server.refused) > MAX_REFUSED:
             self._direct.abort()
@@ -241,7 +243,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """As uvicorn's, under the bounds; a call of it would take a microsecond a request."""
+        """Store a header as uvicorn does, within the limits.
+
+        uvicorn's own method is not called, since the call takes a microsecond per request.
+        """
         self._unparsed = 0
         self._head += len(name) + len(value) + _PER_HEADER
         if self._head > MAX_HEAD:
@@ -272,7 +277,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._begin_cycle()
 
     def _check_head(self, version: str) -> None:
-        """End the parsing if the head leaves open what others may read otherwise (RFC 9112)."""
+        """Stop parsing if the head is ambiguous: a proxy may read it differently (RFC 9112)."""
         if version not in ("1.1", "1.0"):
             self._refuse(_VERSION)
         if self._hosts != 1 and (version == "1.1" or self._hosts):
@@ -287,8 +292,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._close_after_newest()
 
     def _is_usual(self) -> bool:
-        """Whether predictions are asked for by HTTP/1.1, on a connection that is free, and whose
-        client takes its answers."""
+        """Return True if the request may be offered to the fast path.
+
+        It must be a POST to a prediction's URL by HTTP/1.1, on a connection that is not answering
+        another request, stays open, and whose client takes its answers.
+        """
         return (
             (self.cycle is None or self.cycle.response_complete)
             and self.parser.get_method() == b"POST"
@@ -323,7 +331,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._in_body_of = None
 
     def _to_application(self, body: list[bytes]) -> None:
-        """What has arrived of a request, as if it were only now parsed."""
+        """Pass the head, and the part of the body that has arrived, to the application."""
         self._whole = None
         if self.transport.is_closing():
             return
@@ -334,7 +342,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def answer(
         self, pending: PendingAnswer, status: int, headers: Iterable[Header], body: bytes
     ) -> None:
-        """Send an answer that is all there; the head of no other waits to be sent."""
+        """Send a complete answer of the fast path, past the `CoalescingTransport`.
+
+        That transport must hold no unsent head of another answer.
+        """
         transport = self._direct
         if not transport.is_closing():
             parts = [_BEGINNING[status]]
@@ -350,7 +361,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.on_response_complete()
 
     def waited(self) -> float:
-        """Seconds that what was read last lay in the socket. Asking that costs a microsecond."""
+        """Return how many seconds the last data that was read had waited; the call takes 1 µs."""
         if self._socket is None:
             self._socket = self._direct.get_extra_info("socket")
         return backpressure.waited(self._socket)
@@ -367,24 +378,24 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._fast_path.backpressure.refused(self)
 
     def read_again(self) -> None:
-        """The pause is over; a client that leaves its answers untaken still has to wait."""
+        """Read again after a pause, unless the client does not take its answers."""
         if not self.flow.write_paused:
             self.flow.resume_reading()
 
     def _refuse(self, reason: str) -> NoReturn:
-        """End the parsing."""
+        """Stop the parser by an exception, and keep the reason for the answer 400."""
         self._refusal = reason
         raise _RefusedError
 
     def on_response_complete(self) -> None:
-        """As uvicorn's, without a new timer for each answer."""
+        """End an answer as uvicorn does, but without setting a timer for each answer."""
         self.transport.flush()  # type: ignore[attr-defined]
         self.server_state.total_requests += 1
         if not (self.transport.is_closing() or self.flow.write_paused):
             self._go_on()
 
     def _go_on(self) -> None:
-        """To the next request."""
+        """Go on with the next request, or answer 400 if parsing was stopped."""
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
@@ -394,7 +405,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._say(400, self._refusal or _INVALID)
 
     def pause_writing(self) -> None:
-        """The client leaves much of its answer untaken: it gets no other before it has taken it."""
+        """Stop reading until the client has taken the large unsent part of its answer."""
         super().pause_writing()
         self.flow.pause_reading()
         self._server.takes_slowly(self)
@@ -409,10 +420,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._idle_since = None
 
     def say_goodbye(self) -> None:
-        """Close, but not before the client has had the time to read what was sent.
+        """Close the connection, but give the client time to read the last answer.
 
-        Bytes that arrive at a closed connection make the client's system forget the answer
-        (RFC 9112, 9.6).
+        If more data arrived at a closed socket, the kernel would reset the connection, and the
+        client might lose the answer (RFC 9112, 9.6).
         """
         transport = self._direct
         more = self._ended or self._in_body_of is not None or self.flow.read_paused
@@ -465,7 +476,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._forget_requests()
 
     def _forget_requests(self) -> None:
-        """Nobody takes the answers that are still to come."""
+        """Mark the unanswered requests as disconnected, because nobody will read the answers."""
         if self._current is not None and not self._current.response_complete:
             self._current.disconnected = True  # uvicorn tells only the newest of those that wait
             self._current.message_event.set()

@@ -1,8 +1,8 @@
-"""Predictions before FastAPI routes anything.
+"""A short way for predictions, in front of FastAPI's router.
 
-FastAPI's way through a route costs more than decoding a small image and its share of a forward
-pass. The FastAPI route of `service.routes.predict` is for the OpenAPI document and for applications
-that mount this one. Both call `prediction.Predictor.predict`.
+A FastAPI route takes more time than decoding a small image and its share of a forward pass. The
+route of `service.routes.predict` is for the OpenAPI document and for applications that mount this
+one. Both call `prediction.Predictor.predict`.
 """
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,7 +18,7 @@ _PREFIX, _SUFFIX = "/v1/models/", "/predict"  # the model's name
 
 
 def model_of(path: str) -> str | None:
-    """The model that a POST to this path asks for a prediction; None if it asks for none."""
+    """Return the model in the path of a prediction; None for any other path."""
     if not (path.startswith(_PREFIX) and path.endswith(_SUFFIX)):
         return None
     model = path[len(_PREFIX) : -len(_SUFFIX)]

@@ -43,7 +43,7 @@ class WorkersError(FanlightError):
 
 @dataclass(frozen=True)
 class Times:
-    """In seconds."""
+    """Time limits of the supervisor, in seconds."""
 
     grace: float  # in which an ending service still accepts
     answers: float  # for what was accepted, after it
@@ -51,7 +51,7 @@ class Times:
 
 
 class Worker:
-    """A process, as the supervisor sees it."""
+    """A worker process, and what the supervisor knows about it."""
 
     def __init__(
         self,
@@ -87,7 +87,10 @@ class Worker:
             self.channel.send(order)
 
     def notices(self) -> bytes:
-        """What it has said since the last call."""
+        """Return the notices that the worker has sent since the last call.
+
+        The reason of a failed start is not returned but stored in `reason`.
+        """
         said = b""
         with suppress(OSError):
             while more := self.channel.recv(4096):
@@ -112,10 +115,10 @@ class Worker:
 
 
 class Supervisor:
-    """Keeps so many workers ready until a signal ends the service, or none can start.
+    """Keeps `workers` processes ready until a signal ends the service, or none can start.
 
-    `create` makes a process that is not started, and which has this end of a channel. `ended` gets
-    the process id of each worker that is over.
+    `create` gets the worker's end of a channel, and returns a process that is not started yet.
+    `ended` is called with the process id of each worker that has ended.
     """
 
     def __init__(
@@ -139,10 +142,10 @@ class Supervisor:
         self._ticked = time.monotonic()
 
     def run(self) -> None:
-        """Return when a signal has ended the service; raises `WorkersError` if no worker starts.
+        """Serve until a signal ends the service. Raises `WorkersError` if no worker can start.
 
-        SIGHUP replaces the workers one after the other. After the signal that ends the service, the
-        next one ends it at once (`SystemExit`).
+        SIGHUP replaces the workers one after the other. Once the service is ending, any other
+        signal ends it at once (`SystemExit`).
         """
         with self._hearing(), self._selector:
             try:
@@ -191,7 +194,7 @@ class Supervisor:
     # --- while it serves
 
     def _active(self) -> list[Worker]:
-        """Those that were not told to end, without what is to replace one of them."""
+        """Return the workers that are not retired, without replacements that are still starting."""
         return [each for each in self._workers if not each.retired_since and not each.replaces]
 
     def _keep_up(self) -> None:
@@ -221,7 +224,7 @@ class Supervisor:
         log.info("worker starts", pid=worker.pid)
 
     def _replace_next(self, is_starting: bool) -> None:
-        """Start what replaces a worker once the one before has ended, so that memory suffices."""
+        """Start the next replacement, once the last retired worker has ended, to save memory."""
         if is_starting or any(each.retired_since for each in self._workers):
             return
         while self._to_replace:
@@ -247,7 +250,7 @@ class Supervisor:
     # --- what happens
 
     def _turn(self, seconds: float = TICK_SECONDS) -> None:
-        """Wait for something to happen, at most so long, and look after the workers."""
+        """Wait at most `seconds` for an event, handle it, and check every worker."""
         for key, _ in self._selector.select(min(seconds, TICK_SECONDS)):
             worker = key.data
             if worker is None:
@@ -318,7 +321,7 @@ class Supervisor:
     # --- the end
 
     def _end(self) -> None:
-        """Grace period, backlog, answers that are owed."""
+        """Drain for the grace period, let the workers empty the backlog, then let them finish."""
         log.info("draining", seconds=self._times.grace)
         for worker in self._workers:
             if worker.ready_since is None:
@@ -341,7 +344,7 @@ class Supervisor:
         return any(listening.has_input(each.fileno()) for each in self._listeners)
 
     def _wait(self, seconds: float, goes_on: Callable[[], bool] = lambda: True) -> None:
-        """While it goes on and there are workers, at most so long."""
+        """Run turns for at most `seconds`, while `goes_on()` is true and there are workers."""
         deadline = time.monotonic() + seconds
         while self._workers and goes_on() and (left := deadline - time.monotonic()) > 0:
             self._turn(left)

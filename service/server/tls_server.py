@@ -1,9 +1,9 @@
-"""A listener for HTTPS whose handshakes count as connections, and have limits and an end.
+"""A listener for HTTPS whose handshakes count as connections, have time limits, and can be aborted.
 
     accepted → handshake → the HTTP protocol, which hears of the connection only then
 
-A server of asyncio that is given a TLS context makes the handshakes out of sight. Clients that
-never finish one would pass every limit, keep files open, and hold up the end of the service.
+A server of asyncio with a TLS context hides the handshakes. Clients that never finish one would
+escape every limit, keep files open, and delay the end of the service.
 """
 
 import asyncio
@@ -30,9 +30,10 @@ class _Handshake:
 
 
 class TlsServer:
-    """Listens and accepts on a bound socket; has what uvicorn uses of `asyncio.Server`.
+    """A TLS server on a bound socket, with the methods of `asyncio.Server` that uvicorn calls.
 
-    `protocol` makes one for a connection, `connections` are those whose handshake is over.
+    `protocol` makes the HTTP protocol of a connection. `connections` holds the connections whose
+    handshake is complete.
     """
 
     def __init__(
@@ -54,13 +55,13 @@ class TlsServer:
         self._loop.add_reader(listener.fileno(), self._accept)
 
     def close(self) -> None:
-        """Accept nothing more; what is accepted goes on."""
+        """Stop accepting. Accepted connections and their handshakes go on."""
         if self._is_open:
             self._is_open = False
             self._loop.remove_reader(self._listener.fileno())
 
     def abort_handshakes(self) -> None:
-        """End those that are not over."""
+        """Abort the handshakes that are not complete."""
         for task in list(self._handshakes):
             self._abort(task)
 
@@ -97,7 +98,11 @@ class TlsServer:
             self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _has_room(self) -> bool:
-        """Whether another may begin; the oldest handshake makes room, if it has had its time."""
+        """Return True if another handshake may begin.
+
+        At the limit of connections, the oldest handshake is aborted to make room, if it has taken
+        `IDLE_SECONDS` already.
+        """
         if len(self._connections) + len(self._handshakes) < self._limits.max_connections:
             return True
         oldest = next(iter(self._handshakes), None)

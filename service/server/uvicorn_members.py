@@ -1,8 +1,7 @@
-"""What `service.server` uses of uvicorn without a promise that it stays.
+"""The undocumented members of uvicorn that `service.server` uses, each with its use.
 
-uvicorn documents none of these members of its `HttpToolsProtocol`. pyproject.toml bounds uvicorn to
-the versions whose members were tested; tests/service/server/test_uvicorn_members.py says which one
-changed. Each stands here with its use.
+A new version of uvicorn may change them. pyproject.toml bounds uvicorn to the versions whose
+members were tested, and tests/service/server/test_uvicorn_members.py says which one changed.
 """
 
 METHODS = {  # name → its parameters, and what for

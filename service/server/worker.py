@@ -1,4 +1,4 @@
-"""A worker process and what it says to its supervisor; each message is one byte.
+"""A worker process, and the messages of one byte between it and its supervisor.
 
     supervisor → `Order` → worker          worker → `Notice` → supervisor
 
@@ -69,7 +69,10 @@ class WorkerServer(DrainingServer):
         tell(self._channel, Notice.READY)
 
     async def stop_listening(self, sockets: list[socket.socket]) -> None:
-        """The supervisor has seen to the backlog, or other workers do."""
+        """Close the listeners, without emptying the backlog: the supervisor or other workers do.
+
+        If the supervisor is gone, empty the backlog first.
+        """
         if self._is_orphan:
             await super().stop_listening(sockets)
         else:
@@ -95,13 +98,13 @@ class WorkerServer(DrainingServer):
 
 
 def tell(channel: socket.socket, notice: bytes) -> None:
-    """Say it, unless nobody listens any more."""
+    """Send a notice to the supervisor, ignoring the error if the supervisor is gone."""
     with suppress(OSError):
         channel.send(notice)
 
 
 def reason_of(error: BaseException) -> bytes:
-    """What a worker that can't start tells of the error that ended it."""
+    """Return the notice that a worker failed to start because of this error."""
     text = str(error) or type(error).__name__
     if isinstance(error, SystemExit):
         text = "its application did not start; the log says why"

@@ -20,7 +20,7 @@ _TAGGED = ("/v1/", "/openapi")  # what of the service's own answers can stay the
 
 
 class Caching:
-    """ASGI middleware around the routes; what comes in several pieces passes as it is."""
+    """ASGI middleware around the routes. A body that is sent in several messages is unchanged."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -71,7 +71,7 @@ class Caching:
 
 
 async def _here_or_aside(work: Callable[[bytes], bytes], body: bytes) -> bytes:
-    """Done on a thread where it would hold up others."""
+    """Run `work` on the body, in a thread if that would block the event loop for long."""
     return work(body) if len(body) <= _ON_LOOP else await asyncio.to_thread(work, body)
 
 
@@ -93,7 +93,7 @@ def _without(headers: Iterable[Header], *names: bytes) -> list[Header]:
 
 
 def _weak(headers: Iterable[Header]) -> list[Header]:
-    """The same, with an ETag that is for the body however it is sent (RFC 9110, 8.8.3)."""
+    """Return the headers with their ETag made weak: it holds for any encoding (RFC 9110, 8.8.3)."""
     return [
         (name, b"W/" + value) if name == b"etag" and not value.startswith(b"W/") else (name, value)
         for name, value in headers
@@ -106,7 +106,7 @@ def _is_text(headers: Iterable[Header]) -> bool:
 
 
 def _takes_gzip(accepted: bytes) -> bool:
-    """What is said of gzip wins over what is said of all (RFC 9110, 12.5.3)."""
+    """Return True if Accept-Encoding allows gzip; `gzip` outranks `*` (RFC 9110, 12.5.3)."""
     told: dict[bytes, bool] = {}
     for each in accepted.lower().split(b","):
         name, *parameters = (part.strip() for part in each.split(b";"))
@@ -117,6 +117,6 @@ def _takes_gzip(accepted: bytes) -> bool:
 
 
 def _matches(asked: bytes, tag: bytes) -> bool:
-    """Weakly, as RFC 9110 says for GET."""
+    """Return True if If-None-Match names the ETag, by weak comparison as RFC 9110 asks for GET."""
     given = {each.strip().removeprefix(b"W/") for each in asked.split(b",")}
     return b"*" in given or tag.removeprefix(b"W/") in given

@@ -1,10 +1,10 @@
-"""The path under which a proxy offers the service: it is taken away, if the proxy did not."""
+"""The path prefix under which a proxy offers the service, removed if the proxy kept it."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Prefix:
-    """ASGI middleware: `/prefix/v1/models` is `/v1/models`, and so is `/v1/models`."""
+    """ASGI middleware: changes `/prefix/v1/models` to `/v1/models`; keeps paths without prefix."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
         self._app, self._prefix = app, prefix

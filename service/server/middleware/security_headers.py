@@ -1,4 +1,4 @@
-"""What every answer tells browsers, so that no page of others can use it.
+"""The security headers of every answer, so that pages of other sites can't misuse it.
 
 The API answers programs; these headers matter where a browser is led to one of its addresses:
 
@@ -24,10 +24,10 @@ HEADERS: tuple[Header, ...] = (
     (b"cross-origin-resource-policy", b"same-site"),
 )
 LINES = b"".join(b"%b: %b\r\n" % header for header in HEADERS)
-"""The same as they are sent, for what writes answers without ASGI."""
+"""`HEADERS` as lines of HTTP/1.1, for code that writes answers without ASGI."""
 
 
 def missing(headers: Iterable[Header]) -> list[Header]:
-    """Those that an answer with these headers doesn't have, their names in lower case."""
+    """Return the security headers that `headers` lacks. Names must be in lower case."""
     names = {name for name, _ in headers}
     return [header for header in HEADERS if header[0] not in names]

@@ -30,7 +30,7 @@ _PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)
 
 
 def _trace_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """That of the trace that the request belongs to (W3C Trace Context), None without one."""
+    """Return the trace id of `traceparent` (W3C Trace Context); None without a valid one."""
     for name, value in headers:
         if name == _TRACE and (found := _PARENT.fullmatch(value)) and found[1].strip(b"0"):
             return found[1].decode()
@@ -38,7 +38,7 @@ def _trace_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The client's, if it is of a usual form."""
+    """Return the client's X-Request-ID; None if it has none or its form is unusual."""
     for name, value in headers:
         if name == _HEADER and _ACCEPTABLE.fullmatch(value):
             return value.decode()
@@ -46,7 +46,7 @@ def _given_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def _operation(scope: Scope) -> str:
-    """What was asked for, by its name in the OpenAPI document."""
+    """Return the operation of the request, as the OpenAPI document names it, or `other`."""
     return scope.get("operation") or getattr(scope.get("route"), "operation_id", None) or "other"
 
 
@@ -59,9 +59,9 @@ def _of_model(scope: Scope) -> dict[str, str]:
 class Record:
     """The telemetry of one request, from its head on: its id, metrics, a log line, a span.
 
-    The id is the client's X-Request-ID if that has a usual form, otherwise a new one. The path, the
-    id and that of a trace are the only things from a client that reach the log. The line names its
-    API key.
+    The id is the client's X-Request-ID if that has a usual form, otherwise a new one. The path,
+    this id and the trace id are the only values from a client that reach the log. The line also has
+    the name of the client's API key.
     """
 
     __slots__ = (
@@ -101,7 +101,7 @@ class Record:
                 work.span = span.context
 
     def answered(self, status: int) -> tuple[Header, ...]:
-        """Count the answer; the headers that it gets besides its own."""
+        """Count the answer. Return the headers to add to it: request id, Server-Timing and CORS."""
         self.status = status
         now = time.perf_counter()
         elapsed = now - self._started
@@ -129,7 +129,7 @@ class Record:
             self._metrics.refused(reason)
 
     def failed(self) -> None:
-        """A line with the exception that is being handled."""
+        """Log the exception that is being handled."""
         with suppress(Exception):  # no log call decides anything
             self._log.exception("unexpected error", request_id=self.request_id)
 
@@ -161,10 +161,10 @@ class Record:
 
 
 class Telemetry:
-    """ASGI middleware: a record of each request, and an answer where nobody caught an error.
+    """ASGI middleware: keeps a `Record` of each request, and answers uncaught errors.
 
-    Each answer gets the `security_headers` that it lacks. Without `is_logged` requests have no
-    lines, but their unexpected errors do.
+    Each answer gets the `security_headers` that it lacks. Without `is_logged`, only unexpected
+    errors are logged, not each request.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class Telemetry:
         self._log = structlog.get_logger().bind()  # once, not for each request
 
     def record(self, scope: Scope, started: float) -> Record:
-        """A request whose head was there at that time of `time.perf_counter`."""
+        """Start a request's record. Its head arrived at `started`, a time of `perf_counter`."""
         span = None
         if self._tracing is not None:
             try:
