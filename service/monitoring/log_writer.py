@@ -1,4 +1,4 @@
-"""Log lines → stderr, through a thread: nobody who logs waits for whoever reads the log.
+"""Log lines → stderr, through a thread, so that a slow reader of the log blocks no caller.
 
     write (any thread) → bounded queue → one thread → stderr
 
@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
 MAX_QUEUED_BYTES = 4 * 2**20
-"""Lines that wait; more are lost. Some 20,000 lines of requests, or 100 tracebacks."""
+"""Limit of the queue; further lines are lost. Some 20,000 lines of requests, or 100 tracebacks."""
 ATOMIC_BYTES = getattr(select, "PIPE_BUF", 512)
-"""What a pipe takes in one piece, also from several processes."""
+"""The bytes that a pipe takes in one piece, even if several processes write to it."""
 GATHER_SECONDS = 0.02  # between two writes, so that busy times cost few of them
 EXIT_SECONDS = 2.0  # that the end of the process waits for a slow reader
 
@@ -42,11 +42,11 @@ LOST = Tally()
 
 
 class LogWriter:
-    """Writes lines to a file descriptor in the background; None loses all of them.
+    """Writes lines to a file descriptor in the background. Without a descriptor, all are lost.
 
-    The descriptor is duplicated. `gap(lines)` is the line that says how many were lost. `write`
-    never blocks and never raises. A line appears whole: other processes that write to the same pipe
-    in this way write before it or after it.
+    The descriptor is duplicated. `gap(lines)` makes the line that says how many were lost. `write`
+    never blocks and never raises. Lines are not mixed with those of other processes that write to
+    the same pipe in this way.
     """
 
     def __init__(self, descriptor: int | None, gap: Callable[[int], bytes]) -> None:
@@ -68,7 +68,7 @@ class LogWriter:
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def restart(self) -> None:
-        """In a process that was forked, which has no thread; the parent writes what is queued."""
+        """Start a thread and an empty queue after a fork; the parent writes the queued lines."""
         if self._is_open:
             self._start()
 
@@ -100,9 +100,9 @@ class LogWriter:
         return written
 
     def close(self) -> None:
-        """Write what is queued, and end the thread. Later lines are written by whoever logs them.
+        """Write the queued lines, and end the thread. Later calls of `write` write directly.
 
-        They are lost if stderr does not take what is queued within `EXIT_SECONDS`.
+        If stderr does not take the queued lines within `EXIT_SECONDS`, later lines are lost.
         """
         self._hurry.set()
         written = self._idle.wait(EXIT_SECONDS)
@@ -163,7 +163,7 @@ class LogWriter:
 
 
 class LineStream(io.TextIOBase):
-    """A text stream, in place of `sys.stderr`, whose lines are queued. Threads don't mix theirs."""
+    """A text stream in place of `sys.stderr`. Queues whole lines; each thread builds its own."""
 
     encoding = "utf-8"
     errors = "backslashreplace"
@@ -192,16 +192,16 @@ class LineStream(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Nothing waits here: the thread writes."""
+        """Do nothing: the thread of the `LogWriter` writes the lines."""
 
 
 def encoded(text: str) -> bytes:
-    """UTF-8, with escapes for what has none."""
+    """Encode text as UTF-8, with escapes for lone surrogates."""
     return text.encode("utf-8", "backslashreplace")
 
 
 def _lumps(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """The lines in groups that a pipe takes in one piece; a longer line is a group of its own."""
+    """Group lines into pieces of at most `ATOMIC_BYTES`. A longer line is a piece of its own."""
     lump: list[bytes] = []
     room = ATOMIC_BYTES
     for line in lines:
@@ -216,7 +216,7 @@ def _lumps(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 @contextmanager
 def _alone(descriptor: int) -> Iterator[None]:
-    """Keep out other processes that write to the same pipe: a line may be longer than it takes.
+    """Lock the pipe against other processes, since a line may exceed `ATOMIC_BYTES`.
 
     The system ends the lock when this process closes any descriptor of the pipe. Nothing here does.
     """

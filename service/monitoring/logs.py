@@ -1,6 +1,6 @@
 """The log: events of our own and of libraries → lines of one form → `log_writer` → stderr.
 
-No log call decides anything: it never blocks and never raises, whatever becomes of stderr.
+A log call never blocks and never raises, even if stderr fails.
 """
 
 import atexit
@@ -45,7 +45,7 @@ class Log:
         self._tell("error", event, fields)
 
     def exception(self, event: str, **fields: Any) -> None:
-        """An error, with the traceback of the exception that is being handled."""
+        """Log an error with the traceback of the exception that is being handled."""
         self._tell("exception", event, fields)
 
     def _tell(self, method: str, event: str, fields: Mapping[str, Any]) -> None:
@@ -58,8 +58,8 @@ class Log:
 def configure(level: str, style: str) -> None:
     """Log to stderr, as text or as a JSON object a line; `auto` is text on a terminal.
 
-    What libraries log through `logging`, and what they print to `sys.stderr`, takes the same way.
-    The end of the process writes what is queued.
+    The records of libraries in `logging`, and text written to `sys.stderr`, go the same way.
+    Queued lines are written before the process ends.
     """
     end()
     original: Any = sys.stderr
@@ -104,12 +104,12 @@ def configure(level: str, style: str) -> None:
 
 
 def end() -> None:
-    """Write what is queued, and give `sys.stderr` back. What is logged later is written at once."""
+    """Write the queued lines, and restore `sys.stderr`. Later lines are written directly."""
     _current.give_back()
 
 
 class _Current:
-    """The writer of this process, and what was changed in the process for its sake."""
+    """The log writer of this process, and the streams and handlers that were redirected to it."""
 
     def __init__(self) -> None:
         self._writer: LogWriter | None = None
@@ -154,14 +154,14 @@ _current = _Current()
 
 
 class _Sink:
-    """What structlog calls with a rendered line, by the name of the level."""
+    """The logger behind structlog: each method, named by a level, writes a rendered line."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = write
 
 
 class _Handler(logging.Handler):
-    """What libraries log."""
+    """A handler that writes the `logging` records of libraries to the log."""
 
     def __init__(self, writer: LogWriter) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class _Handler(logging.Handler):
 
 
 def _safe(processors: list[Any]) -> Callable[[Any, str, Event], bytes]:
-    """The processors in one, which ends with a line and never raises."""
+    """Combine structlog processors into one that returns an encoded line and never raises."""
 
     def render(logger: Any, method: str, event: Event) -> bytes:
         name = event.get("event")
@@ -207,7 +207,7 @@ def _bytes(event: Any, **options: Any) -> bytes:
 
 
 def _printable(_logger: Any, _method: str, event: Event) -> Event:
-    """Escape what could begin another line, or turn a terminal around."""
+    """Escape values that are not printable: they could forge a line, or control a terminal."""
     for name, value in event.items():
         if isinstance(value, str) and not value.isprintable() and name != "exception":
             event[name] = ascii(value)[1:-1]
@@ -215,7 +215,7 @@ def _printable(_logger: Any, _method: str, event: Event) -> Event:
 
 
 def _descriptor(stream: Any) -> int | None:
-    """That of a stream; None if it is closed, or is not a file of the system."""
+    """Return the file descriptor of a stream; None if it is closed, or is no file of the system."""
     try:
         descriptor: int = stream.fileno()
         os.fstat(descriptor)
@@ -225,7 +225,7 @@ def _descriptor(stream: Any) -> int | None:
 
 
 def _stream_handlers() -> list["logging.StreamHandler[Any]"]:
-    """Those of all loggers of the process that are not files."""
+    """Return the stream handlers of all loggers but the root, except those that write to files."""
     loggers = [
         each
         for each in logging.root.manager.loggerDict.values()
@@ -240,7 +240,10 @@ def _stream_handlers() -> list["logging.StreamHandler[Any]"]:
 
 
 def _end_on_sigterm() -> None:
-    """Write what is queued before SIGTERM ends the process, where nobody else handles it."""
+    """Let SIGTERM write the queued lines before it ends the process.
+
+    Nothing is changed if SIGTERM has a handler already, or outside the main thread.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:

@@ -1,6 +1,6 @@
-"""What Prometheus collects from the service: requests and batches, models and their runtimes.
+"""The Prometheus metrics of the service: requests and batches, models and their runtimes.
 
-With more than one worker their figures are summed; see `service.monitoring.workers_figures`.
+With more than one worker, their metrics are summed; see `service.monitoring.workers_figures`.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ _TENTHS = tuple(f"{tenth / TENTHS:g}" for tenth in range(TENTHS))  # their lower
 
 
 class Counts(NamedTuple):
-    """Answers by label, by tenth of score and of familiarity, and by why they are unsure."""
+    """Counts of answers by label, by tenth of score, by tenth of familiarity, and by doubt."""
 
     labels: Sequence[int]
     scores: Sequence[int]
@@ -231,7 +231,7 @@ class Metrics:
         return self._described
 
     def answered(self, operation: str, status: int, seconds: float) -> None:
-        """A request; `operation` is that of the OpenAPI document, or "other"."""
+        """Count a request and its time. `operation` is that of the OpenAPI document, or "other"."""
         self._request(operation, status).observe(seconds)
 
     def ended_late(self, operation: str, status: int) -> None:
@@ -239,26 +239,29 @@ class Metrics:
         self._late.labels(operation, status).inc()
 
     def predicted(self, way: str) -> None:
-        """A request for predictions that was answered by the `fast_path` or the `application`.
+        """Count a request for predictions; `way` is `fast_path` or `application`.
 
-        It is counted with the next forward pass: a counter costs each request a microsecond.
+        The counter changes with the next forward pass, since changing it takes a microsecond.
         """
         self._uncounted[way] += 1
 
     def fast_path_failed(self, error: str) -> None:
-        """An unexpected error of this type ended the fast path for a request."""
+        """Count a request whose fast path was ended by an unexpected error of this type."""
         self._failures.labels(error).inc()
 
     def connection_ended(self, reason: str) -> None:
-        """The service ended or refused a connection, for one of `connections.Wait`'s reasons."""
+        """Count a connection that the service ended or refused.
+
+        `reason` is a value of `connections.Wait`, "refused" or "unfinished_handshake".
+        """
         self._ended.labels(reason).inc()
 
     def refused(self, reason: str) -> None:
-        """A request got no answer, for a reason such as `queue-full`."""
+        """Count a request that was refused, by a reason such as `queue-full`."""
         self._refused.labels(reason).inc()
 
     def ran(self, model: str, version: int, images: int, seconds: float) -> None:
-        """A forward pass of a batch."""
+        """Count a forward pass, its images and its time."""
         self._batch(model, version).observe(images)
         self._pass(model, version).observe(seconds)
         self._count_ways()
@@ -268,9 +271,10 @@ class Metrics:
         self._queue(model, version).set(images)
 
     async def keep_current(self) -> None:
-        """Bring figures up to date every `GAUGE_SECONDS`, until cancelled.
+        """Update the metrics that change all the time, every `GAUGE_SECONDS`, until cancelled.
 
-        Whichever worker is asked reads what the others have written.
+        With several workers, any of them may have to answer /metrics: it reads the metrics that the
+        others have written.
         """
         while True:
             try:
@@ -280,22 +284,22 @@ class Metrics:
             await asyncio.sleep(GAUGE_SECONDS)
 
     def _look(self, asking: int = 0) -> None:
-        """Write figures that change all the time; `asking` requests for /metrics don't count."""
+        """Update the metrics that change all the time, without `asking` requests for /metrics."""
         self._count_ways()
         self._in_flight.set(max(0, self.in_flight - asking))
         for report in self._asked:
             report()
 
     def staged(self, model: str, version: int, stage: str, requests: int, seconds: float) -> None:
-        """So many more requests have passed a stage, in so many seconds together."""
+        """Add a number of requests that passed a stage, and the seconds that they took together."""
         self._stage_seconds.labels(model, version, stage).inc(seconds)
         self._stage_requests.labels(model, version, stage).inc(requests)
 
     @contextmanager
     def asking(self, report: Callable[[], None]) -> Iterator[None]:
-        """While in the context, `report` is called before figures are told, and every second.
+        """Call `report` every second and before each `exposition`, while in the context.
 
-        Leaving calls it a last time.
+        It is called a last time when the context ends.
         """
         self._asked.append(report)
         try:
@@ -323,7 +327,7 @@ class Metrics:
             self._unsure.labels(model, version, why).inc(count)
 
     def loaded(self, card: Card, runtime: str, fallback: bool) -> None:
-        """A version begins to answer: set its gauges, also those of what is usual by its card."""
+        """Set the gauges of a version that begins to answer, with the usual shares in its card."""
         model, version = card.name, card.version
         self._ready.labels(model, version, runtime).set(1)
         self._fallback.labels(model, version).set(fallback)
@@ -352,7 +356,7 @@ class Metrics:
                 tell(self._usual_familiarity, 1 / len(_TENTHS), tenth)
 
     def _begin(self, card: Card) -> None:
-        """Set counters to 0: what begins with a number shows no increase to Prometheus."""
+        """Create counters at 0: Prometheus sees no increase in one that begins above 0."""
         by = card.name, card.version
         for label in _shown(card.labels):
             self._labels.labels(*by, label)
@@ -366,20 +370,23 @@ class Metrics:
             self._unsure.labels(*by, "unfamiliar")
 
     def failed(self, model: str, version: int) -> None:
-        """A version could not be loaded."""
+        """Count a version that could not be loaded, and set its gauge."""
         self._failed.labels(model, version).set(1)
         self._load_failures.labels(model).inc()
 
     def changed(self, model: str, version: int, is_changed: bool) -> None:
-        """Whether the files of a version differ from what was loaded."""
+        """Set whether the files of a version have changed since they were loaded."""
         self._changed.labels(model, version).set(is_changed)
 
     def not_finite(self, model: str, version: int, images: int) -> None:
-        """Images that got no finite answer."""
+        """Count images for which the network gave no finite number."""
         self._not_finite.labels(model, version).inc(images)
 
     def removed(self, model: str, version: int, runtime: str | None) -> None:
-        """A version is gone; `runtime` gave its predictions, None if it was not loaded."""
+        """Reset the gauges of a version that is gone.
+
+        `runtime` gave its predictions, None if it was not loaded.
+        """
         if runtime is None:
             self._failed.labels(model, version).set(0)
             return
@@ -389,9 +396,10 @@ class Metrics:
         self._forget_usual(model, version)
 
     def _forget_usual(self, model: str, version: int) -> None:
-        """Withdraw what is usual by a card that no longer answers.
+        """Remove the gauges of the usual shares of a version that no longer answers.
 
-        Several processes can't withdraw a figure: there it is 0, which adds nothing to an index.
+        With several workers a gauge can't be removed. It is set to 0, which adds nothing to the
+        population stability index (docs/drift.md).
         """
         for gauge, labels in self._usual.pop((model, version), ()):
             if workers_figures.are_shared():
@@ -409,20 +417,20 @@ class Metrics:
             self._lost_before += lost
 
     def exposition(self) -> bytes:
-        """In Prometheus' text format."""
+        """Return the metrics of all workers in Prometheus' text format."""
         self._look(asking=1)
         with suppress(RuntimeError):  # where no event loop runs
             self._tasks.set(len(asyncio.all_tasks()))
         return generate_latest(workers_figures.registry() or self._registry)
 
     def close(self) -> None:
-        """What this process has is over; what it has counted stays."""
+        """Withdraw the gauges of this process, which ends. Its counters stay in the sums."""
         self._count_ways()
         workers_figures.leave()
 
 
 def _version(package: str | None) -> str:
-    """That of an installed package, or of Python for None; empty if it is not installed."""
+    """Return the version of a package, or of Python for None; empty if it is not installed."""
     if package is None:
         return platform.python_version()
     try:
@@ -432,5 +440,5 @@ def _version(package: str | None) -> str:
 
 
 def _shown(labels: Sequence[str]) -> list[str]:
-    """The names under which labels are counted."""
+    """Return the names under which labels are counted: `OTHERS` after `MOST_LABELS`."""
     return [*labels[:MOST_LABELS], *(OTHERS for _ in labels[MOST_LABELS:])]

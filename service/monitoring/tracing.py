@@ -44,7 +44,7 @@ class Tracing:
         self._zero = time.time_ns() - time.perf_counter_ns()
 
     def close(self) -> None:
-        """Send what is left, for `CLOSE_SECONDS` at most: a collector may be away."""
+        """Send the remaining spans, for at most `CLOSE_SECONDS` since the collector may be down."""
         sending = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
         sending.start()
         sending.join(CLOSE_SECONDS)
@@ -68,7 +68,8 @@ class Tracing:
     def batch(self, works: Sequence[Work | None], images: int, started: float) -> None:
         """Make the span of a batch that began at `started` and ends now.
 
-        `works` are those of the requests whose images are in it; the span is linked to theirs.
+        `works` belong to the requests whose images are in the batch, None if unknown. The batch's
+        span is linked to the spans of these requests.
         """
         known = [work for work in works if work is not None]
         links = [self._trace.Link(work.span) for work in known if work.span is not None]

@@ -5,19 +5,20 @@ from time import perf_counter
 from typing import Any
 
 WORK = "fanlight.work"
-"""Where the scope of a request has its `Work`, once model and version are known."""
+"""Key of the ASGI scope for the request's `Work`, set once model and version are known."""
 SPAN = "fanlight.span"
-"""Where the scope has the context of the request's span, if requests are traced."""
+"""Key of the ASGI scope for the context of the request's span, if requests are traced."""
 
 
 class Work:
-    """The work on a request; what is not known yet is 0.
+    """The work on a request: sizes and times. Values that are not known yet are 0.
 
     `size` is that of the encoded images in bytes, `batch_size` that of the largest batch that they
-    were in. `started` is the time of `perf_counter` when decoding begins; `decode`, `queue` and
-    `forward` are the seconds that follow one another from then on, and `receive` those before, in
-    which the body arrived. `encoded` gets the seconds until the answer is ready. `span` is the
-    context of the request's span, to which the spans of its batches are linked.
+    were in. `started` is the time of `perf_counter` when decoding begins. `receive` is the seconds
+    before, in which the body arrived. From `started` on, `decode`, `queue` and `forward` are the
+    seconds of three stages that follow one another. `encoded` is called with the seconds from the
+    end of `forward` until the answer is ready. `span` is the context of the request's span, to
+    which the spans of its batches are linked.
     """
 
     __slots__ = (

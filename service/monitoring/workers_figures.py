@@ -1,8 +1,8 @@
-"""The figures of several workers, summed.
+"""The Prometheus metrics of several workers, summed.
 
-Each worker writes its own to a folder, and the one that is asked reads all. The folder is that of
-the variable `PROMETHEUS_MULTIPROC_DIR`, which Prometheus' client reads. Without it there is one
-process, which has its figures in memory.
+Each worker writes its metrics to a folder, and the worker that answers /metrics reads all of them.
+The environment variable `PROMETHEUS_MULTIPROC_DIR`, which Prometheus' client reads too, names the
+folder. Without it there is only one process, which has its metrics in memory.
 """
 
 import os
@@ -24,7 +24,7 @@ _STARTED = "process_start_time_seconds"
 
 @contextmanager
 def shared() -> Iterator[None]:
-    """A folder for the figures of processes that are started inside, unless one is set."""
+    """Set a temporary folder for the metrics of processes started inside, unless one is set."""
     if os.environ.get(FOLDER):
         yield
         return
@@ -60,7 +60,7 @@ def leave() -> None:
 
 
 class _Workers:
-    """What the system tells of all workers' processes together, under the usual names."""
+    """A collector of the process metrics (CPU, memory, files), summed over the workers."""
 
     def __init__(self, folder: Path) -> None:
         self._pids = _pids(folder)
@@ -79,12 +79,12 @@ class _Workers:
 
 
 def _pids(folder: Path) -> set[int]:
-    """The processes that have written gauges there, living or not."""
+    """Return the ids of the processes that have written gauges to the folder, alive or not."""
     return {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}
 
 
 def _forget_the_dead(folder: Path) -> None:
-    """What a worker that was killed has said of itself is over; what it has counted stays."""
+    """Withdraw the gauges of workers that were killed. Their counters stay in the sums."""
     for pid in _pids(folder):
         try:
             os.kill(pid, 0)
