@@ -12,7 +12,7 @@ __all__ = ["AsyncClient", "Client", "ClientError"]
 
 
 def __getattr__(name: str) -> Any:
-    """The client, imported once it is asked for: the command needs no HTTP client."""
+    """Import the client at its first use, since the command `fanlight` needs no HTTP client."""
     if name in __all__:
         try:
             from fanlight import client

@@ -6,7 +6,7 @@ from fanlight import packages
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Like `fanlight.command.main`, which is imported from here once our packages come first."""
+    """Put our packages first in `sys.path`, then run `fanlight.command.main`."""
     packages.put_first()
     from fanlight.command import main as command
 

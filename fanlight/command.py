@@ -1,4 +1,4 @@
-"""The command `fanlight`: the commands by name, errors in a line, exit codes.
+"""The command `fanlight`: its subcommands by name, its error messages and exit codes.
 
 A command's module is imported when the command is named, so that help, completion and `serve` do
 not wait for torch.
@@ -23,7 +23,7 @@ USAGE = 2  # the exit code for what was asked in the wrong way
 
 @dataclass(frozen=True)
 class Entry:
-    """A command before its module is imported. `extra` names the packages that it needs."""
+    """A command before its module is imported. `extra` is the extra of pip that it needs."""
 
     help: str
     group: str
@@ -146,7 +146,7 @@ EXAMPLES = (
 
 
 class Root(Group):
-    """The commands of the table above; each is imported when it is named."""
+    """The command `fanlight`. Imports a command of `COMMANDS` when the command line names it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -162,10 +162,11 @@ class Root(Group):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command line; without one, that of the process.
+    """Run a command line, by default that of the process. Return the exit code.
 
-    Returns 0, or 1 after an error that the user can mend, 2 if the command line or a setting makes
-    no sense, or 130 after an interrupt.
+    It is 0, or 1 after an error of a training command that the user can mend. It is 2 if the
+    command line or a setting is wrong, and after any error of `serve` or `key` that the user can
+    mend. It is 130 after an interrupt.
     """
     words = sys.argv[1:] if arguments is None else arguments
     try:

@@ -1,6 +1,6 @@
 """The fields of a command's dataclass ↔ the parameters of a command line.
 
-A field's type, its docstring or `Doc`, and its default say all that help and parsing need.
+Help and parsing use a field's type, its docstring or `Doc`, and its default.
 """
 
 import ast
@@ -59,7 +59,7 @@ def parameters(
 
 
 def given(ctx: click.Context) -> dict[str, Any]:
-    """The values that the command line has given, by the names of the fields."""
+    """Return the values that were given on the command line, without defaults, by field name."""
     return {
         name: value
         for name, value in ctx.params.items()
@@ -219,7 +219,7 @@ def _default(field: Field[Any]) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """A default as it would be written; empty where there is none."""
+    """Format a default as a user would write it, a boolean as yes or no; empty without default."""
     if value is None or value == "":
         return ""
     if isinstance(value, bool):
@@ -232,7 +232,7 @@ def _shown(value: Any) -> str:
 
 
 def _split_annotated(hint: Any) -> tuple[Any, list[Any]]:
-    """`Annotated[int, mark]` → int and its marks."""
+    """Split `Annotated[int, mark]` into `int` and the list of its marks."""
     if get_origin(hint) is not Annotated:
         return hint, []
     plain, *marks = get_args(hint)
@@ -240,7 +240,7 @@ def _split_annotated(hint: Any) -> tuple[Any, list[Any]]:
 
 
 def _without_none(hint: Any) -> tuple[bool, Any]:
-    """`int | None` → True and int."""
+    """Return True and `int` for `int | None`; False and the type itself if None is not allowed."""
     if get_origin(hint) not in (types.UnionType, Union):
         return False, hint
     (plain,) = [each for each in get_args(hint) if each is not type(None)]
@@ -249,7 +249,7 @@ def _without_none(hint: Any) -> tuple[bool, Any]:
 
 @cache
 def _docstrings(kind: type) -> Mapping[str, str]:
-    """The string that stands below each field, also of base classes."""
+    """Return the docstring below each field by field name, with the fields of base classes."""
     return {
         name: text
         for each in reversed(kind.__mro__)

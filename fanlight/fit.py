@@ -1,4 +1,4 @@
-"""`fanlight fit FOLDER` and `fanlight fit RECIPE`: options are what differs from the recipe."""
+"""`fanlight fit FOLDER` and `fanlight fit RECIPE`: options change values of the recipe."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ _HEADING = {name: heading for heading, names in GROUPS.items() for name in names
 
 
 class FitCommand(Command):
-    """Its help shows the values of the recipe that the command line names."""
+    """The command `fit`. Its help shows the values of the named recipe as defaults."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
         super().__init__(
@@ -58,7 +58,7 @@ class FitCommand(Command):
 
 
 class _Target(click.ParamType[Any]):
-    """A folder, or the name of a recipe."""
+    """The type of the argument of `fit`: a folder, or the name of a recipe."""
 
     name = "target"
 
@@ -87,7 +87,7 @@ def _parameters(recipe: Recipe | None) -> list[click.Parameter]:
 
 
 class _Nothing:
-    """Stands for the defaults where no recipe is named: there are none to show."""
+    """A stand-in for the recipe if none is named: each value is None, so help shows no default."""
 
     def __getattr__(self, name: str) -> None:
         return None

@@ -1,7 +1,7 @@
-"""Fanlight's packages go before files of the user's that have the same names.
+"""The order of `sys.path`: our packages go before files of the user that have the same names.
 
-`models.py` or `training/` in a folder of PYTHONPATH, or in the working folder under `python -m`,
-would be imported instead of ours. Processes that are started later inherit `sys.path`.
+Otherwise `models.py` or `training/` in a folder of PYTHONPATH, or in the working folder under
+`python -m`, would be imported instead of ours. Processes that are started later inherit `sys.path`.
 """
 
 import sys

@@ -18,7 +18,7 @@ NOTHING = "\0"  # the value of an option for several values that is given withou
 
 
 class OneOf(click.ParamType[Any]):
-    """One of some words; another one is answered with the nearest."""
+    """A type that accepts only some words. The error for another word suggests the nearest."""
 
     name = "word"
 
@@ -40,7 +40,7 @@ class OneOf(click.ParamType[Any]):
 
 
 class Completed(click.ParamType[Any]):
-    """Text of which a shell completes some words; anything else is taken as well."""
+    """A type for any text, of which the shell completes some words."""
 
     name = "text"
 
@@ -58,7 +58,7 @@ class Completed(click.ParamType[Any]):
 
 
 class OrNone(click.ParamType[Any]):
-    """The word `none`, or a value of another type."""
+    """A type that accepts the word `none`, converted to None, or a value of another type."""
 
     name = "value or none"
 
@@ -79,8 +79,8 @@ class OrNone(click.ParamType[Any]):
 class Option(click.Option):
     """An option that help shows in a group, with its default and its variable.
 
-    `takes` makes it an option for several values: after the first one, it tells whether a word is
-    still a value of the option.
+    With `takes` the option has several values. After the first value, `takes(word)` is True if the
+    next word is a value of the option too.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Example:
 
 
 class Command(click.Command):
-    """A command whose usage shows what is positional first."""
+    """A command whose usage shows positional arguments first, and whose help has examples."""
 
     def __init__(self, name: str, *, examples: Sequence[Example] = (), **settings: Any) -> None:
         super().__init__(name, context_settings=_CONTEXT, **settings)
@@ -147,7 +147,7 @@ class Command(click.Command):
         return super().parse_args(ctx, self.expand_multi_values(args))
 
     def expand_multi_values(self, args: Sequence[str]) -> list[str]:
-        """`--labels cat dog` → `--labels cat --labels dog`."""
+        """Repeat an option for each value: `--labels cat dog` → `--labels=cat --labels=dog`."""
         several = {
             name: option
             for option in self.params
@@ -207,7 +207,7 @@ def format_examples(examples: Sequence[Example], formatter: click.HelpFormatter)
 
 
 def is_number(word: str) -> bool:
-    """True for what `float` reads."""
+    """Return True if `float` accepts the word."""
     try:
         float(word)
     except ValueError:
@@ -220,7 +220,7 @@ def _is_value(word: str) -> bool:
 
 
 def _dashes(word: str) -> str:
-    """`--batch_size` is the option `--batch-size`."""
+    """Replace underscores in the name of an option: `--batch_size=64` → `--batch-size=64`."""
     if not word.startswith("--"):
         return word
     name, equals, value = word.partition("=")

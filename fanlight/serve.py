@@ -44,7 +44,7 @@ _WORDS = {
 }
 
 _REPEATED = ("repository",)
-"""Settings whose option is given once for each of several values."""
+"""Settings of several values whose option is repeated for each value."""
 
 
 def command() -> click.Command:
@@ -81,7 +81,7 @@ def _serve(ctx: click.Context, /, **values: Any) -> int:
 
 
 def _option(name: str, field: FieldInfo, group: str) -> Option:
-    """Values are passed on as text: pydantic reads them, as it reads those of variables."""
+    """Make the option of a setting. Pydantic parses its text as it parses a variable's."""
     shown = _shown(field)
     words = _words(field.annotation)
     if shown is not None:
@@ -118,7 +118,7 @@ def _shown(field: FieldInfo) -> Shown | None:
 
 
 def _elsewhere(field: FieldInfo) -> str:
-    """The default in words, where the description tells it so."""
+    """Return the default in words if the description ends with one, else an empty string."""
     return (field.description or "").partition("; default: ")[2]
 
 
@@ -162,7 +162,7 @@ def _message(name: str, fault: Any) -> str:
 
 
 def _line(fault: Any, options: dict[str, Any]) -> str:
-    """What is wrong with a setting, and which variable it comes from."""
+    """Return the line of an error: the setting, what is wrong, and the variable with the value."""
     name = ".".join(map(str, fault["loc"])) or "settings"
     line = f"{name}: {_message(name, fault)}"
     if fault["loc"] and name != "api_key":

@@ -22,7 +22,7 @@ _GO_ON = {
 
 
 def command(name: str, module: str, examples: Sequence[Example]) -> click.Command:
-    """The command whose dataclass has its name, in a module of `training.commands`."""
+    """Make the command `name` from the dataclass `Name` in a module of `training.commands`."""
     kind: type = getattr(import_module(f"training.commands.{module}"), name.capitalize())
     if name == "fit":
         from fanlight.fit import FitCommand
@@ -41,7 +41,7 @@ def command(name: str, module: str, examples: Sequence[Example]) -> click.Comman
 
 
 def build(kind: type, values: dict[str, Any]) -> Any:
-    """An instance; what its fields don't allow is the user's mistake."""
+    """Make an instance of a command's dataclass. Raises `click.UsageError` for wrong values."""
     try:
         return kind(**values)
     except OptionError as error:
@@ -49,8 +49,11 @@ def build(kind: type, values: dict[str, Any]) -> Any:
 
 
 def run(name: str, command: Any) -> int:
-    """Returns 0, 2 for an option that can't be, 1 after another error that the user can mend, or
-    130 after an interrupt."""
+    """Run a command, print its error, and return the exit code.
+
+    It is 0, 2 for an option that is not allowed, 1 after another error that the user can mend, or
+    130 after an interrupt. Other errors are raised.
+    """
     _warn_of_variables()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata that no network sees
     try:
@@ -70,17 +73,17 @@ def run(name: str, command: Any) -> int:
 
 
 def _notes(error: OSError) -> list[str]:
-    """What a command has added, such as how to go on afterwards."""
+    """Return the notes that a command added to an error, such as how to go on afterwards."""
     return getattr(error, "__notes__", [])
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Prints paths and labels as they are: brackets and colons in them are not markup."""
+    """Make a console that prints text as it is: brackets and colons in paths are not markup."""
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _warn_of_variables() -> None:
-    """Tell of misspelt variables with our prefix, if those of the service are known here."""
+    """Warn of unknown variables with our prefix. Needs the extra `service`, else does nothing."""
     try:
         from service.settings import Settings
     except ModuleNotFoundError:  # the extra `service` is not installed

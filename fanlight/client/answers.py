@@ -40,7 +40,7 @@ class LabelScore:
 class Prediction:
     """The class of one image; see the API's description for each field.
 
-    What a model can't tell, or was not asked, is None.
+    A field is None if the model can't give it, or if it was not asked for.
     """
 
     label: str
@@ -133,7 +133,7 @@ def features(answer: httpx.Response) -> Features:
 
 
 def heat_maps(answer: httpx.Response) -> list[NDArray[np.float32]]:
-    """One (H, W) for each image; those of class maps have different sizes."""
+    """Return a heat map (H, W) for each image. Class maps have different sizes."""
     arrays = _arrays(answer)
     if "attributions" in arrays:
         return list(arrays["attributions"])

@@ -32,7 +32,7 @@ Parameters = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class _Call(Generic[Result]):
-    """A request, and what reads its answer."""
+    """A request, and the function `read` that converts its answer to a value."""
 
     method: str
     path: str
@@ -41,7 +41,7 @@ class _Call(Generic[Result]):
     files: Sequence[File] = ()
 
     def arguments(self) -> dict[str, Any]:
-        """Those of httpx; a new body for each try."""
+        """Return the arguments of httpx's `request`, with a new body for each try."""
         given = {name: value for name, value in self.parameters.items() if value is not None}
         parameters = {
             name: str(value).lower() if isinstance(value, bool) else value
@@ -94,7 +94,7 @@ def _path(model: str, *resource: str) -> str:
 
 
 class _Base(Generic[Http]):
-    """What both clients have: the address, the headers, how often something is tried."""
+    """The common part of both clients: the address, the headers and the rules for retries."""
 
     _new_http: ClassVar[Callable[[], Any]]  # the HTTP client, where none is given
 
@@ -122,7 +122,7 @@ class _Base(Generic[Http]):
         self._http: Http = type(self)._new_http() if http is None else http
 
     def _wait(self, tries: int, found: httpx.Response | httpx.RequestError) -> float | None:
-        """Seconds until the next try; None for no more."""
+        """Return the seconds until the next try; None if there is no other try."""
         if tries > self._retries or isinstance(found, _HOPELESS):
             return None
         if isinstance(found, httpx.Response):

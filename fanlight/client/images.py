@@ -1,4 +1,4 @@
-"""What people have of an image → the bytes of a file."""
+"""An image as a path, bytes, an image of Pillow or an array → the bytes of a file."""
 
 import os
 from collections.abc import Sequence
@@ -15,20 +15,21 @@ Picture: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.u
 Pictures: TypeAlias = Picture | Sequence[Picture]
 _MOST_CHANNELS = 4
 File = tuple[str, bytes]
-"""Its name, empty if it has none, and its bytes."""
+"""The name of a file, empty if it has none, and its bytes."""
 
 
 def several(given: Pictures) -> tuple[list[Picture], bool]:
-    """The pictures, and whether they came as a list."""
+    """Return the pictures as a list, and True if they were given as a list or tuple."""
     if isinstance(given, list | tuple):
         return list(given), True
     return [given], False  # type: ignore[list-item] # what is no list is a picture
 
 
 def file(given: Picture) -> File:
-    """Raises `OSError` for a file that can't be read, `TypeError` for what is no picture.
+    """Convert a picture to a file; images of Pillow and arrays become PNG.
 
-    Paths that no file can have raise `ValueError`.
+    Raises `OSError` for a file that can't be read, `ValueError` for a path that no file can have,
+    and `TypeError` for a value that is no picture.
     """
     if isinstance(given, bytes | bytearray | memoryview):
         return "", bytes(given)
