@@ -1,1 +1,1 @@
-"""What docs/speed.md claims, runnable: each module is a command."""
+"""Benchmarks behind the claims of docs/speed.md; each module is a command."""

@@ -1,16 +1,17 @@
 """The models that Fanlight ships, calibrated: what their probabilities, sets and familiarity keep.
 
-`python -m benchmarks calibration --data-root DATA` prints a row a model, measured on test images
-that nothing was fitted on. With `--publish-to FOLDER` it also publishes them there, with the same
-weights. ECE is to be at most 0.015. Temperature and sets have no choice in them. The statistic of
-familiarity was chosen beside about ten others on birds-vs-planes, with these test images and with
-noise, flat colours and CIFAR-10's other classes as strangers: the AUROC are not of a blind test.
+`python -m benchmarks calibration --data-root DATA` prints a row for each model, measured on test
+images that nothing was fitted on. With `--publish-to FOLDER` it also publishes the calibrated
+models there, with the same weights. The ECE should be at most 0.015. Fitting the temperature and
+the sets involves no choice. The statistic of familiarity was chosen from about ten candidates on
+birds-vs-planes, with these test images, and with noise, flat colours and CIFAR-10's other classes
+as strangers. So its AUROC is not that of a blind test.
 
-What is fitted on are the images that the recipe held out of the training set, where it held some
-out and the split can be drawn again: the card's validation accuracy must come out. Of the others
-all training images were trained on: half of the test set is fitted on, and the figures are of the
-other half. The reference of familiarity are training images. The strangers that a model was
-trained with are no test of it: of `OTHERS`, birds-vs-planes has seen cifar10-others.
+A model is calibrated on the images that its recipe held out of the training set, if the same split
+can be drawn again: the validation accuracy must equal that of the card. The other models were
+trained on all training images. They are calibrated on half of the test set, and their figures are
+those of the other half. The reference of familiarity is training images. Strangers that a model
+was trained with are no test of it: of `OTHERS`, birds-vs-planes has seen cifar10-others.
 """
 
 import argparse
@@ -45,7 +46,7 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Parts:
-    """What a model is fitted on and measured on; `source` says it for the card."""
+    """The image sets for fitting, measuring and the reference; `source` names the first."""
 
     fitted_on: ImageSet
     measured_on: ImageSet
@@ -55,7 +56,7 @@ class Parts:
 
 
 def parts(loaded: Checkpoint, root: Path) -> Parts:
-    """Raises `DatasetError` if the model's data set is not there."""
+    """Choose the image sets of a model. Raises `DatasetError` if its data set is missing."""
     card = loaded.card
     assert card.training is not None  # shipped models tell it
     name, seed, spec = card.training.dataset, card.training.seed, card.input
@@ -89,7 +90,7 @@ def parts(loaded: Checkpoint, root: Path) -> Parts:
 def learned_strangers(
     loaded: Checkpoint, own: ImageSet, root: Path, found: Answers
 ) -> trust.Strangers | None:
-    """Those that the model was trained with; without any, patterns."""
+    """Return the strangers that the model was trained with; patterns if it had none."""
     assert loaded.card.training is not None
     name, spec = learned.of_training(loaded.card), loaded.card.input
     if name is None:
@@ -99,7 +100,7 @@ def learned_strangers(
 
 
 def strangers(loaded: Checkpoint, root: Path) -> Iterator[Answers | None]:
-    """Noise, flat colours, then `OTHERS`; None for images of what the model knows."""
+    """Yield answers to noise, flat colours and `OTHERS`; None for the model's own data set."""
     spec, card = loaded.card.input, loaded.card
     generator = torch.Generator().manual_seed(SEED)
 
@@ -120,7 +121,7 @@ def strangers(loaded: Checkpoint, root: Path) -> Iterator[Answers | None]:
 
 
 def measure(loaded: Checkpoint, root: Path, folder: Path, target: Path) -> list[str]:
-    """A row; publishes the model to `target`."""
+    """Calibrate a model, publish it to `target`, and return its row of the table."""
     found, spec = parts(loaded, root), loaded.card.input
     answers, look = trusts.answers(loaded.network, found.fitted_on, spec), None
     assert loaded.card.training is not None

@@ -32,7 +32,7 @@ _TYPE = b"Content-Type: image/png\r\n\r\n"
 
 
 def encoded(format: str, pixels: int, bytes_at_most: int) -> bytes:
-    """A square picture of that many pixels, as noisy as the file may be large."""
+    """Encode a square picture of `pixels` pixels, as noisy as `bytes_at_most` allows."""
     side = int(pixels**0.5)
     noise = np.random.default_rng(0).normal(0, 1, (side, side, 3))
     for strength in (80, 40, 20, 10, 5, 2, 0):
@@ -50,7 +50,7 @@ def form(parts: int, size: int) -> bytes:
 
 
 def parse(body: bytes) -> None:
-    """A form that is not plain, by the parser that takes any."""
+    """Parse a form by the general parser, which also takes forms that are not plain."""
     limits = BodyLimits(Settings())
     parser = limits.body({b"content-type": f"{FORM}; boundary=x".encode()})
     for _ in parser.feed(body[:40], more=True):
@@ -60,7 +60,7 @@ def parse(body: bytes) -> None:
 
 
 async def handover(turns: int) -> float:
-    """Seconds until a thread that waits has done nothing and the loop knows."""
+    """Return the median seconds to run an empty function on a waiting thread and await it."""
     loop = asyncio.get_running_loop()
     seconds = []
     with ThreadPoolExecutor(1) as executor:

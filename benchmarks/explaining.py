@@ -25,7 +25,7 @@ PNG = {"Content-Type": "image/png"}
 
 
 def predict(url: str, image: bytes, requests: int) -> tuple[float, float]:
-    """Median and 95th percentile, in milliseconds, of one request after the other."""
+    """Send predictions one after the other. Return median and 95th percentile, milliseconds."""
     taken = []
     with httpx.Client(timeout=60) as client:
         for _ in range(requests):
@@ -38,9 +38,9 @@ def predict(url: str, image: bytes, requests: int) -> tuple[float, float]:
 
 @contextmanager
 def explaining(url: str, image: bytes, clients: int, answered: list[float]) -> Iterator[None]:
-    """So many clients that ask for an explanation as soon as they have the last.
+    """Run clients in the background, each asking for one explanation after the other.
 
-    `answered` gets the milliseconds of each.
+    The milliseconds of each request are appended to `answered`.
     """
     over = threading.Event()
 

@@ -21,7 +21,7 @@ from service.settings import SHIPPED
 
 
 async def measure(loaded: Checkpoint, layer: str, images: int, turns: int) -> tuple[float, float]:
-    """Seconds of the forward pass alone, and with the activations of the layer."""
+    """Return the median seconds of a prediction, and of one with the layer's activations."""
     engine = Engine(loaded, threads=1)
     shape = loaded.card.input.shape
     noise = np.random.default_rng(0)

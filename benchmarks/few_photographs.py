@@ -1,9 +1,9 @@
-"""What `fit` reaches with few photographs a class: pretrained, and from scratch beside it.
+"""The accuracy that `fit` reaches with few photographs a class: pretrained and from scratch.
 
 `python -m benchmarks few_photographs --data-root DATA` writes docs/few-photographs.json after each
-training, goes on where it was broken off, and at its end writes the table of
-docs/few-photographs.md. A draw takes so many photographs of each class from `ants-bees/train`; the
-test is all of `ants-bees/val`, which no training sees.
+training, resumes after an interruption, and at its end writes the table of
+docs/few-photographs.md. A draw takes a number of photographs of each class from `ants-bees/train`.
+The test set is all of `ants-bees/val`, which no training sees.
 """
 
 import argparse

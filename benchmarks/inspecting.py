@@ -23,7 +23,7 @@ Form = list[tuple[str, tuple[str, bytes, str]]]
 
 
 def images(count: int, model: dict[str, Any]) -> Form:
-    """Pictures of noise, as large as the network's input: no window of them hides nothing."""
+    """Make pictures of noise of the input's size, so that hiding any window changes the image."""
     spec = model["card"]["input"]
     sides = (spec["height"], spec["width"], 3)
     noise, form = np.random.default_rng(0), []
@@ -35,7 +35,7 @@ def images(count: int, model: dict[str, Any]) -> Form:
 
 
 def kinds(model: dict[str, Any]) -> dict[str, str]:
-    """Requests by name: the explain methods of the model, and maps of its largest layer."""
+    """Return requests by name: explain methods, maps of the largest layer, the embedding."""
     layers = model["layers"]
     largest = max(layers, key=lambda layer: math.prod(layer["output_shape"]))["name"]
     methods = [each["name"] for each in model["explain_methods"]]
@@ -53,7 +53,10 @@ def milliseconds(client: httpx.Client, url: str, form: Form) -> float:
 
 
 def report(name: str, requests: int, found: dict[str, list[tuple[float, float]]]) -> None:
-    """A line: for each service predictions and milliseconds, and how they compare."""
+    """Print a line: milliseconds and ratio to a prediction for each service.
+
+    With two services it ends with the time of the other commit divided by that of this one.
+    """
     line = f"{name:22}{requests:7}"
     for service in sorted(found, key=lambda name: name != "here"):
         pairs = found[service]
@@ -99,7 +102,7 @@ def main() -> None:
 
 
 def _answers(client: httpx.Client, url: str, form: Form) -> bool:
-    """Whether that service knows the request; it loads what it needs for others of its kind."""
+    """Return True if the service supports the request, which also loads what such requests need."""
     return client.post(url, files=form).status_code == 200
 
 

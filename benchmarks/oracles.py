@@ -41,9 +41,10 @@ Pixels = NDArray[np.uint8]
 
 
 class Kind(NamedTuple):
-    """A network, a layer whose channels are drawn, and how its tokens or axes become maps.
+    """A network and the layer whose channels are drawn.
 
-    `slid` gives the logits (1, K, rows, columns) of an image (1, C, H, W) by the network's layers.
+    `reshape` turns the output of the layer into maps (N, C, H, W), if it has another form. `slid`
+    gives the logits (1, K, rows, columns) of an image (1, C, H, W) by the network's layers.
     """
 
     title: str
@@ -59,7 +60,7 @@ def last_to_first(activation: Tensor) -> Tensor:
 
 
 def of_patches(activation: Tensor) -> Tensor:
-    """Tokens of patches row by row, behind that of the class."""
+    """Reshape tokens (N, 1 + side², C) to maps (N, C, side, side), without the class token."""
     side = int((activation.shape[1] - 1) ** 0.5)
     return activation[:, 1:].reshape(len(activation), side, side, -1).permute(0, 3, 1, 2)
 
@@ -145,7 +146,7 @@ def channels(network: nn.Module, structure: Structure, kind: Kind, image: Pixels
 
 @torch.inference_mode()
 def hooked(network: nn.Module, kind: Kind, image: Pixels) -> Tensor:
-    """The same maps, taken from a forward hook of torch."""
+    """Return the same maps as `channels`, taken from a forward hook of torch."""
     seen: list[Tensor] = []
     module = network.get_submodule(kind.layer)
     handle = module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
@@ -178,7 +179,7 @@ def class_maps(
 
 
 def mosaic(maps: Tensor) -> Tensor:
-    """The first channels, four in a row, each from its least to its largest value."""
+    """Tile the first `CHANNELS` maps, four in a row, each scaled from its minimum to maximum."""
     some = maps[:CHANNELS]
     low, high = some.amin((1, 2), keepdim=True), some.amax((1, 2), keepdim=True)
     tiles = F.pad((some - low) / (high - low).clamp_min(1e-12), (0, 1, 0, 1), value=1.0)

@@ -2,8 +2,9 @@
 
 `python -m benchmarks photographs` redraws coloured test images of 32×32: cut out, as a panorama,
 strongly compressed. It sends the files through `models.preprocessing.read`, as the service does,
-and prints a row a scene. What is cut out is the largest connected part that the even ground leaves;
-images whose ground is not even, or whose subject is cut by the border, can't be cut out.
+and prints a row for each scene. The subject that is cut out is the largest connected part that
+differs from the background. An image can't be cut out if its background is not even, or if the
+border cuts its subject.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from training.data.datasets import ImageSet
 from training.fitting import trust
 
 Photograph = NDArray[np.uint8]
-"""(32, 32, 3)."""
+"""An image of the data set, (32, 32, 3)."""
 Mask = NDArray[np.bool_]
 Scene = Callable[[Photograph, Generator], bytes]
 
@@ -41,7 +42,7 @@ _WHITE, _GREY, _GREEN = (255, 255, 255), (128, 128, 128), (60, 120, 50)
 
 
 def subject(image: Photograph) -> Mask | None:
-    """What lies on the ground of an image, (32, 32); None if it can't be told."""
+    """Return the mask (32, 32) of the subject of an image; None if it can't be cut out."""
     levels = image.astype(int)
     middle = np.median(_edges(levels), 0)
     far = np.abs(levels - middle).max(2) > _TOLERANCE
@@ -98,7 +99,7 @@ def compressed(image: Photograph, rng: Generator) -> bytes:
 
 
 def panorama(image: Photograph, rng: Generator) -> bytes:
-    """Twice as wide, or as high: each half of the image mirrored at its side."""
+    """Make the image twice as wide or as high, by mirroring each half at its outer side."""
     large = np.array(_large(image))
     half = SIDE // 2
     wide = np.concatenate([large[:, half - 1 :: -1], large, large[:, : half - 1 : -1]], 1)
@@ -112,9 +113,10 @@ def _tall(large: Photograph, half: int) -> Photograph:
 def cut_out(
     image: Photograph, rng: Generator, colour: tuple[int, int, int], margin: tuple[float, float]
 ) -> bytes:
-    """The subject alone, in the middle of a square of that colour.
+    """Draw the subject alone, in the middle of a square of that colour.
 
-    Its longer side is as long as the square's, less a random part of it between both of `margin`.
+    The subject's longer side is that of the square, less a random fraction of it; `margin` is the
+    lowest and the highest fraction.
     """
     mask = subject(image)
     assert mask is not None
@@ -145,7 +147,7 @@ CUT_OUTS: dict[str, Scene] = {
 
 
 def accuracy(model: Checkpoint, scene: str, draw: Scene, images: ImageSet) -> str:
-    """A row of the table: of all images, then of each class."""
+    """Return a row of the table: the accuracy on all images, then on those of each class."""
     files = [
         draw(image, np.random.default_rng([zlib.crc32(scene.encode()), index]))
         for index, image in enumerate(images.images.permute(0, 2, 3, 1).numpy())

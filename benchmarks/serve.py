@@ -41,12 +41,12 @@ class Server:
 
     @property
     def resident(self) -> float:
-        """Megabytes, of the process and its children; NaN where the system doesn't tell."""
+        """Return the resident MiB of the process and its children; NaN if /proc is missing."""
         tree = [self.process.pid, *_children(self.process.pid)]
         return sum(_resident(pid) for pid in tree)
 
     def mean(self, figure: str) -> float:
-        """Of a histogram among its metrics, over all models."""
+        """Return the mean of a histogram in /metrics over all models; NaN if it is empty."""
         with urlopen(f"{self.url}/metrics", timeout=5) as answer:  # noqa: S310 (loopback)
             lines = answer.read().decode().splitlines()
         total, count = (
@@ -73,7 +73,7 @@ def _resident(pid: int) -> float:
 def running(
     arguments: tuple[str, ...], path: str, cores: set[int], env: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
-    """A server of ours on these cores, once `path` answers; it ends with the block."""
+    """Start a server on these cores, and yield it once `path` answers. It ends with the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -112,7 +112,7 @@ def _answers(url: str) -> bool:
 
 
 class Benchmark:
-    """All measurements of one run; the server on the first core, the load on the second."""
+    """All measurements of one run, with the server on the first core and the load on the last."""
 
     def __init__(self, seconds: float, rounds: int, repository: Path) -> None:
         self._seconds, self._rounds, self._repository = seconds, rounds, repository
@@ -122,7 +122,7 @@ class Benchmark:
     def service(
         self, workers: int = 1, cores: set[int] | None = None, cache: Path | None = None
     ) -> AbstractContextManager[Server]:
-        """`cache` is where it keeps its graphs, by default beside its models."""
+        """Start the service. `cache` is the folder of its graphs, by default beside its models."""
         graphs = cache or self._repository.with_name("graphs")
         arguments = ("-m", "service", "--repository", self._repository, "--graph-cache", graphs)
         quiet = ("--log-level", "error", "--workers", workers, "--max-images", 256)
@@ -153,12 +153,12 @@ class Benchmark:
 
     @contextmanager
     def limits(self, workload: Workload) -> Iterator[Callable[[], Limit]]:
-        """Measures, each time it is called, in a process of its own on the server's core."""
+        """Yield a function that measures the limit, in a process on the server's core."""
         with get_context("spawn").Pool(1, _pin, (0, self._core)) as pool:
             yield lambda: pool.apply(limits.measure, (workload, self._repository))
 
     def throughput(self) -> None:
-        """Images a second of each workload, as parts of the limit and times the tutorial."""
+        """Print the images a second of each workload, beside the limit and the tutorial server."""
         print(f"{'':30}{'images/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'errors':>8}{'of limit':>10}")
         for workload in workloads():
             self._throughput(workload)
@@ -219,7 +219,7 @@ class Benchmark:
         print(f"  memory {memory:.0f} MB, batches of {batch:.0f} images on average\n", flush=True)
 
     def single(self) -> None:
-        """W1, one request at a time, beside echo, decoding and a forward pass of one."""
+        """Print the latency of W1, one request at a time, beside echo, decoding and forward."""
         first = replace(workloads()[0], connections=1)
         rows = []
         with self.limits(first) as limit, self.echo() as echo, self.service() as service:
@@ -240,7 +240,7 @@ class Benchmark:
         )
 
     def latency(self) -> None:
-        """Open loop, W1 as a raw body: latency at parts of the peak rate."""
+        """Print the latency of W1 as a raw body, in an open loop at fractions of the peak rate."""
         first = workloads()[0]
         with self.service() as server:
             url = f"{server.url}/v1/models/{first.model}/predict"
@@ -263,7 +263,7 @@ class Benchmark:
             )
 
     def crowd(self) -> None:
-        """W5: singles beside requests of many images, against singles alone."""
+        """Print W5: the latency of single images, alone and beside requests of 256 images."""
         single, many = workloads()[0], replace(workloads()[1], images=256)
         with self.service() as server:
             url = f"{server.url}/v1/models/{single.model}/predict"
@@ -286,7 +286,7 @@ class Benchmark:
         print(f"  p99 {ratio:.1f} times as long\n", flush=True)
 
     def workers(self) -> None:
-        """W1 as a raw body by one and by two processes, on all cores, the load beside them."""
+        """Print the rate of W1 with one and with two workers on two cores; the load shares one."""
         first, both = workloads()[0], self._core | self._other
         path = f"/v1/models/{first.model}/predict"
         rates: list[tuple[float, float]] = []
@@ -311,7 +311,7 @@ class Benchmark:
         )
 
     def start(self) -> None:
-        """From process start to ready, and memory, beside bare processes; and with more models."""
+        """Print start time and memory of the service with 1 to 50 models, beside bare processes."""
         import_torch = median(self._bare("import torch")[0] for _ in range(self._rounds))
         bare = self._bare("import torch, onnxruntime")[1]
         print(f"import torch alone: {import_torch:.2f} s; with onnxruntime {bare:.0f} MB")
@@ -331,7 +331,7 @@ class Benchmark:
         print()
 
     def _bare(self, program: str) -> tuple[float, float]:
-        """Seconds that a program of Python takes on the server's core, and its megabytes."""
+        """Run a program of Python on the server's core. Return its seconds and its resident MiB."""
         told = f"{program}\nprint(open('/proc/self/status').read())"
         before = _pinned()
         _pin(0, self._core)

@@ -1,12 +1,13 @@
 """How well a model tells strangers from its own images.
 
-`python -m benchmarks strangers NAME --data-root DATA` prints a row a kind of stranger, beside the
-model's test images; `--against` names further data sets. Pages of text, wood, cloth and gravel are
-drawn here alone; noise, colours and gradients are kinds that `patterns` have too, drawn otherwise.
+`python -m benchmarks strangers NAME --data-root DATA` prints a row for each kind of stranger,
+beside the model's test images. `--against` names further data sets. Pages of text, wood, cloth and
+gravel are drawn only here. Noise, colours and gradients are also among the `patterns` that models
+are trained with, but drawn in another way.
 
 `python -m benchmarks strangers --near --data-root DATA` trains birds-vs-planes twice, each time
-with two of the four further classes of CIFAR-10 and the patterns as strangers, and asks about the
-other two: the published model was trained with all four, so they are no strangers to it.
+with two of the four further classes of CIFAR-10 and the patterns as strangers, and prints rows for
+the other two classes. The published model was trained with all four, so they can't test it.
 """
 
 import argparse
@@ -42,7 +43,7 @@ HEAD = "| strangers | AUROC | unsure | unfamiliar |\n|---|---|---|---|"
 
 
 def noise(size: int) -> Callable[[Generator], Image.Image]:
-    """Grains of such a size that `size` of them lie along a side, smoothly enlarged."""
+    """Make a function that draws noise with `size` grains along a side, smoothly enlarged."""
 
     def draw(generator: Generator) -> Image.Image:
         grains = generator.integers(0, 256, (size, size, 3), np.uint8)
@@ -74,7 +75,7 @@ def page(generator: Generator) -> Image.Image:
 
 
 def wood(generator: Generator) -> Image.Image:
-    """Grain along one side, brown."""
+    """Draw brown wood, with the grain along one side."""
     across = np.cumsum(generator.normal(0, 1, SIDE))
     wave = np.sin(across[:, None] / 2 + np.cumsum(generator.normal(0, 0.05, SIDE))[None])
     light = 130 + 30 * wave + generator.normal(0, 6, (SIDE, SIDE))
@@ -82,7 +83,7 @@ def wood(generator: Generator) -> Image.Image:
 
 
 def cloth(generator: Generator) -> Image.Image:
-    """Threads across each other, of one colour."""
+    """Draw cloth of one colour, with crossing threads."""
     y, x = np.mgrid[:SIDE, :SIDE]
     period = generator.uniform(3, 8)
     threads = np.abs(np.sin(np.pi * x / period)) * (1 + np.sign(np.sin(np.pi * y / period))) / 2
@@ -92,7 +93,7 @@ def cloth(generator: Generator) -> Image.Image:
 
 
 def gravel(generator: Generator) -> Image.Image:
-    """Stones: the nearest of random points decides the shade."""
+    """Draw stones: the nearest of 150 random points decides the shade of a pixel."""
     points, shades = generator.random((150, 2)) * SIDE, generator.uniform(60, 200, 150)
     grid = np.moveaxis(np.mgrid[:SIDE, :SIDE], 0, -1)[:, :, None]
     distance = np.sort(np.square(grid - points).sum(-1), -1)
@@ -123,7 +124,7 @@ def drawn(kind: str, spec: InputSpec) -> ImageSet:
 def rows(
     network: nn.Module, found: Trust, own: Answers, spec: InputSpec, sets: dict[str, ImageSet]
 ) -> Iterator[str]:
-    """A row for each kind: how well it is told from the model's own images."""
+    """Yield a row for each kind: how well the model tells it from its own images."""
     look = found.second_look
     for kind, images in {**{each: drawn(each, spec) for each in KINDS}, **sets}.items():
         told = Strangers.of(found, own, trusts.answers(network, images, spec, look))
@@ -146,7 +147,7 @@ def of_model(name: str, repository: Path, root: Path, against: Sequence[str]) ->
 
 
 def near(root: Path, epochs: int, precision: str) -> None:
-    """Train with one half of the further classes, and print the rows of the other."""
+    """Train with each half of CIFAR-10's further classes, and print the rows of the other half."""
     recipe = replace(
         catalogue.recipe("birds-vs-planes"),
         epochs=epochs,
@@ -169,7 +170,7 @@ def near(root: Path, epochs: int, precision: str) -> None:
 
 
 def of_kinds(images: ImageSet, kinds: Sequence[str]) -> ImageSet:
-    """The images of these labels, which become its only ones."""
+    """Return the images with the labels `kinds`, as a set that has only these labels."""
     wanted = torch.tensor([images.labels.index(each) for each in kinds])
     some = images.subset(torch.isin(images.targets, wanted).nonzero().flatten())
     places = torch.full((len(images.labels),), -1).index_copy(0, wanted, torch.arange(len(kinds)))

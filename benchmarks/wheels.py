@@ -1,7 +1,8 @@
 """`python -m benchmarks.wheels`: the packages that a machine with a GPU and torch lacks, pinned.
 
-For `benchmarks/gpu.sh`: what service, training and the tests of the GPU need, in the versions that
-are installed here. What torch and torchvision bring along is left out, and what only a CPU needs.
+For `benchmarks/gpu.sh`: the packages that service, training and the GPU tests need, in the versions
+that are installed here. Packages that torch and torchvision need, and packages for a CPU only, are
+left out.
 """
 
 import sys

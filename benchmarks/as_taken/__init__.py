@@ -2,8 +2,8 @@
 
     data set's image (28, 28) → a scene of a family → encoded file → `models.preprocessing.read`
 
-There are two families of scenes, written apart from each other and from everything that training
-uses: `tuning` is what the framing rule and the recipes may be tuned on (with training images);
-`held_out` is what is reported (with test images). Circles and crosses are drawn from nothing:
-`crosses` has both families of them.
+There are two families of scenes, written independently of each other and of all code that training
+uses. The framing rule and the recipes may be tuned on `tuning`, with training images. The reported
+figures are those of `held_out`, with test images. Circles and crosses are not redrawn from a data
+set: `crosses` draws both families of them.
 """

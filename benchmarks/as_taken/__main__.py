@@ -59,7 +59,7 @@ def _drawn(subject: Subject, family: FamilyName) -> dict[str, Scene]:
 def _stored(
     subject: Subject, family: FamilyName, root: Path
 ) -> tuple[NDArray[np.uint8], list[int]]:
-    """Images (N, 28, 28) and their class indices."""
+    """Load the data set: its images (N, 28, 28) and their class indices."""
     split: Literal["test", "train"] = "test" if family == "held_out" else "train"
     found = datasets.load(_SETS[subject], split, root, _AS_STORED)
     return found.images[:, 0].numpy(), found.targets.tolist()
@@ -68,7 +68,7 @@ def _stored(
 def encoded(
     subject: Subject, family: FamilyName, scene: str, root: Path, seed: int, index: int
 ) -> tuple[bytes, int]:
-    """A test image redrawn as people take pictures: its bytes as a file, and its class index."""
+    """Draw image `index` of a scene. Return its bytes as a file, and its class index."""
     rng = np.random.default_rng([seed, zlib.crc32(scene.encode()), index])
     if subject == "crosses":
         drawings = crosses.HELD_OUT if family == "held_out" else crosses.TUNING
@@ -131,7 +131,7 @@ def accuracies(
 
 
 def _names(subject: Subject, model: Checkpoint) -> list[int]:
-    """The data set's index of each of the model's labels."""
+    """Return, for each label of the model, its class index in the data set."""
     labels = model.card.labels
     if subject == "digits":
         return [int(label) for label in labels]

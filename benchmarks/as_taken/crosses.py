@@ -129,7 +129,7 @@ def _width(tool: str, rng: Generator) -> float:
 
 
 def _finished(tool: str, ground: str, coverage: Floats, rng: Generator) -> bytes:
-    """Ink of the tool on the ground, as a file."""
+    """Draw the tool's ink on the ground where `coverage` is not 0, and encode it as a file."""
     height, width = coverage.shape
     ink = {
         "mouse": rng.choice([0, 0, 255]) * np.ones(3),

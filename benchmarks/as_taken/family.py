@@ -1,4 +1,4 @@
-"""A family of scenes: each way in which images are redrawn, written once by each family."""
+"""A family of scenes: a function for each way to redraw an image of a data set."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Family:
 
     @property
     def digits(self) -> dict[str, Scene]:
-        """The rows of the table of digits."""
+        """Return the scenes of digits, by their rows in the table."""
         return self._shared(self.drawn) | {
             "white strokes on a transparent canvas": self.transparent_canvas,
             "1000×1000, small and off centre": self.small_on_a_large_sheet,
@@ -41,7 +41,7 @@ class Family:
 
     @property
     def clothes(self) -> dict[str, Scene]:
-        """The rows of the table of clothes."""
+        """Return the scenes of clothes, by their rows in the table."""
         return self._shared(self.printed) | {
             "on a desk, photographed": self.on_a_desk,
             "product photograph on white": self.product_on_white,

@@ -1,7 +1,7 @@
-"""Scenes to report with: a camera looks at a plane on which a data set's image lies.
+"""The scenes for reported figures: a camera looks at a plane on which a data set's image lies.
 
-Written apart from `tuning`: every pixel of the photograph is traced back to the plane, where the
-image is sampled, and light, blur, and the sensor's noise are computed on arrays.
+Written independently of `tuning`: every pixel of the photograph is traced back to the plane, where
+the image is sampled, and light, blur, and the sensor's noise are computed on arrays.
 Each scene takes an image, uint8 (28, 28), light on dark, and a generator; it returns a file.
 """
 
@@ -19,8 +19,11 @@ Floats = NDArray[np.floating]
 
 
 class Plane:
-    """The plane as a camera of (height, width) pixels sees it: its points in units of the subject,
-    which lies in [0, 1] × [0, 1]."""
+    """A plane as a camera of (height, width) pixels sees it.
+
+    `x` and `y` (height, width) are the point of the plane that each pixel shows. The subject lies
+    in [0, 1] × [0, 1].
+    """
 
     def __init__(
         self, height: int, width: int, side: float, rng: Generator, tilt: float = 0, turn: float = 0
@@ -50,7 +53,7 @@ class Plane:
         self.pixel = 1 / side
 
     def sample(self, image: Grey) -> Floats:
-        """Bilinear samples of the image, 0 to 1; 0 beyond it."""
+        """Sample the image bilinearly at each pixel, 0 to 1; 0 outside the image."""
         framed = np.pad(image.astype(np.float32) / 255, 1)
         column = (self.x * image.shape[1] + 0.5).clip(0, image.shape[1] + 0.999)
         row = (self.y * image.shape[0] + 0.5).clip(0, image.shape[0] + 0.999)
@@ -61,14 +64,14 @@ class Plane:
         return np.asarray(upper * (1 - low) + lower * low)
 
     def stroke(self, image: Grey) -> Floats:
-        """The image as one draws it with a pen: coverage with crisp edges, 0 to 1."""
+        """Sample the image as if a pen had drawn it: coverage with crisp edges, 0 to 1."""
         smooth = np.asarray(
             Image.fromarray(image).resize((168, 168), Image.Resampling.LANCZOS), np.uint8
         )
         return np.asarray(((self.sample(smooth) - 0.28) / 0.3).clip(0, 1))
 
     def light(self, rng: Generator, strength: float) -> Floats:
-        """How light each pixel is, by a lamp at one side and the soft edge of a shadow."""
+        """Return the brightness of each pixel under a lamp at one side and a soft shadow."""
         far = np.hypot(self.x - rng.uniform(-2, 3), self.y - rng.uniform(-2, 3))
         lamp = 1 - strength * (far - far.min()) / max(float(np.ptp(far)), 1e-9)
         angle = rng.uniform(0, 2 * np.pi)
@@ -189,7 +192,7 @@ def product_on_white(image: Grey, rng: Generator) -> bytes:
 
 
 def _body(image: Grey) -> Grey:
-    """The piece of clothing without holes: what the rows and columns both enclose."""
+    """Fill the holes of a piece of clothing: pixels enclosed both in their row and column."""
     solid = image > 6
     rows = np.maximum.accumulate(solid, 1) & np.maximum.accumulate(solid[:, ::-1], 1)[:, ::-1]
     columns = np.maximum.accumulate(solid, 0) & np.maximum.accumulate(solid[::-1], 0)[::-1]
@@ -197,7 +200,7 @@ def _body(image: Grey) -> Grey:
 
 
 def _desk(plane: Plane, rng: Generator) -> Floats:
-    """What a thing lies on: wooden boards, a plain table top or woven cloth; colours (H, W, 3)."""
+    """Draw wooden boards, a plain table top or woven cloth as a ground; colours (H, W, 3)."""
     colours = np.array(
         [[0.62, 0.45, 0.3], [0.75, 0.66, 0.52], [0.42, 0.31, 0.24], [0.6, 0.6, 0.62]]
     )

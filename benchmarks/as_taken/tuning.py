@@ -71,7 +71,7 @@ def transparent_canvas(image: Grey, rng: Generator) -> bytes:
 
 
 def small_on_a_large_sheet(image: Grey, rng: Generator) -> bytes:
-    """A sheet of 1000×1000, small and off centre."""
+    """Draw the image small and off centre, on a sheet of 1000×1000 pixels."""
     sheet = Image.new("L", (1000, 1000), 255)
     part = int(rng.integers(90, 220))
     corner = rng.integers(0, 1000 - part, 2)
@@ -149,7 +149,7 @@ def _enlarged(image: Grey, side: int) -> Image.Image:
 
 
 def _silhouette(image: Grey, side: int) -> Image.Image:
-    """255 where a piece of clothing is, without its holes."""
+    """Return a mask: 255 on a piece of clothing, holes included, 0 elsewhere."""
     solid = Image.fromarray(np.where(image > 8, 255, 0).astype(np.uint8))
     framed = Image.new("L", (30, 30))
     framed.paste(solid, (1, 1))
@@ -165,7 +165,7 @@ def _set(sheet: Image.Image, image: Grey, part: int, ink: Colour, rng: Generator
 
 
 def _wood(size: tuple[int, int], rng: Generator) -> tuple[Image.Image, Colour]:
-    """A desk with grain along its length, and its mean colour."""
+    """Draw a desk with grain along its width. Return it and its base colour."""
     base = np.array([[150, 110, 75], [190, 160, 120], [110, 80, 60], [205, 200, 190]])[
         rng.integers(4)
     ]
@@ -178,7 +178,10 @@ def _wood(size: tuple[int, int], rng: Generator) -> tuple[Image.Image, Colour]:
 
 
 def _photographed(sheet: Image.Image, rng: Generator, beyond: Colour) -> bytes:
-    """Perspective, uneven light, blur, noise and JPEG."""
+    """Photograph a sheet: perspective, uneven light, blur, noise and JPEG.
+
+    `beyond` is the colour outside the sheet.
+    """
     width, height = sheet.size
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], float)
     seen = corners + rng.uniform(-0.04, 0.04, (4, 2)) * [width, height]

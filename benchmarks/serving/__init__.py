@@ -1,1 +1,1 @@
-"""What `python -m benchmarks serve` is made of."""
+"""The parts of `python -m benchmarks serve` and of others: load, baselines, workloads."""

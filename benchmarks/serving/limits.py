@@ -1,4 +1,4 @@
-"""What no server can pass: decoding and the forward pass alone, in one process on one core."""
+"""The limit of any server: decoding and the forward pass alone, in one process on one core."""
 
 import time
 from collections.abc import Callable
@@ -24,8 +24,8 @@ _SLEEP = 50e-6  # seconds, about what a client takes to send its next request
 class Limit:
     """Microseconds an image: to decode and scale it, and in the forward pass by batch size.
 
-    `single` is both for one image; `single_waked` the same of a process that has slept before, as a
-    server does that is asked one thing at a time: its processor has forgotten much, or been slowed.
+    `single` is the sum of both for one image. `single_waked` is the same after a short sleep, as in
+    a server that gets one request at a time: its caches may be cold, or its processor slowed down.
     """
 
     decode: float
@@ -42,7 +42,7 @@ class Limit:
 
 
 def measure(workload: Workload, repository: Path) -> Limit:
-    """With the service's own decoding and the runtime that it chooses, on one thread."""
+    """Measure with the service's decoding, and the runtime that it chooses, on one thread."""
     torch.set_num_threads(1)
     loaded = checkpoint.load(repository / workload.model / "1", torch.device("cpu"))
     limits: Any = {"max_batch_size": max(BATCHES), "graphs": Graphs(None)}
@@ -65,7 +65,7 @@ def measure(workload: Workload, repository: Path) -> Limit:
 
 
 def _microseconds(work: Callable[[], object], sleep: float = 0) -> float:
-    """The median of repetitions that take a quarter of a second together."""
+    """Return the median microseconds of `work`, repeated for a quarter of a second."""
     work()
     taken: list[float] = []
     until = time.perf_counter() + 0.25

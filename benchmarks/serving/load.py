@@ -1,7 +1,7 @@
-"""Load: the same request again and again over kept connections, in a closed or an open loop.
+"""A load generator: repeats a request over kept connections, in a closed or an open loop.
 
-The closed loop is wrk's where that is installed (https://github.com/wg/wrk), else ours, which needs
-more of its processor.
+The benchmark uses wrk for the closed loop if it is installed (https://github.com/wg/wrk), else
+`closed`, which needs more processor time.
 
 Closed: each connection sends its next request once it has the answer. Open: requests are due at
 fixed times, whether answers came or not, so that waiting is counted and not hidden.
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Result:
-    """Requests a second that were answered with 200, others, and latencies in milliseconds."""
+    """Requests a second with status 200, the number of others, and latencies in milliseconds."""
 
     rate: float
     errors: int
@@ -35,7 +35,7 @@ def _result(latencies: list[float], errors: int, seconds: float) -> Result:
 
 
 def request(url: str, body: bytes, content_type: str) -> bytes:
-    """The bytes of a POST."""
+    """Return a POST request as bytes."""
     target = urlsplit(url)
     head = (
         f"POST {target.path}?{target.query} HTTP/1.1\r\nHost: {target.netloc}\r\n"
@@ -45,7 +45,7 @@ def request(url: str, body: bytes, content_type: str) -> bytes:
 
 
 class _Connection(asyncio.Protocol):
-    """Sends one request at a time; `ask` resolves to the status of the answer."""
+    """A connection with one request at a time. `ask` resolves to its status, 0 if it broke."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -91,7 +91,7 @@ async def _connect(url: str, count: int) -> list[_Connection]:
 
 
 def by_wrk(url: str, body: bytes, content_type: str, *, connections: int, seconds: float) -> Result:
-    """As `closed`."""
+    """Measure as `closed` does, but with the program wrk."""
     with tempfile.TemporaryDirectory() as folder:
         script, sent = Path(folder, "post.lua"), Path(folder, "body")
         sent.write_bytes(body)
@@ -122,7 +122,10 @@ _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 async def closed(
     url: str, body: bytes, content_type: str, *, connections: int, seconds: float, warm: float = 1
 ) -> Result:
-    """As many requests at a time as connections; the first `warm` seconds don't count."""
+    """Measure a closed loop: one request at a time on each connection.
+
+    Latencies of the first `warm` seconds are not counted.
+    """
     sent = request(url, body, content_type)
     latencies: list[float] = []
     errors = 0
@@ -151,7 +154,7 @@ async def closed(
 async def open_loop(
     url: str, body: bytes, content_type: str, *, rate: float, seconds: float, connections: int = 256
 ) -> Result:
-    """`rate` requests a second at even times; latency counts from when each was due."""
+    """Send `rate` requests a second at even intervals. Latency counts from the time due."""
     sent = request(url, body, content_type)
     idle = deque(await _connect(url, connections))
     latencies: list[float] = []

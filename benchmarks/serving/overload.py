@@ -1,8 +1,8 @@
 """More requests than the server can answer: an open loop over raw sockets.
 
-Requests are due at even times, whatever the server does. Each goes out on a connection that waits
-for no answer; a new one is opened if there is none, up to a limit. What finds none is not sent.
-Besides, a few requests a second ask another model, and `GET /health/live`.
+Requests are due at even times, whatever the server does. Each is sent on an idle connection. If
+none is idle, a new one is opened, up to a limit; beyond the limit the request is not sent. Besides,
+a few requests a second ask another model, and `GET /health/live`.
 A request costs this client about 10 µs, so that one core offers some 60,000 a second.
 """
 
@@ -37,7 +37,7 @@ class Stream:
         return sum(len(each) for status, each in self.latencies.items() if status != 200)
 
     def quantile(self, part: float, status: int = 200) -> float:
-        """Seconds; infinite if there was no such answer."""
+        """Return a quantile of the latencies in seconds; infinity if no answer has this status."""
         ordered = sorted(self.latencies.get(status, []))
         return ordered[int(part * (len(ordered) - 1))] if ordered else float("inf")
 
@@ -55,7 +55,7 @@ class _Connection:
 
 
 class OpenLoop:
-    """Sends the streams for some seconds, and takes the answers."""
+    """An open loop that sends the requests of streams, and reads the answers."""
 
     def __init__(self, url: str, streams: list[Stream]) -> None:
         target = urlsplit(url)
@@ -73,7 +73,7 @@ class OpenLoop:
                 time.sleep(pause)
 
     def run(self, seconds: float, grace: float = 1.0) -> None:
-        """After the last request was due, answers are awaited for `grace` seconds more."""
+        """Send requests for `seconds`, then read answers for `grace` seconds more."""
         begin = time.perf_counter()
         due = {each.name: 0 for each in self._streams}  # requests that were
         while (now := time.perf_counter()) < begin + seconds + grace:
@@ -133,7 +133,7 @@ class OpenLoop:
                 self._read(connection)
 
     def _read(self, connection: _Connection) -> None:
-        """An answer is taken to arrive in one piece, as ours do."""
+        """Read an answer, on the assumption that it arrives in one piece as the service's do."""
         try:
             data = connection.socket.recv(RECEIVED_BYTES)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Services that a benchmark asks: of this checkout, and of another commit beside it."""
+"""Running services for a benchmark: of this checkout, and of another commit beside it."""
 
 import os
 import socket
@@ -18,7 +18,10 @@ READY_SECONDS = 120
 
 @contextmanager
 def service(checkout: Path = HERE, core: int | None = None) -> Iterator[str]:
-    """The service of a checkout with its shipped checkpoints, on one core or all; its URL."""
+    """Start the service of a checkout with its shipped models, and yield its URL.
+
+    It runs on the core `core`, or on all cores.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -42,7 +45,7 @@ def service(checkout: Path = HERE, core: int | None = None) -> Iterator[str]:
 
 @contextmanager
 def commit(name: str) -> Iterator[Path]:
-    """A checkout of another commit, until the block ends."""
+    """Check out another commit in a temporary folder, until the block ends."""
     git = ["git", "-C", str(HERE), "worktree"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkout"
@@ -55,7 +58,10 @@ def commit(name: str) -> Iterator[Path]:
 
 @contextmanager
 def services(against: str | None, core: int | None = None) -> Iterator[dict[str, str]]:
-    """URLs by name: `here`, and the commit `against` if there is one, with the same settings."""
+    """Start services with the same settings: of this checkout, and of a commit if one is named.
+
+    Yields their URLs by name: `here`, and the value of `against`.
+    """
     with service(core=core) as here:
         if against is None:
             yield {"here": here}

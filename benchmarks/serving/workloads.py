@@ -1,4 +1,7 @@
-"""What is asked: networks with seeded random weights, whose speed is that of trained ones."""
+"""The workloads of the benchmark, on networks with seeded random weights.
+
+Such networks are as fast as trained ones.
+"""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,7 +19,7 @@ BOUNDARY = "fanlight-benchmark"
 
 @dataclass(frozen=True)
 class Workload:
-    """So many copies of an image a request, over so many connections."""
+    """Requests with `images` copies of an image each, over `connections` connections."""
 
     name: str
     about: str
@@ -39,13 +42,13 @@ class Workload:
 
 
 def publish(repository: Path) -> None:
-    """The networks of the workloads, each under its architecture's name."""
+    """Publish the networks of the workloads, each under its architecture's name."""
     for architecture, classes in (("mnist-cnn", 10), ("birdplane-batchnorm", 2), ("xo", 2)):
         _publish(repository, architecture, architecture, classes, seed=0)
 
 
 def publish_many(repository: Path, count: int) -> None:
-    """So many of the first workload's networks, each with weights of its own."""
+    """Publish `count` networks of the first workload, each with weights of its own."""
     for seed in range(count):
         _publish(repository, f"model-{seed}", "mnist-cnn", 10, seed)
 

@@ -1,4 +1,4 @@
-"""What `python -m benchmarks soak` is made of: load, faults, what is watched, what was promised.
+"""The parts of `python -m benchmarks soak`: load, faults, monitoring, and promises to check.
 
     models, oracle → service as a process ← mix of requests (all the time)
                                           ← faults (each once a round)

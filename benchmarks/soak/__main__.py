@@ -34,7 +34,7 @@ _HARMED = ("a killed worker is replaced", "a worker that hangs is replaced")
 
 
 def _end(service: Service, record: Record) -> None:
-    """It has to end with exit code 0; what its log told until then is judged."""
+    """Stop the service, and record a non-zero exit code, processes left, and errors in its log."""
     tree = [service.pid, *figures.descendants(service.pid)]
     started = time.perf_counter()
     status = service.stop(2 * ENDING)

@@ -1,4 +1,4 @@
-"""Versions that must not answer: a good one is copied, spoilt, and renamed to the next number."""
+"""Bad versions, which must not answer: copies of a good version, spoilt, with the next number."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from models.registry import markdown_table
 
 Spoil = Callable[[Path], None]
 BAD: dict[str, Spoil] = {}
-"""Name → what makes a bad version of the good one in that folder."""
+"""Name → function that spoils the good version in a folder."""
 
 
 def bad(name: str) -> Callable[[Spoil], Spoil]:
@@ -29,7 +29,7 @@ def bad(name: str) -> Callable[[Spoil], Spoil]:
 
 
 def publish_bad(repository: Path, model: str, kind: str) -> int:
-    """The next version of the model, spoilt; its number."""
+    """Publish a spoilt version of the model under the next number. Return the number."""
     numbers = checkpoint.versions(repository / model)
     number = max(numbers) + 1
     draft = repository / model / f".bad-{number}"
@@ -46,7 +46,7 @@ def _change_card(folder: Path, **fields: Any) -> None:
 
 
 def _with_weights(folder: Path, *changes: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    """Change the first tensors, and say so in the card: only the values are bad."""
+    """Change the first tensors, and the checksum in the card, so that only the values are bad."""
     weights = torch.load(folder / WEIGHTS, weights_only=True)
     for name, change in zip(weights, changes, strict=False):
         weights[name] = change(weights[name])
@@ -87,7 +87,7 @@ def _shape(folder: Path) -> None:
 
 @bad("weights are a program")
 def _pickle(folder: Path) -> None:
-    """A pickle that would create a file; the card agrees with it."""
+    """Write a pickle that would create a file, and its checksum in the card."""
     program = f"cos\nsystem\n(S'touch {folder.parent / 'ran'}'\ntR.".encode()
     with zipfile.ZipFile(folder / WEIGHTS, "w") as archive:
         archive.writestr("weights/data.pkl", program)
@@ -118,7 +118,7 @@ def _labels(folder: Path) -> None:
 
 @bad("outputs that are infinite for most images")
 def _infinite(folder: Path) -> None:
-    """A black image gives finite outputs: of the first layer it sees the bias alone."""
+    """Change the weights so that only a black image, which sees the bias alone, stays finite."""
     _with_weights(
         folder,
         lambda weight: torch.full_like(weight, 3e38),
@@ -133,5 +133,5 @@ def _fifo(folder: Path) -> None:
 
 
 def table() -> str:
-    """Their names, in Markdown."""
+    """Return the names of the bad versions as a Markdown table."""
     return markdown_table(["version that must not answer"], [[name] for name in BAD])

@@ -1,4 +1,4 @@
-"""A client's connection: bytes out, answers in, and what became of it."""
+"""A client's HTTP connection for the soak, and functions that make requests as bytes."""
 
 import asyncio
 import re
@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 
 
 class Connection:
-    """Asks one thing after the other; `port` is the client's own."""
+    """A connection that sends one request after the other. `port` is the client's own port."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -41,7 +41,10 @@ class Connection:
 
     @classmethod
     async def open(cls, port: int, *, receive_buffer: int | None = None) -> "Connection":
-        """With a small receive buffer, what isn't read soon stays with the service."""
+        """Connect to the service. Raises `LostError`.
+
+        With a small receive buffer, answers that are not read soon stay in the service.
+        """
         own = socket.socket()
         try:
             own.setblocking(False)
@@ -56,11 +59,11 @@ class Connection:
 
     @property
     def is_over(self) -> bool:
-        """Whether it is of no use for another request."""
+        """Return True if the connection can't take another request."""
         return self._is_last or self.reader.at_eof()
 
     def send(self, data: bytes) -> None:
-        """Raises `LostError` if the connection has ended."""
+        """Send bytes. Raises `LostError` if the connection has ended."""
         if self.writer.is_closing():
             raise LostError("it was closed before the request")
         self.writer.write(data)
@@ -70,7 +73,7 @@ class Connection:
         return await self.answer()
 
     async def answer(self) -> Answer:
-        """Raises `LostError`."""
+        """Read an answer. Raises `LostError` if it is cut off, or takes over `PATIENCE` seconds."""
         try:
             async with asyncio.timeout(PATIENCE):
                 head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
@@ -87,7 +90,10 @@ class Connection:
             raise LostError(repr(error)) from error
 
     async def rest(self) -> tuple[list[int], bool]:
-        """Send the end, and read on to the end: the statuses, and whether the service closed."""
+        """End sending, and read until the service closes.
+
+        Returns the statuses, and False if it did not close within `PATIENCE` seconds.
+        """
         received = b""
         try:
             if not self.writer.is_closing():
@@ -129,7 +135,7 @@ def form(*images: bytes) -> tuple[bytes, str]:
 
 
 async def close_all(connections: list[Connection]) -> None:
-    """Break them off, and let the loop forget them."""
+    """Abort connections, and wait until the event loop has closed them."""
     for connection in connections:
         connection.abort()
     for connection in connections:

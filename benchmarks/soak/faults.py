@@ -1,7 +1,7 @@
 """What goes wrong during a soak: each fault is a function, registered under its name.
 
-A fault does its harm while the load goes on, waits until the service says what it should, and
-returns. It raises `BrokenPromiseError` where the service doesn't.
+A fault does its harm while the load goes on, and waits until the service reacts as promised. It
+raises `BrokenPromiseError` if the service does not.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ Found = TypeVar("Found")
 
 @dataclass
 class Site:
-    """What a fault may harm, and where it writes what it saw."""
+    """The service and the repository that a fault may harm, and the record of what it saw."""
 
     service: Service
     repository: Path
@@ -47,14 +47,14 @@ class Site:
     async def wait(
         self, promise: str, what: str, condition: Callable[[], Found], seconds: float = SOON
     ) -> Found:
-        """As `wait_for`, beside the load."""
+        """Run `wait_for` in a thread. Raises `BrokenPromiseError` if the condition never holds."""
         try:
             return await asyncio.to_thread(wait_for, what, condition, seconds)
         except NeverError as error:
             raise BrokenPromiseError(promise, str(error)) from error
 
     def agree(self, condition: Callable[[], bool]) -> bool:
-        """Whether it holds again and again: each look may meet another worker."""
+        """Return True if the condition holds `AGREED` times: each call may reach another worker."""
         try:
             return all(condition() for _ in range(AGREED))
         except OSError:  # a worker that was just killed
@@ -230,18 +230,18 @@ async def _large(site: Site) -> None:
 
 
 def _harm(site: Site, victim: int) -> None:
-    """Stop a worker, and excuse what it holds."""
+    """Stop a worker by SIGSTOP, and excuse the loss of the connections that it holds."""
     os.kill(victim, signal.SIGSTOP)
     wait_for("the worker is stopped", lambda: figures.state(victim) == "T", 5)
     site.record.excused |= figures.connections(victim, site.service.port)
 
 
 async def _replaced(site: Site, before: list[int], what: str) -> None:
-    """The youngest of the workers that were there before has given way to another."""
+    """Wait until the youngest of the workers `before` is replaced, and record how long it took."""
     started = time.perf_counter()
 
     def replaced() -> bool:
-        """The new one holds connections: it has loaded, and takes its part of the load."""
+        """Return True if the new worker holds connections, so that it has loaded and takes load."""
         workers = site.service.workers()
         return (
             before[-1] not in workers
@@ -272,7 +272,7 @@ def _gone(service: Service, numbers: list[int]) -> bool:
 
 
 def table() -> str:
-    """The faults with what their functions say, in Markdown."""
+    """Return the faults, with the docstrings of their functions, as a Markdown table."""
     rows = [[name, _sentence(inject)] for name, inject in FAULTS.items()]
     return markdown_table(["fault", "what happens, and what has to"], rows)
 

@@ -1,4 +1,4 @@
-"""What Linux tells of a process: its memory, open files, threads, children and connections."""
+"""Figures of a process on Linux: memory, open files, threads, children and connections."""
 
 import os
 import re
@@ -15,7 +15,7 @@ Labels = dict[str, str]
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one process; `resident` is in MiB."""
+    """The figures of one process. `resident` is its resident memory in MiB."""
 
     resident: float
     files: int
@@ -23,7 +23,7 @@ class Figures:
 
 
 def of(pid: int) -> Figures:
-    """Raises `ProcessLookupError` if the process is gone."""
+    """Read the figures of a process. Raises `ProcessLookupError` if it is gone."""
     try:
         status = (PROC / str(pid) / "status").read_text()
         files = len(os.listdir(PROC / str(pid) / "fd"))  # noqa: PTH208 (names suffice)
@@ -46,7 +46,7 @@ def is_alive(pid: int) -> bool:
 
 
 def started(pid: int) -> int:
-    """When, in ticks since the machine's start; 0 if the process is gone."""
+    """Return the start of a process, in clock ticks since boot; 0 if it is gone."""
     with suppress(OSError):
         return int((PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19])
     return 0
@@ -59,7 +59,7 @@ def command(pid: int) -> str:
 
 
 def children(pid: int) -> list[int]:
-    """Those that live, of all of its threads, the oldest first."""
+    """Return the living child processes of all threads of a process, the oldest first."""
     found: set[int] = set()
     for listed in (PROC / str(pid) / "task").glob("*/children"):
         with suppress(OSError):
@@ -83,7 +83,7 @@ def listens(pid: int, port: int) -> bool:
 
 
 def _sockets(pid: int, port: int) -> list[tuple[int, str]]:
-    """Those of the process on its side's `port`: the other side's port, and the state."""
+    """Return remote port and state of each TCP socket of the process with local port `port`."""
     inodes = set()
     for link in (PROC / str(pid) / "fd").glob("*"):
         with suppress(OSError):
@@ -99,7 +99,7 @@ def _port(address: str) -> int:
 
 
 def metrics(exposition: str) -> list[tuple[str, Labels, float]]:
-    """What Prometheus would read: name, labels, value."""
+    """Parse the text of /metrics: return name, labels and value of each sample."""
     return [
         (name, dict(_LABEL.findall(labels)), float(value))
         for name, labels, value in _GAUGE.findall(exposition)
@@ -107,7 +107,7 @@ def metrics(exposition: str) -> list[tuple[str, Labels, float]]:
 
 
 def metric(exposition: str, name: str, **labels: str) -> float | None:
-    """The value of one; None where there is none with these labels."""
+    """Return the value of the first sample with this name and these labels; None without one."""
     found = [
         value
         for each, own, value in metrics(exposition)

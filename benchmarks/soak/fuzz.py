@@ -45,7 +45,7 @@ Mutation = Callable[[bytearray, random.Random], None]
 
 @dataclass
 class Report:
-    """What came of the inputs."""
+    """The counts, failures and maxima of a run over many inputs."""
 
     inputs: int = 0
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)  # format and outcome
@@ -133,7 +133,7 @@ def _set(encoded: bytearray, chance: random.Random) -> None:
 
 
 def _number(encoded: bytearray, chance: random.Random) -> None:
-    """A number at the edge of what sizes may be, near the beginning more often."""
+    """Write an extreme number over some bytes, more often near the beginning."""
     form = chance.choice(("<H", ">H", "<I", ">I"))
     most = len(encoded) if chance.random() < 0.5 else min(64, len(encoded))
     packed = struct.pack(form, chance.choice(EDGES) & (0xFFFF if form[1] == "H" else 0xFFFF_FFFF))
@@ -151,7 +151,7 @@ def _delete(encoded: bytearray, chance: random.Random) -> None:
 
 
 def _repeat(encoded: bytearray, chance: random.Random) -> None:
-    """A part many times: blocks, scans, frames."""
+    """Repeat a part, which may be a block, a scan or a frame."""
     place = chance.randrange(len(encoded))
     part = encoded[place : place + chance.choice((1, 2, 4, 12, 64, 256))]
     encoded[place:place] = part * chance.choice((1, 2, 10, 200))
@@ -163,7 +163,7 @@ def _insert(encoded: bytearray, chance: random.Random) -> None:
 
 
 def _splice(encoded: bytearray, chance: random.Random) -> None:
-    """The end of another image, perhaps of another format."""
+    """Replace the end by that of another image, perhaps of another format."""
     _, other = chance.choice(originals())
     place = chance.randrange(len(encoded))
     encoded[place:] = other[chance.randrange(len(other)) :]
@@ -197,7 +197,7 @@ def mutated(seed: int, number: int) -> tuple[str, bytes]:
 
 
 def _mend(encoded: bytearray) -> None:
-    """Right checksums for the chunks of a PNG."""
+    """Correct the checksums of the chunks of a PNG."""
     position = 8
     while position + 12 <= len(encoded):
         stop = position + 8 + int.from_bytes(encoded[position : position + 4])
@@ -209,7 +209,7 @@ def _mend(encoded: bytearray) -> None:
 
 
 def _memory(process: str, key: str) -> int:
-    """Bytes of a process, 0 if it has ended."""
+    """Return the bytes of the figure `key`, such as VmRSS, of a process; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
@@ -218,7 +218,7 @@ def _memory(process: str, key: str) -> int:
 
 
 def _decoders() -> list[str]:
-    """The processes of this one's decoders, on Linux."""
+    """Return the ids of the decoder processes: all descendants of this process, on Linux."""
     found: list[str] = []
     level = ["self"]
     while level:

@@ -20,7 +20,10 @@ _OTHER_PROTOCOLS = (
 
 
 def mutated(request: bytes, chance: random.Random) -> bytes:
-    """One to four changes; the head, which is where a parser may go wrong, gets most of them."""
+    """Make one to four changes to a request, mostly in the head, where a parser may go wrong.
+
+    One request in 20 is replaced by bytes of another protocol.
+    """
     if chance.random() < 0.05:
         return chance.choice(_OTHER_PROTOCOLS)
     head = request.find(b"\r\n\r\n") + 4

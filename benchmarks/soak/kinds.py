@@ -1,7 +1,8 @@
 """The mix of requests: each kind is a function, registered with its share of the mix.
 
-It gets a `Visit`, asks what it asks, and returns the outcome in a word. What it finds wrong is a
-`BrokenPromiseError`; a connection that ends too early is a `LostError`, and the caller judges it.
+The function gets a `Visit`, sends its requests, and returns the outcome in a word. It raises
+`BrokenPromiseError` for a wrong answer, and `LostError` if the connection ends too early, which the
+caller judges.
 """
 
 import random
@@ -25,7 +26,7 @@ _TOP = "top_k=99"  # all classes
 
 @dataclass
 class Visit:
-    """A connection that is kept from one request to the next, and what to ask for."""
+    """A connection that is kept for several requests, and the data to make requests from."""
 
     connection: Connection
     service_port: int
@@ -34,7 +35,7 @@ class Visit:
     seen: dict[int, int]  # this client's port → the version of `swapped` that answered last
 
     async def fresh(self) -> Connection:
-        """Another connection, for what ends it."""
+        """Open another connection, for a request that ends its connection."""
         return await Connection.open(self.service_port)
 
     def choose(self, most: int = 1) -> tuple[str, list[Picture]]:
@@ -179,7 +180,7 @@ async def _cut(visit: Visit) -> str:
 
 @kind("a form with one bad image", share=30)
 async def _one_bad(visit: Visit) -> str:
-    """The answer names it, and nothing of the request is predicted."""
+    """Check that the answer names the bad image, and predicts nothing of the request."""
     model, pictures = visit.choose(6)
     images = [picture.encoded for picture in pictures]
     place = visit.chance.randint(0, len(images))
@@ -220,7 +221,7 @@ async def _wrong(visit: Visit) -> str:
 
 @kind("hostile bytes", share=40)
 async def _hostile(visit: Visit) -> str:
-    """Any statuses but 500, and an end."""
+    """Send mutated bytes. The answers must not be 500, and the connection must end."""
     model, [picture] = visit.choose()
     good = post(_predict(model), picture.encoded, picture.media_type)
     return await _to_the_end(visit, mutated(good, visit.chance), "hostile bytes")
@@ -263,7 +264,7 @@ async def _half_closed(visit: Visit) -> str:
 
 @contextmanager
 def _compared() -> Iterator[None]:
-    """What is wrong inside breaks the promise of right answers."""
+    """Convert an error of a comparison in the block to a `BrokenPromiseError`."""
     try:
         yield
     except (WrongAnswerError, KeyError) as error:
@@ -286,7 +287,7 @@ def _checked(visit: Visit, model: str, pictures: list[Picture], answer: Answer) 
 
 
 def _told(answer: Answer, *statuses: int) -> str:
-    """What is wrong gets one of these statuses, as a problem document that says so too."""
+    """Check that a wrong request got one of these statuses, and its problem document agrees."""
     if refused := _refusal(answer, *statuses):
         return refused
     if answer.body and orjson.loads(answer.body)["status"] != answer.status:
@@ -295,7 +296,10 @@ def _told(answer: Answer, *statuses: int) -> str:
 
 
 def _refusal(answer: Answer, *expected: int) -> str:
-    """How the server refused for overload, in a word; empty for an expected status."""
+    """Return how the server refused because of overload, or "" for an expected status.
+
+    Raises `BrokenPromiseError` for any other status.
+    """
     if answer.status in expected:
         return ""
     if answer.status in OVERLOADED:

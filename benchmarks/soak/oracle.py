@@ -1,4 +1,4 @@
-"""What is right, computed before the service starts: networks and pictures → scores of each label.
+"""The right answers, computed before the service starts: networks and pictures → scores.
 
 The networks run in eager torch, one picture at a time, without any part of the service.
 """
@@ -28,8 +28,11 @@ NETWORKS = {
     "odd": "mnist",
     "even": "fashion-mnist",
 }
-"""Networks that the oracle knows → the model that Fanlight ships. Versions of the model `swapped`
-are `odd` or `even`, as their numbers are, so that an answer tells whose it is."""
+"""Network of the oracle → the shipped model that it is.
+
+A version of the model `swapped` with an odd number is the network `odd`, one with an even number
+the network `even`, so that the scores show which version has answered.
+"""
 SWAPPED = "swapped"
 _FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "BMP": "image/bmp", "GIF": "image/gif"}
 Scores = dict[str, float]
@@ -46,7 +49,7 @@ class WrongAnswerError(Exception):
 
 
 class Oracle:
-    """`pictures` by the network that tells them apart."""
+    """The right answers. `pictures` has, by network, pictures that it gives different scores."""
 
     def __init__(self, count: int, seed: int) -> None:
         self.networks = {name: _shipped(model) for name, model in NETWORKS.items()}
@@ -76,19 +79,19 @@ class Oracle:
     def check_activations(
         self, pictures: Sequence[Picture], arrays: Mapping[str, NDArray[Any]]
     ) -> None:
-        """Compare those of `LAYER` in an npz answer of `features`; raises `WrongAnswerError`."""
+        """Compare the activations of `LAYER` in an npz answer. Raises `WrongAnswerError`."""
         expected = np.stack([self._activations[picture] for picture in pictures])
         found = arrays[LAYER]
         if found.shape != expected.shape or not np.allclose(found, expected, atol=1e-3):
             raise WrongAnswerError(f"activations of {LAYER}, {found.shape}")
 
     def check_kernels(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Compare those of `LAYER`; raises `WrongAnswerError`."""
+        """Compare the kernels of `LAYER`. Raises `WrongAnswerError`."""
         if not np.array_equal(arrays["weight"], self.kernels):
             raise WrongAnswerError(f"kernels of {LAYER}")
 
     def _told_apart(self, name: str, network: Checkpoint, drawn: list[Picture]) -> list[Picture]:
-        """The pictures whose scores differ from those of all others that are kept."""
+        """Return pictures whose scores differ from each other's, and store their scores."""
         kept: dict[Picture, Scores] = {}
         for picture in drawn:
             scores = _scores(network, picture)
@@ -118,7 +121,7 @@ def _distance(some: Scores, others: Scores) -> float:
 
 
 def _drawn(chance: random.Random) -> Picture:
-    """Strokes and shapes on one colour, of any size and format."""
+    """Draw strokes and shapes on one colour, with random size and format."""
     size = (chance.randint(12, 120), chance.randint(12, 120))
     image = Image.new("RGB", size, _colour(chance))
     pen = ImageDraw.Draw(image)
@@ -160,7 +163,7 @@ def _activation(network: Checkpoint, picture: Picture) -> NDArray[np.float32]:
 
 
 def publish(repository: Path, name: str, network: Checkpoint) -> int:
-    """The next version of the model `name`; its number."""
+    """Publish the network as the next version of the model `name`. Return the number."""
     card = network.card
     published = checkpoint.publish(
         repository,

@@ -1,4 +1,4 @@
-"""`python -m service` as a process of its own: started, its log read, its workers found, ended."""
+"""`python -m service` as a child process: start it, read its log, find its workers, end it."""
 
 import json
 import math
@@ -30,11 +30,11 @@ Found = TypeVar("Found")
 
 
 class NeverError(AssertionError):
-    """What was waited for did not come."""
+    """A condition that was waited for did not become true."""
 
 
 def wait_for(what: str, condition: Callable[[], Found], seconds: float) -> Found:
-    """The first true value of `condition`; raises `NeverError` if none comes in time."""
+    """Wait for a true value of `condition`, and return it. Raises `NeverError` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > deadline:
@@ -44,7 +44,7 @@ def wait_for(what: str, condition: Callable[[], Found], seconds: float) -> Found
 
 
 class Log:
-    """Reads a service's log in a thread; keeps the events that are loud, counts the others."""
+    """A service's log, read by a thread. Counts the lines; keeps events from warning upwards."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe
@@ -58,7 +58,7 @@ class Log:
 
     @contextmanager
     def unread(self) -> Iterator[None]:
-        """Nobody reads the pipe meanwhile."""
+        """Stop reading the pipe while in the context."""
         self._flowing.clear()
         try:
             yield
@@ -66,7 +66,7 @@ class Log:
             self._flowing.set()
 
     def close(self) -> None:
-        """Read the rest."""
+        """Read the rest of the log, and close the pipe."""
         self._flowing.set()
         self._thread.join(ENDING)
         self._pipe.close()
@@ -87,7 +87,7 @@ class Log:
 
 
 class Service:
-    """One that runs, or ran; `log` is None where its log goes elsewhere."""
+    """A service that runs, or has ended. Without a `log`, its log goes elsewhere."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Log | None) -> None:
         self.process, self.port, self._log = process, port, log
@@ -104,14 +104,16 @@ class Service:
         return self.process.pid
 
     def workers(self) -> list[int]:
-        """The processes that answer, the oldest first."""
+        """Return the processes that accept connections, the oldest first."""
         own = figures.children(self.pid)
         return [pid for pid in own if figures.listens(pid, self.port)] or [self.pid]
 
     @contextmanager
     def only(self, worker: int) -> Iterator[None]:
-        """The other workers stand still: new connections reach this one. For a second or so, or
-        the others are taken for dead."""
+        """Stop the other workers while in the context, so that new connections reach this one.
+
+        The context must end after a second or so, or the supervisor takes the others for dead.
+        """
         others = [pid for pid in self.workers() if pid != worker]
         for pid in others:
             os.kill(pid, signal.SIGSTOP)
@@ -124,7 +126,7 @@ class Service:
                     os.kill(pid, signal.SIGCONT)
 
     def get(self, path: str, seconds: float = 10) -> tuple[int, bytes]:
-        """Status and body, over a connection of its own; raises `OSError` if there is no answer."""
+        """Send a GET on a new connection. Return status and body, or raise `OSError`."""
         try:
             with urlopen(self.url + path, timeout=seconds) as answer:  # noqa: S310 (loopback)
                 return answer.status, answer.read()
@@ -136,8 +138,11 @@ class Service:
         return json.loads(self.get(path, seconds)[1])
 
     def answers(self, worker: int) -> bool:
-        """Whether this worker says that it is ready. Asked at most each second, for the others
-        stand still meanwhile, and would be taken for dead."""
+        """Return True if this worker says that it is ready.
+
+        The other workers are stopped meanwhile. So after a failure the next request is sent a
+        second later at the earliest, or the supervisor would take them for dead.
+        """
         if time.monotonic() < self._asked + _ONE_BY_ONE:
             return False
         with self.only(worker), suppress(OSError):
@@ -157,7 +162,7 @@ class Service:
         return False
 
     def has_started(self) -> bool:
-        """Whether it is ready; raises `NeverError` if a version has failed: it never will be."""
+        """Return True if the service is ready. Raises `NeverError` if a version failed to load."""
         if self.is_ready():
             return True
         with suppress(OSError):
@@ -168,13 +173,13 @@ class Service:
         return False
 
     def versions(self, model: str, seconds: float = 10) -> dict[int, dict[str, Any]]:
-        """What the service says of the versions of a model, by number."""
+        """Return the entries of /v1/models for the versions of a model, by number."""
         models = self.json("/v1/models", seconds)["models"]
         [told] = [each for each in models if each["name"] == model]
         return {each["version"]: each for each in told["versions"]}
 
     def stop(self, seconds: float = ENDING) -> int:
-        """As a container runtime does it; the exit status."""
+        """Stop the service by SIGTERM, as a container runtime does. Return its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
@@ -193,10 +198,10 @@ def running(
     limits: Mapping[int, int] | None = None,
     wait: bool = True,
 ) -> Iterator[Service]:
-    """A service with these flags, once it is ready; it ends with the block, with all its processes.
+    """Start a service with these flags, and yield it once it is ready, or at once without `wait`.
 
-    Its log goes to `stderr` if that is given, else it is read. `limits` are of the kind that
-    `resource.RLIMIT_…` names.
+    At the end of the block, the service and all its processes are ended. Its log goes to `stderr`
+    if that is given, else to `Service.log`. `limits` maps `resource.RLIMIT_…` to a value.
     """
     port = free_port()
     command = [sys.executable, "-m", "service", "--port", str(port), *map(str, flags)]
@@ -225,7 +230,7 @@ def running(
 
 
 def end_all(pids: list[int]) -> None:
-    """Kill those that still run."""
+    """Kill the processes that still run."""
     for pid in filter(figures.is_alive, pids):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

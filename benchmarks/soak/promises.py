@@ -25,7 +25,10 @@ LIVE = 2.0  # seconds, with a load and faults beside it
 
 @dataclass(frozen=True)
 class Verdict:
-    """`kept` is None where the run says nothing about the promise: it was too short, say."""
+    """The verdict of a soak on a promise.
+
+    `kept` is None if the run shows nothing about the promise, because it was too short for example.
+    """
 
     kept: bool | None
     figure: str
@@ -33,7 +36,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Promise:
-    """`tests` are `file: function` in tests/faults; `judge` is None for what only tests show."""
+    """A promise of the service.
+
+    `tests` are `file: function` in tests/faults. `judge` is None if only tests check the promise.
+    """
 
     name: str
     text: str
@@ -50,7 +56,10 @@ def _never(name: str, counted: str) -> Callable[[Record], Verdict]:
 
 
 def _times(name: str, *durations: str) -> Callable[[Record], Verdict]:
-    """That it never broke, and how long it took; it says nothing if it never happened."""
+    """Make a judge: the promise is kept if never broken. Its figure has the slowest duration.
+
+    There is no verdict if nothing happened.
+    """
 
     def judge(record: Record) -> Verdict:
         found = [each for what in durations for each in record.seconds[what]]
@@ -105,7 +114,7 @@ def _flat(
 
 
 def slope(points: list[tuple[float, float]]) -> float:
-    """Theil and Sen's: the median over all pairs, which a few odd points don't move."""
+    """Return the Theil-Sen slope: the median over all pairs, which a few outliers don't move."""
     return median((b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(points, 2))
 
 
@@ -263,7 +272,7 @@ PROMISES = (
 
 
 def judge(record: Record) -> dict[str, Verdict]:
-    """By the promise's name, for those that a soak can judge."""
+    """Return the verdicts by the promise's name, for the promises that a soak can judge."""
     return {each.name: each.judge(record) for each in PROMISES if each.judge}
 
 
@@ -278,7 +287,7 @@ def table() -> str:
 
 
 def last_run() -> str:
-    """What the last soak asked and got, in Markdown."""
+    """Return the requests and outcomes of the last soak as a Markdown table."""
     found = _last()
     good = {name: each for name, each in found["kinds"].items() if "right" in each}
     rows = [

@@ -1,4 +1,4 @@
-"""What a run has seen: outcomes by kind of request, durations, figures, and broken promises."""
+"""The record of a soak: outcomes by kind of request, durations, figures, broken promises."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class BrokenPromiseError(Exception):
 
 @dataclass(frozen=True)
 class Sample:
-    """The service when nothing is asked of it; `oldest` is its oldest worker, never harmed."""
+    """Figures of the service while it gets no requests. `oldest` is a worker never harmed."""
 
     requests: int  # that were answered before
     seconds: float  # since the start

@@ -1,4 +1,4 @@
-"""A record → what was asked and answered, what became of each promise; as a table and as JSON."""
+"""The report of a soak: requests, outcomes and verdicts, as a table and as JSON."""
 
 import json
 from collections import Counter
@@ -31,7 +31,7 @@ def show(record: Record, verdicts: Mapping[str, Verdict]) -> None:
 
 
 def write(file: Path, command: str, record: Record, verdicts: Mapping[str, Verdict]) -> None:
-    """The figures that docs/reliability.md shows."""
+    """Write the figures that docs/reliability.md shows, as JSON."""
     outcomes = sum(record.answered.values(), Counter[str]())
     content = {
         "command": command,

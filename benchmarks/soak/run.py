@@ -38,14 +38,14 @@ class Options:
 
 
 def publish(repository: Path, known: Oracle) -> None:
-    """The models that a soak asks."""
+    """Publish the models that a soak sends requests to."""
     for name in ("steady", "colours"):
         oracle.publish(repository, name, known.networks[name])
     oracle.publish(repository, SWAPPED, known.networks["odd"])
 
 
 def flags(repository: Path, workers: int) -> tuple[str, ...]:
-    """Of the service; the graphs of its networks are kept beside them."""
+    """Return the flags of the service. The graphs of its networks are kept beside `repository`."""
     folders = ("--repository", repository, "--graph-cache", repository.with_name("graphs"))
     return tuple(
         map(
@@ -56,7 +56,7 @@ def flags(repository: Path, workers: int) -> tuple[str, ...]:
 
 
 async def soak(service: Service, repository: Path, known: Oracle, options: Options) -> Record:
-    """Until so many requests were answered, or the time is up; the service is to be ready."""
+    """Run rounds until enough requests are answered or the time is up. Needs a ready service."""
     record = Record()
     chance = random.Random(f"faults {options.seed}")
     site = Site(service, repository, known, record, chance)
@@ -108,7 +108,7 @@ async def _round(site: Site, options: Options, seed: str) -> None:
 
 
 async def _visit(site: Site, chance: random.Random, numbers: Iterator[int]) -> None:
-    """Ask one thing after the other, over a connection that is kept as long as it holds."""
+    """Send requests one after the other, over a connection that is kept as long as possible."""
     visit: Visit | None = None
     for _ in numbers:
         kind = kinds.choose(chance)
@@ -121,7 +121,7 @@ async def _visit(site: Site, chance: random.Random, numbers: Iterator[int]) -> N
 
 
 async def _ask(site: Site, kind: Kind, visit: Visit | None, chance: random.Random) -> Visit | None:
-    """Note what became of one request; the visit, unless its connection is of no use any more."""
+    """Send a request, record its outcome, and return the visit; None if its connection ended."""
     record = site.record
     try:
         if visit is None:
@@ -146,7 +146,7 @@ async def _ask(site: Site, kind: Kind, visit: Visit | None, chance: random.Rando
 
 
 async def _probe(site: Site) -> None:
-    """Over and over: does it live? Each look has a connection of its own."""
+    """Ask /health/live again and again, on a new connection each time, and record failures."""
     request = b"GET /health/live HTTP/1.1\r\nHost: soak\r\nConnection: close\r\n\r\n"
     while True:
         started = time.perf_counter()
@@ -167,7 +167,7 @@ async def _probe(site: Site) -> None:
 
 
 def _quiet_look(site: Site, began: float) -> Sample:
-    """The service's figures once they stay as they are."""
+    """Wait until open files are constant, check each worker, and return the service's figures."""
     service, record = site.service, site.record
     oldest = service.workers()[0]
     with suppress(NeverError):  # its figures will show it
@@ -204,7 +204,7 @@ def _is_settled(pid: int) -> bool:
 
 
 def _gauges(exposition: str, oldest: int) -> dict[str, float]:
-    """By name, summed over the labels; of those that tell of one process, the oldest worker's."""
+    """Return gauges by name, summed over labels; gauges with a pid only of the oldest worker."""
     names = {
         line.split()[2]
         for line in exposition.splitlines()
