@@ -44,7 +44,7 @@ def alexnet(
 
 
 def _pooled(side: int) -> int:
-    """Height and width of maps behind a pooling of 3×3 with stride 2."""
+    """Return the side of feature maps after 3×3 pooling with stride 2."""
     return (side - 3) // 2 + 1
 
 

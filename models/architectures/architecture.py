@@ -1,4 +1,4 @@
-"""An architecture: a factory of networks → its arguments as JSON Schema, its input, a network.
+"""Architectures: a factory of networks with its arguments as JSON Schema and the input it takes.
 
 Name, description and input stand beside the factory, so that recipes and imports need not repeat
 them. Which argument takes the number of classes is read from the signature (`CLASSES`).
@@ -28,7 +28,7 @@ CLASSES = (
     *("num_labels", "n_labels", "num_outputs", "n_outputs", "num_output", "n_output"),
     *("out_features", "output_size", "output_dim", "out_dim", "n_out", "num_out"),
 )
-"""Names of an argument that takes the number of classes; the first that a factory has is taken."""
+"""Names under which a factory may take the number of classes, in order of preference."""
 USUAL_CLASSES = 10  # of a network that is built only to see what it takes
 
 
@@ -40,7 +40,8 @@ class ArchitectureError(FanlightError):
 class Architecture:
     """A network that can be built by name, and the input that it was designed for.
 
-    Where no input is `stated`, it is worked out from the network (`models.architectures.inputs`).
+    `stated` is that input. If it is None, the input is found by trying the network
+    (`models.architectures.inputs`).
     """
 
     name: str
@@ -50,12 +51,16 @@ class Architecture:
 
     @property
     def input(self) -> InputSpec:
-        """The input without any arguments; raises `ArchitectureError` if that is not clear."""
+        """The input of the network with its default arguments; raises `ArchitectureError` if it
+        can't be worked out."""
         return self.stated if self.stated is not None else self.input_for({})
 
     @cached_property
     def _signature(self) -> tuple[inspect.Parameter, ...]:
-        """The arguments of the factory; annotations that can't be evaluated are left out."""
+        """The parameters of the factory; empty if it has no signature.
+
+        If one annotation can't be evaluated, all annotations are left out.
+        """
         try:
             found = inspect.signature(self.factory, eval_str=True)
         except Exception:  # annotations may name what is imported for type checkers only
@@ -75,7 +80,7 @@ class Architecture:
     def classes(self) -> str | None:
         """The name of the argument that takes the number of classes; None where the head is fixed.
 
-        It is `num_classes` for a factory that takes any argument.
+        A factory with `**kwargs`, and without one of the `CLASSES`, gets it as `num_classes`.
         """
         there = {each.name: each for each in self._signature if each.kind in _BY_NAME}
         for name in CLASSES:
@@ -85,16 +90,16 @@ class Architecture:
 
     @property
     def usual_classes(self) -> int | None:
-        """How many classes the network has if nobody says; None if it must be said."""
+        """The default number of classes; None if the factory has no default for it."""
         default = next((p.default for p in self._signature if p.name == self.classes), None)
         return default if isinstance(default, int) else None
 
     @cached_property
     def _arguments(self) -> type[BaseModel]:
-        """A model of the factory's arguments, from its signature, without `num_classes`.
+        """A pydantic model of the factory's arguments, from its signature, without `num_classes`.
 
-        Its fields have numbers for names, since an argument may be called like a method of
-        pydantic's.
+        Its fields are called `argument_0`, `argument_1`, …, since an argument may have the name of
+        a pydantic method. The aliases of the fields are the names of the arguments.
         """
         fields: dict[str, Any] = {}
         for number, each in enumerate(self._signature):
@@ -145,12 +150,12 @@ class Architecture:
         )
 
     def build(self, num_classes: int, /, **arguments: Any) -> nn.Module:
-        """The network, freshly initialised from torch's global generator.
+        """Build the network, with weights drawn from torch's global generator.
 
-        Linear layers that need it get images flattened; of several outputs the logits are returned
-        (`outputs.logits_of`). Whether a fixed head has so many outputs is
-        for `models.checkpoint.trial` to see. Raises `ArchitectureError` for arguments that it does
-        not take.
+        A hook flattens the images for networks of linear layers that need it. Of a network with
+        several outputs, another hook returns the logits only (`outputs.logits_of`). The number of
+        outputs of a fixed head is not checked here, but in `models.checkpoint.trial`. Raises
+        `ArchitectureError` for arguments that the factory does not take, and if the factory fails.
         """
         self.check(arguments)
         if self.classes is not None:
@@ -175,25 +180,25 @@ class Architecture:
 
     @property
     def is_ours(self) -> bool:
-        """Whether Fanlight's own code builds it: then it takes images, and returns logits alone."""
+        """Whether the factory is Fanlight's: its networks take images and return logits only."""
         module = getattr(self.factory, "__module__", None) or ""
         return module.partition(".")[0] in OURS
 
     def takes(self, arguments: Mapping[str, Any]) -> inputs.Takes:
-        """What the network takes that is built with these arguments, as far as trying it tells."""
+        """Return the inputs that the network with these arguments takes, found by trying."""
         try:
             return _takes(self, json.dumps(dict(arguments), sort_keys=True))
         except TypeError as error:
             raise self._error(arguments, error) from error
 
     def input_for(self, arguments: Mapping[str, Any], **changes: Any) -> InputSpec:
-        """The input of the network that is built with those arguments, and with those changes.
+        """Return the input of the network built with `arguments`, with the fields in `changes`.
 
-        The argument `channels`, of an architecture that has it, decides how many the input has,
-        and `side` its height and width. Where the channels are not its own, pixels stay in [0, 1]
-        unless the changes say otherwise. One value of mean or std holds for all channels. Another
-        height or width undoes a `resize_size`, which belongs to the old one. Raises
-        `ArchitectureError` for an impossible input, and for one that can't be worked out.
+        The argument `channels`, if the architecture has it, sets the channels of the input, and
+        `side` its height and width. If the channels differ from the stated ones, pixels stay in [0,
+        1] unless `changes` has a mean and std. A single value of mean or std holds for all
+        channels. Another height or width removes `resize_size`, which belongs to the old one.
+        Raises `ArchitectureError` for an invalid input, and for one that can't be worked out.
         """
         own = self._own_input(arguments, changes)
         channels = own["channels"]
@@ -238,7 +243,7 @@ _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 
 
 def _counts(parameter: inspect.Parameter) -> bool:
-    """Whether a number fits the argument, as far as annotation and default tell."""
+    """Return whether the argument can take an integer, judging by annotation and default."""
     is_number = parameter.default in (parameter.empty, None) or isinstance(parameter.default, int)
     try:
         TypeAdapter(_type(parameter.annotation)).validate_python(USUAL_CLASSES, strict=True)
@@ -248,7 +253,7 @@ def _counts(parameter: inspect.Parameter) -> bool:
 
 
 def _type(annotation: Any) -> Any:
-    """The annotation, or Any for one that JSON has no values of."""
+    """Return the annotation, or `Any` if it is missing or has no JSON Schema."""
     if annotation is inspect.Parameter.empty:
         return Any
     try:
@@ -259,10 +264,10 @@ def _type(annotation: Any) -> Any:
 
 
 class _JsonSchema(GenerateJsonSchema):
-    """Leaves out defaults that JSON does not have, such as a class."""
+    """A generator of JSON Schema that leaves out defaults JSON can't express, such as a class."""
 
     def emit_warning(self, kind: object, detail: str) -> None:
-        """Nothing: a caller could not mend it."""
+        """Ignore warnings about such defaults, since a caller can't do anything about them."""
 
 
 def _fault(fault: Any) -> str:

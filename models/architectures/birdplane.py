@@ -15,7 +15,8 @@ INPUT = InputSpec(channels=3, height=32, width=32)
 
 
 class BirdPlane(nn.Module):
-    """`n_channel` feature maps after the first convolution, half as many after the second.
+    """A network with `n_channel` feature maps after the first convolution, half as many after the
+    second.
 
     `batchnorm` normalises each convolution's output; `dropout` drops whole feature maps after each
     pooling (Tompson et al. 2015, Efficient Object Localization Using Convolutional Networks).

@@ -36,9 +36,10 @@ class Block(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """`widths` are the channels of the blocks, each of which halves height and width.
+    """A stem, blocks, a maximum over the whole map and a linear layer.
 
-    Raises `ValueError` if there is no block, or one without channels.
+    `widths` are the channels of the blocks. Each block halves height and width. Raises `ValueError`
+    if there is no block, or a block without channels.
     """
 
     def __init__(self, num_classes: int, channels: int, widths: Sequence[int]) -> None:

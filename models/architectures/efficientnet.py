@@ -72,8 +72,8 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class InvertedResidual(nn.Module):
-    """Widen by a 1×1 convolution, filter each channel by itself, and narrow (Sandler et al. 2018,
-    MobileNetV2). The input is added where its shape is that of the output."""
+    """A block that widens by a 1×1 convolution, filters each channel by itself, and narrows again
+    (Sandler et al. 2018, MobileNetV2). The input is added if it has the shape of the output."""
 
     def __init__(
         self, channels_in: int, channels: int, expansion: int, kernel: int, stride: int

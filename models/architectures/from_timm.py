@@ -19,11 +19,11 @@ from models.torchvision_import import torchvision
 
 PREFIX = "timm/"
 _FETCHING = ("pretrained", "checkpoint", "cache_dir", "features_only", "scriptable", "exportable")
-"""What the names of arguments begin with that are not of the network itself."""
+"""Prefixes of refused arguments, which concern the weights or the export, not the network."""
 
 
 def architecture(name: str) -> Architecture:
-    """The network `timm/<name>`; raises `ArchitectureError` if there is none.
+    """Return the architecture `timm/<name>`; raise `ArchitectureError` if timm has no such network.
 
     Raises `InstallationError` where timm is not installed.
     """
@@ -59,7 +59,8 @@ def _timm(name: str) -> ModuleType:
 
 
 def _input(timm: ModuleType, model: str) -> tuple[InputSpec, bool]:
-    """What the configuration of the weights says; and whether it pads, which an input can't say."""
+    """Return the input that the configuration of the weights states, and whether pictures are
+    padded for it, which an `InputSpec` can't express."""
     config = timm.get_pretrained_cfg(model)
     found = importlib.import_module("timm.data").resolve_data_config(
         {}, pretrained_cfg=config.to_dict() if config is not None else {}

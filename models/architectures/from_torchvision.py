@@ -21,14 +21,14 @@ _TRANSFORMS_INPUT = ("googlenet", "inception_v3")
 
 
 def names() -> list[str]:
-    """torchvision's classifiers, without the prefix."""
+    """Return the names of torchvision's classifiers, without the prefix."""
     models = torchvision("models")
     found: list[str] = models.list_models(module=models)
     return found
 
 
 def architecture(name: str) -> Architecture:
-    """The classifier `torchvision/<name>`; raises `ArchitectureError` if there is none."""
+    """Return the architecture `torchvision/<name>`; raise `ArchitectureError` if there is none."""
     models, known = torchvision("models"), names()
     model = name.removeprefix(PREFIX)
     if model not in known:
@@ -50,8 +50,12 @@ def architecture(name: str) -> Architecture:
 
 
 class _Classifier(Architecture):
-    """Networks with `transform_input` take what is normalised by ImageNet's statistics, and change
-    it to what mean and deviation of 0.5 give. Without it, the input has those itself."""
+    """A classifier of torchvision, whose input depends on the argument `transform_input`.
+
+    With it (for the networks in `_TRANSFORMS_INPUT`), the input is normalised with ImageNet's mean
+    and deviation, and the network converts that to a mean and deviation of 0.5. Without it, the
+    input itself has a mean and deviation of 0.5.
+    """
 
     def input_for(self, arguments: Mapping[str, Any], **changes: Any) -> InputSpec:
         if arguments.get("transform_input"):
@@ -60,7 +64,7 @@ class _Classifier(Architecture):
 
 
 def _input(models: Any, name: str) -> InputSpec:
-    """What the transforms of the newest weights say."""
+    """Return the input that the newest weights' transforms state; without weights, a default."""
     weights = models.get_model_weights(name)
     if not len(weights):
         return _USUAL

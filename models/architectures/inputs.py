@@ -1,4 +1,4 @@
-"""What a network takes, found by trying: channels and sizes → the input of one that states none.
+"""The inputs of a network whose architecture states none, found by trying channels and sizes.
 
 Only shapes are computed (torch's device `meta`), so a try takes well under a millisecond.
 """
@@ -29,15 +29,15 @@ class UnclearInputError(FanlightError):
 class Takes:
     """The inputs that a network takes.
 
-    `sides` are those of squares in pixels, by channels; it is empty where any will do. `problem` is
-    what the network raised, where it took none.
+    `sides` maps a number of channels to the sides of the squares that work, in pixels; an empty
+    tuple stands for any side. `problem` is the error of the network if no input worked.
     """
 
     sides: Mapping[int, tuple[int, ...]]
     problem: str | None = None
 
     def of(self, channels: int) -> str:
-        """The sides in words, for people; empty where any will do, or only one."""
+        """Return the range of the sides as a phrase; empty where any side will do, or only one."""
         sides = self.sides.get(channels, ())
         return f"it takes {sides[0]} to {sides[-1]} pixels" if len(sides) > 1 else ""
 
@@ -47,9 +47,10 @@ class Takes:
 
 
 def takes_flat(network: nn.Module) -> bool:
-    """Whether it takes images that were flattened before: linear layers in a row, from the first.
+    """Return whether a network is a row of layers that takes flattened images.
 
-    Without anything that flattens, such a row has no logits (N, num_classes) for an image.
+    That is an `nn.Sequential` whose first layer is linear (dropout apart), without an `nn.Flatten`.
+    For images (N, C, H, W) it would not return logits (N, num_classes).
     """
     if type(network) is not nn.Sequential:
         return False
@@ -60,9 +61,10 @@ def takes_flat(network: nn.Module) -> bool:
 
 
 def fails_unless_flat(network: nn.Module) -> bool:
-    """Whether a network that begins with a linear layer takes images only if they are flattened.
+    """Return whether a network takes images only if they are flattened before.
 
-    It is tried with images of as many values as the layer takes, as they are and flattened.
+    Only a network whose first layer with parameters is linear is tried: with images of several
+    shapes, then with a vector of as many values as that layer takes.
     """
     leaves = (each for each in network.modules() if not list(each.children()))
     first = next((each for each in leaves if list(each.parameters(recurse=False))), None)
@@ -95,7 +97,7 @@ def is_flattened(network: nn.Module) -> bool:
 
 
 def flatten_before(network: nn.Module) -> None:
-    """Let a network take images (N, C, H, W) that takes them flattened; its names stay."""
+    """Register a hook that flattens images (N, C, H, W); the names of parameters stay."""
     network.register_forward_pre_hook(_flatten)
 
 
@@ -104,7 +106,10 @@ def _flatten(network: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def takes(network: nn.Module) -> Takes:
-    """Try squares of up to `MAX_SIDE` pixels, with one channel and with three."""
+    """Find the square inputs that a network takes, up to `MAX_SIDE` pixels, with 1 and 3 channels.
+
+    The network is put into evaluation mode and moved to the device `meta`, so its weights are lost.
+    """
     network = network.eval().to("meta")
     found = {channels: _sides(network, channels) for channels in CHANNELS}
     taken = {channels: sides for channels, sides in found.items() if sides is not None}
@@ -112,7 +117,7 @@ def takes(network: nn.Module) -> Takes:
 
 
 def _problems(network: nn.Module) -> str:
-    """What a network raises that takes no image, for two usual ones."""
+    """Return the errors of a network that takes no image, for images of two usual shapes."""
     problems = {}
     for shape in ((1, 28, 28), (3, 32, 32)):
         problem = _problem(network, torch.empty(2, *shape, device="meta"))
@@ -123,7 +128,7 @@ def _problems(network: nn.Module) -> str:
 
 
 def _sides(network: nn.Module, channels: int) -> tuple[int, ...] | None:
-    """The sides that are taken: empty for any, None for none."""
+    """Return the sides, in pixels, of the squares that work: empty if any do, None if none does."""
     if all(_runs(network, channels, side) for side in _ANY):
         return ()
     found: list[int] = []
@@ -140,7 +145,7 @@ def _runs(network: nn.Module, channels: int, side: int) -> bool:
 
 
 def _problem(network: nn.Module, batch: torch.Tensor) -> str | None:
-    """Why a network has no logits (N, num_classes) for a batch, as "it raises …"."""
+    """Return why a network gives no logits (N, num_classes), as "it raises …", or None."""
     try:
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -155,9 +160,10 @@ def _problem(network: nn.Module, batch: torch.Tensor) -> str | None:
 
 
 def choose(name: str, takes: Takes, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Channels, height and width of the input, of which some may be given.
+    """Choose channels, height and width of the input; those in `given` are kept.
 
-    Where several sizes fit, the usual one is taken. Raises `UnclearInputError` if it isn't clear.
+    If several sizes fit, the one in `USUAL_SIDES` is chosen. Raises `UnclearInputError` if it isn't
+    clear.
     """
     found = dict(given)
     if "channels" not in found:

@@ -11,7 +11,8 @@ from models.preprocessing import InputSpec
 
 
 class LeNet(nn.Module):
-    """`dropout` drops values after each pooling; `plain` is sigmoid and mean-pooling."""
+    """LeNet-5. `dropout` is the probability that a value is dropped after each pooling; `plain`
+    takes sigmoid and mean-pooling in place of ReLU and max-pooling."""
 
     def __init__(self, num_classes: int, *, dropout: float = 0.0, plain: bool = False) -> None:
         super().__init__()

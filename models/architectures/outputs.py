@@ -1,7 +1,7 @@
-"""What a network returns → its logits: a tensor, the first of several, or what is called `logits`.
+"""The logits in the output of a network: a tensor, the first of several, or the one named `logits`.
 
-Networks of others return features beside their logits, or objects. One hook on the network makes
-the rule hold wherever it is called: in training, in the service, in an export.
+The user's own networks may return features beside their logits, or objects. A hook on the network
+extracts the logits wherever the network is called: in training, in the service, in an export.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,10 +17,10 @@ LOGITS = "logits"
 
 
 def logits_of(returned: Any) -> Any:
-    """The logits in what a network has returned; what has none is given back as it is.
+    """Return the logits in the output of a network; an output without logits is returned unchanged.
 
-    They are the tensor itself; what a dict or an object calls `logits`; the only tensor of a dict;
-    the first of a tuple or list.
+    They are the tensor itself; the item `logits` of a dict, or the attribute `logits` of an object;
+    the only tensor of a dict; or the first item of a tuple or list.
     """
     if isinstance(returned, Tensor):
         return returned
@@ -35,7 +35,7 @@ def logits_of(returned: Any) -> Any:
 
 
 def take_logits(network: nn.Module) -> None:
-    """Let a network return its logits alone, from now on."""
+    """Register a hook on the network that replaces its output by the logits in it."""
     network.register_forward_hook(_take_logits)
 
 
@@ -45,7 +45,10 @@ def _take_logits(_network: nn.Module, _inputs: Any, returned: Any) -> Any:
 
 @contextmanager
 def returned(network: nn.Module) -> Iterator[list[Any]]:
-    """What the network returns in the forward passes inside, before its logits are taken."""
+    """Record the whole outputs of the network's forward passes in the `with` block.
+
+    Yields a list that each forward pass appends to, before `take_logits` reduces the output.
+    """
     found: list[Any] = []
     handle = network.register_forward_hook(lambda *call: found.append(call[-1]), prepend=True)
     try:
@@ -56,7 +59,8 @@ def returned(network: nn.Module) -> Iterator[list[Any]]:
 
 @torch.inference_mode()
 def left_out(network: nn.Module, input: InputSpec) -> str:
-    """What a network in evaluation mode returns beside its logits, in words; "" for nothing."""
+    """Run a network in evaluation mode once, and describe its outputs beside the logits; "" if it
+    has no others."""
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     with returned(network) as found:
         network(torch.zeros(1, *input.shape, device=device))
@@ -75,9 +79,9 @@ def left_out(network: nn.Module, input: InputSpec) -> str:
 
 
 def described(returned: Any, shape: Sequence[int]) -> str:
-    """What is wrong with the outputs of a network, and which of them has the `shape` of logits.
+    """Return the end of an error message about outputs that are not logits of this `shape`.
 
-    "" for a tensor.
+    It names the output that has the shape, or else all outputs. It is empty for a tensor.
     """
     if isinstance(returned, Tensor):
         return ""
@@ -89,7 +93,7 @@ def described(returned: Any, shape: Sequence[int]) -> str:
 
 
 def kind(returned: Any) -> str:
-    """What has no logits, in words, with what to do."""
+    """Describe outputs that have no logits, and say what to return instead."""
     parts = _parts(returned)
     if not parts:
         return f"an object of {type(returned).__name__}: return the logits"
@@ -98,7 +102,7 @@ def kind(returned: Any) -> str:
 
 
 def _parts(returned: Any) -> list[tuple[str, Any]]:
-    """The outputs by names for people."""
+    """Return the outputs in a dict, tuple, list or object, each with a name for messages."""
     if isinstance(returned, Mapping):
         return [(repr(name), value) for name, value in returned.items()]
     if isinstance(returned, tuple | list):

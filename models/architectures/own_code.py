@@ -1,7 +1,7 @@
-"""Code of others: `package.module:Name` → permission checked → module imported → the object.
+"""The user's own code: `package.module:Name` → permission checked → module imported → the object.
 
-Nothing is imported that `models.permission` does not allow, and nothing is called but a class of
-torch.nn.Module, a function of an allowed module, or a copy of a network.
+Only modules that `models.permission` allows are imported. Only classes of torch.nn.Module,
+functions of an allowed module and copies of a network are called.
 """
 
 import importlib
@@ -21,13 +21,13 @@ from models.permission import FORM, OURS, Permission, module_problem
 from models.registry import proposal
 
 FAILURES = (Exception, SystemExit)
-"""What somebody's code may raise that is told as its fault; an interrupt is not."""
+"""Exceptions in the user's code that are reported as its fault; KeyboardInterrupt is not."""
 _MAX_SAID = 300  # letters of an error's own message
 _ROOT = Path(__file__).parents[2]
 
 
 def is_want_of_memory(error: BaseException) -> bool:
-    """Whether a forward pass failed for want of memory, on whatever device."""
+    """Return whether a forward pass failed because there was not enough memory, on any device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
@@ -38,9 +38,9 @@ class CodeError(FanlightError):
 
 
 def find(reference: str, permission: Permission) -> Any:
-    """The class, function or network that `package.module:Name` names; its module is imported.
+    """Import the module of `package.module:Name`; return the class, function or network it names.
 
-    Raises `CodeError` if that is not allowed, or if it is none of these.
+    Raises `CodeError` if the import is not allowed, or if the object is none of these.
     """
     module, _, name = reference.partition(":")
     if not name.isidentifier() or name.startswith("__"):
@@ -60,7 +60,7 @@ def find(reference: str, permission: Permission) -> Any:
 
 
 def _imported(module: str, folder: Path | None) -> ModuleType:
-    """Import a module; the folder is the last place where it is looked for."""
+    """Import a module. If it isn't found otherwise, `folder` is appended to `sys.path`."""
     root = module.partition(".")[0]
     try:
         is_there = root in sys.modules or find_spec(root) is not None
@@ -118,7 +118,7 @@ def _is_network(value: object, module: ModuleType) -> bool:
 
 
 def _object_problem(found: Any, permission: Permission) -> str | None:
-    """Why this is no factory of networks, or one that may not be called."""
+    """Return why an object is no factory of networks, or must not be called; None if it may be."""
     if isinstance(found, nn.Module):
         return None
     if not callable(found) or isinstance(found, BuiltinFunctionType):
@@ -139,7 +139,8 @@ def _object_problem(found: Any, permission: Permission) -> str | None:
 
 
 def reason(error: BaseException) -> str:
-    """`ValueError: no pixels (net.py, line 3)`: what somebody's code raised, and where."""
+    """Format an error of the user's code with its place: `ValueError: no pixels (net.py, line
+    3)`."""
     return _said(error) + place_of(error)
 
 
@@ -151,7 +152,7 @@ def _said(error: BaseException) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """` (net.py, line 3)`: where in somebody's code it was raised; empty if it was elsewhere."""
+    """Format where the user's code raised an error: ` (net.py, line 3)`; empty if elsewhere."""
     frames = _own_frames(error)
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}, line {error.lineno})"
@@ -159,13 +160,13 @@ def place_of(error: BaseException) -> str:
 
 
 def traceback_of(error: BaseException) -> str:
-    """The traceback of somebody's code, without the frames that only led there."""
+    """Return the traceback of an error, with the frames of the user's code only."""
     lines = traceback.format_list(_own_frames(error)) + traceback.format_exception_only(error)
     return "".join(lines).rstrip()
 
 
 def _own_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    """The frames that are neither ours, nor of Python's and other installed packages."""
+    """Return the frames of an error outside of Fanlight, of Python and of installed packages."""
     return [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

@@ -29,7 +29,7 @@ COLLECTIONS = {
     from_torchvision.PREFIX: from_torchvision.architecture,
     from_timm.PREFIX: from_timm.architecture,
 }
-"""What other libraries have: the beginning of a name → the architecture of such a name."""
+"""Libraries of networks: the prefix of a name → the function that returns its architecture."""
 OTHERS = (
     f"{TORCHVISION_PREFIX}<name> for any classifier of torchvision, {from_timm.PREFIX}<name> for "
     f"one of timm, {FORM} for a network of your own"
@@ -37,7 +37,7 @@ OTHERS = (
 
 
 def load_plugins() -> dict[str, str]:
-    """Import the plug-ins, which register their architectures; what fails, and why.
+    """Import the plug-ins, which register their architectures; return those that fail, and why.
 
     An entry point that names a class or a function registers it under the entry point's name.
     """
@@ -80,17 +80,17 @@ def register(
 
 
 def names() -> list[str]:
-    """The registered architectures, sorted; torchvision's are not among them."""
+    """Return the names of the registered architectures, sorted, without torchvision's."""
     return ARCHITECTURES.names()
 
 
 def complete() -> list[str]:
-    """The architectures that a shell completes: ours and torchvision's."""
+    """Return the names that shell completion offers: the registered ones and torchvision's."""
     return names() + [TORCHVISION_PREFIX + each for each in from_torchvision.names()]
 
 
 def architecture(name: str, permission: Permission = NOTHING) -> Architecture:
-    """The architecture of that name; raises `ArchitectureError` if there is none.
+    """Return the architecture of this name; raise `ArchitectureError` if there is none.
 
     The code of `package.module:Class` is imported only with permission.
     """
@@ -115,18 +115,19 @@ def architecture(name: str, permission: Permission = NOTHING) -> Architecture:
 
 
 def named(name: str) -> Architecture:
-    """The architecture that the user names on the command line, who so allows its code to run."""
+    """Return the architecture named on the command line, which also permits its code to run."""
     return architecture(name, Permission.named(name))
 
 
 def is_known(name: str) -> bool:
-    """Whether the name is that of an architecture, as far as its form tells."""
+    """Return whether this can be an architecture's name; the names of other libraries' networks and
+    of the user's code are judged by their form alone."""
     others = name.startswith(tuple(COLLECTIONS)) or is_reference(name)
     return others or name in ARCHITECTURES
 
 
 def _of(name: str, found: Any) -> Architecture:
-    """The architecture of a class, a function or a network of somebody's own code."""
+    """Return an architecture whose factory is a class, function or network of the user's code."""
     for each in ARCHITECTURES:
         if each.factory is found:
             return replace(each, name=name)
@@ -140,7 +141,7 @@ def _of(name: str, found: Any) -> Architecture:
 
 
 class _Copies:
-    """A factory of copies of a network, whose layers draw their weights anew."""
+    """A factory of copies of a network, with new weights in all layers that can reset theirs."""
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
@@ -154,12 +155,12 @@ class _Copies:
 
 
 def describe() -> str:
-    """The help of options that take an architecture."""
+    """Return the help text of options that take an architecture."""
     return f"A network by name ({', '.join(names())}), or {OTHERS}."
 
 
 def describe_arguments() -> str:
-    """The help of options that take an architecture's arguments."""
+    """Return the help text of options that take an architecture's arguments."""
     arguments = "; ".join(
         f"{each.name}: {', '.join(each.parameters)}" for each in ARCHITECTURES if each.parameters
     )
@@ -184,7 +185,7 @@ def table() -> str:
 
 
 def _argument_text(name: str, schema: Mapping[str, Any]) -> str:
-    """A parameter in words: `dropout`, number from 0 to 1 (default 0.0)."""
+    """Describe an argument for the table: `dropout`, number from 0 to 1 (default 0.0)."""
     of = schema.get("items", schema)
     words = [f"{of.get('type', 'any')}{'s' if 'items' in schema else ''}"]
     words += [f"from {of['minimum']}"] if "minimum" in of else []
