@@ -1,6 +1,6 @@
-"""How much memory a network may take, for a card can name what no memory is large enough for.
+"""Limits on the memory of a network, since a card may name one that no memory is large enough for.
 
-Building: its weights have as many values as the network, so nothing larger needs to be built.
+Building: a network may allocate a few times as many values as its weights have (`Allowance`).
 Forward pass: no activation of one image may be larger than `MAX_ACTIVATION_BYTES`.
 """
 
@@ -26,10 +26,10 @@ class TooLargeNetworkError(FanlightError):
 
 
 class Allowance(DispatchMode):
-    """Raises `TooLargeNetworkError` before torch makes a tensor beyond what is allowed.
+    """A context manager that raises `TooLargeNetworkError` before torch allocates too many tensors.
 
-    Counts new tensors of the thread inside the `with` block. `weights` is the state_dict that the
-    network is to get.
+    It counts the new tensors of this thread, and their values, inside the `with` block. `weights`
+    is the state_dict that the network will load; the limits are a few times its size.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:  # torch sets up the rest on entering
@@ -62,11 +62,12 @@ class Allowance(DispatchMode):
 
 
 class ActivationLimit(DispatchMode):
-    """Raises `TooLargeNetworkError` at the first tensor of more than `max_bytes`.
+    """A context manager that raises `TooLargeNetworkError` at a tensor of more than `max_bytes`.
 
-    Counts results of the thread inside the `with` block. A convolution is what makes an image much
-    larger, so it first runs on tensors without memory (device `meta`), which gives the size of its
-    result. Other operators make tensors about as large as those that they get.
+    It checks the results of this thread's operators inside the `with` block. A convolution can make
+    an image much larger, so one that may exceed the limit runs first on tensors without memory
+    (device `meta`), which gives the size of its result. Other operators return tensors about as
+    large as their arguments.
     """
 
     def __init__(self, max_bytes: int = MAX_ACTIVATION_BYTES) -> None:
@@ -80,7 +81,7 @@ class ActivationLimit(DispatchMode):
         return result
 
     def _may_be_large(self, image: Tensor, weight: Tensor) -> bool:
-        """True unless the result is small enough even with a value for each pixel of the image."""
+        """Return whether a convolution's result exceeds the limit if it keeps the image's size."""
         values = image.numel() // image.shape[1] * max(weight.shape[:2])
         return values * image.itemsize > self._max_bytes
 
@@ -95,7 +96,7 @@ class ActivationLimit(DispatchMode):
 
 
 def _without_memory(arguments: Any) -> Any:
-    """The same arguments, with tensors on the device `meta`."""
+    """Return the same arguments, with tensors on the device `meta`."""
     return tree_map_only(Tensor, lambda each: each.to("meta"), arguments)
 
 

@@ -56,7 +56,7 @@ class TrainingRecord(_Part):
         return _last_parts(self.dataset)
 
     def without_folders(self) -> Self:
-        """The same without the folders of whoever trained it, which are nobody else's business."""
+        """Return a copy without the paths of the person who trained it, which are private."""
         recipe = self.recipe | {
             name: _last_parts(value)
             for name in _SOURCES
@@ -66,7 +66,7 @@ class TrainingRecord(_Part):
 
 
 def _last_parts(source: str) -> str:
-    """The last part of each path, of any system, in data sets that a plus joins."""
+    """Shorten each path, POSIX or Windows, in data sets joined by a plus to its last part."""
     return " + ".join(PureWindowsPath(each).name or each for each in source.split(" + "))
 
 
@@ -128,7 +128,7 @@ class Card(_Part):
 
 
 def read_card(folder: Path) -> Card:
-    """The card of a version's folder, without its weights; raises `CheckpointError`."""
+    """Read the card in a version's folder; raise `CheckpointError` if it is invalid."""
     return read_with_stamp(folder)[0]
 
 

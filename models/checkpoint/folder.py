@@ -21,7 +21,7 @@ _NUMBER = re.compile("[1-9][0-9]{0,17}")
 
 
 def check_name(name: str) -> None:
-    """Raises `CheckpointError` for what can't name a model, with a name that could."""
+    """Raise `CheckpointError` if a model can't have this name, and propose one that it can."""
     if name in RESERVED:
         raise CheckpointError(
             f"{name!r} can't name a model, since /v2/models/{name} is another address; give one "
@@ -40,26 +40,27 @@ def check_name(name: str) -> None:
 
 
 def proposed_name(text: str) -> str:
-    """A name for a model from a text, its letters without accents; empty where nothing is left."""
+    """Derive a model's name from a text, without accents; empty where nothing is left."""
     plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
     found = re.sub(r"[^a-z0-9._-]+", "-", plain).strip("-._")[:MAX_NAME]
     return f"{found}-model" if found in RESERVED else found
 
 
 def names(repository: Path) -> list[str]:
-    """The models of a repository, sorted."""
+    """Return the names of the models in a repository, sorted."""
     return sorted(_folders(repository, NAME))
 
 
 def versions(model: Path) -> list[int]:
-    """The published versions in a model's folder, rising; drafts are not among them."""
+    """Return the published versions in a model's folder, in ascending order, without drafts."""
     return sorted(map(int, _folders(model, _NUMBER)))
 
 
 def _folders(folder: Path, pattern: re.Pattern[str]) -> list[str]:
-    """The names of the folders in a folder that match; raises `CheckpointError` for too many.
+    """Return the names of the subfolders that match; raise `CheckpointError` for too many entries.
 
-    What the listing itself tells is not asked of the file system again: a folder may hang.
+    Whether an entry is a folder is taken from the listing where it says so: a further call to the
+    file system could hang.
     """
     if not folder.is_dir():
         return []
@@ -74,7 +75,8 @@ def _folders(folder: Path, pattern: re.Pattern[str]) -> list[str]:
 
 
 def find(repository: Path, name: str, version: int | None = None) -> Path:
-    """The folder of a model's version, by default the highest; raises `CheckpointError`."""
+    """Return the folder of a model's version, by default the highest; raise `CheckpointError` if
+    there is none."""
     if not repository.is_dir():
         raise CheckpointError(
             f"there is no folder {repository}, in which {name!r} is looked for; publish a model "

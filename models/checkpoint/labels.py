@@ -1,4 +1,4 @@
-"""What can be the labels of a classifier."""
+"""Checks of the labels of a classifier."""
 
 import re
 import unicodedata
@@ -17,13 +17,13 @@ _SEEN_FORMATS = frozenset(
 
 
 def check_labels(labels: Sequence[str]) -> None:
-    """Raises `CheckpointError` for what can't be the labels of a classifier."""
+    """Raise `CheckpointError` if a classifier can't have these labels."""
     if (problem := label_problem(labels)) is not None:
         raise CheckpointError(problem)
 
 
 def label_problem(labels: Sequence[str]) -> str | None:
-    """Why these can't be the labels of a classifier, and what to do; None if they can."""
+    """Return why a classifier can't have these labels, and what to do; None if it can."""
     if len(labels) > MAX_LABELS:
         return f"there are {len(labels):,} labels; at most {MAX_LABELS:,} are possible"
     if len(labels) < 2:
@@ -52,16 +52,17 @@ def label_problem(labels: Sequence[str]) -> str | None:
 
 
 def is_unseen(character: str) -> bool:
-    """Whether it controls a terminal, a line or the direction of text, or is half a character.
+    """Return whether a character controls a terminal, a line or the direction of text, or is half
+    of a surrogate pair.
 
-    Joiners (U+200C, U+200D), which some scripts and emoji need, are not among them, nor are the
-    signs that Arabic and Syriac write around numbers.
+    Joiners (U+200C, U+200D), which some scripts and emoji need, don't count, nor do the signs that
+    Arabic and Syriac write around numbers.
     """
     return unicodedata.category(character) in _UNSEEN and character not in _SEEN_FORMATS
 
 
 def _unseen(text: str) -> str | None:
-    """The first unseen character, if any."""
+    """Return the first character of the text for which `is_unseen` is true, or None."""
     if text.isascii() and text.isprintable():
         return None
     return next(filter(is_unseen, text), None)

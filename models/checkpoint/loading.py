@@ -28,8 +28,8 @@ from models.trust import file as trust_file
 class Checkpoint:
     """A network in evaluation mode on its device, with the card that describes it.
 
-    `stamps` are the files that it was read from, by name. `architecture` is what built it.
-    `trust` is None where the card has no calibration.
+    `stamps` identify the files that it was read from, by name. `architecture` has built the
+    network; it is None for a graph. `trust` is None where the card has no calibration.
     """
 
     card: Card
@@ -46,7 +46,7 @@ class Checkpoint:
 
     @property
     def has_gradients(self) -> bool:
-        """Whether it is a network of torch, not a graph that ONNX Runtime runs."""
+        """Whether the network is one of torch, not a graph that ONNX Runtime runs."""
         return not isinstance(self.network, OpaqueNetwork)
 
 
@@ -59,13 +59,13 @@ def load(
 ) -> Checkpoint:
     """Rebuild the network of a version's folder, in evaluation mode on the device.
 
-    An architecture that is code of others is imported only with `permission`. A graph is run on the
-    CPU, whatever the device, by so many `threads`; by default those of torch.
+    The user's own code, if the architecture is such, is imported only with `permission`. A graph
+    runs on the CPU, whatever the device, with this number of `threads` (default: torch's).
 
-    Raises `CheckpointError` if anything doesn't fit: the card, the folder's name, the SHA-256 of
-    the weights or of the trust, the names or shapes in them, or the number of labels; and for
-    weights of more than `max_bytes`. What the files claim is checked before memory is allocated for
-    it.
+    Raises `CheckpointError` if the card, the folder's name, the SHA-256 of the weights or of the
+    trust, the names or shapes in them, or the number of labels don't fit, and for weights of more
+    than `max_bytes`. The sizes that the files claim are checked before memory is allocated for
+    them.
     """
     card, card_stamp = read_with_stamp(folder)
     is_graph = card.architecture == graphs.ARCHITECTURE
@@ -105,10 +105,10 @@ def load(
 def read_trust(
     folder: Path, card: Card, layers: Sequence[Layer], device: torch.device
 ) -> tuple[Trust, FileStamp]:
-    """The trust of a card with calibration, for a network of these layers.
+    """Read the trust file of a card with calibration, for a network with these layers.
 
-    Raises `CheckpointError` if the file is not the one that the card states, or fits neither the
-    card nor the network.
+    Raises `CheckpointError` if the file doesn't have the SHA-256 that the card states, or fits
+    neither the card nor the network.
     """
     assert card.calibration is not None  # noqa: S101 (the caller has looked)
     assert card.trust_sha256 is not None  # noqa: S101 (the card is valid)
@@ -141,7 +141,8 @@ def load_named(
     device: torch.device,
     permission: Permission = NOTHING,
 ) -> Checkpoint:
-    """Find and load a model's version; errors begin with its folder. Raises `CheckpointError`."""
+    """Find and load a model's version; raise `CheckpointError`, whose message begins with the
+    folder if loading fails."""
     folder = find(repository, name, version)
     try:
         return load(folder, device, permission=permission)

@@ -21,7 +21,10 @@ WEIGHTS = "weights.pt"
 
 
 def named(name: str, permission: Permission | None = None) -> Architecture:
-    """The architecture of that name, by default with permission; raises `CheckpointError`."""
+    """Return the architecture of this name; raise `CheckpointError` if it is not available.
+
+    Without a `permission`, the name itself permits its code to be imported.
+    """
     try:
         return (
             registry.named(name) if permission is None else registry.architecture(name, permission)
@@ -36,7 +39,7 @@ def build(
     num_classes: int,
     state_dict: Mapping[str, Tensor],
 ) -> nn.Module:
-    """The architecture with those weights, strictly; raises `CheckpointError`."""
+    """Build the network and load its weights strictly; raise `CheckpointError` on a mismatch."""
     try:
         with Allowance(state_dict):
             network = architecture.build(num_classes, **arguments)
@@ -52,7 +55,7 @@ def build(
 def network_of_graph(
     content: bytes, input: InputSpec, num_classes: int, threads: int | None
 ) -> graphs.OnnxNetwork:
-    """The network of a graph; raises `CheckpointError`."""
+    """Return the network that runs a graph; raise `CheckpointError` if it can't be used."""
     try:
         return graphs.load(content, input, num_classes, threads or torch.get_num_threads())
     except (GraphError, InstallationError) as error:

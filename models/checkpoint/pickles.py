@@ -1,8 +1,8 @@
-"""What the pickle of a saved file says, read with inert stand-ins: no name of it is ever looked up.
+"""Checks of the pickle in a saved file, read with inert stand-ins: no name in it is imported.
 
     operations → names of classes and functions → claims of storages and tensors, each checked
 
-A state_dict needs few names. `Others` are those that a file of somebody else's has beside them.
+A state_dict needs few names. `Others` collects further names, in files that Fanlight didn't write.
 """
 
 import math
@@ -49,7 +49,7 @@ class UnsafeWeightsError(FanlightError):
 
 @dataclass(frozen=True)
 class Storage:
-    """A claim: so many elements in the entry of that key."""
+    """A storage as the pickle claims it: its size, and the `key` of its entry in the archive."""
 
     key: str
     elements: int
@@ -62,17 +62,17 @@ class _StorageType:
 
 
 class _Mapping(dict[Any, Any]):
-    """In place of an OrderedDict, which may have attributes."""
+    """A stand-in for an OrderedDict; unlike a dict, it can get attributes."""
 
 
 class _Tensor:
-    """In place of a tensor whose claim was checked; it may get attributes, too."""
+    """A stand-in for a tensor whose claim was checked; it can get attributes, too."""
 
 
 class Inert:
-    """In place of an object of any other class: takes what its class would get, and does nothing.
+    """A stand-in for an object of any other class: it accepts arguments and state and runs nothing.
 
-    `name` is that of the class; `state` is what the object would have had as attributes.
+    `name` is the name of the class; `state` would have become the object's attributes.
     """
 
     name = ""
@@ -91,9 +91,10 @@ class Inert:
 
 @dataclass
 class Others:
-    """The names of classes and functions that a pickle has beside those of a state_dict.
+    """The names of classes and functions in a pickle that no state_dict needs.
 
-    `dicts` and `lists` are those whose objects get items, as a defaultdict or a deque does.
+    `dicts` and `lists` are the names of classes whose objects get items, such as defaultdict and
+    deque.
     """
 
     names: set[str] = field(default_factory=set)
@@ -102,7 +103,7 @@ class Others:
     made: int = 0  # bytes, by calls
 
     def stand_ins(self) -> list[tuple[Callable[..., Any], str]]:
-        """What torch is to take for each name: a dict, a list, or nothing that could run."""
+        """Return pairs of stand-in and name for torch: a dict, a list, or an inert class."""
         return [(self._stand_in(name), name) for name in sorted(self.names)]
 
     def _stand_in(self, name: str) -> type[Inert]:
@@ -113,7 +114,7 @@ class Others:
         return type("Inert", (Inert,), {"name": name})
 
     def watched(self, name: str) -> type[Inert]:
-        """What stands for the class of that name while the pickle is checked."""
+        """Return a stand-in for this class that records whether its objects get items."""
         self.names.add(name)
 
         def to_dicts(_inert: Inert, _key: Any, _value: Any) -> None:
@@ -126,7 +127,7 @@ class Others:
         return type("Inert", (Inert,), {"name": name, **methods})
 
     def make(self, text: Any) -> "Inert":
-        """In place of bytes, of which torch makes as many as there are letters."""
+        """Return a stand-in for bytes, and count them: torch would make one for each letter."""
         self.made += len(text) if isinstance(text, str | bytes) else 0
         if self.made > _MAX_MADE_BYTES:
             raise UnsafeWeightsError(f"its pickle makes more than {_MAX_MADE_BYTES:,} bytes")
@@ -147,9 +148,10 @@ class _AsList(Inert):
 def check_pickle(
     source: BytesIO, check_storage: Callable[[Storage], None], others: Others | None
 ) -> None:
-    """Check the pickle that begins here, and stop behind it; raises `UnsafeWeightsError`.
+    """Check the pickle that begins at the position of `source`; raise `UnsafeWeightsError`.
 
-    Names that are not of a state_dict are refused, unless `others` is given, which then gets them.
+    Leaves the position behind the pickle. Calls `check_storage` for each storage. Names that no
+    state_dict needs are refused, unless `others` is given, which then collects them.
     """
     start = source.tell()
     known = _OPCODES if others is None else _OPCODES | _MORE_OPCODES
@@ -177,7 +179,7 @@ def check_pickle(
 
 
 class _StandIns(pickle.Unpickler):
-    """Reads a state_dict without its tensors: names stand for nothing that could run."""
+    """An unpickler that reads a state_dict without its tensors, with a stand-in for every name."""
 
     def __init__(
         self,
@@ -189,7 +191,7 @@ class _StandIns(pickle.Unpickler):
         self._check_storage, self._others = check_storage, others
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for a name: new each time, since a pickle can set its attributes."""
+        """Return a new stand-in for a name each time, since a pickle can set its attributes."""
         return _stand_in(module, name, self._others)
 
     def persistent_load(self, pid: Any) -> Storage:
@@ -221,9 +223,10 @@ def _stand_in(module: str, name: str, others: Others | None) -> Any:
 
 
 def _other(module: str, name: str, others: Others) -> Any:
-    """What stands for a name that no state_dict needs.
+    """Return the stand-in for a name that no state_dict needs.
 
-    Some torch calls itself, whatever stands for them here: what these get is checked.
+    Some of these functions torch will call itself, whatever stand-in it gets. So their arguments
+    are checked here.
     """
     full = f"{module}.{name}"
     if module in _OF_THE_SYSTEM:
@@ -255,7 +258,8 @@ def _encoded(text: Any, encoding: Any, others: Others) -> Inert:
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> _Tensor:
-    """`torch._utils._rebuild_tensor_v2`: a tensor that lies in its storage, each element once."""
+    """Stand in for `torch._utils._rebuild_tensor_v2`: check that the tensor lies within its
+    storage, and has no more elements than that."""
     if not isinstance(storage, Storage):
         raise UnsafeWeightsError("a tensor has no storage")
     if len(size) != len(stride) or min([offset, *size, *stride], default=0) < 0:
@@ -273,14 +277,15 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> _Tens
 def _tensor_of_type(
     storage: Any, offset: Any, size: Any, stride: Any, _grad: Any, _hooks: Any, dtype: Any, *_: Any
 ) -> _Tensor:
-    """`torch._utils._rebuild_tensor_v3`: its storage is counted in bytes."""
+    """Stand in for `torch._utils._rebuild_tensor_v3`, whose storage is counted in bytes."""
     if isinstance(storage, Storage) and isinstance(dtype, _StorageType):
         storage = Storage(storage.key, storage.bytes // dtype.itemsize, storage.bytes)
     return _tensor(storage, offset, size, stride)
 
 
 def _of_class(rebuild: Any, kind: Any, arguments: Any, *_: Any) -> Any:
-    """`torch._tensor._rebuild_from_type_v2`: a tensor of a class, or one with attributes."""
+    """Stand in for `torch._tensor._rebuild_from_type_v2`: refuse a tensor of a class of its own,
+    and rebuild one with attributes."""
     if isinstance(kind, type) and issubclass(kind, Inert):
         _refuse_class(kind)
     return rebuild(*arguments)

@@ -43,8 +43,8 @@ def publish(
 ) -> Card:
     """Write the network as the next version of the model `name`, and return its card.
 
-    `trust` is what was fitted on its answers, or why nothing was. The caller
-    names the architecture, so its code may be imported.
+    `trust` is what was fitted on the network's answers, or notes on why nothing was. The
+    architecture's code may be imported, since the caller names it.
 
     Raises `CheckpointError` if the architecture doesn't rebuild the network, if the network doesn't
     turn an image of the `input` into one logit per label, or if the name, a label or a metric is
@@ -83,8 +83,8 @@ def publish_graph(
 ) -> Card:
     """Write an ONNX graph as the next version of the model `name`, and return its card.
 
-    It takes normalised images (N, C, H, W) and gives logits. Raises `CheckpointError` as `publish`
-    does, and for a graph that `load` would refuse.
+    The graph takes normalised images (N, C, H, W) and returns logits. Raises `CheckpointError` for
+    an invalid name or label, and for a graph that `load` would refuse.
     """
     check_name(name)
     check_labels(labels)
@@ -104,10 +104,11 @@ def publish_graph(
 
 
 def publish_trust(repository: Path, folder: Path, card: Card, trust: Fitted) -> Card:
-    """Write the weights of a version's folder, with another trust, as the model's next version.
+    """Publish a version's weights again, with another trust, as the model's next version.
 
-    `card` is that of the folder, and `repository` may be another than the folder's. The weights
-    are the same byte for byte. Raises `CheckpointError` if they aren't those that the card states.
+    `card` is the card in that folder. `repository` may be another than the folder's. The weights
+    are copied byte for byte. Raises `CheckpointError` if they don't have the SHA-256 that the card
+    states.
     """
     name = GRAPH if card.architecture == graphs.ARCHITECTURE else WEIGHTS
     fields = {key: getattr(card, key) for key in Card.model_fields if key not in _NOT_KEPT}
@@ -138,9 +139,9 @@ def _published(
 ) -> Card:
     """Add a version to the folder `model`, and return its card.
 
-    The version holds the file `file_name`, with what `write` writes into it, the file of the trust,
-    and a card with these fields. Its number is one more than the highest in the folder. `sha256` is
-    that which the weights must have; None takes any.
+    The version holds the file `file_name`, which `write` writes, the trust file, and a card with
+    these fields. Its number is one more than the highest in the folder. `sha256` is what the file
+    must have; None accepts any.
     """
     is_first = not model.parent.exists()
     draft = files.draft_in(model.resolve())
@@ -166,7 +167,7 @@ def _published(
 
 
 def _write_trust(draft: Path, fitted: Fitted | None) -> dict[str, Any]:
-    """Write the file of the trust, if there is one; the fields of the card about it."""
+    """Write the trust file, if there is a trust, and return the fields of the card about it."""
     if fitted is None:
         return {}
     fields: dict[str, Any] = {"trust_note": "; ".join(fitted.notes)} if fitted.notes else {}
@@ -184,7 +185,10 @@ def _write_trust(draft: Path, fitted: Fitted | None) -> dict[str, Any]:
 
 
 def _release(draft: Path, card: Card) -> Card:
-    """Rename the draft to the next free version; another process may take a number first."""
+    """Write the card and rename the draft to the next free version.
+
+    If another process takes the number first, the next one is tried.
+    """
     model = draft.parent
     version = max(versions(model), default=0)
     while True:

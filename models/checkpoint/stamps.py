@@ -1,4 +1,4 @@
-"""Files of a version: opened beneath the repository, and known again by their stamps."""
+"""Files of a version: opened beneath the repository, and compared later by their stamps."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from models.checkpoint.errors import CheckpointError
 
 @dataclass(frozen=True)
 class FileStamp:
-    """A file as it was read: its SHA-256, and the status that is compared first."""
+    """The identity of a file that was read: its SHA-256, and the status, compared first."""
 
     sha256: str
     device: int
@@ -30,7 +30,7 @@ class FileStamp:
 
 @contextmanager
 def opened(folder: Path, name: str) -> Iterator[BufferedReader]:
-    """A file of a version's folder; raises `CheckpointError` if it can't be read or is unsafe."""
+    """Open a file of a version's folder; raise `CheckpointError` if unreadable or unsafe."""
     try:
         with files.open_beneath(
             folder.parent.parent, folder.parent.name, folder.name, name
@@ -45,7 +45,7 @@ def opened(folder: Path, name: str) -> Iterator[BufferedReader]:
 def changes(
     folder: Path, stamps: Mapping[str, FileStamp]
 ) -> tuple[str | None, Mapping[str, FileStamp]]:
-    """Why the files of a version are not those with these stamps, or None; and their new stamps.
+    """Compare a version's files with their stamps; return the difference, or None, and new stamps.
 
     A file is read only if its status has changed. Raises `OSError` if a file can't be read.
     """

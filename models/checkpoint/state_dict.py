@@ -14,9 +14,10 @@ from models.errors import FanlightError
 
 
 def read_state_dict(source: Path | BinaryIO, device: torch.device) -> dict[str, Tensor]:
-    """A pure state_dict: names to tensors, nothing else; raises `CheckpointError`.
+    """Read a pure state_dict: names to tensors, nothing else; raise `CheckpointError` for other
+    files.
 
-    Nothing that the file contains is executed (`weights_only=True`), and it takes about as much
+    Nothing that the file contains is executed (`weights_only=True`). Reading takes about as much
     memory as the file is large.
     """
     if isinstance(source, Path):

@@ -1,4 +1,4 @@
-"""What a network must show before it is published, and each time it is loaded."""
+"""The test of a network before it is published, and each time it is loaded."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext

@@ -1,10 +1,10 @@
-"""What a file of weights claims, checked before torch allocates anything for it.
+"""Checks of what a file of weights claims, before torch allocates anything for it.
 
     directory of the archive → sizes of its entries → pickle, read with inert stand-ins
                              → the claimed storages and tensors, compared with the entries
 
-`torch.load(…, weights_only=True)` runs no code of a file, but believes its sizes: a small file
-with compressed or overlapping entries, or a tensor of a billion elements, would fill the memory.
+`torch.load(…, weights_only=True)` runs no code of a file, but believes its sizes: a small file with
+compressed or overlapping entries, or a tensor of a billion elements, would fill the memory.
 """
 
 import copy
@@ -16,9 +16,9 @@ from typing import IO, BinaryIO
 from models.checkpoint.pickles import Others, Storage, UnsafeWeightsError, check_pickle
 
 MAX_PICKLE_BYTES = 4 * 2**20
-"""Of the names and shapes, some 300 bytes a tensor."""
+"""Limit of the pickle, which has names and shapes: about 300 bytes per tensor."""
 MAX_DIRECTORY_BYTES = 4 * 2**20
-"""Of the list of entries, some 100 bytes a tensor."""
+"""Limit of the archive's directory, the list of entries: about 100 bytes per tensor."""
 _END = struct.Struct("<4s4HIIH")  # of an archive: its last 22 bytes, if it has no comment
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR64 = struct.Struct("<4sIQI")
@@ -29,10 +29,11 @@ _LEGACY_PICKLES = 5  # magic number, protocol, system, the object, the keys of i
 def check(file: BinaryIO, size: int, others: Others | None = None) -> None:
     """Raise `UnsafeWeightsError` if torch would need more memory for a file than its `size`.
 
-    The file is left at its beginning. What is no file of torch at all may pass: torch refuses it.
-    Objects that are not of a state_dict are refused, unless `others` is given: a file of somebody
-    else's. It gets the names of their classes and functions, and the checksums of the archive are
-    compared. A file of torch before 1.6 has none, so that a damaged one can look whole.
+    Leaves the position at the beginning of the file. A file that torch didn't write may pass: torch
+    itself refuses it. Objects that no state_dict needs are refused, unless `others` is given, as
+    for files that Fanlight didn't write: it collects the names of their classes and functions, and
+    the checksums of the archive are compared. A file of torch before 1.6 has no checksums, so
+    damage in it may go unnoticed.
     """
     file.seek(0)
     is_archive = file.read(4) == b"PK\x03\x04"  # what torch looks at
@@ -88,10 +89,11 @@ def _check_archive(file: BinaryIO, size: int, others: Others | None) -> None:
 
 
 def _check_sums(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], storages: str) -> None:
-    """Compare each entry with its checksum, which torch does not do; `storages` begins their names.
+    """Compare each entry of the archive with its checksum, which torch does not do.
 
-    torch.save leaves them all out if it is told to (`torch.serialization.set_crc32_options`), and
-    those of the storages where it writes no values (`torch.serialization.skip_data`).
+    `storages` is the prefix of the storages' names. torch.save can write a file without checksums
+    (`torch.serialization.set_crc32_options`), which is allowed. It can also leave out the values of
+    the storages and their checksums (`torch.serialization.skip_data`), which is refused.
     """
     summed = [entry for entry in entries if _has_sum(entry)]
     unsummed = [entry for entry in entries if entry.file_size and not _has_sum(entry)]
@@ -117,7 +119,7 @@ def _has_sum(entry: zipfile.ZipInfo) -> bool:
 
 
 def _opened(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
-    """The entry for reading; at its end a wrong checksum raises `BadZipFile`, if it has one."""
+    """Open an entry for reading; at its end a wrong checksum raises `BadZipFile`, if it has one."""
     if not _has_sum(entry):
         entry = copy.copy(entry)
         del entry.CRC  # zipfile then compares nothing
@@ -125,7 +127,8 @@ def _opened(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
 
 
 def _check_directory(file: BinaryIO, size: int) -> None:
-    """That the list of entries is small, and at the end, where every reader looks for it."""
+    """Raise `UnsafeWeightsError` unless the archive's directory is small and at the end of the
+    file, where every reader looks for it."""
     file.seek(max(0, size - _END.size))
     end = file.read(_END.size)
     if len(end) < _END.size or not end.startswith(b"PK\x05\x06") or not end.endswith(b"\0\0"):
@@ -149,7 +152,7 @@ def _check_directory(file: BinaryIO, size: int) -> None:
 
 
 def _check_legacy(file: BinaryIO, size: int, others: Others | None) -> None:
-    """A file of torch.save as it was before torch 1.6: pickles, then the storages."""
+    """Check a file written by torch.save before torch 1.6: pickles, then the storages."""
     head = BytesIO(file.read(MAX_PICKLE_BYTES))
     claimed: dict[str, int] = {}
 
