@@ -29,9 +29,11 @@ STEPS_ACROSS = 8  # the default step is this part of the window's shorter side
 
 @dataclass(frozen=True)
 class Share:
-    """How often a class wins: at how many places, which part of all, and where it is surest.
+    """How often a class is the most probable one, and where its probability is highest.
 
-    `best` is the window of that place, in fractions of the image's width and height.
+    `places` counts the places where it wins, and `share` is their part of all places. `score` is
+    the class's highest probability at any place, and `best` the window of that place: left, top,
+    right, bottom in fractions of the image's width and height.
     """
 
     index: int
@@ -43,8 +45,11 @@ class Share:
 
 @dataclass(frozen=True)
 class ClassMap:
-    """Probabilities (num_classes, rows, columns): those of place (r, c) are of the window of
-    `window` pixels (rows, columns) that begins at (r, c) times `step` of the picture."""
+    """The probabilities (num_classes, rows, columns) of an image's windows.
+
+    Those at (r, c) belong to the window of `window` pixels (rows, columns) whose upper left corner
+    is at (r, c) times `step` in the picture.
+    """
 
     probabilities: Tensor
     step: Step
@@ -58,17 +63,17 @@ class ClassMap:
 
     @property
     def scores(self) -> Tensor:
-        """Its probability, (rows, columns)."""
+        """The probability of the winner at each place, (rows, columns)."""
         return self.probabilities.amax(0)
 
     def heat(self, index: int) -> Tensor:
-        """The probability of a class at each pixel of the picture, (H, W)."""
+        """Return the probability of a class at each pixel of the picture, (H, W)."""
         return stitching.upsampled(
             self.probabilities[index], self.window, self.step, self.picture.size
         )
 
     def shares(self) -> list[Share]:
-        """The classes that win somewhere, the most frequent first."""
+        """Return the classes that win at one place or more, the most frequent first."""
         winners = self.winners.flatten()
         counts = winners.bincount(minlength=len(self.probabilities))
         order = sorted(counts.nonzero().flatten().tolist(), key=lambda each: -int(counts[each]))
@@ -97,14 +102,14 @@ def class_map(
     second_look: SecondLook | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> ClassMap:
-    """The map of an upright image. `probabilities` turns logits (N, num_classes) into such.
+    """Compute the class map of an upright image.
 
-    Windows that are not sure get a second look, mirrored, as images do in a prediction.
-
-    `step` is in pixels; what of it divides the form's stride is taken, the whole stride at most. By
-    default it is an eighth of the window, or more where that would take seconds. `sent` is the
-    width and height that the image was sent with, if it was made smaller. `check` is called between
-    operators. Raises `OptionError` for a step that would cost too much.
+    `probabilities` turns logits (N, num_classes) into probabilities of the same shape. With
+    `second_look`, windows whose answer is not sure are looked at again, mirrored, as in a
+    prediction. `step` is in pixels; it is lowered to a divisor of the form's stride. The default is
+    an eighth of the window, or more where that would take seconds. `sent` is the width and height
+    of the image as it was sent, if it was made smaller since. `check` is called between operators.
+    Raises `OptionError` for a step that would cost too much.
     """
     classes = form.num_classes
 
@@ -136,7 +141,7 @@ def _looked_again(
     look: SecondLook,
     check: Callable[[], None],
 ) -> Tensor:
-    """The logits (num_classes, rows, columns) after a second look at windows that are not sure."""
+    """Return the logits (num_classes, rows, columns) after a second look at unsure windows."""
 
     def mirrored(due: NDArray[np.bool_]) -> NDArray[np.float32]:
         width = form.window[1] + (logits.shape[2] - 1) * step[1]  # mirrored, windows fall on others
@@ -175,7 +180,7 @@ def _step(form: Form | Windows, size: tuple[int, int], classes: int, asked: int 
 
 
 def _fits(form: Form | Windows, size: tuple[int, int], step: Step, classes: int) -> bool:
-    """Whether a map of that step has an affordable number of places, and cost."""
+    """Return whether a map of that step stays within the limits on places and cost."""
     if _scores(form, size, step, classes) > MAX_SCORES:
         return False
     return stitching.multiply_adds(form, size, step) <= MAX_MULTIPLY_ADDS

@@ -16,10 +16,10 @@ _SAME = 1e-3  # of the largest logit, by which the form may differ from the netw
 
 @dataclass(frozen=True)
 class Form:
-    """Steps that work on images of any size, from `window` pixels (rows, columns) on.
+    """A fully convolutional form: steps for images of `window` pixels (rows, columns) or more.
 
-    For an image of `window` pixels and a multiple of `stride` more, it has a place for each window
-    that begins at a multiple of `stride`.
+    For an image whose sides are those of `window` plus multiples of `stride`, the output has one
+    place for each window that begins at a multiple of `stride`.
     """
 
     steps: Sequence[Step]
@@ -31,12 +31,12 @@ class Form:
 
     @property
     def stride(self) -> tuple[int, int]:
-        """The image's pixels from place to place, down and across."""
+        """The distance between neighbouring places, in pixels of the image, down and across."""
         return self.steps[-1].stride
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, check: Callable[[], None] = lambda: None) -> Tensor:
-        """Normalised images (N, C, H, W) to logits (N, num_classes, rows, columns).
+        """Turn normalised images (N, C, H, W) into logits (N, num_classes, rows, columns).
 
         `check` is called before each step, and may raise to end the work.
         """
@@ -53,11 +53,11 @@ class Form:
         return values[len(self.steps)]
 
     def multiply_adds(self, height: int, width: int) -> int:
-        """Of convolutions and dense layers, for an image of that size."""
+        """Count the multiply-adds of convolutions and dense layers, for an image of that size."""
         return sum(step.multiply_adds * self._places(step, height, width) for step in self.steps)
 
     def largest(self, height: int, width: int) -> int:
-        """How many values the largest maps have, for an image of that size."""
+        """Count the values of the largest maps, for an image of that size."""
         return max(step.sizes.c * self._places(step, height, width) for step in self.steps)
 
     def _places(self, step: Step, height: int, width: int) -> int:
@@ -72,11 +72,11 @@ class Form:
 
 @torch.inference_mode()
 def form_of(network: nn.Module, image: Tensor) -> Form:
-    """The form of a network in evaluation mode; `image` (1, C, H, W) is of its input's size.
+    """Return the fully convolutional form of a network in evaluation mode.
 
-    Raises `NotConvolutionalError` if there is none: if something in the network takes an image of
-    one size alone, if nothing in it is a convolution, or if the form's answer is another than the
-    network's.
+    `image` (1, C, H, W) has the size of the network's input. Raises `NotConvolutionalError` if
+    there is no such form: if something in the network takes an image of one size alone, if nothing
+    in it is a convolution, or if the form's answer differs from the network's.
     """
     if isinstance(network, OpaqueNetwork):
         raise NotConvolutionalError("a network of torch's operators")
@@ -97,7 +97,7 @@ def form_of(network: nn.Module, image: Tensor) -> Form:
 
 
 def _needed(steps: Sequence[Step], output: int) -> tuple[Step, ...]:
-    """The steps that an output comes of, which is the last then; others are left out."""
+    """Return the steps that an output depends on, renumbered so that the output is the last."""
     waiting, needed = [output], set[int]()
     while waiting:
         index = waiting.pop()

@@ -1,8 +1,8 @@
-"""How a network sees maps (C, H, W): which element of them it finds at which place.
+"""The layout of maps (C, H, W) as a network sees them: which element it finds at which index.
 
 Whatever a network does to the shape (flatten, permute, split), its fully convolutional form keeps
-maps. A `Layout` is a tensor of the shape that the network sees, whose elements are places in the
-flattened maps: what changes a shape changes that tensor too.
+maps. A `Layout` is a tensor of the shape that the network sees. Its elements are indices into the
+flattened maps, so an operator that changes a shape changes that tensor in the same way.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ MAPS: Axes = ("c", "h", "w")
 
 
 class Sizes(NamedTuple):
-    """Of maps, for an image of the input's own size."""
+    """The sizes of maps (C, H, W), for an image of the input's own size."""
 
     c: int
     h: int
@@ -31,7 +31,7 @@ class Sizes(NamedTuple):
 
     @property
     def is_vector(self) -> bool:
-        """Whether the maps have one place."""
+        """Whether the maps have a single place (1×1)."""
         return self.h == self.w == 1
 
     def of(self, atom: Atom) -> int:
@@ -39,24 +39,26 @@ class Sizes(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """What each axis that the network sees runs along, and the positions along each atom.
+    """The atom (c, h or w) along which each axis runs, and the positions along each atom.
 
-    An axis of length 1 that is left over runs along nothing. An atom without an axis has one
-    position.
+    `axes` has None for an axis of length 1 that no atom is left for. `along` has a single position
+    for an atom without an axis.
     """
 
     axes: Axes
     along: tuple[Tensor, Tensor, Tensor]
 
     def is_whole(self, sizes: Sizes) -> bool:
-        """Whether every atom runs from its first position to its last."""
+        """Return whether the positions along every atom are all of them, in order."""
         return all(map(is_range, self.along, sizes))
 
 
 class Layout:
-    """Of maps of these sizes: `where` the network finds them, or else in the order of these axes.
+    """The layout of maps of these sizes, as the network sees them.
 
-    By default it sees the maps as they are.
+    `where` holds, for each element that the network sees, its index in the flattened maps. Without
+    it, the network sees the whole maps, with their axes in the order `axes`; by default, as they
+    are.
     """
 
     def __init__(self, sizes: Sizes, where: Tensor | None = None, axes: Axes = MAPS) -> None:
@@ -66,24 +68,24 @@ class Layout:
 
     @classmethod
     def seen_as(cls, sizes: Sizes, axes: Axes) -> "Layout":
-        """Maps whose axes the network sees in this order."""
+        """Return the layout of whole maps whose axes the network sees in this order."""
         return cls(sizes, axes=axes)
 
     @cached_property
     def where(self) -> Tensor:
-        """For each element that the network sees, without the batch, its place in the maps."""
+        """For each element that the network sees, without the batch, its index in the flat maps."""
         if self._where is not None:
             return self._where
         return _woven(self._whole, self.sizes)
 
     @property
     def is_flat(self) -> bool:
-        """Whether the network sees one axis."""
+        """Whether the network sees a single axis, besides the batch."""
         return (len(self._axes) if self._where is None else self._where.ndim) == 1
 
     @cached_property
     def lines(self) -> Lines | None:
-        """See `Lines`; None if an axis runs along several atoms, or in no order."""
+        """The `Lines` of the layout; None if an axis runs along several atoms, or in no order."""
         return self._whole if self._where is None else _lines(self._where, self.sizes)
 
     @property
@@ -92,9 +94,9 @@ class Layout:
         return Lines(self._axes, (c, h, w))
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> "Layout | None":
-        """What the network sees after a change of the shape of (N, …).
+        """Return the layout after `change` has changed the shape of a tensor (N, …).
 
-        None if elements of several images come together.
+        None if the change mixes elements of several images.
         """
         count = self.sizes.numel
         both = change(torch.stack([self.where, self.where + count]))
@@ -104,12 +106,12 @@ class Layout:
 
 
 def is_range(positions: Tensor, size: int) -> bool:
-    """Whether these are the positions 0, 1, … to `size`."""
+    """Return whether the positions are 0, 1, … to `size` - 1."""
     return len(positions) == size and bool((positions == torch.arange(size)).all())
 
 
 def coordinates(where: Tensor, sizes: Sizes) -> tuple[Tensor, Tensor, Tensor]:
-    """Channel, row and column of places in flattened maps."""
+    """Return channel, row and column of indices into flattened maps."""
     return where // (sizes.h * sizes.w), where // sizes.w % sizes.h, where % sizes.w
 
 
@@ -135,12 +137,12 @@ def _lines(where: Tensor, sizes: Sizes) -> Lines | None:
 
 
 def _line(values: Tensor, axis: int) -> Tensor:
-    """The values along one axis, at the beginning of all others."""
+    """Return the values along one axis, at index 0 of all others."""
     return values.movedim(axis, -1).reshape(-1, values.shape[axis])[0]
 
 
 def _woven(lines: Lines, sizes: Sizes) -> Tensor:
-    """The layout that has these lines."""
+    """Return the indices into the flattened maps (`Layout.where`) that have these lines."""
     steps = sizes.h * sizes.w, sizes.w, 1
     where = torch.zeros((), dtype=torch.long)
     for atom, positions, step in zip(ATOMS, lines.along, steps, strict=True):
@@ -154,7 +156,7 @@ def _woven(lines: Lines, sizes: Sizes) -> Tensor:
 
 
 def aligned(one: Sequence[Atom | None], other: Sequence[Atom | None]) -> tuple[Axes, Axes]:
-    """Axes of two operands that torch aligns from the right: as many for both."""
+    """Pad the shorter list of axes with None on the left, as torch aligns from the right."""
     count = max(len(one), len(other))
     first, second = ((None,) * (count - len(each)) + tuple(each) for each in (one, other))
     return first, second

@@ -1,8 +1,8 @@
-"""The image that a map is made of: in its own size, or scaled to fit the window and the limits.
+"""The image that a class map is made of, in its own size or scaled to fit window and limits.
 
-Colours are those of the prediction, and so is the filter that scales. A framing rule is not
-followed, since it would cut one subject out: of it, light on dark alone is kept. An image of the
-input's own size is one window, and is looked at as in a prediction.
+Colours and the scaling filter are those of a prediction. A framing rule is not applied, since it
+would cut one subject out; only its convention of light on dark is kept. An image of the input's own
+size is one window, and is prepared as for a prediction.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ _BLACK = 8  # level of a ground that is not taken away, at most
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels, uint8 (C, H, W), and the part of the image that they show.
+    """The pixels, uint8 (C, H, W), that a map is made of, and the part of the image they show.
 
     `box` is left, top, right, bottom in fractions of the image's width and height. `changes` are
     sentences on what was done to the image.
@@ -41,10 +41,10 @@ class Picture:
 
 
 def longest(spec: InputSpec) -> int:
-    """Pixels of the longer side of an image, more of which a map doesn't use.
+    """Return the number of pixels to which a map limits the longer side of an image.
 
-    Two windows of the input lie side by side at least. A photograph of more pixels has its subjects
-    in more windows than one, and each of its places would see a part of them.
+    At least two windows of the input fit side by side. In a larger photograph a subject covers
+    several windows, and each of them would see only a part of it.
     """
     return max(LEAST_LONGEST, 2 * max(spec.height, spec.width))
 
@@ -55,11 +55,11 @@ def prepared(
     is_affordable: Callable[[int, int], bool],
     sent: tuple[int, int] | None = None,
 ) -> Picture:
-    """An upright image as the map takes it.
+    """Scale an upright image for a class map.
 
-    It is enlarged until the input's window fits, and made smaller until it is affordable by height
-    and width. Where both can't be, a part in its middle is taken. `sent` is the width and height
-    that it was sent with, if that is larger.
+    It is enlarged until the input's window fits, and made smaller until `is_affordable(height,
+    width)`. If both are impossible, a part in its middle is taken. `sent` is the width and height
+    of the image as it was sent, if that is larger.
     """
     if image.size == (spec.width, spec.height):
         return _as_predicted(image, spec, sent)
@@ -101,7 +101,7 @@ def prepared(
 
 
 def _as_predicted(image: Image.Image, spec: InputSpec, sent: tuple[int, int] | None) -> Picture:
-    """An image of the input's own size, as a prediction takes it."""
+    """Prepare an image of the input's own size as for a prediction."""
     pixels, (left, top, right, bottom) = decoding.scaled_with_box(image, spec)
     changes = _scaling(sent or image.size, image.size)
     if spec.rule is not None or spec.resize_size is not None:
@@ -111,7 +111,7 @@ def _as_predicted(image: Image.Image, spec: InputSpec, sent: tuple[int, int] | N
 
 
 def _scaled(image: Image.Image, scale: float, spec: InputSpec) -> tuple[int, int]:
-    """Height and width of the scaled image, in which the window fits."""
+    """Return height and width of the scaled image, at least those of the window."""
     return (
         max(spec.height, round(image.height * scale)),
         max(spec.width, round(image.width * scale)),
@@ -119,7 +119,7 @@ def _scaled(image: Image.Image, scale: float, spec: InputSpec) -> tuple[int, int
 
 
 def _shorter(part: tuple[int, int], spec: InputSpec) -> tuple[int, int]:
-    """A smaller part, along the side that is longer for a window."""
+    """Shorten a part (height, width) along the side that is longer relative to the window's."""
     height, width = part
     if height / spec.height > width / spec.width:
         return max(spec.height, int(height * _SMALLER)), width
@@ -127,7 +127,10 @@ def _shorter(part: tuple[int, int], spec: InputSpec) -> tuple[int, int]:
 
 
 def _middle(size: tuple[int, int], across: float, down: float) -> tuple[int, int, int, int]:
-    """The middle of an image, such parts of its width and height, in whole pixels."""
+    """Return the box in the middle of an image with the fractions `across` and `down` of its sides.
+
+    The box is left, top, right, bottom in whole pixels.
+    """
     (left, right), (top, bottom) = (
         (start, min(side, max(start + 1, round(side * (1 + part) / 2))))
         for side, part in zip(size, (across, down), strict=True)
@@ -137,7 +140,7 @@ def _middle(size: tuple[int, int], across: float, down: float) -> tuple[int, int
 
 
 def _scaling(before: tuple[int, int], after: tuple[int, int]) -> list[str]:
-    """What was done to the size of an image, (width, height), if anything."""
+    """Describe how an image's size (width, height) was changed; an empty list if it was not."""
     said = " to ".join(f"{width} × {height}" for width, height in (before, after))
     if after == before:
         return []
@@ -147,10 +150,10 @@ def _scaling(before: tuple[int, int], after: tuple[int, int]) -> list[str]:
 
 
 def _light_on_dark(pixels: Pixels) -> tuple[Pixels, list[str]]:
-    """Grey levels (C, H, W) light on dark, as framed training images are, and what was done.
+    """Make grey levels (C, H, W) light on dark, as in framed training images; say what was done.
 
-    The ground is the level that most of the border has. A dark ground that is not black, as
-    photographed paper has once it is inverted, is taken away.
+    The ground is the median level of the border. A dark ground that is not black, as photographed
+    paper has once it is inverted, is subtracted.
     """
     levels: NDArray[np.uint8] = np.asarray(pixels.mean(0).round(), np.uint8)
     border = np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A denser map than the form's own: the image is shifted, and the maps are put together.
+"""Maps denser than the form's own: the image is shifted, and the maps are interleaved.
 
 Pooling and strides make a form look at every 4th, or every 32nd, place alone. "Shift and stitch"
 (Sermanet et al. 2014; Long, Shelhamer and Darrell 2015, section 3.2) looks at the places between by
@@ -14,17 +14,17 @@ from models.convolutional.form import Form
 from models.convolutional.windows import Windows
 
 Step = tuple[int, int]
-"""Pixels from place to place, down and across."""
+"""The distance between neighbouring places in pixels, down and across."""
 
 
 def steps(form: Form | Windows) -> list[Step]:
-    """The steps that a map may have, from one pixel to the form's stride, which they divide."""
+    """Return the steps that a map may have: divisors of the form's stride, from one pixel on."""
     all_sides = range(1, max(form.stride) + 1)
     return list(dict.fromkeys(nearest(form, side) for side in all_sides))
 
 
 def nearest(form: Form | Windows, pixels: int) -> Step:
-    """The largest step that divides the form's stride and is at most so many pixels."""
+    """Return the largest step that divides the form's stride and is at most so many pixels."""
     down, across = (
         next(each for each in range(min(stride, pixels), 0, -1) if stride % each == 0)
         for stride in form.stride
@@ -33,7 +33,7 @@ def nearest(form: Form | Windows, pixels: int) -> Step:
 
 
 def places(form: Form | Windows, size: Sequence[int], step: Step) -> tuple[int, int]:
-    """Rows and columns of the map of an image of (height, width) pixels."""
+    """Return rows and columns of the map of an image of (height, width) pixels."""
     rows, columns = (
         (side - window) // apart + 1
         for side, window, apart in zip(size, form.window, step, strict=True)
@@ -42,7 +42,7 @@ def places(form: Form | Windows, size: Sequence[int], step: Step) -> tuple[int, 
 
 
 def multiply_adds(form: Form | Windows, size: Sequence[int], step: Step) -> int:
-    """Of the form for all shifted images."""
+    """Count the multiply-adds of the form for all shifted images."""
     if isinstance(form, Windows):
         return form.multiply_adds(size[0], size[1], step)
     return sum(form.multiply_adds(*part[1]) for part in _shifts(form, size, step))
@@ -51,10 +51,11 @@ def multiply_adds(form: Form | Windows, size: Sequence[int], step: Step) -> int:
 def stitched(
     form: Form | Windows, image: Tensor, step: Step, check: Callable[[], None] = lambda: None
 ) -> Tensor:
-    """The normalised image (1, C, H, W) to logits (num_classes, rows, columns).
+    """Turn a normalised image (1, C, H, W) into logits (num_classes, rows, columns).
 
-    The window of a place begins `step` pixels behind that of the place before it. `step` divides
-    the form's stride. `check` is called between operators, and may raise to end the work.
+    The windows of neighbouring places begin `step` pixels apart. `step` divides the form's stride.
+    `check` is called between operators, and may raise to end the work. Raises `ValueError` for an
+    image smaller than the window.
     """
     if isinstance(form, Windows):
         return form.slide(image, step, check)
@@ -74,7 +75,7 @@ def stitched(
 def _shifts(
     form: Form, size: Sequence[int], step: Step
 ) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Top and left, height and width of the shifted images: of each, what the form looks at."""
+    """Yield (top, left) and (height, width) of each shifted image, cut to what the form uses."""
     sides = []
     for side, window, stride, apart in zip(size, form.window, form.stride, step, strict=True):
         starts = range(0, min(stride, side - window + 1), apart)
@@ -100,14 +101,15 @@ def upsampled(values: Tensor, window: Step, step: Step, size: tuple[int, int]) -
 
 
 def spread(values: Tensor, window: Step, step: Step, size: tuple[int, int]) -> Tensor:
-    """The same for numbers that have no values between them: each pixel has that of the place
-    whose window's middle is nearest."""
+    """Enlarge a map like `upsampled`, without interpolation: each pixel takes the value of the
+    place whose window's middle is nearest."""
     rows, columns = _middles(values, window, step, size)
     return values[rows.round().long()][:, columns.round().long()]
 
 
 def _middles(values: Tensor, window: Step, step: Step, size: tuple[int, int]) -> list[Tensor]:
-    """For each row of the image, and each column, where it lies among the places of a map."""
+    """Return, for each row and each column of the image, its position in rows and columns of the
+    map."""
     return [
         ((torch.arange(side, device=values.device) - (wide - 1) / 2) / apart).clamp(0, places - 1)
         for side, wide, apart, places in zip(size, window, step, values.shape, strict=True)

@@ -1,9 +1,9 @@
 """A forward pass → the steps of its fully convolutional form.
 
-The network runs once, as it is, on a batch of its input's own size. Each operator of torch that it
-calls on the way from the image to the logits becomes a step that works on maps of any size: by the
-rule of that operator (`models.convolutional.rules`), or as it is, where it works on each element.
-That needs no source code to be read: whatever Python does between the operators is followed.
+The network runs once, unchanged, on a batch of its input's own size. Each operator of torch that it
+calls between the image and the logits becomes a step that works on maps of any size: by the rule of
+that operator (`models.convolutional.rules`), or unchanged if it is elementwise. No source code is
+read: whatever Python does between the operators is followed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +26,9 @@ class Step(NamedTuple):
     """One operator of the form: maps (N, C, H, W) of earlier steps → maps.
 
     `inputs` are the numbers of the values that it takes; value 0 is the image, and step i gives
-    value i + 1. `sizes` are those of its output for an image of the input's own size, `stride` the
-    image's pixels from row to row and from column to column. `multiply_adds` are for one place.
+    value i + 1. `sizes` are the sizes of its output for an image of the input's own size. `stride`
+    is the distance between neighbouring rows and columns of the output, in pixels of the image.
+    `multiply_adds` are for one place.
     """
 
     run: Callable[..., Tensor]
@@ -39,7 +40,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Value:
-    """Maps on the way through the network, by their number, and how the network sees them."""
+    """An intermediate result: the number of its maps, and their layout for the network."""
 
     index: int
     layout: Layout
@@ -52,8 +53,8 @@ class Value:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of an operator: its arguments by name, with a `Value` for what comes of the image,
-    and what it returned for a batch of two."""
+    """One call of an operator. `given` are its arguments by name, with a `Value` for each tensor
+    that depends on the image. `result` is what it returned for a batch of two."""
 
     func: Any
     given: Mapping[str, Any]
@@ -61,7 +62,7 @@ class Call:
 
     @property
     def name(self) -> str:
-        """As people know it: `relu`, also where it works in place."""
+        """The usual name of the operator: `relu` also for the in-place `relu_`."""
         name: str = self.func.overloadpacket.__name__
         return name.strip("_")
 
@@ -69,14 +70,15 @@ class Call:
         return self.given[name]
 
     def value(self, name: str = "self") -> Value:
-        """The argument that must come of the image."""
+        """Return an argument that must depend on the image; else raise `NotConvolutionalError`."""
         found = self.given[name]
         if not isinstance(found, Value):
             raise self.obstacle()
         return found
 
     def constant(self, name: str) -> Any:
-        """An argument that must not come of the image."""
+        """Return an argument that must not depend on the image; raise `NotConvolutionalError` if it
+        does."""
         found = self.given[name]
         if tree_any(lambda each: isinstance(each, Value), found):
             raise self.obstacle()
@@ -84,12 +86,12 @@ class Call:
 
     @property
     def output(self) -> Sizes:
-        """The sizes of the maps that it returned."""
+        """The sizes of the maps that the call returned."""
         first = self.result[0] if isinstance(self.result, tuple | list) else self.result
         return Sizes(*first.shape[1:])
 
     def obstacle(self, why: str = "does not slide over an image") -> NotConvolutionalError:
-        """The error that names this operator."""
+        """Make the error that names this operator."""
         shapes = [
             " × ".join(map(str, each.layout.where.shape))
             for each in tree_leaves(dict(self.given))
@@ -103,7 +105,7 @@ Rule = Callable[["Tracer", Call], "Value | Sequence[Value]"]
 
 
 class Tracer(DispatchMode):
-    """Follows what comes of the image through the operators that the thread calls."""
+    """A mode that records the steps by which the thread computes values from the image."""
 
     def __init__(self, rule_of: Callable[[Any], Rule | None], image: Tensor) -> None:
         self._rule_of = rule_of
@@ -113,7 +115,7 @@ class Tracer(DispatchMode):
         self._values[image] = Value(0, Layout(Sizes(channels, height, width)), (1, 1))
 
     def value(self, tensor: Any) -> Value | None:
-        """What is known of a tensor; None if it does not come of the image."""
+        """Return the `Value` of a tensor; None if the tensor does not depend on the image."""
         return self._values.get(tensor) if isinstance(tensor, Tensor) else None
 
     def run(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -145,17 +147,17 @@ class Tracer(DispatchMode):
         stride: Stride | None = None,
         multiply_adds: int = 0,
     ) -> Value:
-        """A further step, by default of the stride of its first input; returns its output."""
+        """Add a step and return its output. The default stride is that of its first input."""
         stride = stride or inputs[0].stride
         indices = tuple(each.index for each in inputs)
         self.steps.append(Step(run, indices, layout.sizes, stride, multiply_adds))
         return Value(len(self.steps), layout, stride)
 
     def arranged(self, value: Value) -> tuple[Value, Axes] | None:
-        """The same value with maps that hold what the network sees of them, and its axes.
+        """Return the value with maps that hold just what the network sees of them, and its axes.
 
-        What the network has cut out, or put into another order along one axis, becomes a step.
-        None where an axis that it sees runs along several of the maps.
+        A step is added if the network has cut a part out, or reordered elements along one axis.
+        None if an axis that the network sees runs along several axes of the maps.
         """
         lines = value.layout.lines
         if lines is None:
@@ -176,16 +178,18 @@ class Tracer(DispatchMode):
         return Value(value.index, Layout.seen_as(value.sizes, lines.axes), value.stride), lines.axes
 
     def as_maps(self, value: Value) -> Value | None:
-        """The value as maps, where the network sees (C, H, W); else None."""
+        """Return the value as maps if the network sees (C, H, W); else None."""
         found = self.arranged(value)
         if found is None or found[1] != MAPS:
             return None
         return found[0]
 
     def as_vector(self, value: Value) -> Value | None:
-        """The value with one place and a channel for each element, where the network sees one axis.
+        """Return the value with one place and a channel for each element, if the network sees one
+        axis.
 
-        Maps that it has flattened are cut into windows, one for each place of the output.
+        Else None. Maps that the network has flattened are cut into windows, one for each place of
+        the output.
         """
         layout = value.layout
         if not layout.is_flat:
@@ -199,8 +203,8 @@ class Tracer(DispatchMode):
 
 
 class _Part(NamedTuple):
-    """Which rows, or columns, of an output a layer passes on: a slice of `start`, `step`, and how
-    many are left out `after` the last."""
+    """The rows, or columns, that a layer passes on: a slice with `start` and `step` that leaves out
+    the last `after`."""
 
     start: int
     step: int
@@ -208,7 +212,10 @@ class _Part(NamedTuple):
 
 
 def _part(positions: Tensor, size: int) -> _Part | None:
-    """The part of a side that these positions are; None if they are at no even distances."""
+    """Return the slice of a side that selects these positions; None if they are not evenly spaced.
+
+    None too for a single position of several, since a larger map does not tell which it would be.
+    """
     if len(positions) == 1 and size > 1:
         return None  # one row of a map: which of a larger one?
     step = int(positions[1] - positions[0]) if len(positions) > 1 else 1
@@ -234,7 +241,7 @@ def _cut(down: _Part, across: _Part) -> Callable[[Tensor], Tensor]:
 
 
 def _windows(height: int, width: int) -> Callable[[Tensor], Tensor]:
-    """Maps (N, C, H, W) to windows as channels (N, C · height · width, H', W')."""
+    """Return a function from maps (N, C, H, W) to windows (N, C · height · width, H', W')."""
 
     def run(x: Tensor) -> Tensor:
         rows, columns = x.shape[2] - height + 1, x.shape[3] - width + 1
@@ -245,8 +252,7 @@ def _windows(height: int, width: int) -> Callable[[Tensor], Tensor]:
 
 
 def _by_name(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """All arguments of a call of the operator `func` by name; arguments not given have their
-    defaults."""
+    """Return all arguments of a call of the operator `func` by name, with its defaults."""
     given = {}
     for place, argument in enumerate(func._schema.arguments):
         if place < len(args):

@@ -1,7 +1,7 @@
 """A class map without a fully convolutional form: the network runs on each window by itself.
 
-A window is a part of the image of the size of the network's input. This gives what `Form` gives,
-and costs more, since nothing that windows share is computed once.
+A window is a part of the image of the size of the network's input. The result has the form of
+`Form`'s, but costs more, since nothing that windows share is computed only once.
 """
 
 from collections.abc import Callable
@@ -57,9 +57,9 @@ class Windows:
         return torch.cat(logits).T.reshape(-1, rows, columns)
 
     def multiply_adds(self, height: int, width: int, step: tuple[int, int] | None = None) -> int:
-        """What a map of an image of that size costs, in multiply-adds, calls included.
+        """Estimate the multiply-adds of a map of an image of that size, with overhead per call.
 
-        Without a `step` windows lie side by side.
+        Without a `step`, windows lie side by side.
         """
         rows, columns = (
             (side - own) // apart + 1

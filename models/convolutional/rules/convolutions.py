@@ -47,8 +47,8 @@ def strides(
     padding: Sequence[int],
     dilation: Sequence[int],
 ) -> tuple[int, int]:
-    """The stride of a window: 1 along a side that it covers whole at the input's own size, where
-    the network has one place."""
+    """Return the stride of a window. It is 1 along a side that the window covers whole at the
+    input's own size, where the network has a single place."""
     down, across = (
         1 if side + 2 * pad == spread * (wide - 1) + 1 else step
         for side, wide, step, pad, spread in zip(
@@ -59,5 +59,5 @@ def strides(
 
 
 def pair(given: Sequence[int]) -> tuple[int, int]:
-    """Rows and columns of what one number may say for both."""
+    """Return (rows, columns) from a list of one number for both, or of two."""
     return given[0], given[-1]

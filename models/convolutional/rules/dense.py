@@ -1,4 +1,4 @@
-"""Dense layers become convolutions, and what normalises features does so at each place."""
+"""Dense layers become convolutions; normalisation of features is applied at each place."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,10 @@ def addmm(tracer: Tracer, call: Call) -> Value:
 
 @rule("mm", "matmul")
 def product(tracer: Tracer, call: Call) -> Value:
-    """Of features with weights; a product of two values that come of the image mixes places."""
+    """Convert a product of features and weights.
+
+    A product of two values that both depend on the image mixes its places, and is an obstacle.
+    """
     second = call["mat2" if call.name == "mm" else "other"]
     if not isinstance(second, Tensor) or second.ndim != 2:
         raise call.obstacle("mixes the places of an image")
@@ -34,8 +37,8 @@ def product(tracer: Tracer, call: Call) -> Value:
 
 
 def _dense(tracer: Tracer, call: Call, value: Value, weight: Tensor, bias: Tensor | None) -> Value:
-    """A dense layer of weight (out, in): on flattened maps a convolution of their size, on the
-    channels of each place one of 1×1."""
+    """Add a dense layer of weight (out, in). On flattened maps it is a convolution of their size;
+    on the channels of each place it is a 1×1 convolution."""
     outputs = len(weight)
     layout = value.layout
     if layout.is_flat:
@@ -56,8 +59,8 @@ def _dense(tracer: Tracer, call: Call, value: Value, weight: Tensor, bias: Tenso
 
 
 def _kernel(weight: Tensor, layout: Layout) -> Tensor:
-    """The kernel (out, C, h, w) that does to maps what a weight (out, in) does to what the network
-    sees of them."""
+    """Return the kernel (out, C, h, w) that gives, on the maps, the result of the weight (out, in)
+    on what the network sees of them."""
     sizes = layout.sizes
     where = layout.where.to(weight.device)
     if not torch.equal(where, torch.arange(sizes.numel, device=where.device)):
@@ -110,7 +113,10 @@ def softmax(tracer: Tracer, call: Call) -> Value:
 
 
 def _features(tracer: Tracer, call: Call, value: Value, axis: int | None) -> tuple[Value, Axes]:
-    """The value whose axis, as the network sees it, is the channels, and all its axes."""
+    """Return a value whose `axis`, as the network sees it, is the channels, and all its axes.
+
+    Raises `NotConvolutionalError` if that axis is another one.
+    """
     vector = tracer.as_vector(value)
     found: Any = (vector, ("c",)) if vector is not None else tracer.arranged(value)
     if found is None or axis is None or found[1][axis] != "c":

@@ -1,4 +1,4 @@
-"""Operators that work on each element stay as they are, once both operands lie alike."""
+"""Elementwise operators stay as they are, once the maps of both operands have the same layout."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -42,7 +42,7 @@ def pointwise(tracer: Tracer, call: Call) -> Value:
 
 
 def _alike(tracer: Tracer, call: Call, values: Sequence[Value]) -> tuple[list[Value], Layout]:
-    """The operands, arranged so that their maps broadcast, and the layout of the result."""
+    """Arrange the operands so that their maps broadcast; return them and the result's layout."""
     first = values[0]
     needs_vector = first.layout.is_flat and not first.sizes.is_vector
     if all(each.layout is first.layout for each in values) and not (
@@ -68,7 +68,7 @@ def _alike(tracer: Tracer, call: Call, values: Sequence[Value]) -> tuple[list[Va
 
 
 def _joined(call: Call, one: Axes, other: Axes) -> Axes:
-    """The axes of a result; both operands must run along the same ones."""
+    """Return the axes of a result; raise `NotConvolutionalError` if the operands' differ."""
     first, second = aligned(one, other)
     joined = tuple(a or b for a, b in zip(first, second, strict=True))
     if any(None not in pair and pair[0] != pair[1] for pair in zip(first, second, strict=True)):
@@ -85,7 +85,7 @@ def _has_constants(call: Call) -> bool:
 
 
 def _constant(call: Call, constant: Tensor, seen: Layout) -> Tensor:
-    """A tensor of the network, as it is combined with maps: (1, C, 1, 1)."""
+    """Reshape a tensor of the network to (1, C, 1, 1), to be combined with maps."""
     lines = seen.lines
     if lines is None or constant.ndim > len(lines.axes) + 1:
         raise call.obstacle()
@@ -96,11 +96,11 @@ def _constant(call: Call, constant: Tensor, seen: Layout) -> Tensor:
 
 
 def around(maps: Sequence[Tensor], sizes: Sequence[Sizes], whole: Sizes) -> list[Tensor]:
-    """Operands of the same places: what was pooled over a whole side gets one value a row.
+    """Bring operands to the same rows and columns, if some were pooled over a whole side.
 
-    A row gets that of the window around it; near the edges, of the outermost window of the image.
-    Squeeze and excitation (Hu et al. 2017, https://arxiv.org/abs/1709.01507) multiplies maps by
-    such values.
+    A row, or column, gets the pooled value of the window around it; near the edges, of the
+    outermost window of the image. Squeeze and excitation (Hu et al. 2017,
+    https://arxiv.org/abs/1709.01507) multiplies maps by such values.
     """
     found = list(maps)
     for atom, dim in (_H, _W):

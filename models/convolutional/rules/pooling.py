@@ -1,4 +1,4 @@
-"""Pooling: small windows stay; one over a whole side slides, with the size that it covers.
+"""Pooling: small windows stay; a window over a whole side slides, with the input's own size.
 
 Sums over a window are taken along one side after the other, so that large ones cost little.
 """
@@ -14,7 +14,7 @@ from models.convolutional.rules.registry import rule
 from models.convolutional.tracing import Call, Tracer, Value
 
 Pool = Callable[[Tensor, int, int], Tensor]
-"""Maps (N, C, H, W) to those of a window of so many rows and columns, at each place."""
+"""A function that pools maps (N, C, H, W) over windows of (rows, columns), with stride 1."""
 
 
 def average(x: Tensor, rows: int, columns: int) -> Tensor:
@@ -101,7 +101,7 @@ _REDUCTIONS: dict[str, tuple[Pool, Callable[[Tensor], Tensor]]] = {
 
 @rule(*_REDUCTIONS)
 def reduction(tracer: Tracer, call: Call) -> Value:
-    """Over rows and columns a window slides; over channels each place stays by itself."""
+    """Convert a reduction: over rows and columns to a sliding window, over channels per place."""
     found = tracer.arranged(call.value())
     dims = call.given.get("dim")
     if found is None or dims is None or call.given.get("dtype") is not None:

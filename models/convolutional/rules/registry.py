@@ -1,4 +1,4 @@
-"""The rules by the name of torch's operator: `linear` is the rule of `aten.linear`."""
+"""The rules by the name of torch's operator: `linear` names the rule of `aten.linear`."""
 
 import importlib
 import pkgutil
@@ -14,7 +14,7 @@ _RULES: dict[str, Rule] = {}
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Marks the rule of these operators."""
+    """Register a function as the rule of these operators."""
 
     def register(found: Rule) -> Rule:
         _RULES.update(dict.fromkeys(names, found))
@@ -25,7 +25,7 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 @cache
 def _rules() -> dict[str, Rule]:
-    """All rules: every module of this package has been imported."""
+    """Return all rules, after importing every module of this package."""
     package = importlib.import_module(__package__)
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{__package__}.{module.name}")
@@ -33,7 +33,7 @@ def _rules() -> dict[str, Rule]:
 
 
 def rule_of(func: Any) -> Rule | None:
-    """The rule of an operator; None if there is none, and it doesn't work on each element."""
+    """Return the rule of an operator, `pointwise` for any other elementwise one, else None."""
     rules = _rules()
     name = func.overloadpacket.__name__.strip("_")
     return rules.get(name) or (rules["pointwise"] if torch.Tag.pointwise in func.tags else None)

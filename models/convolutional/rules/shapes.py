@@ -1,4 +1,4 @@
-"""What changes how a network sees its maps, and leaves the maps as they are."""
+"""Operators that change how a network sees its maps, but not the maps themselves."""
 
 from collections.abc import Callable
 
@@ -50,7 +50,7 @@ def dropout(_tracer: Tracer, call: Call) -> Value:
 
 @rule("cat")
 def cat(tracer: Tracer, call: Call) -> Value:
-    """Channels beside channels."""
+    """Convert a concatenation along the channels; along other axes it is an obstacle."""
     parts = [_arranged(tracer, call, each) for each in call["tensors"]]
     values, axes = [value for value, _ in parts], parts[0][1]
     dim = call["dim"] % (len(axes) + 1) - 1
@@ -72,7 +72,7 @@ def _arranged(tracer: Tracer, call: Call, value: object) -> tuple[Value, Axes]:
 
 
 def _called(call: Call, where: Tensor) -> Tensor:
-    """The operator, with places in place of the values."""
+    """Apply the operator of a call to a layout's indices in place of the values."""
     given = {**call.given, "self": where}
     result: Tensor = call.func(**given)
     return result

@@ -1,4 +1,4 @@
-"""Norms by an image's own statistics: each place is normalised by those of the window around it."""
+"""Norms by an image's own statistics: each place is normalised by the statistics of its window."""
 
 import torch
 from torch import Tensor
