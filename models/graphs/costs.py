@@ -1,4 +1,4 @@
-"""What a forward pass of a graph takes, told from its shapes: values, multiply-adds, bounds."""
+"""The cost of a forward pass of a graph, computed from its shapes, and limits on it."""
 
 import math
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ _IN_ORDER = ("GRU", "LSTM", "RNN")
 
 
 def bounded(model: "ModelProto") -> tuple[int | None, Shapes]:
-    """The batch size that the graph is fixed to, if any, and the shapes of its tensors.
+    """Return the batch size that the graph is fixed to, or None, and the shapes of its tensors.
 
     The shapes are those of a batch of that size, or of one image. Raises `GraphError` if the batch
     or a forward pass of one image would be too large, or a larger batch might be.
@@ -33,7 +33,7 @@ def bounded(model: "ModelProto") -> tuple[int | None, Shapes]:
 
 
 def check(model: "ModelProto", shapes: Shapes) -> None:
-    """Raises `GraphError` if a forward pass of one image would take too much memory or time.
+    """Raise `GraphError` if a forward pass of one image would take too much memory or time.
 
     `shapes` are those for a batch of one, or of the graph's own size.
     """
@@ -72,7 +72,10 @@ def check(model: "ModelProto", shapes: Shapes) -> None:
 
 
 def multiply_adds(node: "NodeProto", shapes: Shapes) -> int:
-    """Of a convolution or matrix product; 0 of other nodes, and where shapes are not known."""
+    """Count the multiply-adds of a convolution, a matrix product or a recurrent layer.
+
+    Returns 0 for other nodes, and where shapes are not known.
+    """
     known = [shapes.of.get(name, ()) for name in node.input]
     given = shapes.values(node.output[0]) if node.output else 0
     if node.op_type in ("Conv", "ConvInteger") and len(known) > 1 and known[1]:
@@ -92,7 +95,7 @@ def multiply_adds(node: "NodeProto", shapes: Shapes) -> int:
 
 
 def _operations(node: "NodeProto", shapes: Shapes) -> int:
-    """About how many steps a node takes."""
+    """Estimate the number of operations of a node."""
     values = max((shapes.values(name) for name in node.output), default=0)
     if "Pool" in node.op_type and not node.op_type.startswith("Global"):
         kernel = next((each.ints for each in node.attribute if each.name == "kernel_shape"), ())
@@ -106,7 +109,10 @@ def _operations(node: "NodeProto", shapes: Shapes) -> int:
 
 
 def _einsum(equation: str, node: "NodeProto", shapes: Shapes) -> int:
-    """The product of all sides; with an ellipsis, at most that of all tensors."""
+    """Count the multiply-adds of an Einsum: the product of all sides that it names.
+
+    With an ellipsis, an upper bound: the product of the sizes of all its inputs.
+    """
     terms = equation.replace(" ", "").partition("->")[0].split(",")
     if "." in equation or len(terms) != len(node.input):
         return math.prod(shapes.values(name) for name in node.input)
@@ -119,7 +125,7 @@ def _einsum(equation: str, node: "NodeProto", shapes: Shapes) -> int:
 
 
 def _unfolded(node: "NodeProto", shapes: Shapes) -> int:
-    """How many values the patches of a convolution have."""
+    """Count the values of a convolution's patches, laid side by side."""
     if node.op_type not in ("Conv", "ConvInteger", "QLinearConv"):
         return 0
     channels = shapes.of.get(node.output[0], (1, 1))[1]

@@ -1,4 +1,4 @@
-"""Changes of a graph: what is not needed is taken out, and nodes are put before and behind it."""
+"""Edits of a graph: unneeded parts are removed, and nodes are added before and behind it."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ Layout = str  # nchw or nhwc
 
 
 class Editor:
-    """New nodes for a graph; names of tensors don't collide with those that are there."""
+    """A collector of new nodes for a graph, whose names don't collide with those in the graph."""
 
     def __init__(self, model: "ModelProto") -> None:
         self._onnx = needed("onnx")
@@ -31,7 +31,7 @@ class Editor:
             self._taken.update(node.output)
 
     def add(self, op_type: str, inputs: Sequence[str], **attributes: Any) -> str:
-        """Add a node, and return the name of what it gives."""
+        """Add a node, and return the name of its output."""
         name = self.name(op_type.lower())
         self.nodes.append(
             self._onnx.helper.make_node(op_type, list(inputs), [name], name=name, **attributes)
@@ -45,7 +45,7 @@ class Editor:
         return name
 
     def name(self, wanted: str) -> str:
-        """The name itself, or with a number if a tensor has it."""
+        """Return a new name for a tensor: `wanted`, with a number if that is taken."""
         number, name = 1, wanted
         while name in self._taken:
             number += 1
@@ -54,7 +54,10 @@ class Editor:
         return name
 
     def put_before(self, input: str, type: int, shape: Sequence[int | str], given: str) -> None:
-        """Make the nodes those that turn a new `input` into the old one, named `given`."""
+        """Insert the collected nodes, which turn the new `input` into the tensor `given`.
+
+        `given` takes the place of the old input.
+        """
         graph, old = self.model.graph, image_input(self.model)
         for node in graph.node:
             for at, name in enumerate(node.input):
@@ -67,7 +70,7 @@ class Editor:
         self.nodes = []
 
     def put_behind(self, output: str, shape: Sequence[int | str]) -> None:
-        """Make the nodes those that turn the old outputs into a new one, float32 of that shape."""
+        """Append the collected nodes; `output`, float32, becomes the graph's only output."""
         graph = self.model.graph
         graph.node.extend(self.nodes)
         kind = self._onnx.TensorProto.FLOAT
@@ -76,7 +79,7 @@ class Editor:
 
 
 def keep_only(model: "ModelProto", outputs: Iterable[str]) -> None:
-    """Take out the nodes and weights that none of these tensors needs, and notes about the rest."""
+    """Remove nodes, weights and inputs that none of these tensors depends on, and all metadata."""
     graph = model.graph
     wanted, kept = set(outputs), []
     for node in reversed(graph.node):
@@ -95,7 +98,7 @@ def keep_only(model: "ModelProto", outputs: Iterable[str]) -> None:
 
 
 def whole(model: "ModelProto", spec: InputSpec, layout: Layout = "nchw") -> "ModelProto":
-    """The graph with preprocessing and softmax inside: uint8 `pixels` → `probabilities`.
+    """Return the graph with preprocessing and softmax inside: uint8 `pixels` → `probabilities`.
 
     The pixels are (N, C, H, W), or (N, H, W, C) for the layout nhwc, of the size of the input.
     """
@@ -113,10 +116,10 @@ def whole(model: "ModelProto", spec: InputSpec, layout: Layout = "nchw") -> "Mod
 def prepared(
     model: "ModelProto", spec: InputSpec, tensors: Sequence[str] = ()
 ) -> "tuple[ModelProto, list[str]]":
-    """The graph with preprocessing inside, and the names of its outputs.
+    """Return the graph with preprocessing inside, and the names of its outputs.
 
-    It takes uint8 `pixels` (N, C, H, W). It gives the logits, and these tensors of the graph as
-    float32, flattened to (N, D).
+    It takes uint8 `pixels` (N, C, H, W). Its outputs are the logits, and the tensors in `tensors`
+    as float32, flattened to (N, D).
     """
     onnx, old = needed("onnx"), image_input(model)
     editor, normalised = _prepared(model, spec)
@@ -132,7 +135,10 @@ def prepared(
 
 
 def _prepared(model: "ModelProto", spec: InputSpec, layout: Layout = "nchw") -> tuple[Editor, str]:
-    """A copy that takes uint8 pixels, and the name of the tensor that was its input before."""
+    """Return an editor of a copy that takes uint8 pixels, and the name of the normalised tensor.
+
+    That tensor takes the place of the graph's old input.
+    """
     onnx = needed("onnx")
     result: ModelProto = onnx.ModelProto()
     result.CopyFrom(model)
@@ -154,13 +160,13 @@ def _prepared(model: "ModelProto", spec: InputSpec, layout: Layout = "nchw") -> 
 
 
 def _batch(images: "ValueInfoProto") -> int | str:
-    """The number of images that the graph takes, or the name of any."""
+    """Return the batch size of the graph's input, or `BATCH` if it is open."""
     first = images.type.tensor_type.shape.dim[0]
     return first.dim_value if first.HasField("dim_value") else BATCH
 
 
 def describe(model: "ModelProto", entries: dict[str, str]) -> None:
-    """Put entries into the metadata of the graph, in place of those of the same name."""
+    """Set entries of the graph's metadata; entries of the same name are replaced."""
     kept = [each for each in model.metadata_props if each.key not in entries]
     _replace(model.metadata_props, kept)
     for key, value in entries.items():
@@ -168,7 +174,7 @@ def describe(model: "ModelProto", entries: dict[str, str]) -> None:
 
 
 def _replace(field: Any, content: Iterable[Any]) -> None:
-    """Replace the content of a repeated field."""
+    """Replace the content of a repeated protobuf field."""
     kept = list(content)
     copies = [type(each)() for each in kept]
     for copy, each in zip(copies, kept, strict=True):

@@ -16,6 +16,6 @@ def needed(module: str) -> ModuleType:
 
 
 def reason(error: BaseException) -> str:
-    """The first words of a library's message, on one line."""
+    """Return the first 500 characters of an error's message, on one line."""
     text = " ".join(str(error).split())
     return text[:500] or type(error).__name__

@@ -1,8 +1,8 @@
-"""What an exported file says about itself, in the metadata of ONNX or safetensors.
+"""The metadata that an exported ONNX or safetensors file carries about itself.
 
-The keys are `fanlight.model`, `fanlight.version`, `fanlight.labels` (a JSON list),
-`fanlight.input` (a JSON object, see `InputSpec`), and `fanlight.preprocessing`, which is `inside`
-if the file takes pixels and normalises them itself.
+The keys are `fanlight.model`, `fanlight.version`, `fanlight.labels` (a JSON list), `fanlight.input`
+(a JSON object, see `InputSpec`), and `fanlight.preprocessing`, which is `inside` if the file takes
+pixels and normalises them itself.
 """
 
 import json
@@ -22,14 +22,14 @@ MAX_LENGTH = 16 * 2**20  # characters of an entry
 
 @dataclass(frozen=True)
 class Told:
-    """What the metadata of a graph says; empty or None where it doesn't, or makes no sense."""
+    """The labels and input in the metadata of a graph; empty or None where absent or invalid."""
 
     labels: tuple[str, ...] = ()
     input: InputSpec | None = None
 
 
 def entries(card: "Card", *, preprocessing: bool) -> dict[str, str]:
-    """The metadata of an export of that version."""
+    """Return the metadata for an export of that version."""
     return {
         "fanlight.model": card.name,
         "fanlight.version": str(card.version),
@@ -40,7 +40,10 @@ def entries(card: "Card", *, preprocessing: bool) -> dict[str, str]:
 
 
 def read(model: "ModelProto") -> Told:
-    """What the graph's metadata says of labels and input."""
+    """Read labels and input from the graph's metadata.
+
+    A graph with preprocessing inside gets an input without mean and deviation.
+    """
     found = {each.key: each.value for each in model.metadata_props if len(each.value) <= MAX_LENGTH}
     try:
         labels = json.loads(found.get("fanlight.labels", "[]"))

@@ -1,6 +1,6 @@
-"""How a foreign graph takes its images: (N, C, H, W), (N, H, W, C), (N, H, W) or flat.
+"""The input of a foreign graph: (N, C, H, W), (N, H, W, C), (N, H, W) or flat.
 
-graph and what the user says → `Taken` → nodes that make what the graph takes of (N, C, H, W)
+graph and options of the user → `Taken` → nodes that convert (N, C, H, W) to that input
 """
 
 import math
@@ -28,10 +28,10 @@ Dims = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class Taken:
-    """What a graph takes: images (C, H, W), in the layout and number of dimensions of its own.
+    """The form in which a graph takes images (C, H, W): its layout, number of dimensions and type.
 
-    `batch` is the size of its batch, None if that is open. `scaled` says that it takes pixels from
-    0 to 255, as the graph normalises them itself.
+    `batch` is the size of its batch, None if that is open. `scaled` is True if the graph takes
+    pixels from 0 to 255, since it normalises them itself.
     """
 
     shape: tuple[int, int, int]
@@ -43,7 +43,7 @@ class Taken:
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """The shape of an image as the graph has it."""
+        """The shape of an image as the graph takes it, without the batch."""
         channels, height, width = self.shape
         if self.rank == 2:
             return (channels * height * width,)
@@ -60,9 +60,10 @@ def look(
     width: int | None = None,
     normalised: bool = False,
 ) -> Taken:
-    """What the graph takes; raises `GraphError` where it doesn't say, with what the user may say.
+    """Find out how the graph takes its images.
 
-    `normalised` tells that the user gives mean and standard deviation.
+    `normalised` is True if the user gives mean and standard deviation. Raises `GraphError` if the
+    graph doesn't tell, with the option that the user can give.
     """
     onnx = needed("onnx")
     name = image_input(model)
@@ -114,7 +115,7 @@ def look(
 
 
 def adapt(model: "ModelProto", taken: Taken, batch: int | str) -> None:
-    """Make the graph take float32 (batch, C, H, W), which is 0 to 1 where it was 0 to 255."""
+    """Make the graph take float32 (batch, C, H, W), in [0, 1] if it took pixels from 0 to 255."""
     onnx = needed("onnx")
     kinds = onnx.TensorProto
     old = image_input(model)
@@ -141,7 +142,7 @@ def adapt(model: "ModelProto", taken: Taken, batch: int | str) -> None:
 def _four(
     model: "ModelProto", name: str, dims: Dims, layout: Layout | None
 ) -> tuple[Layout, int, Dims]:
-    """Layout, channels and (H, W) of an input with four dimensions."""
+    """Return layout, channels and (H, W) of an input with four dimensions."""
     orders = {"nchw": (dims[1], dims[2], dims[3]), "nhwc": (dims[3], dims[1], dims[2])}
     possible = [each for each, sides in orders.items() if sides[0] in (*CHANNELS, None)]
     if not possible:
@@ -207,7 +208,7 @@ def _unflattened(values: int | None, height: int | None, width: int | None) -> t
 
 
 def _first_layers(model: "ModelProto", name: str) -> "list[NodeProto]":
-    """The nodes that take the input, also through what changes values only."""
+    """Return the first nodes that use the input, behind any nodes that only change its values."""
     reached, found = {name}, []
     for node in model.graph.node:
         if not reached.intersection(node.input):
@@ -238,7 +239,7 @@ def _channels_of_first_convolution(model: "ModelProto") -> int | None:
 
 
 def _scales_itself(model: "ModelProto", name: str) -> bool:
-    """Whether the graph begins with what makes pixels of 0 to 255 small numbers."""
+    """Return whether the graph begins by scaling pixels of 0 to 255 to small numbers."""
     weights = shapes.constants(model)
     reached = {name}
     for node in model.graph.node:

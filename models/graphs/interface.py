@@ -1,6 +1,7 @@
-"""A graph of another framework → one that takes (N, C, H, W) and gives logits, with what was done.
+"""A foreign graph → one that takes (N, C, H, W) and returns logits, with notes on what was done.
 
-What the service would have to guess at each start is decided once, by who imports the graph.
+What the service would otherwise have to guess at each start is decided once, by the user who
+imports the graph.
 """
 
 from collections.abc import Sequence
@@ -25,9 +26,9 @@ _PROBES = 4  # images
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user says about a graph; None is what the graph is to tell.
+    """The user's options for a graph; None leaves the choice to the graph.
 
-    `count` is the number of labels; `normalised` says that mean and deviation are given.
+    `count` is the number of labels; `normalised` is True if mean and deviation are given.
     """
 
     count: int | None = None
@@ -41,8 +42,9 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Adapted:
-    """The graph, the shape (C, H, W) of its images, the number of its classes, their names if it
-    brings any, and what was done, in sentences. `scaled` says that it normalises pixels itself."""
+    """A converted graph, the shape (C, H, W) of its images, the number of its classes, their names
+    if it has any, and sentences on what was done. `scaled` is True if it normalises pixels
+    itself."""
 
     model: "ModelProto"
     shape: tuple[int, int, int]
@@ -53,10 +55,10 @@ class Adapted:
 
 
 def adapted(model: "ModelProto", wishes: Wishes) -> Adapted:
-    """Rewrite `model` as Fanlight publishes graphs.
+    """Convert `model` to the form in which Fanlight publishes graphs.
 
-    Raises `GraphError` for what can't be served, and where the user has to choose; it then names
-    the option.
+    Raises `GraphError` for a graph that can't be served, and where the user has to choose: its
+    message names the option.
     """
     _, notes = outputs.select(model, wishes.output, wishes.count)
     parsing.check(model)
@@ -89,7 +91,8 @@ def adapted(model: "ModelProto", wishes: Wishes) -> Adapted:
 def _with_batch(
     model: "ModelProto", taken: Taken, size: int | None, wishes: Wishes
 ) -> tuple["ModelProto", int, list[str]]:
-    """The graph for batches of that size, None for any; raises `GraphError` if it can't be."""
+    """Convert the graph for batches of `size`, None for any; return the number of its classes and
+    notes, too. Raises `GraphError` if it can't be converted so."""
     onnx = needed("onnx")
     result: ModelProto = onnx.ModelProto()
     result.CopyFrom(model)
@@ -116,7 +119,10 @@ def _with_batch(
 def answers(
     model: "ModelProto", batches: Sequence[NDArray[np.float32]], size: int | None
 ) -> NDArray[np.float32]:
-    """What a checked graph answers, one row an image; raises `GraphError`."""
+    """Run a checked graph on batches; return one row per image, or raise `GraphError`.
+
+    A batch of less than `size` images is padded with zeros.
+    """
     name = shapes.image_input(model)
     running = network.opened(model, 1)
     rows = []

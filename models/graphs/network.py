@@ -1,7 +1,7 @@
 """A graph as a network: normalised images → ONNX Runtime → logits, with any tensor on the way.
 
-It looks like a network of torch to what only calls it or captures activations: evaluation, feature
-maps, kernels, occlusion. It has no gradients.
+Code that only calls a network or captures activations can use it like one of torch: evaluation,
+feature maps, kernels, occlusion. It has no gradients.
 """
 
 import math
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
 ARCHITECTURE = "onnx"
-"""What a card names in place of an architecture of torch."""
+"""The name in the card of a graph, in place of an architecture of torch."""
 DESCRIPTION = "A graph that was imported from another framework; ONNX Runtime runs it."
 MAX_HELD_VALUES = 2**26  # of all tensors of one pass, four bytes each
 _SHARED = (  # of a network and its copies
@@ -37,7 +37,8 @@ Floats = NDArray[np.float32]
 
 
 class Tap(nn.Module):
-    """One layer of a graph: hooks see what it takes and gives, and its weights are parameters."""
+    """A module for one layer of a graph: its hooks get the layer's input and output, and its
+    parameters are the layer's weights."""
 
     def __init__(self, weight: Tensor | None, bias: Tensor | None) -> None:
         super().__init__()
@@ -76,7 +77,7 @@ class OnnxNetwork(OpaqueNetwork):
         self._session = opened(self._with_outputs(own), threads)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "OnnxNetwork":
-        """Another with hooks of its own; the session and the weights are shared."""
+        """Return a copy with hooks of its own; the session and the weights are shared."""
         other = OnnxNetwork.__new__(OnnxNetwork)
         nn.Module.__init__(other)
         for name in _SHARED:
@@ -104,13 +105,13 @@ class OnnxNetwork(OpaqueNetwork):
         return found[self.output]
 
     def tensor(self, layer: str) -> str:
-        """The tensor of the graph that `features.capture` gives under the name of that layer."""
+        """Return the tensor of the graph that `features.capture` records for that layer."""
         if layer in self.given or layer != PENULTIMATE:
             return self.given[layer]
         return self.taken[str(embedding_layer(self.layers))]
 
     def get_submodule(self, target: str) -> nn.Module:
-        """A layer by its name, in which a dot is a letter like any other."""
+        """Return a layer by its name; a dot in it does not separate modules."""
         module = self._modules.get(target) if target else self
         if module is None:
             raise AttributeError(f"no layer {target!r}")
@@ -128,7 +129,7 @@ class OnnxNetwork(OpaqueNetwork):
         return [np.asarray(found[name], np.float32)[:count] for name in wanted]
 
     def _with_outputs(self, own: Shapes) -> "ModelProto":
-        """The graph that also gives what the layers take and give."""
+        """Return the graph with the inputs and outputs of all layers as further outputs."""
         onnx = needed("onnx")
         wanted = dict.fromkeys([*self.taken.values(), *self.given.values()])
         model: ModelProto = onnx.ModelProto()
@@ -141,7 +142,7 @@ class OnnxNetwork(OpaqueNetwork):
         return model
 
     def _found(self, own: Shapes) -> tuple[Layer, ...]:
-        """The layers, which become modules of this network."""
+        """Find the layers, and add a module for each to this network."""
         onnx = needed("onnx")
         floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
         size = self.batch_size or 1
@@ -149,7 +150,7 @@ class OnnxNetwork(OpaqueNetwork):
         rows = 1 if self.batch_size else 2
 
         def is_of_images(name: str) -> bool:
-            """Whether a tensor has a row for each image."""
+            """Return whether a tensor has a row for each image."""
             shape = own.of.get(name, ())
             return (
                 own.types.get(name) in floats
@@ -191,9 +192,9 @@ class OnnxNetwork(OpaqueNetwork):
 
 
 def load(content: bytes, input: InputSpec, num_classes: int, threads: int) -> OnnxNetwork:
-    """The network of a published graph, checked before ONNX Runtime sees it.
+    """Load the network of a published graph, which is checked before ONNX Runtime runs it here.
 
-    It takes float32 (N, C, H, W) of that input, and gives (N, num_classes). Raises `GraphError`.
+    It takes float32 (N, C, H, W) of that input, and returns (N, num_classes). Raises `GraphError`.
     """
     trial.check(content)
     model = parsing.parse(content)
@@ -201,7 +202,7 @@ def load(content: bytes, input: InputSpec, num_classes: int, threads: int) -> On
 
 
 def network(model: "ModelProto", input: InputSpec, num_classes: int, threads: int) -> OnnxNetwork:
-    """The same for a graph that `parsing.check` has passed."""
+    """Make the network of a graph that `parsing.check` has passed; otherwise like `load`."""
     onnx = needed("onnx")
     name = shapes.image_input(model)
     value = next(each for each in model.graph.input if each.name == name)
@@ -226,7 +227,7 @@ def network(model: "ModelProto", input: InputSpec, num_classes: int, threads: in
 
 
 def opened(model: "ModelProto", threads: int) -> Any:
-    """A session for a checked graph; raises `GraphError` if ONNX Runtime does not take it."""
+    """Open a session for a checked graph; raise `GraphError` if ONNX Runtime does not take it."""
     try:
         return session.session(parsing.serialized(model), threads)
     except FanlightError:
@@ -247,9 +248,10 @@ def _is_float(kind: int) -> bool:
 def _weights(
     node: "NodeProto", own: Shapes, before: Sequence[Layer], taken: tuple[int, ...]
 ) -> tuple[Tensor | None, Tensor | None, tuple[int, ...] | None]:
-    """Weight, bias and the shape as in `Layer.kernels`, of a convolution or a linear layer.
+    """Return weight, bias and kernel shape (`Layer.kernels`) of a convolution or linear layer.
 
-    `before` are the layers before it, and `taken` is the shape that it takes.
+    All are None for other nodes. `before` are the layers before it, and `taken` is the shape of its
+    input.
     """
     onnx = needed("onnx")
     if node.op_type not in ("Conv", "Gemm", "MatMul") or len(node.input) < 2:
@@ -279,7 +281,7 @@ def _weights(
 
 
 def _arguments(node: "NodeProto") -> dict[str, Any]:
-    """The attributes of a node that JSON has."""
+    """Return the attributes of a node that JSON can express, save long ones."""
     found: dict[str, Any] = {}
     for each in node.attribute:
         if each.type == each.INT:

@@ -1,9 +1,9 @@
 """The operators that a classifier of images needs, by domain; a graph with others is refused.
 
-All are part of the ONNX standard (https://onnx.ai/onnx/operators), and the shape of what they give
-follows from the shapes of what they take. Those are left out that run a graph of their own (If,
-Loop, Scan), give as much as the pixels say (NonZero, NonMaxSuppression), work on text or sequences,
-read files of images, or draw random numbers.
+All are part of the ONNX standard (https://onnx.ai/onnx/operators), and the shapes of their outputs
+follow from the shapes of their inputs. Left out are operators that run a graph of their own (If,
+Loop, Scan), whose output size depends on the pixels (NonZero, NonMaxSuppression), that work on text
+or sequences, read files of images, or draw random numbers.
 """
 
 from models.registry import markdown_table
@@ -44,14 +44,14 @@ SIZED = {
     "Tile": (1,),
     "Upsample": (1,),
 }
-"""Operators whose output may be far larger than what they take, and the inputs that tell
-how large."""
+"""Operators whose output may be far larger than their inputs → the indices of the inputs that set
+its size."""
 ALLOWED = {
     "": frozenset((_ELEMENTWISE + _REDUCTIONS + _LAYERS + _SHAPES).split()) | SIZED.keys(),
     "ai.onnx.ml": frozenset(_LEARNING.split()),
 }
 CLASS_NAMES = ("classlabels_ints", "classlabels_int64s", "classlabels_strings")
-"""Attributes of classical learning that name the classes."""
+"""Attributes of classical learning's operators that hold the names of the classes."""
 CONTROL_FLOW = frozenset(("If", "Loop", "Scan", "SequenceMap"))
 
 
@@ -65,12 +65,12 @@ def table() -> str:
 
 
 def domain(name: str) -> str:
-    """The standard's own domain has two names."""
+    """Return a domain's name, with "" for the standard's own, which is also called `ai.onnx`."""
     return "" if name == "ai.onnx" else name
 
 
 def refusal(op_type: str, of_domain: str) -> str | None:
-    """Why an operator is not run, and what to do; None if it is."""
+    """Return why an operator is not run, and what to do; None if it is run."""
     if op_type in ALLOWED.get(of_domain, ()):
         return None
     if of_domain not in ALLOWED:

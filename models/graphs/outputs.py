@@ -1,7 +1,7 @@
-"""What a foreign graph answers with: logits, probabilities, or one value for two classes.
+"""The output of a foreign graph: logits, probabilities, or one value for two classes.
 
-select: the one output that is meant; the rest of the graph is taken out
-adapt:  nodes that make logits (N, num_classes) of it
+select: choose the output; the rest of the graph is removed
+adapt:  add nodes that turn it into logits (N, num_classes)
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,10 @@ _PASSIVE = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze")
 
 @dataclass(frozen=True)
 class Form:
-    """The tensor that becomes logits, and how. `one` is one value for two classes."""
+    """The tensor that is turned into logits, and the kind of its values.
+
+    `one` is True for a single value that stands for two classes.
+    """
 
     tensor: str
     kind: Gives
@@ -36,10 +39,10 @@ class Form:
 
 
 def select(model: "ModelProto", name: str | None, count: int | None) -> tuple[str, list[str]]:
-    """The tensor of the output that is meant, with notes; all else is taken out of the graph.
+    """Choose the output with a number for each class; return its tensor, and notes.
 
-    `name` is the output that the user has named, and `count` the number of labels, if known. Raises
-    `GraphError` if none or several could be meant.
+    All else is removed from the graph. `name` is the output that the user has named, and `count`
+    the number of labels, if known. Raises `GraphError` if none or several outputs fit.
     """
     outputs = {each.name: each for each in model.graph.output}
     makers = producers(model)
@@ -86,10 +89,10 @@ def select(model: "ModelProto", name: str | None, count: int | None) -> tuple[st
 def form(
     model: "ModelProto", answers: NDArray[np.float32], count: int | None, gives: Gives | None
 ) -> Form:
-    """How the output becomes logits; `answers` (N, …) are those to images.
+    """Decide how the output becomes logits; `answers` (N, …) are the graph's answers to images.
 
-    The activation at the end tells what it is; without one the `answers` do, or the user. Raises
-    `GraphError` for answers that are not one number for each of `count` labels.
+    The activation at the end decides; without one, `gives` (the user's choice) or the `answers`.
+    Raises `GraphError` for answers that are not one number for each of `count` labels.
     """
     output = model.graph.output[0].name
     answers = answers.reshape(len(answers), -1)
@@ -136,7 +139,10 @@ def form(
 
 
 def adapt(model: "ModelProto", found: Form, count: int, batch: int | str, own: Shapes) -> None:
-    """Make the graph give logits (batch, count), float32; `own` are its shapes for one batch."""
+    """Make the graph return float32 logits (batch, count).
+
+    `own` are the shapes and types of its tensors for one batch.
+    """
     onnx = needed("onnx")
     editing.keep_only(model, [found.tensor])
     editor, at = Editor(model), found.tensor
@@ -160,7 +166,7 @@ def adapt(model: "ModelProto", found: Form, count: int, batch: int | str, own: S
 
 
 def class_labels(model: "ModelProto") -> tuple[str, ...] | None:
-    """The names of classes that a graph of scikit-learn brings along."""
+    """Return the class names that a graph of scikit-learn holds; None if it has none."""
     for node in model.graph.node:
         for each in node.attribute:
             if each.name in operators.CLASS_NAMES:
@@ -171,12 +177,12 @@ def class_labels(model: "ModelProto") -> tuple[str, ...] | None:
 
 
 def producers(model: "ModelProto") -> "dict[str, NodeProto]":
-    """Which node gives a tensor."""
+    """Map each tensor to the node whose output it is."""
     return {name: node for node in model.graph.node for name in node.output if name}
 
 
 def _last(model: "ModelProto", tensor: str) -> "NodeProto | None":
-    """The last node before the output that changes values."""
+    """Return the node that computed the tensor, before any that only change shape or type."""
     makers = producers(model)
     node = makers.get(tensor)
     while node is not None and node.op_type in _PASSIVE:
@@ -185,7 +191,7 @@ def _last(model: "ModelProto", tensor: str) -> "NodeProto | None":
 
 
 def _is_of_numbers(model: "ModelProto", name: str) -> bool:
-    """Whether an output may have a number for each class."""
+    """Return whether an output may have a number for each class: floats, or those of a ZipMap."""
     onnx = needed("onnx")
     maker = producers(model).get(name)
     if maker is not None and maker.op_type == "ZipMap":

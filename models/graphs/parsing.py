@@ -1,7 +1,7 @@
-"""Bytes ↔ graph: nothing is loaded before its nodes, tensors and sizes are checked.
+"""Bytes ↔ graph: a graph is used only after its nodes, tensors and sizes are checked.
 
-Graphs are `onnx.ModelProto`. Tensors lie inside the file: a graph that names other files is
-refused, except by `read`, which copies in what lies beside the file that a user imports.
+Graphs are `onnx.ModelProto`. Tensors lie inside the file. A graph that refers to other files is
+refused, except by `read`, which copies tensors from files beside the imported one.
 """
 
 import math
@@ -27,17 +27,17 @@ _BITS = {  # of an element, by the names of onnx.TensorProto
 
 
 def parse(content: bytes) -> "ModelProto":
-    """The graph in these bytes, checked; raises `GraphError`."""
+    """Parse and check a graph; raise `GraphError` if it is refused."""
     model = _parsed(content)
     check(model)
     return model
 
 
 def read(path: Path) -> "ModelProto":
-    """The graph in a file that a user imports, with tensors from files beside `path` copied in.
+    """Read a graph that a user imports; tensors in files beside `path` are copied in.
 
-    Functions that the graph brings along are written out. What it has is to be checked by `check`,
-    once what no image needs is taken out. Raises `GraphError` or `OSError`.
+    Functions that the graph defines are inlined. The result still needs `check`, after parts that
+    no image needs are removed. Raises `GraphError` or `OSError`.
     """
     own = path.resolve(strict=True)  # the file that is named may be a link, as in caches of hubs
     with files.open_beneath(own.parent, own.name) as file:
@@ -62,7 +62,8 @@ def _parsed(content: bytes) -> "ModelProto":
 
 
 def check(model: "ModelProto") -> None:
-    """Raises `GraphError` for nodes that are not run, and for tensors that claim another size."""
+    """Raise `GraphError` for operators that are not run, and for tensors whose content doesn't fit
+    their shape."""
     onnx = needed("onnx")
     if model.functions:
         raise GraphError("it has functions of its own; import it again, which writes them out")
@@ -87,14 +88,14 @@ def check(model: "ModelProto") -> None:
 
 
 def _check_no_graph_inside(nodes: "Iterable[NodeProto]") -> None:
-    """Raises `GraphError` for control flow: a branch or a loop."""
+    """Raise `GraphError` for a node with a graph inside it: a branch or a loop."""
     for node in nodes:
         if any(each.HasField("g") or each.graphs for each in node.attribute):
             raise GraphError(f"the node {_name(node)} has a graph of its own, which is not run")
 
 
 def tensors(model: "ModelProto") -> Iterator["TensorProto"]:
-    """The weights and constants of a graph without functions or graphs inside."""
+    """Yield the weights and constants of a graph without functions or graphs inside."""
     yield from model.graph.initializer
     for node in model.graph.node:
         for attribute in node.attribute:
@@ -104,7 +105,7 @@ def tensors(model: "ModelProto") -> Iterator["TensorProto"]:
 
 
 def serialized(model: "ModelProto") -> bytes:
-    """The graph as a file has it; raises `GraphError` if it is too large for one."""
+    """Serialise a graph; raise `GraphError` if it is too large for one file."""
     if model.ByteSize() > MAX_BYTES:
         raise GraphError(f"it has more than {MAX_BYTES:,} bytes, which is too large for one file")
     content: bytes = model.SerializeToString()
@@ -154,7 +155,7 @@ def _name(node: "NodeProto") -> str:
 
 
 def _take_in(model: "ModelProto", folder: Path) -> None:
-    """Copy in tensors that lie in files of the folder; raises `GraphError` for other places."""
+    """Copy in tensors from files of the folder; raise `GraphError` for files elsewhere."""
     total = model.ByteSize()  # it is slow: it writes the whole graph
     for tensor in model.graph.initializer:
         if tensor.data_location != tensor.EXTERNAL:
@@ -202,7 +203,7 @@ def _take_in(model: "ModelProto", folder: Path) -> None:
 
 
 def _without_functions(model: "ModelProto") -> "ModelProto":
-    """The same with its functions written out, as torch's newer exporter may leave them."""
+    """Return the graph with its functions inlined, which torch's newer exporter may leave in it."""
     if not model.functions:
         return model
     own = {(each.domain, each.name): each for each in model.functions}

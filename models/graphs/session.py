@@ -1,6 +1,6 @@
 """Sessions of ONNX Runtime on the CPU, the same for graphs of ours and graphs of others.
 
-No library of operators is loaded into them, and what the graph's own metadata asks for is not read.
+No library of operators is loaded into them, and options in the graph's metadata are ignored.
 """
 
 import os
@@ -11,7 +11,8 @@ from models.graphs.errors import needed
 
 
 def session(graph: bytes | Path, threads: int) -> Any:
-    """An `onnxruntime.InferenceSession`; raises `InstallationError`, and whatever that raises."""
+    """Open an `onnxruntime.InferenceSession`; raise `InstallationError`, and what ONNX Runtime
+    raises."""
     # its official builds report to their makers unless told not to, before they are imported
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     onnxruntime: Any = needed("onnxruntime")  # seconds are saved where it isn't wanted
@@ -29,7 +30,7 @@ def session(graph: bytes | Path, threads: int) -> Any:
 
 
 def give_back(session: Any) -> None:
-    """Give back the memory that the session keeps for later runs: one image is run for that."""
+    """Release the memory that the session keeps for later runs; to do so, run it on one image."""
     onnxruntime: Any = needed("onnxruntime")
     import numpy as np
 

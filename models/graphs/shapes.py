@@ -1,7 +1,7 @@
-"""The shape of every tensor of a graph, told without running it.
+"""The shape of every tensor of a graph, inferred without running it.
 
-Shapes come from onnx's own rules for each operator, for a batch of a given size. What the file
-itself says about shapes inside is not used: it may be wrong.
+Shapes come from onnx's own rules for each operator, for a batch of a given size. The shapes that
+the file itself states for inner tensors are ignored: they may be wrong.
 """
 
 import math
@@ -69,7 +69,7 @@ _COMPUTED = frozenset(
 
 @dataclass(frozen=True)
 class Shapes:
-    """Shapes and element types by tensor, for one size of batch, with the weights' among them."""
+    """Shapes and element types by tensor, for one batch size; the weights are among them."""
 
     of: Mapping[str, Shape]
     types: Mapping[str, int]
@@ -80,7 +80,8 @@ class Shapes:
 
 
 def image_input(model: "ModelProto") -> str:
-    """The name of the one input that is no weight; raises `GraphError` unless there is one."""
+    """Return the name of the one input that is no weight; raise `GraphError` unless there is just
+    one."""
     weights = {each.name for each in model.graph.initializer}
     names = [each.name for each in model.graph.input if each.name not in weights]
     if len(names) != 1:
@@ -92,7 +93,7 @@ def image_input(model: "ModelProto") -> str:
 
 
 def batch_size(model: "ModelProto") -> int | None:
-    """How many images the graph takes at a time; None for any number. Raises `GraphError`."""
+    """Return the graph's fixed batch size, None for any; raise `GraphError` if too large."""
     name = image_input(model)
     value = next(each for each in model.graph.input if each.name == name)
     dims = value.type.tensor_type.shape.dim
@@ -105,7 +106,7 @@ def batch_size(model: "ModelProto") -> int | None:
 
 
 def constants(model: "ModelProto") -> dict[str, "TensorProto"]:
-    """The weights and other tensors that a graph holds, by name."""
+    """Return the weights and constants that a graph holds, by name."""
     found = {each.name: each for each in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
@@ -114,10 +115,10 @@ def constants(model: "ModelProto") -> dict[str, "TensorProto"]:
 
 
 def infer(model: "ModelProto", batch: int) -> Shapes:
-    """The shapes for a batch of that size; raises `GraphError` for shapes that don't fit.
+    """Infer the shapes for a batch of that size; raise `GraphError` for shapes that don't fit.
 
-    One node after the other: small tensors that follow from shapes, such as what a reshape is
-    given, are computed on the way.
+    Nodes are visited in order. Small tensors that follow from shapes, such as the target shape of a
+    reshape, are computed on the way.
     """
     onnx = needed("onnx")
     name = image_input(model)
@@ -149,8 +150,8 @@ def _infer_node(
     kinds: "dict[str, TypeProto]",
     known: "dict[str, TensorProto]",
 ) -> None:
-    """Enter the types of what a node gives, and its values if they are few and follow from known
-    ones."""
+    """Add the types of a node's outputs to `kinds`. Add the values of its output to `known` if they
+    are few and follow from known ones."""
     onnx = needed("onnx")
     given = [each for each in node.input if each]
     if not all(each in kinds for each in given):
@@ -196,7 +197,7 @@ def _infer_node(
 
 
 def _learned(node: "NodeProto", kinds: "dict[str, TypeProto]") -> "dict[str, TypeProto]":
-    """What an operator of classical learning gives for (N, D), for which onnx has no rules."""
+    """Return the output types of a classical-learning operator, for which onnx has no rules."""
     onnx = needed("onnx")
     first = kinds[node.input[0]].tensor_type
     if not first.HasField("shape") or not first.shape.dim:
@@ -226,7 +227,7 @@ def _learned(node: "NodeProto", kinds: "dict[str, TypeProto]") -> "dict[str, Typ
 
 
 def _is_small(node: "NodeProto", kinds: "dict[str, TypeProto]") -> bool:
-    """Whether a node gives one tensor, of few values."""
+    """Return whether a node is one that may be computed here: it has one output, of few values."""
     if len(node.output) != 1 or node.op_type not in _COMPUTED or node.output[0] not in kinds:
         return False
     kind = kinds[node.output[0]].tensor_type
@@ -236,10 +237,10 @@ def _is_small(node: "NodeProto", kinds: "dict[str, TypeProto]") -> bool:
 
 
 def scales(model: "ModelProto", one: Shapes) -> bool:
-    """Whether a batch of any size takes as much for an image as a batch of one.
+    """Return whether a batch of any size takes no more memory per image than a batch of one.
 
-    `one` are the shapes for one image. What sets the size of a tensor must be constant then, and
-    two images must need at most twice as much.
+    `one` are the shapes for one image. Inputs that set the size of a tensor must be constant, and
+    two images must need at most twice as much as one.
     """
     constant = set(one.weights)
     constant.update(

@@ -1,8 +1,7 @@
-"""A graph of strangers, tried in a process of its own: bytes on stdin → what is wrong on stdout.
+"""A trial run of an untrusted graph in its own process: bytes on stdin → what is wrong, on stdout.
 
-onnx and ONNX Runtime are C++, which a crafted graph may crash. What they do with it here, they do
-again with it in the process that answers. Two limits of the kernel hold meanwhile: processor time
-and address space.
+onnx and ONNX Runtime are C++, which a crafted graph may crash. The trial does with the graph what
+the serving process will do with it later. The kernel limits its processor time and address space.
 """
 
 import json
@@ -28,7 +27,8 @@ _BATCH = 2  # images, of a graph that takes any number
 
 
 def check(content: bytes) -> None:
-    """Raises `GraphError` for a graph that fails, crashes or takes too long or too much memory."""
+    """Try a graph in its own process; raise `GraphError` if it fails, crashes or takes too long or
+    too much memory."""
     needed("onnx")
     needed("onnxruntime")
     paths = f"import sys; sys.path[:0] = {sys.path!r}"  # wherever Fanlight is installed
@@ -95,7 +95,7 @@ def _run(content: bytes) -> None:
 
 
 def limit(seconds: int, memory: int) -> None:
-    """Limit this process to so much more than it has."""
+    """Limit this process to `seconds` more of processor time and, on Linux, `memory` more bytes."""
     used = 0
     statm = Path("/proc/self/statm")
     if statm.exists():  # on Linux, which alone holds a process to the limit

@@ -1,8 +1,8 @@
-"""What the bytes of a graph hold, counted before they are parsed.
+"""Checks of the bytes of a graph before they are parsed.
 
 Two bytes of a file can stand for a message that takes a hundred bytes of memory once it is parsed,
-so a small file could fill the memory. The fields are walked as the encoding of protocol buffers has
-them (https://protobuf.dev/programming-guides/encoding); the content of tensors is passed over.
+so a small file could fill the memory. The fields are walked in the encoding of protocol buffers
+(https://protobuf.dev/programming-guides/encoding); the content of tensors is skipped.
 """
 
 from models.graphs.errors import GraphError, needed
@@ -15,7 +15,7 @@ _FIXED = {_FIXED64: 8, _FIXED32: 4}
 
 
 def check(content: bytes) -> None:
-    """Raises `GraphError` for what is no graph, or would take far more memory than its bytes."""
+    """Raise `GraphError` for bytes that are no graph, or take far more memory once parsed."""
     whole = needed("onnx").ModelProto.DESCRIPTOR
     waiting = [(whole, 0, len(content), 0)]
     fields = packed = 0
@@ -62,7 +62,7 @@ def check(content: bytes) -> None:
 
 
 def _varint(content: bytes, at: int, end: int) -> tuple[int, int]:
-    """The number that begins there, and where the next field begins."""
+    """Return the varint at position `at`, and the position behind it."""
     value = shift = 0
     while at < end and shift < 64:
         byte = content[at]
