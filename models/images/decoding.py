@@ -49,7 +49,7 @@ BAND = 2**20  # pixels that are converted at once: what lies between needs more 
 
 
 class Framing(Protocol):
-    """What of a `models.preprocessing.InputSpec` decides its pixels."""
+    """The fields of a `models.preprocessing.InputSpec` that decide the pixels of its images."""
 
     @property
     def channels(self) -> int: ...
@@ -68,7 +68,7 @@ class Framing(Protocol):
 
 
 class Frame(NamedTuple):
-    """What `Framing` says, as plain values that can be sent to another process (see `packed`)."""
+    """The values of a `Framing` as a tuple, which can be sent to another process (see `packed`)."""
 
     channels: int
     height: int
@@ -84,7 +84,7 @@ class Frame(NamedTuple):
 
     @property
     def packed(self) -> tuple[Any, ...]:
-        """The frame as tuples, numbers and strings alone, so that it can be sent."""
+        """The frame as tuples, numbers and strings only, so that it can be sent."""
         return *self[:-1], self.rule and tuple(self.rule)
 
     @classmethod
@@ -94,16 +94,16 @@ class Frame(NamedTuple):
 
 
 def scaled(image: Image.Image, to: Framing) -> Pixels:
-    """The picture as the network sees it, before normalisation: uint8 (C, H, W)."""
+    """Scale a picture to the network's input, before normalisation: uint8 (C, H, W)."""
     return scaled_with_box(image, to)[0]
 
 
 def scaled_with_box(image: Image.Image, to: Framing) -> tuple[Pixels, Box]:
-    """The same, and the part of the picture that it shows, in its pixels.
+    """Scale like `scaled`, and return also the part of the picture that is shown, in its pixels.
 
-    With a framing rule, the part is that around the subject, and may reach beyond the picture. A
-    picture that is framed already, or in which nothing stands out, is scaled as without the rule;
-    one that is dark on light is inverted.
+    With a framing rule, that is the part around the subject, which may reach beyond the picture. A
+    picture that is framed already, or in which nothing stands out, is scaled as without the rule. A
+    framed one that is dark on light is inverted.
     """
     if to.rule is None:
         return _scaled(image, to), box(image.size, to)
@@ -118,8 +118,8 @@ def scaled_with_box(image: Image.Image, to: Framing) -> tuple[Pixels, Box]:
 
 
 def _framed_already(levels: Pixels, to: Framing) -> Pixels | None:
-    """The input for a grey picture (H, W) that is framed already, light on dark or dark on light;
-    None for others."""
+    """Return the input for a grey picture (H, W) that is framed already, light on dark or dark on
+    light; None for others."""
     if to.rule is None or levels.shape[0] != levels.shape[1]:
         return None
     if levels[0, 0] > framing.HALF:
@@ -143,8 +143,8 @@ def _scaled(image: Image.Image, to: Framing) -> Pixels:
 
 
 def box(size: tuple[int, int], to: Framing) -> Box:
-    """The part of a picture of that width and height that the network gets, in its pixels, where no
-    framing rule finds a subject."""
+    """Return the part of a picture of that width and height that the network gets, in its pixels,
+    where no framing rule finds a subject."""
     if to.resize_size is not None:
         return _centre_of(size, _resized(size, to, to.resize_size), (to.width, to.height))
     if to.resize == "stretch":
@@ -153,13 +153,13 @@ def box(size: tuple[int, int], to: Framing) -> Box:
 
 
 def _is_as_it_is(size: tuple[int, int], to: Framing) -> bool:
-    """Whether the network gets a picture of that width and height without any scaling."""
+    """Return whether the network gets a picture of that width and height without any scaling."""
     return size == (to.width, to.height) and to.resize_size in (None, min(size))
 
 
 def _resized(size: tuple[int, int], to: Framing, shorter: int) -> tuple[int, int]:
-    """Width and height of a picture whose shorter side is scaled to so many pixels, as torchvision
-    rounds them."""
+    """Return width and height of a picture after its shorter side is scaled to `shorter` pixels,
+    rounded as in torchvision."""
     width, height = (to.width, to.height) if to.resize == "stretch" else size
     if width <= height:
         return shorter, max(shorter, shorter * height // width)
@@ -167,7 +167,7 @@ def _resized(size: tuple[int, int], to: Framing, shorter: int) -> tuple[int, int
 
 
 def _centre_of(size: tuple[int, int], resized: tuple[int, int], part: tuple[int, int]) -> Box:
-    """The box in a picture of that size that becomes the central `part` of the resized one."""
+    """Return the box in a picture that becomes the central `part` of the resized one."""
     lengths = zip(size, resized, part, strict=True)
     (left, right), (top, bottom) = (
         (start * length / scaled, (start + side) * length / scaled)
@@ -204,7 +204,7 @@ def decode_for(
     formats: tuple[str, ...] = FORMATS,
     max_pixels: int | None = None,
 ) -> Image.Image:
-    """Decode as `decode` does, a JPEG no larger than `scaled` needs for that input."""
+    """Decode like `decode`, a large JPEG at a reduced size that is enough for `scaled`."""
     side = _REDUCING_GAP * (to.resize_size or max(to.height, to.width))  # turned or not
     if to.rule is not None:
         side = max(side, framing.LEAST_SIDE)
@@ -212,9 +212,9 @@ def decode_for(
 
 
 def read_small(encoded: bytes, to: Framing, *, max_pixels: int | None = None) -> Pixels | None:
-    """The same for a small plain PNG, in some microseconds; None for others.
+    """Read a small plain PNG like `read`, in some microseconds; return None for other images.
 
-    Of a network with a framing rule, also None for those that the rule would change.
+    With a framing rule, return None also for pictures that the rule would change.
     """
     array = png.pixels(encoded, max_pixels)
     if array is None:
@@ -231,7 +231,7 @@ def read_small(encoded: bytes, to: Framing, *, max_pixels: int | None = None) ->
 
 
 def size(encoded: bytes, formats: tuple[str, ...] = FORMATS) -> tuple[int, int] | None:
-    """Width and height as the header has them, not turned; None if it doesn't tell."""
+    """Read width and height from the header, before any rotation; None if not stated."""
     format = sniff(encoded, formats)
     if format is None:
         return None
@@ -246,11 +246,11 @@ def size(encoded: bytes, formats: tuple[str, ...] = FORMATS) -> tuple[int, int] 
 
 
 def upright_size(encoded: bytes, formats: tuple[str, ...] = FORMATS) -> tuple[int, int] | None:
-    """Width and height of the image after it was turned upright; None if the header doesn't tell.
+    """Read width and height of the image once it is upright; None if the header doesn't tell.
 
-    The orientation (EXIF) is only looked for in the first `_HEAD` bytes, where cameras write it:
-    to search a whole file that somebody made of a million small parts would take seconds. A file
-    that has it behind them is taken to be upright as it is.
+    The orientation (EXIF) is only looked for in the first `_HEAD` bytes, where cameras write it. A
+    search of a whole file, made of a million small parts, would take seconds. An image with its
+    orientation further behind is taken to be upright.
     """
     format = sniff(encoded, formats)
     found = size(encoded, formats)
@@ -277,16 +277,16 @@ def decode(
 ) -> Image.Image:
     """Decode the first frame of an encoded image, upright, in mode `L` or `RGB`.
 
-    Transparent images are composited on white, or with a framing rule on what the subject stands
-    out from (`framing.backdrop`). 16-bit values are divided, not clipped. Palette,
-    1-bit and CMYK images become grey or RGB. Metadata is not decoded, except for the orientation.
+    Transparent images are composited on white, or with a framing rule on a shade from which the
+    subject stands out (`framing.backdrop`). 16-bit values are divided, not clipped. Palette, 1-bit
+    and CMYK images become grey or RGB. Metadata is not decoded, except for the orientation.
 
-    `formats` are Pillow's names of the formats to try; `max_pixels` is the largest width times
-    height that is decoded. The size is read from the header before that. A JPEG may come out at a
-    half, a quarter or an eighth of its size, with both sides `at_least` that long; what comes out
-    is what `max_pixels` limits if the JPEG is baseline, since libjpeg keeps the whole of others.
-    Raises `TooManyPixelsError`, or `ImageError` for what is not a whole picture, costs far more
-    than its size, or needs a package that is missing.
+    `formats` are Pillow's names of the formats to try. `max_pixels` limits width times height,
+    which is read from the header before decoding. With `at_least`, a JPEG may be decoded at a half,
+    a quarter or an eighth of its size, as long as both sides keep that many pixels. Of a baseline
+    JPEG, `max_pixels` then limits the decoded size; of other JPEGs the full size, since libjpeg
+    keeps all of it in memory. Raises `TooManyPixelsError`, or `ImageError` for what is not a whole
+    picture, costs far more than its size, or needs a package that is missing.
     """
     if not encoded:
         raise ImageError("empty: the file has no bytes")
@@ -320,7 +320,10 @@ def decode(
 def _is_decoded_smaller(
     encoded: bytes, format: ImageFormat, claim: Claim | None, max_pixels: int | None
 ) -> bool:
-    """True for a JPEG over the limit whose decoder needs memory only for what comes out."""
+    """Return True for a JPEG over the limit whose decoder needs memory only for the reduced size.
+
+    Raises `TooManyPixelsError` for a JPEG over the limit that is not baseline.
+    """
     if format is not JPEG or claim is None or max_pixels is None or claim.pixels <= max_pixels:
         return False
     if jpeg.only_frame(encoded) is None and claim.pixels <= MAX_PIXELS:
@@ -334,7 +337,7 @@ def _is_decoded_smaller(
 def _open(
     essence: Essence, format: ImageFormat, max_pixels: int | None, at_least: int | None
 ) -> tuple[Image.Image, int]:
-    """The first frame as it is stored, and its orientation."""
+    """Decode the first frame as it is stored; return it with its orientation."""
     encoded, claim, turned = essence
     if format is WEBP and claim is not None:
         picture = webp.picture(encoded, (claim.width, claim.height))
@@ -353,16 +356,16 @@ def _open(
 
 
 def _turned_by_container(image: ImageFile.ImageFile) -> int:
-    """The orientation of an opened AVIF or HEIC, 1 to 8.
+    """Return the orientation of an opened AVIF or HEIC, 1 to 8.
 
-    Pillow's plugin for AVIF tells as EXIF how the container turns the image. That for HEIC turns it
-    itself, and tells 1.
+    Pillow's plugin for AVIF reports the container's rotation as EXIF. The plugin for HEIC rotates
+    the image itself, and reports 1.
     """
     return orientation(image.info.get("exif", b""))
 
 
 def _opened(encoded: bytes, format: ImageFormat, claim: Claim | None) -> ImageFile.ImageFile:
-    """Without Pillow's warning of a size that `_check_size` has allowed."""
+    """Open an image without Pillow's warning about its size, which `_check_size` has allowed."""
     if claim is None or claim.pixels <= MAX_PIXELS // 2:
         return Image.open(BytesIO(encoded), formats=(format.pillow,))
     with warnings.catch_warnings():
@@ -386,7 +389,7 @@ def _check_size(claim: Claim | None, max_pixels: int | None) -> None:
 
 
 def _eight_bits(image: Image.Image, rule: Rule | None = None) -> Image.Image:
-    """Any of Pillow's modes to `L` or `RGB`."""
+    """Convert an image of any of Pillow's modes to `L` or `RGB`; F and LAB raise `ImageError`."""
     if image.mode == "F":
         raise ImageError("floating-point pixels have no stated range; convert it to PNG or JPEG")
     if image.mode == "LAB":
@@ -402,7 +405,7 @@ def _eight_bits(image: Image.Image, rule: Rule | None = None) -> Image.Image:
 
 
 def _divided(image: Image.Image) -> Image.Image:
-    """Of 16 bits a channel, which convert() would clip to white."""
+    """Divide 16 bits per channel to 8, where convert() would clip to white."""
     levels = np.asarray(image).astype(np.int32)
     np.clip(levels, 0, 65535, out=levels)
     levels += 128
@@ -420,7 +423,7 @@ def _composited(shade: int, image: Image.Image) -> Image.Image:
 def _in_bands(
     image: Image.Image, mode: str, convert: Callable[[Image.Image], Image.Image]
 ) -> Image.Image:
-    """Convert a picture some lines at a time, so that no second whole one lies between."""
+    """Convert a picture some lines at a time, without a second whole one in between."""
     width, height = image.size
     lines = max(1, BAND // width)
     if lines >= height:
@@ -433,7 +436,7 @@ def _in_bands(
 
 
 def _centred(size: tuple[int, int], proportions: tuple[int, int]) -> Box:
-    """The largest centred box of the given proportions."""
+    """Return the largest centred box of the given proportions."""
     width, height = size
     across = min(width, height * proportions[0] / proportions[1])
     down = min(height, width * proportions[1] / proportions[0])

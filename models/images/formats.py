@@ -24,7 +24,7 @@ def _as_it_is(encoded: bytes) -> Essence:
 
 
 def _nothing() -> None:
-    """Pillow reads it without help."""
+    """Do nothing: Pillow reads the format without help."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class ImageFormat:
 
     `pillow` is Pillow's name of the format, which opens it. `beginning` matches the first bytes of
     every file. The first of `media_types` is the registered one, the others are names in use.
-    `claim` reads size and work from the header, or gives None. `essence` gives the file without
-    what no pixel depends on, and raises `ImageError` for one that is damaged or would cost far more
-    than its size; `limits` are its limits in words. `prepare` makes Pillow read the format, and
-    raises `ImageError` where a package is missing; `needs` names that in words. `memory` is what
-    decoding may take, in bytes a pixel: two copies of a picture are 8. `time` is how many times as
-    long as others it may take.
+    `claim` reads size and work from the header, or returns None. `essence` returns the file reduced
+    to the bytes that decide its pixels, and raises `ImageError` for one that is damaged or would
+    cost far more than its size; `limits` are its limits in words. `prepare` makes Pillow read the
+    format, and raises `ImageError` where a package is missing; `needs` names that package in words.
+    `memory` is what decoding may take, in bytes per pixel: two copies of a picture are 8. `time` is
+    the decoding time relative to other formats.
     """
 
     name: str
@@ -81,22 +81,22 @@ def register(format: ImageFormat) -> ImageFormat:
 
 
 def by_media_type() -> Mapping[str, ImageFormat]:
-    """The formats that can be read here, by their registered media types."""
+    """Map the registered media types to the formats, for those that can be read here."""
     return {each.media_type: each for each in FORMATS if each.is_available}
 
 
 def taken() -> str:
-    """The media types of these, for messages."""
+    """List the media types of the formats that can be read here, for messages."""
     return ", ".join(sorted(by_media_type()))
 
 
 def readable() -> str:
-    """The formats, for help."""
+    """List all formats with their file extensions, for help texts."""
     return ", ".join(f"{each.name} ({' '.join(each.extensions)})" for each in FORMATS)
 
 
 def media_type(header: str) -> str:
-    """The media type in a Content-Type header: in lower case, without parameters or aliases."""
+    """Return the registered media type in a Content-Type header, without its parameters."""
     known = _REGISTERED.get(header)  # as most clients write it
     if known is not None:
         return known
@@ -110,7 +110,7 @@ def is_image_type(name: str) -> bool:
 
 
 def sniff(encoded: bytes, pillow: Collection[str] | None = None) -> ImageFormat | None:
-    """The format that the bytes begin like, among those with these names of Pillow."""
+    """Return the format whose beginning matches, among those with these names of Pillow."""
     known = (each for each in FORMATS if pillow is None or each.pillow in pillow)
     return next((each for each in known if each.beginning.match(encoded)), None)
 
@@ -130,7 +130,10 @@ def table() -> str:
 
 
 def _brands(own: bytes) -> re.Pattern[bytes]:
-    """The first box of a file of this brand, which stands first or after a general one."""
+    """Return a pattern for the first box of a file of this brand.
+
+    The brand is the major one, or among the compatible ones if the major brand is a general one.
+    """
     general = b"(?:mif1|mif2|miaf|msf1)"
     return re.compile(
         b".{4}ftyp(?:" + own + b"|" + general + b".{4}(?:.{4}){0,15}?" + own + b")", re.DOTALL

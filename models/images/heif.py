@@ -1,4 +1,4 @@
-"""What decodes AVIF and HEIC: registered with Pillow when it is first needed.
+"""The decoders of AVIF and HEIC, registered with Pillow when they are first needed.
 
 AVIF comes with Pillow's wheels. HEIC needs the extra `heif`: the wheels of pillow-heif hold x265,
 which is GPL, and HEVC has patents. Both decode on one thread: the processes that decode have a
@@ -29,7 +29,7 @@ def register_heic() -> None:
 
 @cache
 def _without_avif() -> str | None:
-    """Registers the reader of AVIF with Pillow; the reason, in words, where it can't."""
+    """Set up Pillow's own reader of AVIF; return the reason, in words, if Pillow has none."""
     if not features.check("avif"):
         return (
             "an AVIF, and this Pillow was built without libavif; install Pillow's own wheel (pip "
@@ -41,7 +41,7 @@ def _without_avif() -> str | None:
 
 @cache
 def _without_heic() -> str | None:
-    """Registers the reader of HEIC with Pillow; the reason, in words, where it can't."""
+    """Register the reader of HEIC with Pillow; return the reason if it is not installed."""
     try:
         import pillow_heif
     except ImportError:

@@ -1,7 +1,7 @@
-"""Small plain PNGs, decoded by libspng: in microseconds, to the pixels that Pillow finds.
+"""Small plain PNGs, decoded by libspng in microseconds, to the same pixels as by Pillow.
 
-Whatever is not quite plain is left to Pillow, which knows better what it means or what is wrong.
-Where pyspng is not installed, everything is.
+PNGs that are not plain are left to Pillow, which knows better what they mean or what is wrong.
+Where pyspng is not installed, all are.
 """
 
 import struct
@@ -26,11 +26,11 @@ _CHECK_SUM = struct.Struct(">I")  # of the kind and the content of a chunk
 
 
 def pixels(encoded: bytes, max_pixels: int | None = None) -> NDArray[np.uint8] | None:
-    """The pixels of a small whole PNG that needs no interpretation, uint8 (H, W) or (H, W, 3).
+    """Decode a small whole PNG that needs no interpretation, to uint8 (H, W) or (H, W, 3).
 
-    None for others: larger ones, those that are interlaced or not of eight bits, those with chunks
-    besides the pixels, which may change what is seen as transparency and EXIF do, and damaged ones.
-    None for all without pyspng.
+    None for larger ones, interlaced ones, those not of eight bits, those with other chunks than
+    pixels, which may change what is seen (transparency, EXIF), and damaged ones. None for all
+    without pyspng.
     """
     if pyspng is None:
         return None
@@ -50,7 +50,7 @@ def pixels(encoded: bytes, max_pixels: int | None = None) -> NDArray[np.uint8] |
 
 
 def _has_only_pixels(encoded: bytes) -> bool:
-    """Whether all between a PNG's header and its end are pixels, with their check sums."""
+    """Return whether a PNG has only pixels, with right checksums, between header and end."""
     position, end = _IHDR.size, len(encoded) - len(_END)
     while position < end:
         length, kind = _CHUNK.unpack_from(encoded, position)

@@ -1,6 +1,6 @@
-"""WebP pictures, decoded by libwebp directly: eight bytes of memory a pixel, where Pillow has 16.
+"""WebP pictures, decoded by libwebp directly: 8 bytes of memory per pixel, where Pillow needs 16.
 
-Pillow takes every WebP for an animation, which needs two canvases and two copies. The same library,
+Pillow treats every WebP as an animation, which needs two canvases and two copies. The same library,
 which is loaded with Pillow, has a function for a single picture. Where it can't be found (a Pillow
 that was linked statically), and for animations, Pillow decodes.
 """
@@ -20,9 +20,9 @@ _ALPHA_BIT = 0x10  # of the last byte of the header of VP8L
 
 
 def picture(encoded: bytes, size: tuple[int, int]) -> Image.Image | None:
-    """The picture, `RGBA` or `RGBX`, or None for an animation; raises `ImageError` if it is broken.
+    """Decode a picture to `RGBA` or `RGBX`; raise `ImageError` if it is broken.
 
-    `size` is that of the header.
+    `size` is that of the header. None for an animation, and where libwebp isn't found.
     """
     kind, flags = encoded[12:16], encoded[20] if len(encoded) > 20 else 0
     decode = _decode()
@@ -42,7 +42,7 @@ def picture(encoded: bytes, size: tuple[int, int]) -> Image.Image | None:
 
 @cache
 def _decode() -> Any:
-    """`WebPDecodeRGBAInto` of libwebp (decode.h, in all its versions), None if it isn't found."""
+    """Return `WebPDecodeRGBAInto` of libwebp (decode.h, all its versions), None if not found."""
     try:
         from PIL import _webp
 

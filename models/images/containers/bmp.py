@@ -10,13 +10,13 @@ _RUN_LENGTH = (1, 2)  # kinds of compression
 
 
 def claim(encoded: bytes) -> Claim | None:
-    """What the header says, if there is one."""
+    """Read size and work from the header; return None if it is cut off."""
     found = _header(encoded)
     return None if found is None else Claim(found[0], found[1], found[0] * found[1])
 
 
 def essence(encoded: bytes) -> Essence:
-    """The file as it is: it has no metadata.
+    """Return the file as it is, since a BMP has no metadata.
 
     Raises `ImageError` for run-length encoding, and for more pixels than there are bytes for.
     """
@@ -38,7 +38,7 @@ def essence(encoded: bytes) -> Essence:
 
 
 def _header(encoded: bytes) -> tuple[int, int, int, int] | None:
-    """Width, height, bits a pixel and compression."""
+    """Return width, height, bits per pixel and compression; None if the header is cut off."""
     if len(encoded) < 26:
         return None
     if encoded[14:18] == _OLD_HEADER.to_bytes(4, "little"):

@@ -1,4 +1,4 @@
-"""What the modules of all formats return, and the orientation that EXIF or XMP gives."""
+"""The results of the modules of all formats, and the orientation that EXIF or XMP states."""
 
 import re
 import struct
@@ -12,10 +12,10 @@ _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
 
 class Claim(NamedTuple):
-    """What a header says, before anything is decoded.
+    """The size and work that a header states, before anything is decoded.
 
-    `work` is the number of pixels that decoding passes over: more than width times height where
-    a file has several passes, or more than eight bits.
+    `work` is the number of pixels that decoding passes over: more than width times height where a
+    file has several passes, or more than eight bits.
     """
 
     width: int
@@ -28,7 +28,7 @@ class Claim(NamedTuple):
 
 
 class Essence(NamedTuple):
-    """An image file without what no pixel depends on.
+    """An image file reduced to the bytes that decide its pixels.
 
     `claim` is None where only the decoder finds the size. `orientation` is 1 to 8, as in EXIF.
     """
@@ -39,7 +39,7 @@ class Essence(NamedTuple):
 
 
 def orientation(exif: bytes, xmp: bytes = b"") -> int:
-    """The orientation in EXIF, else in XMP, else 1; broken metadata says nothing.
+    """Return the orientation in EXIF, else in XMP, else 1; broken metadata is ignored.
 
     `exif` begins with a TIFF header, or with `Exif` before it. Nothing else in it is read.
     """
@@ -54,7 +54,8 @@ def orientation(exif: bytes, xmp: bytes = b"") -> int:
 
 
 def _in_directory(tiff: bytes) -> int | None:
-    """The value of the entry in the first directory; of several, the last."""
+    """Return the orientation in the first directory of EXIF; of several entries, the last. None if
+    there is none."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None or len(tiff) < 8:
         return None

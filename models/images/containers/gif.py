@@ -17,9 +17,10 @@ _GRAPHIC_CONTROL = b"!\xf9"  # says which color is transparent
 
 
 def claim(encoded: bytes) -> Claim | None:
-    """The size of the screen, or of the first picture where that is larger.
+    """Read the size of the screen, enlarged to hold the first picture.
 
-    None if other blocks are before the picture than a graphic control and a few more.
+    None for a broken file, and if more than `BLOCKS_OF_A_CLAIM` sub-blocks come before that
+    picture.
     """
     try:
         return _parts(encoded, BLOCKS_OF_A_CLAIM)[0]
@@ -28,7 +29,7 @@ def claim(encoded: bytes) -> Claim | None:
 
 
 def essence(encoded: bytes) -> Essence:
-    """Screen, palettes, transparency and the rest from the first picture on.
+    """Return screen, global palette, transparency and all bytes from the first picture on.
 
     Raises `ImageError` for too many bytes or blocks before the first picture, and for pixels that
     can't be in so few bytes.
@@ -50,7 +51,8 @@ def essence(encoded: bytes) -> Essence:
 
 
 def _parts(encoded: bytes, max_sub_blocks: int) -> tuple[Claim, int, bytes, int]:
-    """Size, the end of the palette, the last graphic control, and the place of the picture."""
+    """Find the size, the end of the global palette, the last graphic control block before the first
+    picture, and the position of that picture."""
     if len(encoded) < 13:
         raise ImageError("corrupt or truncated: a GIF without its header")
     width, height, flags = _SCREEN.unpack_from(encoded, 6)

@@ -19,17 +19,17 @@ _Box = tuple[bytes, int, int]  # kind, begin and end of the content
 
 
 def avif_claim(encoded: bytes) -> Claim | None:
-    """The largest size that an item of the file has."""
+    """Read the largest size that an item of the file states; None if it can't be told."""
     return _claim(encoded, AVIF_WORK)
 
 
 def heic_claim(encoded: bytes) -> Claim | None:
-    """The same."""
+    """Read the size like `avif_claim`; the work of a HEIC is greater."""
     return _claim(encoded, HEIC_WORK)
 
 
 def avif_essence(encoded: bytes) -> Essence:
-    """The file as it is: metadata are items like the picture, and stay unread.
+    """Return the file as it is: metadata are items like the picture, and stay unread.
 
     Raises `ImageError` for a file that is cut off or has no picture, for too many boxes, and for
     far more pixels than bytes.
@@ -38,7 +38,7 @@ def avif_essence(encoded: bytes) -> Essence:
 
 
 def heic_essence(encoded: bytes) -> Essence:
-    """The same."""
+    """Return a checked file as it is, like `avif_essence`."""
     return Essence(encoded, _checked(encoded, HEIC_WORK))
 
 
@@ -50,7 +50,10 @@ def _claim(encoded: bytes, work: int) -> Claim | None:
 
 
 def _checked(encoded: bytes, work: int) -> Claim | None:
-    """What the boxes claim; None for a film, of whose size only its tracks know."""
+    """Return the size that the boxes claim; None for a film, whose tracks alone state its size.
+
+    Raises `ImageError` for a broken file, and for far more pixels than bytes.
+    """
     top = list(_boxes(encoded, 0, len(encoded)))
     sizes = []
     for kind, start, end in _inside(encoded, top, b"meta", _VERSION):
@@ -72,14 +75,17 @@ def _checked(encoded: bytes, work: int) -> Claim | None:
 
 
 def _inside(encoded: bytes, boxes: list[_Box], kind: bytes, version: int = 0) -> Iterator[_Box]:
-    """The boxes in those of that kind."""
+    """Yield the boxes inside each of `boxes` that is of this kind.
+
+    `version` is the number of bytes for version and flags before them.
+    """
     for name, start, end in boxes:
         if name == kind:
             yield from _boxes(encoded, start + version, end)
 
 
 def _boxes(encoded: bytes, start: int, end: int) -> Iterator[_Box]:
-    """The boxes between two places; raises `ImageError` for one that is not whole."""
+    """Yield the boxes between two positions; raise `ImageError` for a box that is cut off."""
     for _ in range(MAX_BOXES):
         if start + _HEAD.size > end:
             return

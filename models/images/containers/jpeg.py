@@ -33,9 +33,9 @@ class Frame(NamedTuple):
 
 
 def only_frame(jpeg: bytes) -> Frame | None:
-    """The frame of a sequential JPEG that may be decoded and has all components in its first scan.
+    """Return the frame of a sequential JPEG whose first scan has all components; None for others.
 
-    libjpeg makes one pass over such a one, and takes a second scan for an error. None for others.
+    libjpeg decodes such a file in one pass, and takes a second scan for an error.
     """
     return _only_frame(jpeg, islice(_segments(jpeg), MAX_SEGMENTS))
 
@@ -55,9 +55,9 @@ def _only_frame(jpeg: bytes, segments: Iterable[tuple[int, int]]) -> Frame | Non
 
 
 def claim(encoded: bytes) -> Claim | None:
-    """What the first frame says, if it stands near the beginning.
+    """Read the size from the first frame header, if that stands near the beginning.
 
-    The work of one that has several scans is that of four.
+    The work of a JPEG that is not sequential counts as four scans.
     """
     for marker, start in islice(_segments(encoded), SEGMENTS_OF_A_CLAIM):
         if marker in _FRAMES:
@@ -74,7 +74,7 @@ def _claim(encoded: bytes, marker: int, start: int, scans: int) -> Claim | None:
 
 
 def scans(jpeg: bytes) -> int:
-    """An upper bound of a JPEG's scans; counting stops above `MAX_SCANS`."""
+    """Return an upper bound of a JPEG's scans; counting stops above `MAX_SCANS`."""
     levels = np.frombuffer(jpeg, np.uint8)  # in an eighth of the time that bytes.count takes
     found = 0
     for start in range(0, len(levels), BLOCK_BYTES):
@@ -86,7 +86,7 @@ def scans(jpeg: bytes) -> int:
 
 
 def essence(encoded: bytes) -> Essence:
-    """Tables, frame and scans, with the two segments that say how colours are meant.
+    """Return tables, frame and scans, with the two segments that say how colours are meant.
 
     Raises `ImageError` for too many segments or scans, and for pixels that can't be in so few
     bytes.
@@ -116,7 +116,7 @@ def essence(encoded: bytes) -> Essence:
 
 
 def _check(encoded: bytes, segments: list[tuple[int, int]]) -> None:
-    """Raises `ImageError` for too many scans, and for more pixels than the bytes can hold."""
+    """Raise `ImageError` for too many scans, and for more pixels than the bytes can hold."""
     frames = [(marker, start) for marker, start in segments if marker in _FRAMES]
     claimed = _claim(encoded, *frames[0], 1) if frames else None
     if claimed is None:
@@ -138,9 +138,9 @@ def _check(encoded: bytes, segments: list[tuple[int, int]]) -> None:
 
 
 def _segments(jpeg: bytes) -> Iterator[tuple[int, int]]:
-    """The markers of a JPEG with their places, up to its first scan or one too many.
+    """Yield the markers of a JPEG with their positions, up to its first scan or `MAX_SEGMENTS` + 1.
 
-    A byte of junk or padding counts as one, since it is a step of Pillow's as well.
+    A byte of junk or padding counts as a marker, since Pillow too handles it in a step of its own.
     """
     position = 2
     for _ in range(MAX_SEGMENTS + 1):
@@ -162,5 +162,5 @@ def _segments(jpeg: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _length(jpeg: bytes, start: int) -> int:
-    """The bytes of the segment whose marker is there, without that."""
+    """Return the length in bytes of the segment at `start`, without its marker."""
     return max(2, int.from_bytes(jpeg[start + 2 : start + 4]))

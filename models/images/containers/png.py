@@ -28,7 +28,7 @@ def claim(encoded: bytes) -> Claim | None:
 
 
 def essence(encoded: bytes) -> Essence:
-    """Header, palette, transparency and pixels.
+    """Return the chunks that decide the pixels: header, palette, transparency and pixels.
 
     Raises `ImageError` for a wrong checksum of any chunk, for a file that is cut off, and for
     pixels that can't be in so few bytes.
@@ -70,7 +70,7 @@ def essence(encoded: bytes) -> Essence:
 
 
 def _check(encoded: bytes, found: Claim, packed: int) -> None:
-    """Raises `ImageError` if so many pixels can't be in so many bytes."""
+    """Raise `ImageError` if the pixels can't be in so many `packed` bytes."""
     depth, color = encoded[24], encoded[25]
     bits = found.pixels * _SAMPLES.get(color, 1) * depth
     if bits // 8 > packed * MAX_RATIO:

@@ -14,7 +14,7 @@ _BITS = (b"P1", b"P4")
 
 
 def claim(encoded: bytes) -> Claim | None:
-    """What the header says, if it is one."""
+    """Read size and work from the header; return None if there is none."""
     header = _HEADER.match(encoded, 0, MAX_HEADER)
     if header is None:
         return None
@@ -23,7 +23,7 @@ def claim(encoded: bytes) -> Claim | None:
 
 
 def essence(encoded: bytes) -> Essence:
-    """The picture with a header that has no comments.
+    """Return the picture with a header that has no comments.
 
     Raises `ImageError` for floating-point pixels, and for more pixels than bytes.
     """
@@ -49,7 +49,10 @@ def essence(encoded: bytes) -> Essence:
 
 
 def _least_bytes(kind: bytes, width: int, height: int, deep: int) -> int:
-    """Of the pixels. Text has a digit and a space for each number, and only a digit for a bit."""
+    """Return the least number of bytes that the pixels take.
+
+    In text, each number takes a digit and a space, but a bit only a digit.
+    """
     if kind == b"P4":
         return (width + 7) // 8 * height
     samples = width * height * (3 if kind in (b"P3", b"P6") else 1)

@@ -22,7 +22,7 @@ _KEPT = {  # tags that decide pixels; not among them: EXIF, profiles, texts, sma
 
 
 class _Form(NamedTuple):
-    """How numbers are written: in TIFF with 4 bytes for a place, in BigTIFF with 8."""
+    """The number formats of a file: byte order, and offsets of 4 bytes (TIFF) or 8 (BigTIFF)."""
 
     order: str
     place: str
@@ -31,7 +31,7 @@ class _Form(NamedTuple):
 
     @property
     def entry(self) -> struct.Struct:
-        """Tag, type, number of values, and the value or its place."""
+        """The struct of an entry: tag, type, number of values, and the value or its offset."""
         size = struct.calcsize(self.place)
         return struct.Struct(f"{self.order}HH{self.place}{size}s")
 
@@ -44,7 +44,7 @@ class _Tag(NamedTuple):
 
 
 def claim(encoded: bytes) -> Claim | None:
-    """What the first directory says of the size."""
+    """Read size and work from the first directory; return None if it is broken."""
     try:
         return _claim(*_directory(encoded))
     except ImageError:
@@ -52,9 +52,9 @@ def claim(encoded: bytes) -> Claim | None:
 
 
 def essence(encoded: bytes) -> Essence:
-    """The pixels of the first page, with a directory of the tags that decide them.
+    """Return the first page, with a new directory of only the tags that decide its pixels.
 
-    The new directory stands at the end and points to no other; all other places stay as they are.
+    The new directory stands at the end and points to no other; all other offsets stay as they are.
     Raises `ImageError` for too many tags or values, for values or pixels behind the end of the
     file, and for more pixels than the bytes can hold.
     """
@@ -78,7 +78,7 @@ def essence(encoded: bytes) -> Essence:
 
 
 def _check(form: _Form, tags: dict[int, _Tag], found: Claim, size: int) -> None:
-    """Raises `ImageError` for a picture that can't be in so many bytes."""
+    """Raise `ImageError` for a picture that can't be in so many bytes."""
     compression = _number(form, tags, _COMPRESSION, _PLAIN)
     if compression == _OLD_JPEG:
         raise ImageError("a TIFF with a JPEG of the old kind in it; save it anew")
@@ -108,7 +108,7 @@ def _claim(form: _Form, tags: dict[int, _Tag]) -> Claim:
 
 
 def _number(form: _Form, tags: dict[int, _Tag], tag: int, otherwise: int) -> int:
-    """The first value of a tag."""
+    """Return the first value of a tag, or `otherwise` if it has no whole numbers."""
     found = _numbers(form, tags, tag, 1)
     return found[0] if found else otherwise
 
@@ -116,7 +116,7 @@ def _number(form: _Form, tags: dict[int, _Tag], tag: int, otherwise: int) -> int
 def _numbers(
     form: _Form, tags: dict[int, _Tag], tag: int, most: int = MAX_VALUES
 ) -> tuple[int, ...]:
-    """The first values of a tag, if they are whole numbers."""
+    """Return the values of a tag, at most `most`; an empty tuple unless they are whole numbers."""
     found = tags.get(tag)
     if found is None or found.kind not in _NUMBERS:
         return ()
@@ -125,9 +125,10 @@ def _numbers(
 
 
 def _directory(encoded: bytes) -> tuple[_Form, dict[int, _Tag]]:
-    """The tags of the first page, without a copy of their values: a file may point to much.
+    """Read the tags of the first page, without copying their values: a file may point to many.
 
-    Raises `ImageError` too for a tag that is there twice, which decoders understand differently.
+    Raises `ImageError` for a broken directory, for too many tags, and for a tag that is there
+    twice, since decoders differ in which one they take.
     """
     order = "<" if encoded[:2] == b"II" else ">"
     is_big = encoded[2:4] in (b"+\0", b"\0+")
@@ -159,7 +160,7 @@ def _directory(encoded: bytes) -> tuple[_Form, dict[int, _Tag]]:
 def _content(
     encoded: bytes, form: _Form, number: int, kind: int, count: int, value: bytes
 ) -> memoryview:
-    """The values of a tag, which stand in its entry or elsewhere."""
+    """Return the values of a tag, which stand in its entry or at the offset in it."""
     size = count * (_SIZES[kind] if kind < len(_SIZES) else 0)
     if not size:
         raise ImageError(f"corrupt or truncated: tag {number} of a TIFF has no value")

@@ -14,13 +14,13 @@ _ALPHA_FLAG, _ANIMATION_FLAG = 0x10, 0x02
 
 
 def claim(encoded: bytes) -> Claim | None:
-    """What the first chunk says of the size."""
+    """Read the size from the first chunk; return None if it is not there."""
     size = _size(encoded)
     return None if size is None else Claim(*size, size[0] * size[1] * 2)
 
 
 def essence(encoded: bytes) -> Essence:
-    """The picture, or an animation with its first frame only.
+    """Return the file without metadata, an animation with its first frame only.
 
     Raises `ImageError` for too many chunks, for a file that is cut off, and for far more pixels
     than bytes.
@@ -54,7 +54,7 @@ def essence(encoded: bytes) -> Essence:
 
 
 def _without_metadata(found: Claim, first: dict[bytes, bytes]) -> Essence:
-    """A WebP of the first chunk of each kind that decides pixels."""
+    """Build a WebP from the first chunk of each kind that decides pixels."""
     chunks = []
     if extended := first.get(_EXTENDED):
         flags = extended[8] & (_ALPHA_FLAG | _ANIMATION_FLAG)

@@ -1,4 +1,4 @@
-"""Whether a picture is framed as the training images are: in some microseconds, for small ones."""
+"""A quick check whether a small picture is framed as the training images are."""
 
 from functools import lru_cache
 
@@ -34,7 +34,10 @@ def already(levels: NDArray[np.uint8], rule: Rule) -> bool:
 
 
 def _extent(levels: bytes, length: int) -> tuple[int, int] | None:
-    """The first line of the subject and the one after its last; a line has so many levels."""
+    """Return the first line with pixels of the subject, and the line behind the last one.
+
+    A line has `length` levels. None if there is no subject.
+    """
     begun = levels.lstrip(_GROUND)  # far quicker than an array's maxima
     if not begun:
         return None
@@ -58,6 +61,7 @@ def _is_centred(levels: NDArray[np.uint8], middle: float) -> bool:
 
 @lru_cache(maxsize=8)
 def _moments(side: int) -> NDArray[np.float32]:
-    """What the centre of mass is summed by: 1, x and y of each pixel's middle, (3, side²)."""
+    """Return 1, x and y of each pixel's middle, (3, side²): a product with the levels gives their
+    sum and the sums for the centre of mass."""
     down, across = np.mgrid[:side, :side] + 0.5
     return np.stack([np.ones(side * side), across.ravel(), down.ravel()]).astype(np.float32)

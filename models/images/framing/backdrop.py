@@ -1,4 +1,4 @@
-"""What a transparent picture is laid on, so that its subject stands out."""
+"""The shade on which a transparent picture is composited, so that its subject stands out."""
 
 import numpy as np
 from PIL import Image
@@ -11,7 +11,7 @@ _SAMPLE = 64  # pixels a side that are looked at
 
 
 def backdrop(image: Image.Image, rule: Rule) -> int:
-    """The grey level to lay a transparent picture on: 0, 127 or 255.
+    """Choose the grey level to composite a transparent picture on: 0, 127 or 255.
 
     Strokes are laid on black if they are light, else on white. An object is laid on white, as a
     product's photograph, or on grey if it is nearly white itself.

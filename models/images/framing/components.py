@@ -1,4 +1,4 @@
-"""Connected parts of a mask, and what is inside of them."""
+"""The connected parts of a mask, and operations that fill and grow masks."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ Labels = NDArray[np.intp]
 
 
 def components(mask: Mask) -> tuple[Labels, int]:
-    """Number the connected parts of a mask (H, W), corners count as connected.
+    """Number the connected parts of a mask (H, W); pixels that touch at a corner are connected.
 
     Returns (H, W) with -1 outside the mask and the part's number from 0 inside, and their count.
     The work is bounded: each round joins every part to a neighbour with a lower number.
@@ -44,14 +44,14 @@ def components(mask: Mask) -> tuple[Labels, int]:
 
 
 def filled(mask: Mask) -> Mask:
-    """The mask with its holes: what it does not connect to the edge."""
+    """Fill the holes of a mask: pixels outside of it that don't connect to the edge."""
     outside, count = components(~np.pad(mask, 1))
     del count
     return np.asarray((outside != outside[0, 0])[1:-1, 1:-1])
 
 
 def grown(mask: Mask, pixels: int) -> Mask:
-    """The mask and what lies up to so many pixels around it, in a square."""
+    """Grow a mask by so many pixels in every direction, in a square."""
     padded = np.pad(mask, pixels)
     height, width = mask.shape
     rows = padded[:, pixels : pixels + width].copy()

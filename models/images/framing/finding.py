@@ -26,10 +26,10 @@ _PLAIN = 3.0  # levels that a ground varies by that is no photograph's
 
 
 class Found(NamedTuple):
-    """The subject in the small copy, (H, W): where it is, its ground, and the mean difference.
+    """The subject in the small copy, (H, W): its mask, its ground, and their mean difference.
 
-    `difference` is a vector (C,) in levels: of the subject from its ground. `noise` is the ground's
-    deviation. `is_plain` says that the ground is one shade, as no photograph's is.
+    `difference` is a vector (C,) in levels, of the subject from its ground. `noise` is the ground's
+    deviation. `is_plain` is True if the ground is a single shade, as in no photograph.
     """
 
     mask: Mask
@@ -44,19 +44,25 @@ class Found(NamedTuple):
 
 
 def box(mask: Mask) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of what is in a mask."""
+    """Return left, top, right, bottom of the true part of a mask."""
     rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def find(levels: Floats, rule: Rule) -> Found | None:
-    """The subject of a picture (C, H, W); None where nothing stands out, or a whole text does."""
+    """Find the subject of a picture (C, H, W).
+
+    None if nothing stands out, or if so many strokes do that they are a text.
+    """
     return _strokes(levels) if rule.subject == "strokes" else _object(levels)
 
 
 class _Parts(NamedTuple):
-    """What stands out from a ground: the connected parts, how heavy each is, which are no strokes,
-    since they lie along the picture's edge. Weights and flags are by label."""
+    """The connected parts that stand out from a ground.
+
+    `weights` (sums of contrasts) and `along_edge` are by label. A part along the picture's edge is
+    no stroke.
+    """
 
     labels: Labels
     weights: NDArray[np.float64]
@@ -93,7 +99,7 @@ def _strokes(levels: Floats) -> Found | None:
 
 
 def _main(parts: _Parts) -> Mask:
-    """Where the main part of what stands out is."""
+    """Return the mask of the main part, and of the parts that belong to it."""
     weights = np.where(parts.along_edge, 0, parts.weights)
     chosen = _belonging(parts.labels, weights if weights.any() else parts.weights)
     return np.asarray(np.append(chosen, False)[parts.labels])
@@ -107,7 +113,7 @@ def _is_sheet(mask: Mask) -> bool:
 
 
 def _parts(levels: Floats, outside: Mask, not_ground: Mask) -> _Parts | None:
-    """What stands out, apart from what is known to lie outside; None if nothing does."""
+    """Find the parts that stand out, except in what lies `outside`; None if there are none."""
     surface = ground.fitted(levels, outside=not_ground)
     distance = _length(levels - surface)
     noise = _deviation(distance, outside)
@@ -130,7 +136,7 @@ def _parts(levels: Floats, outside: Mask, not_ground: Mask) -> _Parts | None:
 
 
 def _belonging(labels: Labels, weights: NDArray[np.float64]) -> Mask:
-    """Of the parts, the main one and those that belong to it: near, or as heavy."""
+    """Return, by label, the main part and those belonging to it: large, or small and near."""
     main = int(weights.argmax())
     chosen = weights >= _LARGE * weights[main]
     left, top, right, bottom = box(labels == main)
@@ -167,7 +173,7 @@ def _object(levels: Floats) -> Found | None:
 
 
 def _photographed_ground(levels: Floats) -> Floats:
-    """What an object lies on: the largest even area if that is around it, else the border's."""
+    """Return an object's ground: the largest even area if it surrounds it, else the border's."""
     even = sheet(levels)
     ring = np.concatenate([even[0], even[-1], even[:, 0], even[:, -1]])
     if even.all() or ring.mean() < 0.5:
@@ -176,7 +182,7 @@ def _photographed_ground(levels: Floats) -> Floats:
 
 
 def _plain_ground(levels: Floats) -> Floats | None:
-    """The one shade of most of the border, black, white, or drawn by a program."""
+    """Return the single shade of over 40 % of the border (black, white or its median), or None."""
     sides = (levels[:, 0], levels[:, -1], levels[:, :, 0], levels[:, :, -1])
     ring = np.concatenate(sides, 1)  # (C, pixels)
     for shade in (np.zeros(len(ring)), np.full(len(ring), 255), np.median(ring, 1)):
@@ -186,7 +192,8 @@ def _plain_ground(levels: Floats) -> Floats | None:
 
 
 def _deviation(distance: Floats, outside: Mask) -> float:
-    """Of the ground, from the median (Rousseeuw and Croux 1993): the subject counts little."""
+    """Estimate the ground's deviation by the median (Rousseeuw and Croux 1993), which the subject
+    hardly changes."""
     some = distance[::2, ::2][~outside[::2, ::2]]
     return 1.4826 * float(np.median(some)) if len(some) else 0.0
 
@@ -196,7 +203,7 @@ def _length(residual: Floats) -> Floats:
 
 
 def _blurred(values: Floats) -> Floats:
-    """Means over 2 × 2 pixels, of the same shape."""
+    """Average over 2 × 2 pixels; the shape stays."""
     wide = np.pad(values, ((0, 1), (0, 1)), mode="edge")
     return np.asarray((wide[1:, 1:] + wide[1:, :-1] + wide[:-1, 1:] + wide[:-1, :-1]) / 4)
 
@@ -204,7 +211,7 @@ def _blurred(values: Floats) -> Floats:
 def _sums(
     labels: Labels, distance: Floats, count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The weight of each part, and its strongest contrast."""
+    """Return the weight of each part (the sum of its contrasts) and its strongest contrast."""
     inside = labels >= 0
     numbers, contrasts = labels[inside], distance[inside].astype(np.float64)
     strongest = np.zeros(count)
@@ -213,6 +220,6 @@ def _sums(
 
 
 def _edges(labels: Labels, count: int) -> NDArray[np.intp]:
-    """How many pixels of each part lie on the edges of the picture."""
+    """Count the pixels of each part that lie on the edges of the picture."""
     edges = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     return np.bincount(edges[edges >= 0], minlength=count)

@@ -34,7 +34,7 @@ class Framed(NamedTuple):
 
 
 def framed(image: Image.Image, rule: Rule, size: tuple[int, int]) -> Framed | None:
-    """The subject of a picture, `L` or `RGB`, in its frame, as an input of (width, height) pixels.
+    """Find the subject of a picture, `L` or `RGB`, and frame it as an input of (width, height).
 
     None where nothing stands out from the ground.
     """
@@ -58,7 +58,10 @@ def framed(image: Image.Image, rule: Rule, size: tuple[int, int]) -> Framed | No
 
 
 class _Patch:
-    """A square around the subject, `_PATCH` pixels a side: what is in it, at full resolution."""
+    """A square part of the picture around the subject, scaled to `_PATCH` pixels a side.
+
+    Its levels come from the full resolution, or from the small copy where that has enough pixels.
+    """
 
     def __init__(self, image: Image.Image, small: Image.Image, around: Box) -> None:
         self._scale = image.width / small.width, image.height / small.height
@@ -91,14 +94,14 @@ class _Patch:
         return left / across, top / down, right / across, bottom / down
 
     def of(self, values: Floats) -> Floats:
-        """What lies in the square, out of an array (h, w) of the small copy."""
+        """Cut the square out of an array (h, w) of the small copy."""
         image = Image.fromarray(np.ascontiguousarray(values, np.float32))
         left, top, right, bottom = self._of_small()
         inside = left, top, min(right, image.width), min(bottom, image.height)
         return np.asarray(image.resize(self._size, Image.Resampling.BILINEAR, box=inside))
 
     def whole(self, values: Floats) -> Floats:
-        """Values of the part in the picture, with zeros beyond: (_PATCH, _PATCH)."""
+        """Pad values of the part inside the picture with zeros beyond it: (_PATCH, _PATCH)."""
         found = np.zeros((_PATCH, _PATCH), np.float32)
         left, top = self._corner
         found[top : top + self._size[1], left : left + self._size[0]] = values
@@ -106,7 +109,7 @@ class _Patch:
 
 
 def _drawn(patch: _Patch, found: Found) -> Floats:
-    """How much ink there is, 0 to 1: the residual along the mean difference of the strokes."""
+    """Return the ink at each pixel, 0 to 1: the residual along the strokes' mean difference."""
     strength = float(found.difference @ found.difference)
     if not strength:
         return patch.whole(patch.levels[0] * 0)
@@ -127,7 +130,10 @@ def _drawn(patch: _Patch, found: Found) -> Floats:
 
 
 def _shaded(patch: _Patch, found: Found) -> Floats:
-    """The object's shades, 0 to 1, dark ones high as in a negative; 0 around it."""
+    """Return the object's shades, 0 to 1, and 0 around it.
+
+    Dark shades are high, as in a negative; on a black ground light ones are.
+    """
     grey = patch.levels.mean(0)
     under = patch.of(found.ground.mean(0))
     body = patch.of(found.mask.astype(np.float32)) > 0.5
@@ -145,7 +151,7 @@ def _shaded(patch: _Patch, found: Found) -> Floats:
 
 
 def _placed(drawn: Floats, rule: Rule, size: tuple[int, int], around: Box) -> Framed | None:
-    """The subject at its place in the frame."""
+    """Place the subject in the frame; None if nothing of it is visible."""
     inked = drawn > 0.06
     if not inked.any():
         return None
@@ -178,12 +184,12 @@ def _placed(drawn: Floats, rule: Rule, size: tuple[int, int], around: Box) -> Fr
 
 
 def _levels(image: Image.Image) -> Floats:
-    """(C, H, W)."""
+    """Return the levels of an image as an array (C, H, W)."""
     return np.stack([np.asarray(band, np.float32) for band in image.split()])
 
 
 def _copy(image: Image.Image) -> Image.Image:
-    """The picture with at most `_LOOK` pixels a side; of a far larger one, some of its pixels."""
+    """Copy the picture with at most `_LOOK` pixels a side; a far larger one is sampled."""
     longer = max(image.size)
     if longer <= _LOOK:
         return image
@@ -192,7 +198,8 @@ def _copy(image: Image.Image) -> Image.Image:
 
 
 def _reduced(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
-    """A part of a picture with so many pixels: the means of a few for each, however many it has."""
+    """Scale a part of a picture to `size`. Each pixel is the mean of a few samples, however many
+    pixels the part has."""
     many = min(_SAMPLES, int(min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1])))
     if many < 2:
         return image.resize(size, Image.Resampling.BILINEAR, box=box)

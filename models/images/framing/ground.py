@@ -1,4 +1,4 @@
-"""What the subject lies on: a smooth surface, fitted so that the subject counts little."""
+"""The ground that the subject lies on: a smooth surface, on which the subject has little effect."""
 
 from functools import lru_cache
 
@@ -18,11 +18,12 @@ _SMALLEST = 2.0  # levels; a residual below it weighs no more
 def fitted(
     levels: Floats, *, ring: float | None = None, outside: NDArray[np.bool_] | None = None
 ) -> Floats:
-    """The ground under a picture, (C, H, W) levels, as a quadratic surface of the same shape.
+    """Fit the ground under a picture, (C, H, W) levels, as a quadratic surface of the same shape.
 
     Minimises the sum of absolute residuals by reweighted least squares (Holland and Welsch 1977),
-    which up to half of the points can't bend. `ring` takes the points of the border only: so
-    many times the shorter side on each side. Points of `outside` (H, W) don't count.
+    which tolerates that up to half of the points are not ground. With `ring`, only points of the
+    border count, whose width is that fraction of the shorter side. Points of `outside` (H, W) don't
+    count.
     """
     channels, height, width = levels.shape
     terms = _terms(height, width)
@@ -41,7 +42,7 @@ def fitted(
 
 
 def smoothed(levels: Floats, is_ground: NDArray[np.bool_], surface: Floats) -> Floats:
-    """The surface and the mean of what lies over it nearby, where there is enough ground."""
+    """Add the local mean of the ground's deviation to the surface, where enough is ground."""
     _, height, width = levels.shape
     coarse = np.s_[..., ::_COARSE, ::_COARSE]
     weight = is_ground[coarse].astype(np.float32)[None]
@@ -56,7 +57,7 @@ def smoothed(levels: Floats, is_ground: NDArray[np.bool_], surface: Floats) -> F
 
 
 def _box(values: Floats, radius: int) -> Floats:
-    """Sums over squares of 2 · radius + 1 pixels of (C, H, W), 0 beyond the edges."""
+    """Return the sums over squares of 2 · radius + 1 pixels of (C, H, W), 0 beyond the edges."""
     side = 2 * radius + 1
     total = np.pad(values, ((0, 0), (radius + 1, radius), (radius + 1, radius)))
     total = total.cumsum(1).cumsum(2)
@@ -66,7 +67,7 @@ def _box(values: Floats, radius: int) -> Floats:
 
 @lru_cache(maxsize=8)
 def _terms(height: int, width: int) -> Floats:
-    """The six terms of a curved surface for each pixel: 1, x, y, x², x · y, y²; (6, H, W)."""
+    """Return the terms of a quadratic surface at each pixel, 1, x, y, x², x · y, y²: (6, H, W)."""
     down, across = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
     y, x = np.broadcast_arrays(down[:, None], across)
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])
@@ -74,7 +75,7 @@ def _terms(height: int, width: int) -> Floats:
 
 @lru_cache(maxsize=8)
 def _points(height: int, width: int, ring: float | None) -> tuple[NDArray[np.intp], ...]:
-    """Rows and columns of about `_POINTS` pixels, evenly spread."""
+    """Return rows and columns of about `_POINTS` pixels; with `ring`, of the border only."""
     mask = np.ones((height, width), bool)
     if ring is not None:
         thick = max(1, round(ring * min(height, width)))

@@ -7,12 +7,12 @@ Centre = Literal["mass", "box"]
 
 
 class Rule(NamedTuple):
-    """The frame that the training images have; light on black, whatever the picture has.
+    """The frame of the training images: the subject light on black, at a fixed size and place.
 
-    `subject` is `strokes` (lines of one ink) or `object` (a thing with shades of its own).
-    `fill` is the subject's longer side as a part of the input's. `centre` is what lies in the
-    middle: the centre of mass, or that of the box around the subject. `middle` is where that is, as
-    a part of the input's side.
+    `subject` is `strokes` (lines of one ink) or `object` (a thing with shades of its own). `fill`
+    is the subject's longer side as a fraction of the input's. `centre` says which point of the
+    subject is placed: its centre of mass (`mass`), or the centre of the box around it (`box`).
+    `middle` is where that point is placed, as a fraction of the input's side.
     """
 
     subject: Subject

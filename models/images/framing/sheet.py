@@ -1,4 +1,4 @@
-"""The sheet that strokes are drawn on: where it is, and the lines that it is ruled with."""
+"""The sheet that strokes are drawn on: the area that it covers, and the lines printed on it."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ _LINES = 4  # fewer are not taken for a ruled sheet: they may be strokes
 
 
 def sheet(levels: Floats) -> Mask:
-    """True where a picture (C, H, W) shows the largest area without edges: the sheet, without
+    """Return a mask of the largest area without edges in a picture (C, H, W): the sheet without its
     strokes, or what lies around it. All true if no area is large."""
     _, height, width = levels.shape
     if min(height, width) < 16:
@@ -36,8 +36,8 @@ def sheet(levels: Floats) -> Mask:
 
 
 def ruled(residual: Floats) -> Floats:
-    """The lines of squared or lined paper in what lies over the ground, (C, H, W): medians of whole
-    rows and columns. Zeros where there are too few lines."""
+    """Return the lines of squared or lined paper in the residual (C, H, W) over the ground: medians
+    of whole rows and columns. Zeros where there are too few lines."""
     lines = np.zeros_like(residual)
     for axis in (2, 1):
         grey = residual.mean(0)
@@ -50,5 +50,5 @@ def ruled(residual: Floats) -> Floats:
 
 
 def _groups(is_line: NDArray[np.bool_]) -> int:
-    """How many runs of lines there are."""
+    """Count the runs of true values."""
     return int(np.count_nonzero(np.diff(np.concatenate([[0], is_line.astype(np.int8)])) > 0))
