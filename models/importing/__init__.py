@@ -1,4 +1,4 @@
-"""Files of weights that others have saved → a state_dict that fits a network of ours.
+"""Files of weights from elsewhere → a state_dict that fits a network of ours.
 
-file → `saved_files`: its content → `state_dicts`: the one that is meant → `names`: as ours
+file → `saved_files`: its content → `state_dicts`: the right one in it → `names`: with our names
 """

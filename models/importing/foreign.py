@@ -1,4 +1,4 @@
-"""Files and folders that are no weights of torch: what they are, and what to do with them."""
+"""Files and folders that hold no weights of torch: what they are, and what to do with them."""
 
 import re
 import zipfile
@@ -19,14 +19,14 @@ _TENSORFLOW = (
 
 
 def absent(path: Path) -> str | None:
-    """What a path stands for where no file is: TensorFlow names the beginning of several files."""
+    """Describe a path that is only the common prefix of TensorFlow's files; None for others."""
     if path.with_name(f"{path.name}.index").exists():
         return f"is a TensorFlow checkpoint of several files. {_TENSORFLOW}"
     return None
 
 
 def _is_of_tensorflow(path: Path, head: bytes, file: BinaryIO) -> bool:
-    """Whether the file is one of a checkpoint of TensorFlow: a table, values, a graph, a list."""
+    """Return whether a file belongs to a TensorFlow checkpoint: table, values, graph, list."""
     if head.lstrip().startswith(_TEXT_OF_TENSORFLOW):
         return True
     size = file.seek(0, 2)
@@ -35,7 +35,7 @@ def _is_of_tensorflow(path: Path, head: bytes, file: BinaryIO) -> bool:
 
 
 def foreign(path: Path, head: bytes, file: BinaryIO) -> str | None:
-    """What a file is that has no weights of torch, and what to do; None for what torch may read."""
+    """Describe a file without weights of torch, and what to do; None for what torch may read."""
     if head.startswith(ARCHIVE):
         return _foreign_archive(path, file)
     if head.startswith(LEGACY):
@@ -127,7 +127,7 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
 
 
 def inside(folder: Path) -> str:
-    """What a folder of weights holds."""
+    """Describe what a folder of weights holds, and say what to do with it."""
     if (folder / "saved_model.pb").exists():
         return f": a TensorFlow SavedModel. {_TENSORFLOW}"
     if (folder / "data.pkl").exists():

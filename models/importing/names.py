@@ -1,4 +1,4 @@
-"""The names and shapes of somebody's state_dict → those of a network of ours.
+"""Renaming: the names and shapes of a state_dict from elsewhere → those of a network of ours.
 
 Names differ by what wrapped the network when it was saved (`module.`, `_orig_mod.`, `model.`), or
 altogether. They are matched only where one way is possible; notes say what was changed.
@@ -25,7 +25,11 @@ _SHOWN = 4  # pairs of names in a note
 
 
 class Order(NamedTuple):
-    """Whether the order of a file's tensors is that in which they were defined, and is wanted."""
+    """The order of a file's tensors.
+
+    `is_known`: it is the order in which the layers were defined. `is_asked_for`: the user wants
+    tensors to be matched by it.
+    """
 
     is_known: bool
     is_asked_for: bool
@@ -45,11 +49,11 @@ def fit(
     has_order: bool = True,
     head: Head = "theirs",
 ) -> Found:
-    """The tensors by the names of `own`, the state_dict of a network, in its types of number.
+    """Rename and convert the tensors to the names and number types of the state_dict `own`.
 
-    `strip_prefix` leaves only the names that begin so. `by_order` takes tensors of equal shapes in
-    their order, whatever their names; `has_order` says whether their order means anything. `head`
-    says whose last layer is taken. Raises `MismatchError`.
+    `strip_prefix` keeps only names with this prefix, and removes it. `by_order` matches tensors of
+    equal shapes in their order, whatever their names; `has_order` is False if their order means
+    nothing. `head` says whose last layer is kept. Raises `MismatchError`.
     """
     notes: list[str] = []
     renamed = dict(tensors)
@@ -83,7 +87,8 @@ def _stripped(tensors: dict[str, Tensor], prefix: str, notes: list[str]) -> dict
 
 
 def _check_plain(tensors: Mapping[str, Tensor]) -> None:
-    """Raise for tensors that are not rows of plain numbers, of which even the shape may fail."""
+    """Raise `MismatchError` for tensors without plain numbers: on `meta`, nested, quantised,
+    complex or sparse. Reading the shape of some would fail."""
     for name, value in tensors.items():
         if value.is_meta:
             raise MismatchError(
@@ -118,7 +123,10 @@ def _without_wrappers(
 def _under_one_prefix(
     tensors: dict[str, Tensor], needed: list[str], notes: list[str]
 ) -> dict[str, Tensor]:
-    """Those whose names are a prefix and what is needed, if exactly one prefix has all of them."""
+    """Keep the tensors under the one prefix below which all needed names are.
+
+    If there is none, all tensors are kept; raises `MismatchError` if there are several.
+    """
     longest = max(needed, key=len, default="")
     prefixes = [
         name.removesuffix(longest)
@@ -144,7 +152,8 @@ def _matched(
     order: Order,
     notes: list[str],
 ) -> dict[str, Tensor]:
-    """Rename by shapes: each tensor fits one place only, or, if asked for, by their order."""
+    """Rename tensors by their shapes, if each fits one place only; else by the numbers in their
+    names, or, if asked for, by their order."""
     there = [name for name in tensors if not name.endswith(_COUNTER)]
     ours = [_signature(name, own[name]) for name in needed]
     theirs = [_signature(name, tensors[name]) for name in there]
@@ -190,7 +199,7 @@ def _signature(name: str, value: Tensor) -> tuple[str, torch.Size]:
 def _renumbered(
     tensors: Mapping[str, Tensor], there: list[str], needed: list[str], own: Mapping[str, Tensor]
 ) -> list[tuple[str, str]]:
-    """The pairs of names that differ in their numbers only, in their order; none if not all do.
+    """Return pairs of names that differ in their numbers only, in order; [] if not all do.
 
     The numbers are those of nn.Sequential, whose order is that of the forward pass.
     """
@@ -212,7 +221,7 @@ def _renumbered(
 def _with_layers(
     names: list[str], signatures: list[tuple[str, torch.Size]]
 ) -> list[tuple[object, ...]]:
-    """Each signature, with those of the tensors of the same layer."""
+    """Return each signature together with those of all tensors in the same layer."""
     layers = defaultdict[str, list[tuple[str, torch.Size]]](list)
     for name, each in zip(names, signatures, strict=True):
         layers[name.rpartition(".")[0]].append(each)
@@ -221,7 +230,7 @@ def _with_layers(
 
 
 def _instead(missing: list[str]) -> str:
-    """What a file without these tensors may be."""
+    """Return what the reason may be if a file lacks these tensors."""
     if all(name.lower().startswith(_AUXILIARY) for name in missing):
         return (
             "these are the auxiliary heads, which only training needs: add "
@@ -233,7 +242,7 @@ def _instead(missing: list[str]) -> str:
 def _what_differs(
     tensors: Mapping[str, Tensor], needed: list[str], own: Mapping[str, Tensor], architecture: str
 ) -> str:
-    """The one sentence about names that don't fit."""
+    """Describe in one sentence how the names in the file differ from those needed."""
     missing = [name for name in needed if name not in tensors]
     unknown = [name for name in tensors if name not in own and not name.endswith(_COUNTER)]
     if not missing:
@@ -260,7 +269,7 @@ def _check_shapes(
     whose_head: Head,
     notes: list[str],
 ) -> None:
-    """Take their head out where ours is wanted; raise if a shape differs."""
+    """Remove the file's head if ours is wanted; raise `MismatchError` if a shape differs."""
     last = next((name for name in reversed(list(own)) if not name.endswith(_COUNTER)), "")
     head = [name for name in own if name.rpartition(".")[0] == last.rpartition(".")[0]]
     fits = all(tensors[n].shape == own[n].shape for n in head if n in tensors)
@@ -305,9 +314,10 @@ def _shape(value: Tensor) -> str:
 def _converted(
     tensors: dict[str, Tensor], own: Mapping[str, Tensor], notes: list[str]
 ) -> dict[str, Tensor]:
-    """The tensors in the types of number of the network `own`.
+    """Convert the tensors to the number types of the network `own`.
 
-    Raises `MismatchError` for values that are not finite.
+    Raises `MismatchError` for whole numbers in place of floating-point ones, and for values that
+    are not finite.
     """
     changed = {
         f"{value.dtype} to {own[name].dtype}".replace("torch.", "")

@@ -1,6 +1,6 @@
-"""A file that somebody saved → its content, with nothing of it run.
+"""A saved file → its content, with no code of it run.
 
-What is no file of torch or safetensors is named, with what to do where it comes from.
+For a file that is not of torch or safetensors, the error names its kind and says what to do.
 """
 
 import os
@@ -28,10 +28,10 @@ class SavedFileError(FanlightError):
 
 
 def read(path: Path) -> object:
-    """What was saved: dicts, lists, numbers, tensors on the CPU, and `Inert` for other objects.
+    """Read a saved file: dicts, lists, numbers, tensors on the CPU, and `Inert` for other objects.
 
-    The index of several files (`model.safetensors.index.json`) stands for all of them, joined.
-    No code of the file is run (`weights_only=True`, and `Inert` in place of every class). Raises
+    The index of several files (`model.safetensors.index.json`) stands for all of them, joined. No
+    code of the file is run (`weights_only=True`, and `Inert` in place of every class). Raises
     `SavedFileError`.
     """
     if path.is_dir():
@@ -53,7 +53,7 @@ def read(path: Path) -> object:
 
 
 def _read_file(path: Path) -> object:
-    """See `read`; raises `OSError` too."""
+    """Read a single file as `read` does; raise `OSError`, too."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
         if _is_safetensors(head):
@@ -64,13 +64,13 @@ def _read_file(path: Path) -> object:
 
 
 def keeps_order(path: Path) -> bool:
-    """Whether tensors are in the file as they were in the state_dict; safetensors sorts them."""
+    """Return whether the tensors are in the state_dict's order; safetensors sorts them."""
     with path.open("rb") as file:
         return not _is_safetensors(file.read(_HEAD)) and not shards.is_index(path)
 
 
 def name_of(path: Path) -> str:
-    """What a file is called, for the model that it becomes: without what tells its format."""
+    """Return a file's name without the endings that tell its format, as a name for the model."""
     return shards.stem(path) if shards.is_index(path) else path.stem
 
 
@@ -133,7 +133,7 @@ def whole_network(path: Path, kind: str) -> SavedFileError:
 
 
 def is_network(content: object) -> bool:
-    """Whether it was a `torch.nn.Module` before it was saved."""
+    """Return whether the object was a `torch.nn.Module` before it was saved."""
     return (
         isinstance(content, Inert)
         and isinstance(content.state, Mapping)

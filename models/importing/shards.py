@@ -33,13 +33,13 @@ def is_index(path: Path) -> bool:
 
 
 def stem(path: Path) -> str:
-    """What an index is called without its endings."""
+    """Return the name of an index without its endings."""
     found = _INDEX.fullmatch(path.name)
     return found["stem"] if found else path.stem
 
 
 def of_several(path: Path) -> str | None:
-    """What a file is that is one of several, and what to do; None for one that stands alone."""
+    """Describe a file that is one of several, and what to do; None for one that stands alone."""
     found = _SHARD.fullmatch(path.name)
     if found is None or int(found["count"]) < 2:
         return None
@@ -54,7 +54,7 @@ def of_several(path: Path) -> str | None:
 
 
 def joined(path: Path, read: Callable[[Path], object]) -> dict[str, Tensor]:
-    """The tensors that an index names, of all files beside it, each of which `read` opens.
+    """Read the tensors that an index names, from the files beside it; `read` opens each of these.
 
     The index may name files of its own folder only. Raises `ShardError`, and what `read` raises.
     """
@@ -83,7 +83,7 @@ def joined(path: Path, read: Callable[[Path], object]) -> dict[str, Tensor]:
 
 
 def _places(path: Path) -> dict[str, str]:
-    """The file of each tensor, as the index has it."""
+    """Read the index: the name of each tensor → the file in which it lies."""
     with path.open("rb") as file:
         content = file.read(_MAX_INDEX_BYTES + 1)
     if len(content) > _MAX_INDEX_BYTES:
@@ -105,7 +105,7 @@ def _places(path: Path) -> dict[str, str]:
 
 
 def _check_beside(path: Path, name: str) -> None:
-    """Raise unless the name is that of a file in the folder of the index, once it is there."""
+    """Raise `ShardError` for a file outside of the index's folder; one may be missing there."""
     if name in ("", "..") or Path(name).name != name or "\0" in name or is_index(Path(name)):
         raise ShardError(
             f"{path} names the file {name[:100]!r}: only files of weights in its own folder are "

@@ -1,4 +1,4 @@
-"""The content of a saved file → the state_dict in it that is meant, and what was done to find it.
+"""The content of a saved file → the right state_dict in it, with notes on how it was chosen.
 
 People save a state_dict alone, or with the optimizer, the epoch and settings around it.
 """
@@ -18,7 +18,7 @@ from models.registry import proposal
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 """Keys of weights that were averaged over the training; they are preferred, as timm does."""
 COUNTERS = ("n_averaged", "total_ops", "total_params")
-"""Entries of no layer, by the last part of their names: of `AveragedModel`, of FLOP counters."""
+"""Last parts of names of entries of no layer: of `AveragedModel`, of FLOP counters."""
 _OF_OPTIMIZERS = ("optim", "lr_sched", "sched")  # keys that begin so have no weights
 _ARRAY = "multiarray._reconstruct"  # of numpy: what makes an array in a pickle
 _LONGEST = 80  # letters of a name in a message
@@ -34,9 +34,10 @@ class Found:
 
 
 def choose(content: object, path: Path, key: str | None = None) -> Found:
-    """The state_dict in what was saved; `key` says where it lies: `model`, `nets.encoder`, `0`.
+    """Choose the state_dict in the content of a saved file.
 
-    Raises `SavedFileError` if there is none, or several that could be meant.
+    `key` says where it lies: `model`, `nets.encoder`, `0`. Raises `SavedFileError` if there is no
+    state_dict, or if several are possible.
     """
     places = list(_places(content))
     found = {place: each for place, each in places if isinstance(each, Mapping)}
@@ -73,12 +74,11 @@ def choose(content: object, path: Path, key: str | None = None) -> Found:
 
 
 def _places(content: object) -> Iterator[tuple[str, Mapping[object, object] | Inert]]:
-    """Find the dicts of names to tensors, and the whole networks, by what leads to them.
+    """Yield each dict of names to tensors, and each whole network, with its place in the content.
 
-    That is a key of a dict, or a number in a list.
-
-    What belongs to an optimizer is passed over, and so is what was found at another place before: a
-    small file can hold one dict at very many places, or a dict in itself.
+    A place is the keys of dicts and the numbers in lists that lead there, joined by dots. Entries
+    of optimizers are skipped, and objects that were found at another place before: a small file can
+    hold one dict at very many places, or a dict in itself.
     """
     waiting, seen = deque([("", content)]), {id(content)}
     while waiting:
@@ -97,7 +97,7 @@ def _places(content: object) -> Iterator[tuple[str, Mapping[object, object] | In
 
 
 def _entries(content: object) -> Iterator[tuple[str, object]]:
-    """What a dict has under its names, and what a list has by its numbers, from 0."""
+    """Yield the entries of a dict by their keys, and of a list by their numbers, from 0."""
     if isinstance(content, Mapping):
         yield from ((str(name), v) for name, v in content.items() if isinstance(name, str | int))
     elif isinstance(content, list | tuple):
@@ -105,13 +105,13 @@ def _entries(content: object) -> Iterator[tuple[str, object]]:
 
 
 def _is_around(place: str, others: Iterable[str]) -> bool:
-    """Whether another of these places is inside: then this one has tensors beside the weights."""
+    """Return whether another place lies inside this one, which then has more than weights."""
     inside = f"{place}." if place else ""
     return any(each != place and each.startswith(inside) for each in others)
 
 
 def _cleaned(state_dict: Mapping[object, object], *notes: str) -> Found:
-    """The tensors that layers may have."""
+    """Keep the tensors that a layer may have; note what is left out."""
     tensors = {
         name: value
         for name, value in state_dict.items()
@@ -125,7 +125,7 @@ def _cleaned(state_dict: Mapping[object, object], *notes: str) -> Found:
 
 
 def _has_arrays(content: object) -> bool:
-    """Whether most of a dict in it are arrays of numpy, which are read as inert objects."""
+    """Return whether a dict or list in it is mostly numpy arrays, which are read as `Inert`."""
     waiting, seen = deque([content]), {id(content)}
     while waiting:
         values = [value for _, value in _entries(waiting.popleft())]
@@ -150,13 +150,13 @@ def _described(content: object) -> str:
 
 
 def short(name: str) -> str:
-    """A name of somebody's file for people: its middle left out if it is long, in one line."""
+    """Shorten a name from a file for messages: on one line, without its middle if it is long."""
     name = name if name.isprintable() else ascii(name)[1:-1]
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 20]}…{name[-19:]}"
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first few, and how many more there are."""
+    """List the first few names, and how many more there are."""
     every = [repr(short(name)) for name in names]
     more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
     return ", ".join(every[:_SHOWN]) + more
