@@ -42,7 +42,8 @@ class Averaging(TorchFunctionMode):
 
 
 def _without_gate(one: Any, other: Any) -> tuple[Any, Any]:
-    """The factors of a product; a learned scale is 1, and a gate of whole maps passes nothing on.
+    """Return the factors of a product, with 1 in place of a learned scale, and a gate of whole maps
+    detached, so that no gradient passes it.
 
     Layers start with scales of 0 or nearly so, which would hide what they see.
     """
@@ -57,7 +58,7 @@ def _without_gate(one: Any, other: Any) -> tuple[Any, Any]:
 
 
 def _is_gate(one: Tensor, other: Tensor) -> bool:
-    """Whether one has a value a channel for maps (N, C, H, W), or (N, H, W, C)."""
+    """Return whether `one` has one value per channel, for maps (N, C, H, W) or (N, H, W, C)."""
     if one.ndim != 4 or other.ndim != 4:
         return False
     return any(

@@ -1,9 +1,9 @@
-"""What the axes of a layer's output mean: channels of a map, tokens of an image, or values.
+"""The meaning of the axes of a layer's output: channels of a map, tokens of an image, or values.
 
 The number of dimensions does not tell: (7, 7, 768) are 768 channels where a linear layer gave them,
-and (49, 768) are 768 channels of 7×7 where an image was cut into patches. The layer's type tells,
-or else the last output of the same shape, or what the layer took. What none of them tells are
-values: weights of attention, say.
+and (49, 768) are 768 channels of 7×7 where an image was cut into patches. The layer's type decides,
+else the last output of the same shape, else the layer's input. If none of them decides, the axes
+are values, such as weights of attention.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from typing import Literal, TypeGuard
 Axis = Literal["channel", "row", "column", "token", "value", "part"]
 Axes = tuple[Axis, ...]
 Shape = tuple[int, ...]
-"""Of one image, without the batch."""
+"""The shape of one image's values, without the batch."""
 
 CHANNELS_FIRST: Axes = ("channel", "row", "column")
 CHANNELS_LAST: Axes = ("row", "column", "channel")
@@ -28,7 +28,7 @@ _TURNING = frozenset(("Permute", "Transpose"))
 
 
 class AxesReader:
-    """Reads the outputs of one forward pass, in their order; each may depend on those before."""
+    """A reader of the axes of a pass's outputs, in order; each may depend on earlier ones."""
 
     def __init__(self, image: Shape) -> None:
         self._image = image
@@ -37,9 +37,9 @@ class AxesReader:
         self._grids: dict[int, Shape] = {}  # number of tokens → (H, W)
 
     def axes(self, type: str, order: object, taken: Shape, given: Shape) -> Axes:
-        """The axes of an output of the shape `given`, by the type of the layer that gave it.
+        """Return the axes of an output of the shape `given`, by the type of its layer.
 
-        `order` is that of the axes, batch included, that a layer brings them into which turns them.
+        `order` is the new order of the axes, batch included, if the layer permutes them.
         """
         axes = self._decided(type, order, taken, given)
         self._by_shape[given] = axes
@@ -48,18 +48,18 @@ class AxesReader:
         return axes
 
     def of_parts(self, type: str, given: Shape) -> Axes:
-        """The axes of an output (parts, …) that cuts each image into parts, such as windows."""
+        """Return the axes of an output (parts, …) that cuts images into parts, such as windows."""
         axes = _by_type(type, given[1:])
         return ("part", *(axes or _values(given[1:])))
 
     def maps(self, axes: Axes, given: Shape) -> tuple[int, int, int] | None:
-        """(C, H, W) of the maps that an output is; None if it is none, or of one pixel each.
+        """Return (C, H, W) of the maps that an output is; None if it is none, or of one pixel each.
 
-        Tokens are a map if they are as many as the pixels of the last map with as many channels, or
-        a few more, and then all that are as many, whatever their channels; or if they are every
-        second one, down and across, of tokens that are a map. Rows and columns before
-        channels are one if their ratio is that of the image: windows of it, and the pixels in each,
-        have another.
+        Tokens are maps if there are as many as pixels in an earlier map with the same number of
+        channels, or a few more. Later outputs of as many tokens then have that grid too, whatever
+        their channels. So have tokens that are every second one, down and across, of a known grid.
+        Rows and columns before channels are maps if their ratio is that of the image; windows, and
+        the pixels in a window, have another ratio.
         """
         channels, height, width = 0, 0, 0
         if axes == TOKENS:
@@ -76,8 +76,8 @@ class AxesReader:
         return (channels, height, width) if height * width > 1 else None
 
     def _every_second(self, count: int) -> Shape:
-        """Rows and columns of `count` tokens, if keeping every second row and column of a known
-        grid gives so many; (0, 0) if not."""
+        """Return rows and columns of `count` tokens, if keeping every second row and column of a
+        known grid gives that number; else (0, 0)."""
         halves = (tuple((side + 1) // 2 for side in grid) for grid in self._grids.values())
         return next((half for half in halves if half[0] * half[1] == count > 1), (0, 0))
 
@@ -104,11 +104,11 @@ class AxesReader:
         return self._following(before, taken, given) if len(given) == 3 else _values(given)
 
     def _following(self, before: Axes, taken: Shape, given: Shape) -> Axes:
-        """The axes of an output with three axes, of a shape that no layer gave before.
+        """Return the axes of an output with three axes, of a shape that no layer gave before.
 
         They are those of maps if the layer took maps, and the number of channels or the grid fits.
-        If what it took is unknown, because a function made it, the channels of the newest map
-        decide. Otherwise they are values.
+        If the axes of its input are unknown, because a function made it, the channels of the newest
+        map decide. Otherwise they are values.
         """
         known = {each[1:] for each in (self._image, *self._maps)}
         if before in (CHANNELS_FIRST, CHANNELS_LAST):
@@ -127,7 +127,7 @@ class AxesReader:
 
 
 def _by_type(type: str, given: Shape) -> Axes | None:
-    """The axes, where the type of the layer alone decides them; None for other types."""
+    """Return the axes if the type of the layer alone decides them; None for other types."""
     if len(given) not in (2, 3):
         return None
     if type in _LAST or ("LayerNorm" in type and "2d" not in type):
@@ -143,13 +143,13 @@ def _values(given: Shape) -> Axes:
 
 
 def _is_order(order: object, dimensions: int) -> TypeGuard[Sequence[int]]:
-    """Whether this is another order of so many axes, behind that of the batch."""
+    """Return whether `order` permutes that number of axes, and keeps the batch first."""
     if not isinstance(order, list | tuple) or not dimensions or list(order[:1]) != [0]:
         return False
     return set(order) == set(range(dimensions + 1)) and len(order) == dimensions + 1
 
 
 def _turned(shape: Shape, axes: Axes) -> tuple[int, int, int]:
-    """The shape as (C, H, W)."""
+    """Return the shape in the order (C, H, W)."""
     channels, height, width = (shape[axes.index(each)] for each in CHANNELS_FIRST)
     return channels, height, width

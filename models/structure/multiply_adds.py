@@ -1,4 +1,4 @@
-"""How much a network computes: the operators of a pass → multiply-adds.
+"""The multiply-adds of a forward pass, counted operator by operator.
 
 Counted are convolutions, linear layers, matrix products and attention, by torch's own formulas
 (`torch.utils.flop_counter`). Additions of biases, normalisation, activations and pooling count as
@@ -17,10 +17,10 @@ from models.dispatch import DispatchMode
 
 
 class MultiplyAdds(DispatchMode):
-    """Counts in `total` what the thread computes inside the `with` block.
+    """A mode that counts in `total` the multiply-adds of the thread inside the `with` block.
 
-    torch's FlopCounterMode has the same formulas, but hooks every module of the process: also those
-    that serve requests in other threads.
+    torch's FlopCounterMode has the same formulas, but hooks every module of the process, including
+    those that serve requests in other threads.
     """
 
     def __init__(self) -> None:  # torch sets up the rest on entering
@@ -39,7 +39,7 @@ class MultiplyAdds(DispatchMode):
     def computed(
         self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any
     ) -> None:
-        """Called after each operator, save those that consist of others."""
+        """Add the multiply-adds of an operator that has run, save one that consists of others."""
         formula = _FLOPS.get(func.overloadpacket)
         if formula is not None:
             self.total += formula(*args, **kwargs, out_val=result) // 2
@@ -48,7 +48,7 @@ class MultiplyAdds(DispatchMode):
 def _self_attention(
     query: Tensor, key: Tensor, value: Tensor, width: int, *_: Any, **__: Any
 ) -> int:
-    """Operations of attention fused into one operator, for a query (N, L, E) that is its own key.
+    """Count the operations of attention as one operator, for a query (N, L, E) that is its own key.
 
     Four projections of E × E, and two products of (L, E) with (E, L) and (L, L) with (L, E).
     """
@@ -59,10 +59,10 @@ def _self_attention(
 def _convolution_backward(
     gradient: Tensor, taken: Tensor, weight: Tensor, *others: Any, out_val: Any
 ) -> int:
-    """Operations of the gradients of a convolution: those of the convolution, for each of the two.
+    """Count the operations of a convolution's gradients: for each, as many as it has itself.
 
-    The gradients are of its input, where that is asked for, and of its weight. torch's own formula
-    takes a convolution of G groups for G times as much.
+    The two gradients are of its input, where that is asked for, and of its weight. torch's own
+    formula counts G times as many for a convolution of G groups.
     """
     *_, transposed, _padding, _groups, (of_input, of_weight, _of_bias) = others
     places = math.prod((taken if transposed else gradient).shape[2:])

@@ -1,9 +1,9 @@
-"""On which axis of a tensor the images of a batch are numbered.
+"""The axis of a tensor that numbers the images of a batch.
 
 Usually that is the first axis, one index for each image. Attention of torch numbers places of a
 sequence first by default, and images second. A network that cuts images into windows has several
-indices of the first axis for each image. It is measured: a batch of one image and a batch of two
-go through the network, and the axis that doubles is the one.
+indices of the first axis for each image. The axis is measured: a batch of one image and a batch of
+two go through the network, and the axis that doubles numbers the images.
 """
 
 from collections import defaultdict
@@ -33,7 +33,7 @@ class Place(NamedTuple):
     interleaved: bool = False
 
     def arranged(self, values: Tensor) -> Tensor:
-        """The same values with shape (images, …), or (images, parts, …) if there are parts."""
+        """Return the values in the shape (images, …), or (images, parts, …) if there are parts."""
         if self.parts == 1:
             return values.movedim(self.axis, 0)
         size = len(values) // self.parts
@@ -42,7 +42,7 @@ class Place(NamedTuple):
         return values.reshape(size, self.parts, *values.shape[1:])
 
     def shape(self, batch_of_one: Shape) -> Shape:
-        """The shape of one image's values, given that of a batch that holds one image."""
+        """Return the shape of one image's values, given that of a batch that holds one image."""
         if self.parts > 1:
             return batch_of_one
         return batch_of_one[: self.axis] + batch_of_one[self.axis + 1 :]
@@ -55,7 +55,7 @@ ROWS = Place()
 class Call(NamedTuple):
     """One call of a module: the places of the images in its input and in its output.
 
-    None where they can't be told apart.
+    A place is None where the images can't be told apart.
     """
 
     taken: Place | None
@@ -68,10 +68,9 @@ Calls = Mapping[str, Sequence[Call]]  # of each module by name, in the order of 
 def find(network: nn.Module, image: Tensor) -> Calls | None:
     """Measure the places of the images in every call of every module.
 
-    `image` is a batch of one, (1, C, H, W), and tells shape, type and device.
-
-    A module whose calls depend on the number of images has no entry. None if the network does not
-    take two images. Raises what torch raises where there is not enough memory.
+    `image` is a batch of one, (1, C, H, W), which sets shape, type and device. A module whose
+    number of calls depends on the number of images has no entry. Returns None if the network does
+    not take two images. Raises what torch raises where there is not enough memory.
     """
     noise = torch.randn((2, *image.shape[1:]), generator=torch.Generator().manual_seed(0))
     both = noise.to(image)
@@ -102,7 +101,7 @@ def _seen(
     look: Callable[[Any], Any],
     names: Collection[str] | None = None,
 ) -> dict[str, list[tuple[Any, Any]]]:
-    """Run the network; for each module a list with (look(inputs), look(output)) of each call."""
+    """Run the network; return (look(inputs), look(output)) of each call of each module."""
     found: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -131,7 +130,7 @@ def _shape(value: Any) -> Shape | None:
 
 
 def _sums(value: Any) -> Tensor | None:
-    """A weighted sum for each index of the first axis; other values have another sum.
+    """Return a weighted sum for each index of the first axis, to compare values by.
 
     Comparing sums needs far less memory than keeping copies of every output.
     """
@@ -143,7 +142,8 @@ def _sums(value: Any) -> Tensor | None:
 
 
 def _place(one: Shape | None, two: Shape | None) -> Place | None:
-    """The place, given a tensor's shape with one image and with two; None if no axis doubles."""
+    """Return the place, given a tensor's shape with one image and with two; None if no axis
+    doubles."""
     if one is None or two is None or len(one) != len(two):
         return None
     differing = [axis for axis, sizes in enumerate(zip(one, two, strict=True)) if len({*sizes}) > 1]

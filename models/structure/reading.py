@@ -1,4 +1,4 @@
-"""What a network is made of: a forward pass → its layers, its blocks, what lies between them."""
+"""The structure of a network, read from a forward pass: layers, blocks, operators between them."""
 
 import math
 from collections import Counter
@@ -28,17 +28,18 @@ _IDLE = (nn.Identity, nn.modules.dropout._DropoutNd)
 
 @dataclass(frozen=True)
 class Structure:
-    """What a forward pass goes through, in its order.
+    """The layers and blocks that a forward pass goes through, in its order.
 
     `blocks` are modules that call others, in the order in which they end. `whole` is the name of
     the layer or block whose maps show best what the network saw (see
-    `models.structure.whole_image`), None if there is none; it `is_partial` where no module holds
-    the whole image, and the last convolution stands in. `between` are torch's operators that are
-    called between layers, and that no layer shows. `mixed` are modules that are left out, since
-    what they give can't be divided among the images of a batch.
+    `models.structure.whole_image`), or None. `is_partial` is True if no module holds the whole
+    image, so that `whole` is the last convolution. `between` are torch's operators that are called
+    outside of layers. `mixed` are modules that are left out, since their output can't be divided
+    among the images of a batch.
 
-    `form` is the fully convolutional form, with the network's own weights. Where there is none,
-    `lacks` says what that would need, and a network with a convolution runs on each window alone.
+    `form` is the fully convolutional form, with the network's own weights. If there is none,
+    `lacks` says what it would need, and `form` runs a network with a convolution on each window by
+    itself.
     """
 
     layers: tuple[Layer, ...]
@@ -51,7 +52,7 @@ class Structure:
     lacks: str | None = None
 
     def outputs(self) -> dict[str, Layer]:
-        """Everything that `capture` can record, by name; `PENULTIMATE` as a layer of values."""
+        """Return all that `capture` can record, by name; `PENULTIMATE` as a layer of values."""
         found = {each.name: each for each in (*self.layers, *self.blocks)}
         embedding_of = embedding_layer(self.layers)
         for each in self.layers:
@@ -65,10 +66,9 @@ class Structure:
 
 @torch.inference_mode()
 def read(network: nn.Module, batch: Tensor) -> Structure:
-    """What a forward pass of the batch goes through.
+    """Run the batch through a network in evaluation mode, and return the network's structure.
 
-    Layers that do nothing in evaluation (dropout, identity) are left out. The network must be in
-    evaluation mode.
+    Layers that do nothing in evaluation (dropout, identity) are left out.
     """
     if isinstance(network, OpaqueNetwork):
         total = sum(layer.multiply_adds for layer in network.layers)
@@ -122,7 +122,7 @@ def read(network: nn.Module, batch: Tensor) -> Structure:
 
 
 def layers(network: nn.Module, batch: Tensor) -> list[Layer]:
-    """The layers that `read` finds, in the order in which a forward pass reaches them."""
+    """Return the layers that `read` finds, in the order in which a forward pass reaches them."""
     return list(read(network, batch).layers)
 
 
@@ -133,9 +133,10 @@ def _form(
     multiply_adds: int,
     batch_size: int | None,
 ) -> dict[str, Any]:
-    """See `Structure.form` and `Structure.lacks`.
+    """Return `Structure.form` and `Structure.lacks`, as far as they are not None.
 
-    `multiply_adds` are those of an image, `batch_size` the only one that the network takes.
+    `multiply_adds` are for one image. `batch_size` is the only one that the network takes, None for
+    any.
     """
     try:
         return {"form": form_of(network, batch[:1])}
@@ -168,12 +169,11 @@ def _whole(
     outputs: Sequence[Layer],
     ended: Sequence[str],
 ) -> tuple[str | None, bool]:
-    """See `Structure.whole` and `Structure.is_partial`.
+    """Return `Structure.whole` and `Structure.is_partial`.
 
-    `outputs` are layers and blocks, `ended` their names as they end.
-
-    Maps are to be as fine as those of the last layer with parameters that gives any: pooling alone
-    follows.
+    `outputs` are layers and blocks, `ended` their names in the order in which they end. Candidates
+    have maps of the height and width of the last layer with maps and parameters, since only pooling
+    follows it.
     """
     last = next((x for x in reversed(layers) if x.maps and x.parameters), None)
     if last is None or last.maps is None:
@@ -191,12 +191,12 @@ def _whole(
 
 
 def _maps(layer: Layer, given: Tensor) -> Tensor:
-    """What the layer gives, as maps (N, C, H, W)."""
+    """Arrange the output of a layer as maps (N, C, H, W)."""
     return maps(layer, layer.given.arranged(given))
 
 
 def _arguments(module: nn.Module) -> dict[str, Any]:
-    """What torch lists as the constants of the module, as far as JSON has it."""
+    """Return the values that torch lists as the module's constants, if JSON can express them."""
     names = getattr(module, "__constants__", [])
     values = {name: getattr(module, name, None) for name in names}
     return {
@@ -212,7 +212,7 @@ def _kernels(
     before: Layer | None,
     picture: tuple[int, ...],
 ) -> tuple[int, ...] | None:
-    """See `Layer.kernels`; `before` is the layer before it, if there is one."""
+    """Return `Layer.kernels` of a module; `before` is the layer before it, if there is one."""
     if isinstance(module, nn.Conv2d):
         return tuple(module.weight.shape)
     if not isinstance(module, nn.Linear):
@@ -240,7 +240,7 @@ _SILENT = frozenset(  # operators that compute nothing, or only where values lie
 
 
 class _Operators(MultiplyAdds):
-    """Notes which operators are called, and in which module, beside the multiply-adds."""
+    """A counter of multiply-adds that also records which operators are called in which module."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -255,7 +255,7 @@ class _Operators(MultiplyAdds):
 
 
 class _Trace:
-    """What the modules of one forward pass gave, and which of them called others."""
+    """A record of one forward pass: the outputs of its modules, and which modules call others."""
 
     def __init__(self, operators: _Operators, image: Shape, calls: places.Calls | None) -> None:
         self.shapes: dict[str, Shape] = {}  # of the outputs
@@ -274,7 +274,7 @@ class _Trace:
         self._running: list[str] = []
 
     def _call(self, name: str) -> Call:
-        """The places of the images in the module's current call, as `places.find` measured them.
+        """Return the places of the images in the module's current call (see `places.find`).
 
         Without a measurement, because the network takes one image only, they are the usual ones.
         """

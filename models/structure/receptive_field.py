@@ -1,13 +1,13 @@
 """The receptive field of a layer: the box of image pixels that one value of its output depends on.
 
-It is measured. The value in the middle of the layer's maps is differentiated by the image's pixels;
-the box is drawn around those pixels whose gradient is not 0.
+The box is measured: the value in the middle of the layer's maps is differentiated with respect to
+the image's pixels, and the box is drawn around those pixels whose gradient is not 0.
 
 The field of a network without branches follows from kernels and strides (Araujo et al. 2019,
-Computing Receptive Fields of Convolutional Neural Networks). Measured by a gradient, it follows for
-any network: residual ones, attention, windows. The weights, and which units are active, must not
-matter: so the pass averages (`models.structure.averaging`). Statistics of a normalisation over the
-whole image, and gates by which squeeze-and-excitation scales whole maps, are not counted as seeing.
+Computing Receptive Fields of Convolutional Neural Networks). The gradient gives it for any network:
+residual ones, attention, windows. The weights, and which units are active, must not matter: so the
+pass averages (`models.structure.averaging`). Statistics of a normalisation over the whole image
+don't count, nor do gates by which squeeze-and-excitation scales whole maps.
 """
 
 import math
@@ -36,9 +36,9 @@ the image, parts of a thing: a middle level. Above that it sees most of what fil
 class ReceptiveField:
     """The box of pixels that a value in the middle of a layer's output depends on.
 
-    `height` and `width` are its sides, cut off at the border of the `image`, (H, W). `jump` is by
-    how many pixels (down, across) the box moves to the next value; None where that is not a map,
-    or the box of the next one is cut off.
+    `height` and `width` are its sides, cut off at the border of the `image`, (H, W). `jump` is the
+    distance in pixels (down, across) to the box of the next value. It is None if the output is not
+    a map, or if the next box is cut off.
     """
 
     height: int
@@ -48,7 +48,7 @@ class ReceptiveField:
 
     @property
     def level(self) -> Level:
-        """By the longer of the box's sides, each as a share of the image's."""
+        """The level for the longer of the box's sides, each as a share of the image's."""
         share = max(self.height / self.image[0], self.width / self.image[1])
         return "low" if share < LOW else "middle" if share <= MIDDLE else "high"
 
@@ -59,12 +59,12 @@ class ReceptiveField:
 def measure(
     network: nn.Module, image: tuple[int, int, int], outputs: Sequence[Layer]
 ) -> dict[str, ReceptiveField]:
-    """The fields of layers and blocks, for images (C, H, W), by name.
+    """Measure the receptive fields of layers and blocks, for images (C, H, W), by name.
 
     Empty for networks that can't be differentiated, or whose layers give more than `MAX_VALUES`;
-    without the `jump` from half of that on. A layer that no path from the image leads to is left
-    out. The network must be in evaluation mode, and hooks that it has see the passes. Raises
-    whatever torch raises where there is not enough memory.
+    without the `jump` from half of that on. A layer without a path from the image is left out. The
+    network must be in evaluation mode, and hooks that it has see the passes. Raises whatever torch
+    raises where there is not enough memory.
     """
     by_name = {each.name: each for each in outputs if each.name != PENULTIMATE}
     values = sum(
@@ -94,10 +94,10 @@ def measure(
 
 @dataclass(frozen=True)
 class _Picked:
-    """A weighted sum of an output's values, whose gradient is looked at.
+    """A weighted sum of an output's values, which is differentiated with respect to the image.
 
-    Of maps, it is the position in the middle for the first image, the next one down and across for
-    the second, if there is one. `node` is the output's place in the graph of operations.
+    Of maps, the sum takes the position in the middle for the first image, and the next one down and
+    across for the second image, if there is one. `node` is the output's node in the autograd graph.
     """
 
     total: Tensor
@@ -137,15 +137,15 @@ def _picked(network: nn.Module, batch: Tensor, layers: Mapping[str, Layer]) -> d
 
 
 def _weighted(values: Tensor) -> Tensor:
-    """A sum in which no two values have the same weight, lest they cancel out."""
+    """Return a sum in which no two values have the same weight, so that they don't cancel out."""
     flat = values.flatten()
     weights = torch.linspace(1, 2, flat.numel(), device=flat.device, dtype=flat.dtype)
     return (flat * weights).sum()
 
 
 def _fields(batch: Tensor, picked: Mapping[str, _Picked]) -> dict[str, ReceptiveField]:
-    """The gradients cost most, so that they are computed once for layers that change nothing, and
-    not for what follows a layer that sees the whole image."""
+    """Compute the receptive fields from gradients, which cost most. They are computed once for
+    layers that share a node, and not for layers behind one that sees the whole image."""
     found: dict[str, ReceptiveField] = {}
     measured: dict[object, ReceptiveField | None] = {}
     whole: set[object] = set()
@@ -168,7 +168,7 @@ def _fields(batch: Tensor, picked: Mapping[str, _Picked]) -> dict[str, Receptive
 
 
 def _follows(node: Any, others: Container[object]) -> bool:
-    """Whether a way from the node of a graph of operations back to the image leads over others."""
+    """Return whether a path in the autograd graph from the node to the image crosses `others`."""
     waiting, seen = [node], {node}
     while waiting:
         each = waiting.pop()
@@ -181,7 +181,8 @@ def _follows(node: Any, others: Container[object]) -> bool:
 
 
 def _field(gradient: Tensor, *, is_map: bool) -> ReceptiveField | None:
-    """The box of the first image's pixels (N, C, H, W) with a gradient; None if none has any."""
+    """Return the box of the first image's pixels (N, C, H, W) with a gradient; None if none has
+    any."""
     strength = gradient.abs().sum(1)  # (N, H, W)
     first_box, *other = ((_ends(each.sum(1)), _ends(each.sum(0))) for each in strength)
     rows, columns = first_box
@@ -196,16 +197,16 @@ def _field(gradient: Tensor, *, is_map: bool) -> ReceptiveField | None:
 
 
 def _ends(strength: Tensor) -> tuple[int, int] | None:
-    """The first and the last index of (N,) where there is any.
+    """Return the first and the last index of (N,) whose value is not 0; None if all are.
 
-    Numbers too small for full precision count as nothing: masks of attention leave exp(-100).
+    Numbers too small for full precision count as 0: masks of attention leave exp(-100).
     """
     places = (strength > torch.finfo(strength.dtype).tiny).nonzero()
     return (int(places[0]), int(places[-1])) if len(places) else None
 
 
 def _step(one: tuple[int, int] | None, other: tuple[int, int] | None, side: int) -> int | None:
-    """How far both ends of a box moved; None if a border holds one of them."""
+    """Return how far both ends of a box moved; None if a border holds one of them."""
     if one is None or other is None or one[0] == 0 or other[1] == side - 1:
         return None
     moved = other[0] - one[0]

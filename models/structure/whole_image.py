@@ -1,7 +1,8 @@
 """The layer whose maps show best what a network saw: the last that holds the whole image.
 
-It holds the whole image if all that reaches the logits has passed through it. A convolution beside
-which an identity or other branches go on doesn't: its maps are a part of what the network saw.
+A layer holds the whole image if every path from the image to the logits goes through it. A
+convolution beside an identity or other branches doesn't: its maps are a part of what the network
+saw.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,11 +27,12 @@ class Candidate(NamedTuple):
 
 
 def find(network: nn.Module, shape: Sequence[int], candidates: Sequence[Candidate]) -> str | None:
-    """The last candidate that holds the whole image and that the logits depend on.
+    """Name the last candidate that holds the whole image and that the logits depend on.
 
-    Where they depend on none, as those of a head that starts with zeros, it is the last that they
-    are connected to. `shape` is that of a batch (1, C, H, W); the candidates are in the order of
-    the forward pass. None if there is none, or if the network can't be differentiated.
+    If the logits depend on no candidate, as with a head that starts with zeros, it is the last one
+    that they are connected to. `shape` is that of a batch (1, C, H, W); the candidates are in the
+    order of the forward pass. None if there is no such candidate, or if the network can't be
+    differentiated.
     """
     found = _find(network, shape, candidates)
     if found is None and candidates:
@@ -40,8 +42,8 @@ def find(network: nn.Module, shape: Sequence[int], candidates: Sequence[Candidat
 
 
 def _find(network: nn.Module, shape: Sequence[int], candidates: Sequence[Candidate]) -> str | None:
-    """Return the name of the last candidate, a layer or a block, of which every logit of the
-    network depends; None if there is none. Gradients on noise show it."""
+    """Return the name of the last candidate that holds the whole image and that the logits depend
+    on; None if there is none. The gradients for an image of noise decide."""
     device = next((each.device for each in network.parameters()), torch.device("cpu"))
     with torch.inference_mode(False), torch.enable_grad():
         noise = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0))
@@ -73,7 +75,7 @@ def _last(
 
 @contextmanager
 def _outputs(network: nn.Module, candidates: Sequence[Candidate]) -> Iterator[Mapping[str, Tensor]]:
-    """The outputs of the modules, as they were before others changed them in place."""
+    """Record the candidates' outputs in the `with` block, before they are changed in place."""
     found: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], Any]:
@@ -93,7 +95,7 @@ def _outputs(network: nn.Module, candidates: Sequence[Candidate]) -> Iterator[Ma
 
 
 def _is_passed_by_all(node: Any, start: Any, image: Tensor) -> bool:
-    """Whether every way back from the logits to the image goes through the node of the graph."""
+    """Return whether every path from the logits back to the image goes through the node."""
     waiting, seen = [start] if start else [], {node}
     while waiting:
         each = waiting.pop()
