@@ -1,4 +1,4 @@
-"""What a network gave for images, which trust is fitted on and asked about."""
+"""The outputs of a network for images with known labels, on which trust is fitted."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,12 +14,12 @@ from models.trust.second_look import SecondLook
 
 @dataclass(frozen=True)
 class Answers:
-    """What a network gave for images of known labels.
+    """The outputs of a network for images of known labels.
 
-    `logits` (N, K); `features` (N, D), penultimate, None where the network shows none; `targets`
-    (N,), which index the labels. `blank` (N,) tells the images that show nothing; None if nobody
-    looked. Where some images were looked at twice, `first_logits` (N, K) are what the network gave
-    at first, as the features are; otherwise they are None.
+    `logits` (N, K). `features` (N, D), penultimate; None if the network has none. `targets` (N,),
+    the indices of the labels. `blank` (N,) is True for images that show nothing; None if that was
+    not checked. If some images got a second look, `first_logits` (N, K) are the logits of the first
+    one, to which the features belong; otherwise None.
     """
 
     logits: Tensor
@@ -33,13 +33,13 @@ class Answers:
 
     @property
     def first_look(self) -> Tensor:
-        """The logits of the first look (N, K): how strange an image is, is told by these."""
+        """The logits of the first look (N, K), which decide how strange an image is."""
         return self.logits if self.first_logits is None else self.first_logits
 
     def looked_again(
         self, second: SecondLook, look: Callable[[NDArray[np.bool_]], NDArray[np.float32]]
     ) -> "Answers":
-        """These answers with the logits after a second look at some images.
+        """Return these answers with the logits after a second look at some images.
 
         `look(due)` asks the network again, as in `SecondLook.answer`.
         """
@@ -56,7 +56,7 @@ class Answers:
 
     @classmethod
     def joined(cls, parts: Sequence["Answers"]) -> "Answers":
-        """The answers of all parts in a row. A field that is None in one part is None."""
+        """Concatenate the answers of all parts. A field that is None in one part is None."""
         first, *_ = parts
         every = {each.name: [getattr(part, each.name) for part in parts] for each in fields(cls)}
         joined: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Tells images of a single colour, which show nothing and so are never familiar."""
+"""A test for images of a single colour, which show nothing and so are never familiar."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ LEVELS = 8  # of 255: what each channel of a blank image spans at most
 
 
 def is_blank(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which images (N, C, H, W) are of one colour, but for at most `LEVELS` levels: bool (N,)."""
+    """Return which images (N, C, H, W) are of one colour, within `LEVELS` levels: bool (N,)."""
     count, channels, height, width = pixels.shape
     flat = pixels.reshape(count * channels, height * width)  # each batch is looked at: few calls
     spans = (flat.max(1) - flat.min(1)).reshape(count, channels)

@@ -1,4 +1,4 @@
-"""Temperature scaling, and how far probabilities are from frequencies.
+"""Temperature scaling, and the difference between probabilities and frequencies.
 
 logits (N, K), targets (N,) → temperature → softmax(logits / temperature)
 """
@@ -17,16 +17,16 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def probabilities(logits: Tensor, temperature: float) -> Tensor:
-    """softmax(logits / temperature), float32 (N, K)."""
+    """Return softmax(logits / temperature), float32 (N, K)."""
     return F.softmax(logits.float() / temperature, dim=1)
 
 
 def temperature(logits: Tensor, targets: Tensor) -> float:
-    """The temperature with the lowest cross-entropy (Guo et al. 2017), in [0.05, 20].
+    """Return the temperature with the lowest cross-entropy (Guo et al. 2017), in [0.05, 20].
 
-    Of n images, 1 / (n + 1) of each target is spread over all labels, as Platt (1999) does: where
-    every answer is right, probabilities rise to what so many images can tell, not to 1. The
-    cross-entropy is convex in 1 / temperature, so a golden section of that finds the lowest.
+    For n images, the targets are smoothed by 1 / (n + 1), as in Platt (1999): if every answer is
+    right, the probabilities stop below 1, at what n images can show. The cross-entropy is convex in
+    1 / temperature, so a golden-section search finds its minimum.
     """
     logits = logits.double()
     smoothing = 1 / (len(targets) + 1)
@@ -45,7 +45,8 @@ def temperature(logits: Tensor, targets: Tensor) -> float:
 
 
 def calibration_error(probabilities: Tensor, targets: Tensor) -> float:
-    """Expected calibration error of the top probability (Naeini et al. 2015; Guo et al. 2017).
+    """Return the expected calibration error of the top probability (Naeini et al. 2015; Guo et al.
+    2017).
 
     The mean over images of |accuracy - mean top probability| of the image's bin; `BINS` bins of
     equal width, each with its upper edge.
@@ -56,7 +57,7 @@ def calibration_error(probabilities: Tensor, targets: Tensor) -> float:
 
 
 def reliability(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """(`BINS`, 3), float64: images in each bin, their accuracy, their mean top probability.
+    """Return (`BINS`, 3), float64: images in each bin, their accuracy, their mean top probability.
 
     The bins are those of `calibration_error`; an empty one has zeros.
     """
@@ -73,7 +74,7 @@ def reliability(probabilities: Tensor, targets: Tensor) -> Tensor:
 
 
 def cross_fitted(logits: Tensor, targets: Tensor) -> Tensor:
-    """Probabilities (N, K) of each image with a temperature that was fitted on the other folds."""
+    """Return each image's probabilities (N, K) with a temperature fitted on the other folds."""
     found = torch.empty(logits.shape, dtype=torch.float32)
     folds = folds_of(targets)
     for fold in range(FOLDS):
@@ -86,10 +87,10 @@ def cross_fitted(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def is_better(probabilities: Tensor, than: Tensor, targets: Tensor) -> bool:
-    """Whether the log-probabilities of the targets rise by more than chance explains.
+    """Return whether the log-probabilities of the targets rise by more than chance explains.
 
     The mean rise must be above its standard error (the rule of one standard error, Breiman et al.
-    1984): a temperature of few images may do harm.
+    1984): a temperature fitted on few images may do harm.
     """
     one, other = (each.double().gather(1, targets[:, None]) for each in (probabilities, than))
     rise = (one.clamp(min=1e-12).log() - other.clamp(min=1e-12).log()).squeeze(1)
@@ -98,9 +99,9 @@ def is_better(probabilities: Tensor, than: Tensor, targets: Tensor) -> bool:
 
 
 def folds_of(targets: Tensor) -> Tensor:
-    """The number of each image's fold (N,), each with nearly the same part of every class.
+    """Return the number of each image's fold (N,); folds have nearly the same part of each class.
 
-    The images are in random order within each class, or their order means nothing.
+    The images must be in random order within each class, or in one that means nothing.
     """
     order = targets.argsort(stable=True)
     folds = torch.empty_like(targets)
@@ -109,5 +110,5 @@ def folds_of(targets: Tensor) -> Tensor:
 
 
 def label_scores(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """Minus the probability of the right label (N,): the scores of LAC (Sadinle et al. 2019)."""
+    """Return minus the right label's probability (N,): the scores of LAC (Sadinle et al. 2019)."""
     return -probabilities.gather(1, targets[:, None]).squeeze(1)

@@ -1,4 +1,4 @@
-"""What the training images look like, in numbers, and in what an image is plainly not like them.
+"""The usual look of the training images in numbers, and sentences on images that clearly differ.
 
     training images (N, C, H, W) → ranges of the ground and of the part that is not ground
     image                        → sentences, where it lies far outside of them
@@ -39,7 +39,7 @@ class Expectation(BaseModel):
     )
 
     def words(self) -> str:
-        """The ranges in a sentence."""
+        """Describe the ranges in a sentence."""
         low, high = self.ground
         kind = "dark " if high < 85 else "light " if low > 170 else ""
         return (
@@ -48,9 +48,9 @@ class Expectation(BaseModel):
         )
 
     def unmet(self, pixels: Pixels, *, any_ground: bool = False) -> list[str]:
-        """In what an image (C, H, W) is plainly not as expected, in sentences.
+        """Return sentences on how an image (C, H, W) clearly differs from the training images.
 
-        With `any_ground`, which a framing rule takes, nothing is said of the ground.
+        With `any_ground`, as for a network with a framing rule, the ground is not judged.
         """
         [ground], [subject] = _measured(pixels[None])
         low, high = self.ground
@@ -76,7 +76,7 @@ class Expectation(BaseModel):
 
 
 def of(images: NDArray[np.uint8]) -> Expectation:
-    """What these training images (N, C, H, W), one or more, look like; of many, a part is asked."""
+    """Measure what these training images (N, C, H, W) look like; of many, only a sample."""
     count, _, height, width = images.shape
     most = max(1, min(_MOST_IMAGES, MOST_PIXELS // (height * width)))
     ground, subject = _measured(images[:: -(-count // most)])
@@ -86,7 +86,7 @@ def of(images: NDArray[np.uint8]) -> Expectation:
 
 
 def _measured(images: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """The level of the ground (N,), and the part that is no ground (N,)."""
+    """Return the level of the ground (N,), and the part of the pixels that differs from it (N,)."""
     grey = images.mean(1, dtype=np.float32)  # (N, H, W)
     edges = np.concatenate([grey[:, 0], grey[:, -1], grey[:, :, 0], grey[:, :, -1]], 1)
     edges.sort(1)  # a third of the time of np.median, which checks for NaN
@@ -105,5 +105,5 @@ def _levels(*levels: int) -> str:
 
 
 def _parts(*parts: float) -> str:
-    """`5 %`, or `5 to 20 %`."""
+    """Format fractions as `5 %`, or as `5 to 20 %`."""
     return " to ".join(dict.fromkeys(f"{100 * part:.3g}" for part in parts)) + " %"

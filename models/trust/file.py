@@ -31,7 +31,7 @@ _METHOD = "method."
 
 
 def to_bytes(trust: Trust) -> bytes:
-    """The content of the file."""
+    """Return the content of the file; raise `TrustError` if it would be too large."""
     tensors = _ranks("label_scores", "label_ranks", trust.label_scores)
     if trust.statistics is not None and trust.method is not None:
         tensors |= _ranks("statistics", "ranks", trust.statistics)
@@ -43,7 +43,7 @@ def to_bytes(trust: Trust) -> bytes:
 
 
 def check_size(size: int) -> None:
-    """Raises `TrustError` for a file of more bytes than are read."""
+    """Raise `TrustError` if a file has more bytes than are read."""
     if size > MAX_BYTES:
         raise TrustError(f"{TRUST} has {size:,} bytes; at most {MAX_BYTES:,} are read")
 
@@ -54,7 +54,7 @@ def read(
     familiarity: Familiarity | None,
     num_classes: int,
 ) -> Trust:
-    """The trust of an open file, whose SHA-256 the caller compares, and of its card.
+    """Read the trust from an open file and its card; the caller compares the file's SHA-256.
 
     Raises `TrustError` for what `to_bytes` does not write. Takes as much memory as the file is
     large, which is bounded.
@@ -79,7 +79,8 @@ def read(
 
 
 def _tensors(content: bytes) -> dict[str, Tensor]:
-    """The tensors by name; raises `TrustError` for other types, or a value that is not finite."""
+    """Return the tensors by name; raise `TrustError` for other types, or a value that is not
+    finite."""
     try:
         (length,) = struct.unpack("<Q", content[:8])
         if length > _MAX_HEADER:
@@ -109,7 +110,7 @@ def _tensors(content: bytes) -> dict[str, Tensor]:
 
 
 def _ranks(values: str, ranks: str, found: Ranks) -> dict[str, Tensor]:
-    """The two tensors, by name, that keep these ranks.
+    """Return the two tensors, by name, that store these ranks.
 
     float32 is exact for the counts, which are below 2²⁴.
     """
@@ -120,7 +121,7 @@ def _ranks(values: str, ranks: str, found: Ranks) -> dict[str, Tensor]:
 
 
 def _read_ranks(tensors: dict[str, Tensor], values: str, ranks: str, count: int) -> Ranks:
-    """Takes both out of `tensors`; raises `TrustError` unless they are those of `count` images."""
+    """Remove both from `tensors` and return them; raise `TrustError` if not of `count` images."""
     if values not in tensors or ranks not in tensors:
         raise TrustError(f"{TRUST} has no tensors {values} and {ranks}")
     scores, found = tensors.pop(values).numpy(), tensors.pop(ranks).numpy()

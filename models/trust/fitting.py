@@ -1,4 +1,4 @@
-"""Answers of a network → its trust: temperature, label scores, familiarity.
+"""A network's answers → its trust: temperature, label scores, familiarity.
 
     calibration images (not trained on)       → temperature, label scores, order statistics
     reference images (trained on), strangers → the method's statistic
@@ -28,26 +28,28 @@ from models.trust.second_look import SecondLook
 from models.trust.trust import Trust
 
 LEAST_IMAGES = 40
-"""Below it nothing is fitted. Of fewer than 19 images no p-value is below 0.05, and one image more
-among 40 moves a p-value by 0.025."""
+"""With fewer images, nothing is fitted. With fewer than 19 images, no p-value is below 0.05; one
+image more among 40 moves a p-value by 0.025."""
 METHOD = "gaussian"
 METHOD_AGAINST_STRANGERS = "outlier-exposure"
 METHOD_WITHOUT_FEATURES = "energy"
 PENULTIMATE = "penultimate"
 LOGITS = "logits"
 KNOWN_BLANK = 0.02
-"""The part of calibration images of one colour from which on they are judged as others."""
+"""If at least this part of the calibration images is of one colour, such images are judged as
+others."""
 THRESHOLD = 0.05
 COVERAGE = 0.95
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trust, or the reason why there is none; `notes` say what was left out, for people.
+    """A trust, or None; `notes` are sentences on what was left out, and why.
 
-    `pvalues` (N,) are those of the images that it was fitted on, each by a method that was fitted
-    on others; None without familiarity. `expects` tells what images look like, None where nobody
-    looked at any. `told_apart` is the part of the strangers that are unfamiliar, None without any.
+    `pvalues` (N,) are those of the calibration images, each by a method that was fitted on other
+    images; None without familiarity. `expects` describes what images look like; None if none were
+    looked at. `told_apart` is the part of the strangers that are unfamiliar; None without
+    strangers.
     """
 
     trust: Trust | None
@@ -59,7 +61,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Strangers:
-    """Answers to images of no class; `source` says which images, for people."""
+    """Answers to images of no class; `source` describes in words which images these are."""
 
     answers: Answers
     source: str
@@ -76,13 +78,14 @@ def fit(
 ) -> Fitted:
     """Fit the trust on `answers` to images that were not trained on.
 
-    `source` says where these are from, for people. `reference` are answers to images that were
-    trained on, which the method of familiarity is fitted on. Without them it is cross-fitted on
-    `answers`: the statistic of each image is that of a method that was fitted on others, and the
-    method that is kept is fitted on all. With `strangers` the method also learns to tell these from
-    them, by the penultimate features; without features they are of no use, which a note says.
-    `second_look` is the one that `answers` had, for the card. `statistics` (N,) are those of
-    `answers`, where several networks gave these, each by `statistic_of` for its network.
+    `source` describes in words where these images are from. `reference` are answers to images that
+    were trained on, on which the method of familiarity is fitted. Without them the method is
+    cross-fitted on `answers`: the statistic of each image comes from a method fitted on the other
+    folds, and the method that is kept is fitted on all. With `strangers`, the method also learns to
+    tell their penultimate features from those of the classes; without features a note says that
+    strangers are of no use. `second_look` is the one used for `answers`; it goes into the card.
+    `statistics` (N,) replace those computed here, if several networks gave the `answers`: each by
+    `statistic_of` for its network.
     """
     answers = answers.on_cpu()
     count = len(answers)
@@ -131,7 +134,7 @@ def _rounded(shares: Tensor) -> tuple[float, ...]:
 
 
 def too_few(count: int) -> str:
-    """Say that so many images are too few to calibrate."""
+    """Return the note that this number of images is too low to calibrate."""
     return (
         f"calibration is left out: {count or 'no'} images that were not trained on are too few, "
         f"{LEAST_IMAGES} are needed; fanlight calibrate NAME --data FOLDER adds it with more"
@@ -139,10 +142,10 @@ def too_few(count: int) -> str:
 
 
 def _coverage(logits: Tensor, targets: Tensor) -> float:
-    """The coverage at which a set shows doubt: 0.95, or half of the way from the accuracy to 1.
+    """Return the coverage: 0.95, or half of the way from the accuracy to 1 if that is higher.
 
-    A set that must hold the label less often than the top label is right never has two labels. The
-    images bound it: of `n`, none tells more than 1 - 1 / (n + 1).
+    A coverage below the accuracy would give sets of one label only, which show no doubt. The number
+    of images bounds it: `n` images support at most 1 - 1 / (n + 1).
     """
     accuracy = (logits.argmax(1) == targets).double().mean().item()
     count = len(targets)
@@ -151,7 +154,7 @@ def _coverage(logits: Tensor, targets: Tensor) -> float:
 
 
 def statistic_of(on: Answers, strangers: Strangers | None = None) -> Statistic:
-    """A statistic that is fitted on answers to images that were trained on.
+    """Fit a statistic on answers to images that were trained on.
 
     Raises `TrustError` if the method can't be fitted.
     """
@@ -176,10 +179,11 @@ def _with_familiarity(
     strangers: Strangers | None,
     statistics: Tensor | None,
 ) -> Fitted:
-    """The trust with a familiarity added; raises `TrustError` if the method can't be fitted.
+    """Add a familiarity to the trust; raise `TrustError` if the method can't be fitted.
 
-    Images of one colour are never familiar, unless there are such in numbers: then a class may be
-    of empty sheets. Where they are not, they are left out of what the others are compared with.
+    Images of one colour are never familiar, unless they are common among the calibration images:
+    then a class may be of empty sheets. If they are not, they are left out of the images that
+    others are compared with.
     """
     blank = _blank(answers)
     part = blank.double().mean().item()
@@ -232,7 +236,7 @@ def _blank(answers: Answers) -> Tensor:
 def _usable(
     strangers: Strangers | None, has_features: bool
 ) -> tuple[Strangers | None, tuple[str, ...]]:
-    """The strangers that the method can learn, and what to say of the others."""
+    """Return the strangers that the method can learn from, and notes on those left out."""
     if strangers is None:
         return None, ()
     answers = strangers.answers.on_cpu()
@@ -251,7 +255,7 @@ def _usable(
 
 
 def _cross_fitted(answers: Answers, fitted: Callable[[Answers], Statistic]) -> Tensor:
-    """The statistic (N,) of each image by a method that was fitted on the other folds."""
+    """Return the statistic (N,) of each image, by a method fitted on the other folds."""
     folds = calibration.folds_of(answers.targets)
     values = torch.empty(len(answers))
     for fold in range(calibration.FOLDS):

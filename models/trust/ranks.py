@@ -1,4 +1,4 @@
-"""Scores of calibration images, of which some are kept: score → p-value, level → quantile.
+"""Calibration scores, of which some are kept: score → p-value, level → quantile.
 
 Both are those of split conformal prediction (Vovk, Gammerman and Shafer 2005; Lei et al. 2018).
 Where scores were left out they err on the safe side: the p-value is never lower than that of all
@@ -21,9 +21,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Ranks:
-    """Some of `count` scores, rising: `values` (M,), and `ranks` (M,), how many are no higher.
+    """A sample of `count` calibration scores; a high score is a strange one.
 
-    A high score is a strange one. The highest score is always kept.
+    `values` (M,) are the kept scores, in ascending order. `ranks` (M,) say how many of all scores
+    are not higher than each. The highest score is always kept.
     """
 
     values: Floats
@@ -31,9 +32,9 @@ class Ranks:
 
     @classmethod
     def of(cls, scores: Floats) -> Self:
-        """Keeps the highest `MAX_KEPT / 2` scores, and as many of the others at equal distances.
+        """Keep the highest `MAX_KEPT / 2` scores, and as many of the others at equal distances.
 
-        Raises `TrustError` for no score, or for one that is not finite.
+        Raises `TrustError` if there is no score, or for one that is not finite.
         """
         ordered = np.sort(np.asarray(scores, np.float32))
         if not len(ordered) or not np.isfinite(ordered).all():
@@ -49,21 +50,22 @@ class Ranks:
 
     @property
     def count(self) -> int:
-        """The number of scores that were given, also of those that are not kept."""
+        """The number of scores that were given, including those that were not kept."""
         return int(self.ranks[-1])
 
     @property
     def strangest(self) -> np.float32:
-        """The next number above all scores, which has the lowest p-value."""
+        """The next float32 above all scores, which has the lowest p-value."""
         above: np.float32 = np.nextafter(self.values[-1], np.float32(np.inf))
         return above
 
     def pvalues(self, scores: Floats) -> NDArray[np.float64]:
-        """The conformal p-value (N,) of each score (N,): how usual it is among the kept scores.
+        """Return the conformal p-value (N,) of each score (N,): how usual the score is.
 
-        It is (number of kept scores that are at least as high + 1) / (count + 1). Of images of the
-        same kind, at most 5 % have a p-value of 0.05 or less, and so for each other value. It is 0
-        of a score that is not finite, which is never familiar.
+        It is (number of calibration scores that are at least as high + 1) / (count + 1), or a
+        little higher where scores were not kept. For images of the same kind, at most 5 % have a
+        p-value of 0.05 or less, and so for each other value. A score that is not finite has the
+        p-value 0, and is never familiar.
         """
         scores = np.asarray(scores, np.float32)
         below = np.searchsorted(self.values, scores, side="left")  # kept scores that are lower
@@ -78,9 +80,9 @@ class Ranks:
         return 1 / (self.count + 1)
 
     def quantile(self, level: float) -> float:
-        """The score that a part of `level` of images of the same kind does not exceed.
+        """Return the score that a part of `level` of images of the same kind does not exceed.
 
-        Infinity where too few scores are there to say so.
+        Infinity if there are too few scores to say so.
         """
         rank = math.ceil(level * (self.count + 1) - 1e-9)  # 0.95 · 20 is not above 19
         at = int(np.searchsorted(self.ranks, rank, side="left"))

@@ -39,10 +39,11 @@ class SecondLook(BaseModel):
     part: Share = Field(description="part of the calibration images that are")
 
     def answer(self, first: Logits, look: Callable[[NDArray[np.bool_]], Logits]) -> Logits:
-        """The logits of a batch (N, K), of which `first` are those of the first look.
+        """Return the logits (N, K) of a batch after the second look; `first` are of the first.
 
         `look(due)` gives the logits of the mirrored images where `due` (N,) is true, in order. It
-        is not called where none is due. Where it gives no finite numbers, the first look stands.
+        is not called if none is due. Where its logits are not finite, those of the first look are
+        kept.
         """
         due = _top(first) < self.below
         if not due.any():
@@ -55,7 +56,7 @@ class SecondLook(BaseModel):
 
 
 def choose(first: Tensor, mirrored: Tensor, targets: Tensor) -> SecondLook | None:
-    """The second look for a network, or None where it doesn't pay.
+    """Choose the rule of the second look for a network; None if it doesn't pay.
 
     `first` and `mirrored` are logits (N, K) of calibration images and of the same mirrored, on the
     CPU. It pays where the cross-fitted probabilities of the targets (N,) get better by more than
@@ -70,6 +71,6 @@ def choose(first: Tensor, mirrored: Tensor, targets: Tensor) -> SecondLook | Non
 
 
 def _top(logits: Logits) -> NDArray[np.float32]:
-    """The top softmax probability of each image (N,)."""
+    """Return the top softmax probability of each image (N,)."""
     top: NDArray[np.float32] = 1 / np.exp(logits - logits.max(1, keepdims=True)).sum(1)
     return top

@@ -1,4 +1,4 @@
-"""What is computed of each answer: logits and features → probabilities, sets, familiarity."""
+"""The figures computed for each answer: logits and features → probabilities, sets, familiarity."""
 
 from dataclasses import dataclass
 
@@ -16,10 +16,11 @@ from models.trust.second_look import SecondLook
 
 @dataclass(frozen=True)
 class Trust:
-    """The trust of a version, as its card and its file tell.
+    """The trust of a version, from its card and its trust file.
 
-    `label_scores` are of the right labels of calibration images. `method` and `statistics` are
-    there where the card has a familiarity, or else None.
+    `label_scores` are the scores of the right labels of calibration images
+    (`calibration.label_scores`). `method` and `statistics` are None unless the card has a
+    familiarity.
     """
 
     calibration: Calibration
@@ -30,7 +31,7 @@ class Trust:
 
     @property
     def coverage(self) -> float:
-        """The coverage of `sets` where no other is asked for."""
+        """The default coverage of `sets`."""
         return self.calibration.coverage
 
     @property
@@ -40,16 +41,16 @@ class Trust:
 
     @property
     def threshold(self) -> float:
-        """The default of the familiarity below which an answer is unsure; 0 without familiarity."""
+        """The default familiarity below which an answer is unsure; 0 without familiarity."""
         return self.familiarity.threshold if self.familiarity is not None else 0.0
 
     @property
     def knows_blank(self) -> bool:
-        """Whether an image of one colour is judged as others; if not, it is never familiar."""
+        """Whether an image of one colour is judged as others are; if not, it is never familiar."""
         return self.familiarity is not None and self.familiarity.knows_blank
 
     def statistic(self, logits: Tensor, features: Tensor) -> Tensor:
-        """How strange each image is: logits (N, K), features (N, D) → (N,) float32.
+        """Compute how strange each image is: logits (N, K), features (N, D) → (N,) float32.
 
         Raises `TrustError` where the card has no familiarity.
         """
@@ -59,26 +60,27 @@ class Trust:
         return found
 
     def pvalues(self, statistic: Floats) -> NDArray[np.float64]:
-        """Familiarity, (N,) → (N,) in (0, 1]: the part of familiar images that are as strange.
+        """Return the familiarity, (N,) in [0, 1]: the part of familiar images that are as strange.
 
-        Raises `TrustError` where the card has no familiarity.
+        It is 0 only for a statistic that is not finite. Raises `TrustError` where the card has no
+        familiarity.
         """
         if self.statistics is None:
             raise TrustError("the card has no familiarity")
         return self.statistics.pvalues(statistic)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """softmax(logits / temperature), (N, K) float32."""
+        """Return softmax(logits / temperature), (N, K) float32."""
         return calibration.probabilities(logits, self.calibration.temperature)
 
     def sets(
         self, probabilities: NDArray[np.floating], coverage: float | None = None
     ) -> NDArray[np.bool_]:
-        """The labels of each image's set, (N, K), by split conformal prediction.
+        """Return the labels of each image's set, (N, K), by split conformal prediction.
 
-        A part of `coverage` or more of familiar images has its label in the set. The scores are
-        those of LAC (Sadinle, Lei and Wasserman 2019). The label of the highest probability is
-        always in. Raises `ValueError` unless 0 < coverage < 1.
+        At least a part of `coverage` of familiar images has its label in the set. The scores are
+        those of LAC (Sadinle, Lei and Wasserman 2019). The most probable label is always in the
+        set. Raises `ValueError` unless 0 < coverage < 1.
         """
         least = self.least_probability(self.coverage if coverage is None else coverage)
         found: NDArray[np.bool_] = np.asarray(probabilities, np.float32) >= least
@@ -88,11 +90,12 @@ class Trust:
     def are_clear(
         self, probabilities: NDArray[np.floating], coverage: float | None = None
     ) -> NDArray[np.bool_]:
-        """Which answers (N,) are not ambiguous: their set has one label, which is probable enough.
+        """Return which answers (N,) are not ambiguous: one label in the set, probable enough.
 
-        A set has the most probable label also where it is too improbable for the set, and then says
-        nothing. That is judged at the coverage of the card, unless more is asked for: at less, sets
-        would be empty for no more reason than that the network is right more often.
+        A set always has the most probable label, even one that is too improbable for it; such a set
+        says nothing. The probability is judged at the card's coverage, or at a higher one if that
+        is asked for. At a lower one, sets would become empty only because the network is right more
+        often.
         """
         asked = self.coverage if coverage is None else coverage
         top = np.asarray(probabilities, np.float32).max(1)
@@ -101,11 +104,11 @@ class Trust:
         return found
 
     def least_to_be_clear(self, coverage: float) -> np.float32:
-        """The top probability below which an answer is ambiguous at this coverage."""
+        """Return the top probability below which an answer is ambiguous at this coverage."""
         return self.least_probability(max(coverage, self.coverage))
 
     def least_probability(self, coverage: float) -> np.float32:
-        """The probability from which on a label is in the set of that coverage.
+        """Return the least probability of a label in the set of that coverage.
 
         Raises `ValueError` unless 0 < coverage < 1.
         """

@@ -1,12 +1,12 @@
-"""A Gaussian for each class, of one covariance, over the penultimate features; and the energy.
+"""A Gaussian per class, with one shared covariance, over the penultimate features; and the energy.
 
     features (N, D) → principal axes (N, R) and the rest → distance to the nearest class mean
     logits   (N, K) → energy                             → the sum of both, each in its own scale
 
-The distance is that of Mahalanobis (Lee et al. 2018). What lies outside of the principal axes
-counts too, as one more direction (Wang et al. 2022, "ViM", use it so). The energy (Liu et al. 2020)
-sees what the distance doesn't: features between the classes. All is fitted on images that were
-trained on, so that the p-values of others stay exact.
+The distance is that of Mahalanobis (Lee et al. 2018). The part outside of the principal axes counts
+as one more direction (as in "ViM", Wang et al. 2022). The energy (Liu et al. 2020) detects what the
+distance doesn't: features between the classes. All is fitted on images that were trained on, so
+that the p-values of others stay exact.
 """
 
 from collections.abc import Mapping
@@ -30,9 +30,12 @@ _TENSORS = ("center", "axes", "means", "whitening", "outside", "scales")
 
 
 class Gaussian(Statistic):
-    """`center` (D), `axes` (R, D), `whitening` (R, R), `means` (K', R) in whitened coordinates of
-    the classes that have images, `outside` (1) the weight of what is outside of the axes, `scales`
-    (4): middle and width of the distance, and of the energy."""
+    """The statistic of this method, with these buffers.
+
+    `center` (D). `axes` (R, D). `whitening` (R, R). `means` (K', R): whitened means of the classes
+    that have images. `outside` (1): the weight of the part outside of the axes. `scales` (4):
+    middle and width of the distance, then of the energy.
+    """
 
     center: Tensor
     axes: Tensor
@@ -54,13 +57,13 @@ class Gaussian(Statistic):
         return self.of_projected(logits, centered, F.linear(centered, self.axes))
 
     def of_projected(self, logits: Tensor, centered: Tensor, along: Tensor) -> Tensor:
-        """The statistic (N,), from centered features (N, D) and those along the axes (N, R)."""
+        """Return the statistic (N,), from centered features (N, D) and along the axes (N, R)."""
         distance, energy = self._distance(centered, along), _energy(logits)
         middle, width, middle_of_energy, width_of_energy = self.scales.unbind()
         return (distance - middle) / width + (energy - middle_of_energy) / width_of_energy
 
     def parts(self, logits: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The two parts of the statistic: the distance (N,) and the energy (N,)."""
+        """Return the two parts of the statistic: the distance (N,) and the energy (N,)."""
         centered = features.float() - self.center
         return self._distance(centered, F.linear(centered, self.axes)), _energy(logits)
 
@@ -122,7 +125,7 @@ def fit(
 
 
 def _principal_axes(points: Tensor, count: int) -> Tensor:
-    """The `count` directions in which centered points (N, D) vary most, orthonormal (count, D)."""
+    """Return `count` directions in which centered points (N, D) vary most, orthonormal rows."""
     if min(points.shape) <= 2 * MAX_AXES or count == points.shape[1]:
         axes: Tensor = torch.linalg.svd(points, full_matrices=False)[2]
         return axes[:count]
@@ -135,7 +138,7 @@ def _principal_axes(points: Tensor, count: int) -> Tensor:
 
 
 def scale_of(values: Tensor) -> tuple[float, float]:
-    """The median of the values, and how far above it their highest twentieth begins."""
+    """Return the median of the values, and its distance to their 95th percentile."""
     middle, high = torch.quantile(values.double(), torch.tensor([0.5, 0.95]).double()).tolist()
     return middle, max(high - middle, 1e-6)
 

@@ -1,4 +1,4 @@
-"""How familiar an image is, by a method; and the registry of all methods.
+"""The interface of methods that measure how familiar an image is, and their registry.
 
 A method fits a `Statistic` on images that were trained on, some also on images of no class, and
 rebuilds it from its tensors.
@@ -15,25 +15,26 @@ from models.trust.errors import TrustError
 
 
 class Statistic(nn.Module, ABC):
-    """How strange each image is, from what the network gave for it; larger is stranger."""
+    """A module that computes how strange each image is, from a network's outputs; larger is
+    stranger."""
 
     @abstractmethod
     def forward(self, logits: Tensor, features: Tensor) -> Tensor:
-        """Logits (N, K) and penultimate features (N, D) to the statistic (N,)."""
+        """Turn logits (N, K) and penultimate features (N, D) into the statistic (N,)."""
 
     def width(self) -> int | None:
-        """The number D of features that `forward` needs; None where it uses none."""
+        """Return the number D of features that `forward` needs; None if it uses none."""
         return None
 
 
 @dataclass(frozen=True)
 class Method:
-    """`fit(logits, features, targets, strangers)` fits the statistic.
+    """A method of familiarity.
 
-    The first three are of images that were trained on; `strangers` are the features (M, D) of
-    images of no class, or None.
-    `build(tensors, num_classes)` makes it of the buffers that `fit` gave it; it raises `TrustError`
-    for tensors of other names or shapes.
+    `fit(logits, features, targets, strangers)` fits its statistic. The first three are of images
+    that were trained on; `strangers` are the features (M, D) of images of no class, or None.
+    `build(tensors, num_classes)` rebuilds a fitted statistic from its buffers; it raises
+    `TrustError` for tensors of other names or shapes.
     """
 
     name: str

@@ -1,11 +1,11 @@
-"""Images of no class: the Gaussian's statistic, and a plane between the classes and strangers.
+"""The Gaussian's statistic, and a plane between the classes and images of no class (strangers).
 
     features (N, D) → a logistic regression, known or stranger → log-odds (N,)
     Gaussian's statistic + what the log-odds are above the usual, each in its own scale
 
-Log-odds below the usual count for nothing: what lies far away on the classes' side is as strange.
-A network that was trained with strangers as further classes has features that tell them apart. That
-outliers of some kinds teach to know those of others is the finding of Hendrycks et al. 2019.
+Log-odds below the usual are ignored: an image far away on the classes' side is as strange. A
+network that was trained with strangers as further classes has features that tell them apart.
+Outliers of some kinds also teach to detect those of others (Hendrycks et al. 2019).
 """
 
 from collections.abc import Mapping
@@ -28,9 +28,9 @@ _INNER = "gaussian."
 
 
 class OutlierExposure(Statistic):
-    """`weight` (D) and `bias` (1) give the log-odds of a stranger.
+    """The statistic of this method. `weight` (D) and `bias` (1) give the log-odds of a stranger.
 
-    `odds_scale` (2) is their middle and width for images of the classes.
+    `odds_scale` (2) is the middle and width of the log-odds for images of the classes.
     """
 
     weight: Tensor
@@ -47,7 +47,10 @@ class OutlierExposure(Statistic):
         return len(self.weight)
 
     def forward(self, logits: Tensor, features: Tensor) -> Tensor:
-        """One product with the axes and the weight together: another one costs each image 3 µs."""
+        """Turn logits (N, K) and features (N, D) into the statistic (N,).
+
+        One product takes the axes and the weight together: a second one would cost 3 µs per image.
+        """
         middle, width = self.odds_scale.unbind()
         centered = features.float() - self.gaussian.center  # (N, D)
         along = F.linear(centered, torch.cat([self.gaussian.axes, self.weight[None]]))  # (N, R + 1)
@@ -56,14 +59,17 @@ class OutlierExposure(Statistic):
         return self.gaussian.of_projected(logits, centered, along[:, :-1]) + above
 
     def log_odds(self, features: Tensor) -> Tensor:
-        """Of being a stranger against being of a class, (N, D) → (N,)."""
+        """Return the log-odds of being a stranger against being of a class, (N, D) → (N,)."""
         return features.float() @ self.weight + self.bias
 
 
 def _fit(
     logits: Tensor, features: Tensor, targets: Tensor, strangers: Tensor | None
 ) -> OutlierExposure:
-    """Raises `TrustError` without strangers, and for features that the Gaussian doesn't take."""
+    """Fit the Gaussian and the plane.
+
+    Raises `TrustError` without strangers, and for features that the Gaussian doesn't take.
+    """
     if strangers is None or not len(strangers):
         raise TrustError("the method outlier-exposure is fitted on images of strangers too")
     if not torch.isfinite(strangers).all():
@@ -76,7 +82,7 @@ def _fit(
 
 
 def _some(features: Tensor) -> Tensor:
-    """Of more features (N, D) than memory should hold, every second image, or third, …"""
+    """Return every row of features (N, D), or every second, third, … to save memory."""
     return features[:: -(-features.numel() // _MAX_VALUES)]
 
 
