@@ -10,7 +10,10 @@ class DeviceError(FanlightError):
 
 
 def resolve(name: str) -> torch.device:
-    """`auto` is the first CUDA device if there is one, otherwise the CPU."""
+    """Return the device of this name; `auto` is the first CUDA device, or the CPU if there is none.
+
+    Raises `DeviceError` for a name that is not known, or a device that is not there.
+    """
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,4 +1,4 @@
-"""The base of modes that see each operator of torch as it is called."""
+"""The base class of modes that see each operator of torch as it is called."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -25,5 +25,5 @@ class DispatchMode(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Otherwise torch imports its compiler at the first operator, which takes seconds."""
+        """Return False, or torch would import its compiler at the first operator, for seconds."""
         return False

@@ -1,6 +1,6 @@
-"""What a user can mend, apart from what is a fault of Fanlight.
+"""The errors that a user can fix, apart from bugs of Fanlight.
 
-Every error that a user can mend (a wrong option, a damaged file, a device that is not there) is a
+Every error that a user can fix (a wrong option, a damaged file, a device that is not there) is a
 `FanlightError` or an `OSError` with a path. The commands print those in one line. Any other
 exception is a bug, and keeps its traceback. docs/errors.md shows the family.
 """
@@ -54,7 +54,7 @@ class TooManyPixelsError(ImageError):
 
 
 def message(error: BaseException) -> str | None:
-    """What a command prints of an error and its notes, or None if the error is a bug."""
+    """Return what a command prints of an error and its notes, or None if the error is a bug."""
     if isinstance(error, FanlightError):
         return "\n".join([str(error), *getattr(error, "__notes__", [])])
     if isinstance(error, OSError) and error.filename is not None:
@@ -63,10 +63,10 @@ def message(error: BaseException) -> str | None:
 
 
 def next_step(error: OSError) -> str:
-    """What to do about an error of the file system, "" if there is nothing special to do."""
+    """Return what to do about an error of the file system; "" if there is no special advice."""
     return _NEXT_STEPS.get(error.errno or 0, "")
 
 
 def damaged(path: Path, problem: str, *, line: int | None = None) -> DamagedFileError:
-    """The error for a file; `problem` begins with a verb, and `line` counts from 1."""
+    """Make the error for a damaged file; `problem` begins with a verb, and `line` counts from 1."""
     return DamagedFileError(f"{path}{'' if line is None else f' line {line}'} {problem}")

@@ -9,9 +9,9 @@ from models.errors import InstallationError
 def imported(module: str, extra: str, why: str) -> ModuleType:
     """Import a module of the package that an extra of Fanlight brings.
 
-    `why` begins the message of the `InstallationError` that is raised where the package is not
-    installed, or not the part of a namespace that the module is in, such as "an ONNX graph". A
-    package that is installed and lacks another fails as it does without this function.
+    Raises `InstallationError` if the package is not installed, or if it is a namespace without the
+    part that the module is in. Its message begins with `why`, such as "an ONNX graph". If an
+    installed package lacks another one, its `ModuleNotFoundError` is raised unchanged.
     """
     try:
         return import_module(module)

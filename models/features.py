@@ -1,4 +1,4 @@
-"""What a network computes on its way: layers by name → their outputs, through forward hooks.
+"""The outputs of a network's layers, recorded by forward hooks: name of a layer → its activation.
 
 `models.structure.reading` finds the layers.
 """
@@ -17,7 +17,7 @@ from models.structure.axes import CHANNELS_FIRST, TOKENS, Axes
 from models.structure.places import ROWS, Place
 
 PENULTIMATE = "penultimate"
-"""The name under which `capture` gives the embedding: what the last layer takes."""
+"""The name of the embedding in `capture`: the input of the last layer with parameters."""
 
 
 class LayerError(FanlightError):
@@ -26,24 +26,25 @@ class LayerError(FanlightError):
 
 @dataclass(frozen=True)
 class Layer:
-    """A module that calls no other: a convolution, or attention, which reads its parts' weights.
+    """A layer: a module that calls no other, such as a convolution.
 
-    Of a block, a module that calls others, the same is known, save its kernels.
+    Attention counts as one, since it reads its parts' weights without calling them. A block, which
+    calls other modules, has the same fields, save its kernels.
 
-    The shapes are those of one picture, without the batch, and so are the multiply-adds: those of
-    convolutions and matrix products, biases not counted (`models.structure.multiply_adds`). A
-    layer that is called twice has twice as many; its shapes and activations are those of the last
-    of its `calls`.
+    The shapes and the multiply-adds are those of one picture, without the batch. Counted are the
+    multiply-adds of convolutions and matrix products, without biases
+    (`models.structure.multiply_adds`), over all `calls`. Shapes and activations are those of the
+    last call.
 
-    `axes` tell what each axis of the output is, and `maps` (C, H, W) its channels as maps of the
-    picture; None where it has none, or of one pixel each.
+    `axes` say what each axis of the output is. `maps` (C, H, W) are its channels as maps of the
+    picture; None if it has none, or maps of one pixel each.
 
     `arguments` are what the module was built with. `kernels` is the shape of its weight as
-    pictures: (out, in, H, W) of a convolution; of a linear layer (out, C, H, W) where it takes what
-    was a map or the picture, else (out, in); None of other layers.
+    pictures: (out, in, H, W) of a convolution; of a linear layer (out, C, H, W) if its input was a
+    map or the picture, else (out, in); None for other layers.
 
-    `given` and `taken` tell where the images of a batch lie in its output and its input; `taken` is
-    None where they can't be told apart.
+    `given` and `taken` are the places of a batch's images in its output and its input; `taken` is
+    None if they can't be told apart.
     """
 
     name: str
@@ -66,9 +67,10 @@ class Layer:
 
 
 class OpaqueNetwork(nn.Module):
-    """A network that is not computed by its modules: it has no gradients, and tells its `layers`.
+    """A network that its modules don't compute, such as a graph: it lists its `layers` itself.
 
-    It has a module for each, which it calls with what the layer takes and gives, if it has hooks.
+    It has no gradients. It has a module for each layer. If that module has hooks, the network calls
+    it with the layer's input and output.
     """
 
     layers: tuple[Layer, ...]
@@ -84,14 +86,12 @@ def capture(
 ) -> Iterator[dict[str, Tensor]]:
     """Record the outputs of the named modules during the forward passes inside the `with` block.
 
-    Yields a dict that each forward pass fills: name → activation (N, …), detached and copied,
-    since a layer that follows may work in place; of several outputs the first. Of known `layers`
-    the images lie on the first axis, wherever they were. `PENULTIMATE` is the input of
-    `embedding_layer(layers)`, flattened (N, D), unless a module has that name. No hook stays
-    behind, whatever happens inside. Known `blocks` have their images on the first axis too.
-
-    Raises `LayerError` for a name that is neither a module of the network nor `PENULTIMATE` of
-    known `layers`.
+    Yields a dict that each forward pass fills: name → activation (N, …), detached and copied, since
+    a later layer may work in place. Of several outputs, the first is recorded. Images are moved to
+    the first axis in outputs of known `layers` and `blocks`. `PENULTIMATE` is the input of
+    `embedding_layer(layers)`, flattened (N, D), unless a module has that name. All hooks are
+    removed at the end, also after an error. Raises `LayerError` for a name that is neither a module
+    of the network nor `PENULTIMATE` of known `layers`.
     """
     modules = {name: module for name, module in network.named_modules() if name}
     embedding_of = embedding_layer(layers) if PENULTIMATE not in modules else None
@@ -127,10 +127,10 @@ def capture(
 
 
 def maps(layer: Layer, activation: Tensor) -> Tensor:
-    """The activation (N, …) of a layer with maps, images first, as (N, C, H, W).
+    """Return the activation (N, …) of a layer with maps, images first, as (N, C, H, W).
 
-    Of tokens the last are the places of the image, row by row. Raises `LayerError` where the layer
-    has no maps.
+    Of tokens, the last H · W are used: they are the places of the image, row by row. Raises
+    `LayerError` if the layer has no maps.
     """
     if layer.maps is None:
         raise LayerError(f"the layer {layer.name!r} gives no maps")
@@ -143,16 +143,16 @@ def maps(layer: Layer, activation: Tensor) -> Tensor:
 
 
 def embedding_layer(layers: Sequence[Layer]) -> str | None:
-    """The layer whose input is the embedding: the last with parameters.
+    """Return the name of the layer whose input is the embedding: the last with parameters.
 
-    None if none has any, or if that input is not divided among the images.
+    None if no layer has any, or if that input can't be divided among the images.
     """
     last = next((layer for layer in reversed(layers) if layer.parameters), None)
     return last.name if last is not None and last.taken is not None else None
 
 
 def shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
-    """What `capture` can record of a network with these layers: name → shape for one picture."""
+    """Return what `capture` can record of these layers: name → shape for one picture."""
     found = {layer.name: layer.output_shape for layer in layers}
     embedding_of = embedding_layer(layers)
     for layer in layers:
@@ -162,7 +162,7 @@ def shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
 
 
 def kernels(network: nn.Module, layer: Layer) -> Tensor:
-    """The layer's weight in the shape of `Layer.kernels`; raises `LayerError` if it has none."""
+    """Return the layer's weight in the shape `Layer.kernels`; raise `LayerError` without one."""
     if layer.kernels is None:
         raise LayerError(f"the layer {layer.name!r} has no kernels")
     weight = network.get_submodule(layer.name).get_parameter("weight").detach()
@@ -170,12 +170,12 @@ def kernels(network: nn.Module, layer: Layer) -> Tensor:
 
 
 def first(output: Any) -> Any:
-    """A module's output; the first where it gives several, as attention does with its weights."""
+    """Return a module's output, or the first of several (attention returns weights, too)."""
     return output[0] if isinstance(output, tuple) else output
 
 
 def with_first(output: Any, tensor: Tensor) -> Any:
-    """A module's output with another tensor as `first` of it."""
+    """Return a module's output with `tensor` in place of its first, or only, tensor."""
     if not isinstance(output, tuple):
         return tensor
     parts = (tensor, *output[1:])

@@ -2,8 +2,8 @@
 
     draft in the same folder → fsync → rename → fsync of the folder
 
-Whoever reads meanwhile, and whoever reads after a power cut, finds the old content or the new one.
-Each writer has a draft of its own, so that of two writers the last one wins.
+A reader finds the old content or the new one, at any time and also after a power cut. Each writer
+has a draft of its own, so that of two writers the last one wins.
 """
 
 import errno
@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from models.errors import FanlightError, damaged
 
 DRAFT = ".draft-"
-"""What the names of drafts begin with; 32 hexadecimal digits follow. A killed writer leaves one."""
+"""The prefix of drafts' names, before 32 hexadecimal digits. A killed writer leaves its draft."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _KINDS = {
@@ -38,11 +38,12 @@ class UnsafeFileError(FanlightError):
 
 
 def open_beneath(root: Path, *names: str) -> BufferedReader:
-    """Open the regular file `root/names…` for reading; it is never waited for.
+    """Open the regular file `root/names…` for reading, without ever blocking.
 
     Symbolic links are followed as long as they end below `root`, which may be a link itself. Pipes,
-    devices, sockets and folders are refused without being opened. Nobody can put another kind of
-    file in the place meanwhile. Raises `OSError`, or `UnsafeFileError` with the kind of the file.
+    devices, sockets and folders are refused without being opened. The opened file is checked again,
+    in case it was replaced meanwhile. Raises `OSError`, or `UnsafeFileError` with the kind of the
+    file.
     """
     path = root.joinpath(*names)
     top, real = Path(os.path.realpath(root)), Path(os.path.realpath(path))
@@ -75,14 +76,14 @@ def open_beneath(root: Path, *names: str) -> BufferedReader:
 
 
 def _check_regular(status: os.stat_result, name: str) -> None:
-    """Raises `UnsafeFileError` unless it is a regular file."""
+    """Raise `UnsafeFileError` unless the status is that of a regular file."""
     if not stat.S_ISREG(status.st_mode):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         raise UnsafeFileError(f"{name} is not a file, but {kind}; put a regular file there")
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object that a file holds; raises `OSError` or `DamagedFileError`."""
+    """Read the JSON object in a file; raise `OSError` or `DamagedFileError`."""
     try:
         content = json.loads(path.read_bytes())
     except (RecursionError, ValueError) as error:  # not UTF-8, not JSON
@@ -93,7 +94,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write or replace a file by JSON that people can read."""
+    """Write or replace a file with indented JSON."""
     write(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
@@ -105,11 +106,11 @@ def write(path: Path, content: bytes) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """The draft of a file, which takes its place when the `with` block ends without an error.
+    """Open a draft of a file; it replaces the file when the `with` block ends without an error.
 
-    After an error the draft is gone. A symbolic link stays and its target is replaced, with the
-    permissions that it had. What is no regular file, such as a pipe or /dev/stdout, is written
-    directly. An `OSError` has the file's path.
+    After an error the draft is deleted. A symbolic link stays and its target is replaced; an
+    existing file keeps its permissions. A path that is no regular file, such as a pipe or
+    /dev/stdout, is written directly. An `OSError` has the file's path.
     """
     path = path.resolve()
     if path.exists() and not path.is_file() and not path.is_dir():
@@ -141,9 +142,9 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise `OSError` if no file could be written to a folder, which may not be there yet.
+    """Raise `OSError` if no file could be written to a folder, which may not exist yet.
 
-    It is asked before long work, whose result would be lost.
+    Called before long work, whose result would be lost.
     """
     there = folder.resolve()
     while not there.exists():
@@ -162,7 +163,7 @@ def check_writable(folder: Path) -> None:
 
 @contextmanager
 def final_place(draft: Path, place: Path) -> Iterator[None]:
-    """Give an `OSError` about a draft, or a file in it, the path that this would get in the end."""
+    """Replace a draft's path, in an `OSError` about it, by the path it will have in the end."""
     try:
         yield
     except OSError as error:
@@ -174,7 +175,7 @@ def final_place(draft: Path, place: Path) -> Iterator[None]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, unless it is there; raises `OSError` with its path."""
+    """Make a folder and those above it, unless it exists; raise `OSError` with its path."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileNotFoundError as error:
@@ -182,20 +183,20 @@ def make_folder(folder: Path) -> None:
 
 
 def _made_up(path: Path) -> OSError:
-    """The error for a place below a folder that the kernel makes up, such as /proc.
+    """Make the error for a path below a folder that the kernel generates, such as /proc.
 
-    The kernel says there that the file is missing which was to be made.
+    The kernel itself reports there that the file to be made is missing.
     """
     return OSError(errno.EOPNOTSUPP, "no file or folder can be made there", str(path))
 
 
 def draft_in(folder: Path) -> Path:
-    """A new name for a draft in that folder, which no other writer has."""
+    """Return a new path for a draft in that folder, which no other writer has."""
     return folder / f"{DRAFT}{uuid.uuid4().hex}"
 
 
 def flush_folder(folder: Path) -> None:
-    """Make the names in a folder outlast a power cut."""
+    """Sync a folder, so that the names in it survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -11,9 +11,9 @@ from models.preprocessing import InputSpec
 
 
 def channels_last(network: nn.Module, input: InputSpec) -> torch.memory_format:
-    """Lay the network's weights out; returns the layout that its batches must have, too.
+    """Lay out the network's weights as channels_last if it can run so; return its memory format.
 
-    The network must be in evaluation mode, on its device.
+    Batches must have that format, too. The network must be in evaluation mode, on its device.
     """
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     _lay_out(network, torch.channels_last)

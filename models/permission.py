@@ -19,9 +19,9 @@ FORM = "package.module:Class"
 
 @dataclass(frozen=True)
 class Permission:
-    """Whose code may be imported for a network: these modules, with all that is below them.
+    """The modules whose code may be imported for a network, with all that is below them.
 
-    `folder` is where a module is looked for that is not installed; without one, nowhere else.
+    `folder` is where modules are looked for that are not installed; None if nowhere.
     """
 
     modules: tuple[str, ...] = ()
@@ -29,7 +29,10 @@ class Permission:
 
     @classmethod
     def named(cls, architecture: str) -> "Permission":
-        """That of a user who names the architecture: for its module."""
+        """Return the permission of a user who names the architecture: for its module.
+
+        The module may lie in the working folder.
+        """
         return cls((module_of(architecture),), Path.cwd())
 
     def allows(self, module: str) -> bool:
@@ -46,7 +49,7 @@ def plugins() -> Iterable[EntryPoint]:
 
 
 def is_reference(architecture: str) -> bool:
-    """Whether the name of an architecture is `package.module:Name`."""
+    """Return whether the name of an architecture has the form `package.module:Name`."""
     return ":" in architecture
 
 
@@ -56,9 +59,9 @@ def module_of(reference: str) -> str:
 
 
 def modules(given: str | Iterable[str]) -> tuple[str, ...]:
-    """Names of modules, which may also be separated by commas or spaces.
+    """Split names of modules at commas and spaces, and drop repeated ones.
 
-    Raises `ValueError` for what can't be one.
+    Raises `ValueError` for a name that no module can have.
     """
     texts = (given,) if isinstance(given, str) else tuple(given)
     parts = (each for text in texts for each in re.split(r"[,\s]+", text))
@@ -70,7 +73,7 @@ def modules(given: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def module_problem(module: str) -> str | None:
-    """Why this can't be a module of somebody's networks, and what to write; None if it can."""
+    """Return why this can't be a module of the user's, and what to write; None if it can."""
     if module.endswith(".py") or "/" in module or "\\" in module:
         stem = re.split(r"[/\\]", module.removesuffix(".py"))[-1]
         return f"{module!r} is a file: write its module, {stem}, from the folder that it lies in"

@@ -99,7 +99,7 @@ class InputSpec(BaseModel):
 
     @model_validator(mode="after")
     def _per_channel(self) -> Self:
-        """Absent statistics mean pixels in [0, 1] as they are."""
+        """Fill in absent statistics so that pixels stay in [0, 1], and check the fields."""
         for name, neutral in (("mean", 0.0), ("std", 1.0)):
             values = getattr(self, name) or (neutral,) * self.channels
             object.__setattr__(self, name, values)
@@ -125,21 +125,21 @@ class InputSpec(BaseModel):
         return None if self.framing is None else Rule(**self.framing.model_dump())
 
     def pixels(self, image: Image.Image) -> Tensor:
-        """The picture as the network sees it, before normalisation: uint8 (C, H, W)."""
+        """Scale the picture to the network's input, before normalisation: uint8 (C, H, W)."""
         return torch.tensor(self.array(image))
 
     def array(self, image: Image.Image) -> Pixels:
-        """The same pixels as `pixels`, as an array."""
+        """Return the same pixels as `pixels`, as an array."""
         return decoding.scaled(image, self)
 
     def box(self, size: tuple[int, int]) -> decoding.Box:
-        """The part of a picture of that width and height that the network gets, in its pixels:
-        (left, top, right, bottom). A framing rule may find another one in a picture; that is told
-        by `decoding.scaled_with_box`."""
+        """Return the part of a picture of that width and height that the network gets, in its
+        pixels: (left, top, right, bottom). If a framing rule finds a subject, the part is another
+        one, which `decoding.scaled_with_box` returns."""
         return decoding.box(size, self)
 
     def normalize(self, batch: Tensor) -> Tensor:
-        """uint8 pixels (N, C, H, W) to what the network takes: float32 (N, C, H, W).
+        """Normalise uint8 pixels (N, C, H, W) to float32 (N, C, H, W).
 
         Memory format and device stay those of the batch.
         """

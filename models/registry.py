@@ -1,4 +1,4 @@
-"""Things of one kind by name: modules register entries → names, descriptions, errors, tables.
+"""Registries of named entries: modules register entries → names, descriptions, errors, tables.
 
 Each kind (architecture, image format, runtime, data set, …) has one `Registry`. An entry is
 registered where it is defined. Settings, `--help`, the OpenAPI document and the tables of the docs
@@ -26,7 +26,7 @@ Parameters = Mapping[str, Mapping[str, Any]]
 
 
 class Entry(Protocol):
-    """What every kind of entry has. `description` is one sentence."""
+    """The attributes that an entry of any kind has. `description` is one sentence."""
 
     @property
     def name(self) -> str: ...
@@ -43,7 +43,7 @@ T = TypeVar("T", bound=Entry)
 
 @dataclass(frozen=True)
 class Completion:
-    """Marks a field of which a shell completes the `words`, and folders; others are taken too."""
+    """A mark on a field: a shell completes `words`, and folders; other values are allowed."""
 
     words: Callable[[], Iterable[str]]
     or_folder: bool = False
@@ -56,10 +56,10 @@ class UnknownNameError(FanlightError):
 class Registry(Generic[T]):
     """The entries of one kind, sorted by name.
 
-    `kind` is the word for the kind in errors. The modules of `package` are imported before the
-    first lookup, so that they register their entries; then `plugins` imports what is installed
-    beside us, and returns which plug-ins failed, and why. `get` raises `error`, whose text ends
-    with `hint`, and names those.
+    `kind` is the word for the kind in errors. Before the first lookup, the modules of `package` are
+    imported, so that they register their entries. Then `plugins` imports the installed plug-ins,
+    and returns the name and reason of each that failed. `get` raises `error`; its message ends with
+    `hint` and those failures.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Registry(Generic[T]):
         return entry
 
     def get(self, name: str) -> T:
-        """The entry of that name; without one, the error lists the names and the nearest one."""
+        """Return the entry of that name; else raise an error with the names and the nearest."""
         self._discover()
         if name in self._entries:
             return self._entries[name]
@@ -133,7 +133,7 @@ class Registry(Generic[T]):
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Undoes at its end what was added or removed inside: for tests."""
+        """Undo, at the end of the `with` block, what was added or removed in it: for tests."""
         self._discover()
         entries, places = dict(self._entries), dict(self._places)
         try:
@@ -142,9 +142,10 @@ class Registry(Generic[T]):
             self._entries, self._places, self._sorted = entries, places, None
 
     def _discover(self) -> None:
-        """Import every module of the package, once.
+        """Import every module of the package, and the plug-ins, once.
 
-        Another thread waits until all are there. What is imported may look up what is registered.
+        Other threads wait until that is done. A module that is being imported may itself look up
+        the entries registered so far.
         """
         if self._is_complete:
             return
@@ -168,25 +169,25 @@ class Registry(Generic[T]):
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> str:
-    """The message about a name that is not there: the nearest one, and all that there are."""
+    """Return the message about a name that does not exist, with the nearest name and all names."""
     known = list(names)
     return f"no {kind} {name!r}; {proposal(name, known)}there are {', '.join(known) or 'none'}"
 
 
 def listed(names: Sequence[str], most: int = 40) -> str:
-    """`conv, relu, fc and 97 more`: the first ones by name, the others by number."""
+    """Format `conv, relu, fc and 97 more`: the first `most` by name, the others as a number."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "none") + more
 
 
 def proposal(name: str, names: Iterable[str]) -> str:
-    """`did you mean 'mnist'? `, or nothing if no name is like the given one."""
+    """Format `did you mean 'mnist'? `, or nothing if no name is like the given one."""
     near = nearest(name, names)
     return f"did you mean {near!r}? " if near else ""
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name that is most like the given one, or None if none is like it."""
+    """Return the name that is most like the given one, or None if none is like it."""
     known = {each.lower(): each for each in names}
     found = difflib.get_close_matches(name.lower(), list(known), n=1)
     return known[found[0]] if found else None
@@ -202,6 +203,6 @@ def markdown_table(head: list[str], rows: Iterable[list[str]]) -> str:
 
 
 def _place(stacklevel: int) -> str:
-    """The file and the line of a caller; 1 is the caller of this function."""
+    """Return the file and the line of a caller; 1 is the caller of this function."""
     frame = sys._getframe(stacklevel)
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

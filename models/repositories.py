@@ -1,7 +1,7 @@
-"""Several repositories → the one that has a model: the first, which hides the later ones.
+"""Lookup in several repositories: the first that has a model hides the later ones.
 
-The first repository with a published version of that name counts, with all of its versions and
-with no others: a version number means one thing.
+The first repository with a published version of that name counts, with all of its versions and with
+no others: a version number means one thing.
 """
 
 import os
@@ -24,7 +24,7 @@ def names(repositories: Sequence[Path]) -> list[str]:
 
 
 def having(repositories: Sequence[Path], name: str) -> Path:
-    """The first repository that has a version of the model. Raises `CheckpointError`."""
+    """Return the first repository with a version of the model; else raise `CheckpointError`."""
     for each in repositories:
         if checkpoint.NAME.fullmatch(name) and checkpoint.versions(each / name):
             return each
@@ -41,7 +41,8 @@ def having(repositories: Sequence[Path], name: str) -> Path:
 
 
 def find(repositories: Sequence[Path], name: str, version: int | None = None) -> Path:
-    """The folder of a model's version, by default the highest; raises `CheckpointError`."""
+    """Return the folder of a model's version, by default the highest; raise `CheckpointError` if
+    there is none."""
     return checkpoint.find(having(repositories, name), name, version)
 
 
@@ -52,15 +53,16 @@ def load_named(
     device: torch.device,
     permission: Permission = NOTHING,
 ) -> Checkpoint:
-    """Find and load a model's version; errors begin with its folder. Raises `CheckpointError`."""
+    """Find and load a model's version; raise `CheckpointError`, as `checkpoint.load_named` does."""
     return checkpoint.load_named(having(repositories, name), name, version, device, permission)
 
 
 def check_same_labels(target: Path, name: str, labels: Sequence[str]) -> None:
-    """Raises `CheckpointError` if the version that clients get now has other labels.
+    """Raise `CheckpointError` if the version that clients get now has other labels.
 
-    Another order counts as other labels. The version is that in `target`, or the one that it will
-    hide in another of the usual folders. If its card can't be read, nothing is raised.
+    Another order counts as other labels. That version is the one in `target`. If `target` is one of
+    the chosen folders (`repository_paths.chosen`) and has none, it is the one in a later folder,
+    which a new version in `target` would hide. If its card can't be read, nothing is raised.
     """
     places = [os.path.realpath(each) for each in repository_paths.chosen()]
     place = os.path.realpath(target)  # however it is written: relative, absolute, a symlink
@@ -71,9 +73,9 @@ def check_same_labels(target: Path, name: str, labels: Sequence[str]) -> None:
 
 
 def _check_same(repository: Path, name: str, labels: Sequence[str]) -> None:
-    """Raises `CheckpointError` if the model's highest version has others, or another order.
+    """Raise `CheckpointError` if the model's highest version has other labels, or another order.
 
-    Clients would get other classes under the same name, without a word.
+    Otherwise clients would get other classes under the same name without noticing.
     """
     there = checkpoint.versions(repository / name)
     if not there:

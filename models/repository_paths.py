@@ -1,4 +1,4 @@
-"""Which folders are model repositories by default, and how a variable names several.
+"""The folders that are model repositories by default, and the variable that names others.
 
 Imports no torch: the settings of the service are read without it.
 """
@@ -17,11 +17,11 @@ OWN = Path("checkpoints")
 SHIPPED = Path(__file__).parent / "checkpoints"
 """The models that come with Fanlight, also in an installed package."""
 USUAL = (OWN, SHIPPED)
-"""Where models are looked for by default. A model in an earlier folder hides one of its name."""
+"""The default folders of models. A model in an earlier folder hides one of the same name."""
 
 
 def split(text: str) -> tuple[Path, ...]:
-    """`a:b` (`a;b` on Windows), or the JSON list `["a", "b"]`, as folders.
+    """Split `a:b` (`a;b` on Windows), or the JSON list `["a", "b"]`, into folders.
 
     Raises `OptionError` for a text that names no folder, or a list with other things in it.
     """
@@ -43,7 +43,7 @@ def split(text: str) -> tuple[Path, ...]:
 
 
 def join(folders: Iterable[Path]) -> str:
-    """The folders as one text that `split` takes apart again."""
+    """Join folders to a text that `split` can take apart."""
     names = [str(folder) for folder in folders]
     if any(os.pathsep in name or name.startswith("[") for name in names):
         return json.dumps(names, ensure_ascii=False)
@@ -51,7 +51,7 @@ def join(folders: Iterable[Path]) -> str:
 
 
 def distinct(folders: Iterable[Path]) -> tuple[Path, ...]:
-    """The folders without those that are another path to an earlier one."""
+    """Return the folders without further paths to the same folder."""
     found: dict[str, Path] = {}
     for folder in folders:
         found.setdefault(os.path.realpath(folder), folder)
@@ -59,7 +59,7 @@ def distinct(folders: Iterable[Path]) -> tuple[Path, ...]:
 
 
 def chosen() -> tuple[Path, ...]:
-    """The folders named by FANLIGHT_REPOSITORY, otherwise the usual ones. Raises `OptionError`."""
+    """Return the folders in FANLIGHT_REPOSITORY, else the default ones; raise `OptionError`."""
     if text := os.environ.get(VARIABLE):
         try:
             return split(text)
@@ -69,9 +69,9 @@ def chosen() -> tuple[Path, ...]:
 
 
 def to_publish() -> Path:
-    """The first of the chosen folders that can be written, but never that of the package.
+    """Return the first of the chosen folders that can be written, save that of the package.
 
-    Where none can be, the first of them: publishing there tells what is wrong.
+    If none can be, return the first: publishing there raises an error that says what is wrong.
     """
     ours = os.path.realpath(SHIPPED)
     own = [each for each in chosen() if os.path.realpath(each) != ours] or [OWN]
@@ -79,9 +79,10 @@ def to_publish() -> Path:
 
 
 def options(folders: Sequence[Path]) -> str:
-    """The options that name these folders on a command line; empty for the usual ones.
+    """Return the command-line options that name these folders; empty where none are needed.
 
-    The result begins with a space.
+    None are needed for all the chosen folders, or for a single one of them. The result begins with
+    a space.
     """
     if tuple(folders) == chosen() or (len(folders) == 1 and folders[0] in chosen()):
         return ""
@@ -89,6 +90,6 @@ def options(folders: Sequence[Path]) -> str:
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether the folder can be written, or made."""
+    """Return whether the folder can be written to, or made."""
     there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), folder)
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
