@@ -112,7 +112,7 @@ def _several(ctx: click.Context, parameter: click.Parameter, values: Sequence[st
 
 
 def _shown(field: FieldInfo) -> Shown | None:
-    """Return how values of the setting are shown with their unit; None for a plain number."""
+    """Return how to show values of the setting with their unit; None if it has no unit."""
     parts = (*field.metadata, *(m for kind in get_args(field.annotation) for m in get_args(kind)))
     return next((mark for mark in parts if isinstance(mark, Shown)), None)
 
