@@ -1,1 +1,1 @@
-"""What the values inside a network show of its functions: saturation, dropout."""
+"""Measurements of a network's activation functions and dropout layers."""

@@ -1,11 +1,11 @@
-"""What dropout does: one picture, many draws → values before and behind each layer, probabilities.
+"""The effect of dropout: one picture, many draws → values before and behind layers, probabilities.
 
 In training a unit is 0 with probability p and is otherwise divided by 1 - p, so that its mean over
-draws is its value; in evaluation nothing happens (Srivastava et al. 2014, Dropout: A Simple Way to
-Prevent Neural Networks from Overfitting). How much the answers of many draws differ tells how
-unsure the network is (Gal and Ghahramani 2016, Dropout as a Bayesian Approximation).
+draws is its value. In evaluation dropout changes nothing (Srivastava et al. 2014, Dropout: A Simple
+Way to Prevent Neural Networks from Overfitting). The spread of the probabilities over many draws
+measures how unsure the network is (Gal and Ghahramani 2016, Dropout as a Bayesian Approximation).
 
-Only dropout is in training mode here: normalisation keeps the statistics of the whole training.
+Only dropout is in training mode here: batch normalisation uses its running statistics.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,11 +27,12 @@ Kind = nn.modules.dropout._DropoutNd
 
 @dataclass(frozen=True)
 class Drawn:
-    """A dropout layer and some of its units, those with the largest values.
+    """A dropout layer and up to `UNITS` of its units, those with the largest magnitudes.
 
-    `places` are their indices, of maps the channel with row and column; of layers that drop whole
-    maps there is one a map. `before` (units,) are their values, `behind` (draws, units) those in
-    training, and `evaluated` (units,) in evaluation.
+    `places` are the indices of the units; a unit of a feature map is written as channel, row and
+    column. In a layer that drops whole maps, the units are of different maps. `before` (units,) are
+    the values that enter the layer. `behind` (draws, units) are the values that leave it in
+    training mode, and `evaluated` (units,) those in evaluation mode.
     """
 
     name: str
@@ -49,14 +50,17 @@ class Drawn:
 
     @property
     def means(self) -> Tensor:
-        """(units,): the mean of all draws."""
+        """The mean of each unit over all draws, (units,)."""
         return self.behind.mean(0)
 
 
 @dataclass(frozen=True)
 class Demonstration:
-    """Probabilities: `evaluated` (num_classes,) without dropout, `drawn` (draws, num_classes) with
-    it."""
+    """The dropout layers of a network and its probabilities for one picture.
+
+    `evaluated` (num_classes,) are the probabilities without dropout, `drawn` (draws, num_classes)
+    those with it.
+    """
 
     layers: tuple[Drawn, ...]
     evaluated: Tensor
@@ -70,10 +74,10 @@ def modules(network: nn.Module) -> dict[str, Kind]:
 
 
 def demonstrate(network: nn.Module, picture: Tensor, draws: int, seed: int) -> Demonstration:
-    """Dropout on one normalised picture (1, C, H, W), on the network's device.
+    """Run dropout `draws` times on one normalised picture (1, C, H, W), on the network's device.
 
-    Each layer draws on what it takes in evaluation, so that only its own effect shows; for the
-    probabilities all layers draw at once. torch's global generators are restored afterwards. The
+    Each layer draws on its input in evaluation mode, so that only its own effect shows. For the
+    probabilities, all dropout layers draw. torch's global generators are restored afterwards. The
     network must be in evaluation mode, and is left in it.
     """
     devices = [picture.device] if picture.device.type == "cuda" else []
@@ -104,7 +108,7 @@ def _keep(taken: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any], Non
 
 
 def _probabilities(network: nn.Module, batch: Tensor) -> Tensor:
-    """(N, num_classes) on the CPU."""
+    """Return the softmax probabilities of a batch, (N, num_classes) on the CPU."""
     logits: Tensor = first(network(batch.contiguous()))
     return logits.float().softmax(1).cpu()
 
@@ -131,7 +135,10 @@ def _drawn(name: str, module: Kind, taken: Tensor, draws: int) -> Drawn:
 
 
 def _units(module: Kind, taken: Tensor) -> Tensor:
-    """The places of the largest magnitudes; one a map where whole maps are dropped."""
+    """Return the flat indices of the units with the largest magnitudes, at most `UNITS`.
+
+    For a layer that drops whole maps, at most one unit of each map is taken.
+    """
     magnitudes = taken.abs().flatten()
     if isinstance(module, nn.Dropout2d) and taken.ndim == 4:
         size = taken[0, 0].numel()
@@ -142,7 +149,8 @@ def _units(module: Kind, taken: Tensor) -> Tensor:
 
 
 def layer_table(layer: Drawn) -> Table:
-    """The units of a layer: before, some draws, their mean, and in evaluation."""
+    """Return a table of a layer's units: value before, in some draws, mean of all draws, in
+    evaluation."""
     scale = "all others are 0" if layer.p == 1 else f"the others times {1 / (1 - layer.p):.4g}"
     result = Table(
         title=f"{layer.name} ({layer.kind}): drops with probability {layer.p:g}, {scale}; dropped "

@@ -1,12 +1,12 @@
-"""Where activation functions are flat: pictures → inputs of each function → shares and slopes.
+"""Saturation of activation functions: pictures → inputs of each function → shares and slopes.
 
-A function passes a gradient back times its derivative. Where a sigmoid's input is large, that is
-nearly 0, and a layer before many sigmoids learns slowly (Glorot and Bengio 2010, Understanding the
-Difficulty of Training Deep Feedforward Neural Networks). Of ReLU the flat side is all below 0; a
-unit that is there for every picture is dead.
+A function multiplies the gradient by its derivative. The derivative of a sigmoid is nearly 0 for
+large inputs, so a layer before many sigmoids learns slowly (Glorot and Bengio 2010, Understanding
+the Difficulty of Training Deep Feedforward Neural Networks). ReLU is flat for all inputs below 0; a
+unit whose inputs are below 0 for every picture is dead.
 
-Counted are functions that are modules. What the network calls as a function is not seen:
-`Structure.between` names it.
+Only functions that are modules are counted. Functions that the network calls directly are not seen;
+`Structure.between` names them.
 """
 
 import copy
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from models.features import first
 
 FLAT = 0.05
-"""A value is saturated if the derivative is below so much of its largest."""
+"""An input is saturated if the derivative there is below this fraction of its largest value."""
 ENDS = 10.0  # of the inputs that are drawn, on both sides of 0
 BINS = 80
 KINDS: tuple[type[nn.Module], ...] = (
@@ -44,11 +44,12 @@ FUNCTIONS = frozenset(
 
 @dataclass
 class Saturation:
-    """What one call of an activation function took, over all pictures.
+    """Statistics of the inputs of one call of an activation function, over all pictures.
 
-    `largest` is that of the derivative. `inputs` counts values in `BINS` bins from -ENDS to ENDS;
-    those beyond are in the outermost. `is_alive` has a value for each unit, whether any picture
-    left it unsaturated; None if the shape of the output changes.
+    `largest` is the largest magnitude of the derivative, and `slope` the sum of the derivatives.
+    `inputs` is a histogram with `BINS` bins from -ENDS to ENDS; values beyond are in the outermost
+    bins. `is_alive` says for each unit whether any picture left it unsaturated. It is None before
+    the first batch, and keeps its shape: a batch with another shape doesn't change it.
     """
 
     name: str
@@ -74,12 +75,13 @@ class Saturation:
 
     @property
     def share(self) -> float:
-        """Of the values, how many are saturated."""
+        """The fraction of the inputs that are saturated."""
         return self.saturated / max(self.values, 1)
 
     @property
     def always(self) -> float:
-        """Of the units, how many are saturated for every picture: of ReLU, the dead ones."""
+        """The fraction of the units that are saturated for every picture; with ReLU they are
+        dead."""
         return 0.0 if self.is_alive is None else 1 - float(self.is_alive.float().mean())
 
     @property
@@ -92,7 +94,7 @@ class Saturation:
 
 
 def derivative(module: nn.Module, taken: Tensor) -> Tensor:
-    """That of an elementwise function, at each input; of the same shape."""
+    """Return the derivative of an elementwise function at each input, in the inputs' shape."""
     with torch.inference_mode(False), torch.enable_grad():
         leaf = taken.detach().clone().requires_grad_()
         given = module.forward(leaf * 1)  # some change their input in place
@@ -101,7 +103,7 @@ def derivative(module: nn.Module, taken: Tensor) -> Tensor:
 
 
 def largest(module: nn.Module) -> float:
-    """The largest magnitude of the derivative between -10 and 10."""
+    """Return the largest magnitude of the derivative for inputs from -10 to 10, or 1 if it is 0."""
     device = next((each.device for each in module.parameters()), torch.device("cpu"))
     grid = torch.linspace(-ENDS, ENDS, 2001, device=device).view(-1, 1)
     count = next((each.numel() for each in module.parameters()), 1)  # PReLU has one a channel
@@ -115,7 +117,7 @@ def modules(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def measure(network: nn.Module, batches: Iterator[Tensor]) -> list[Saturation]:
-    """Of each call of an activation function, in the order of the forward pass.
+    """Measure the saturation of each call of an activation function, in forward order.
 
     The batches are normalised pictures (N, C, H, W) on the network's device. The network must be in
     evaluation mode.
@@ -132,7 +134,10 @@ def measure(network: nn.Module, batches: Iterator[Tensor]) -> list[Saturation]:
 def _recording(
     network: nn.Module, found: dict[tuple[str, int], Saturation]
 ) -> Iterator[Callable[[], None]]:
-    """Count what goes into the functions; the yielded function is called before each batch."""
+    """Add the inputs of the activation functions to `found` while the context is open.
+
+    The caller must call the yielded function before each batch; it restarts the count of calls.
+    """
     calls: dict[str, int] = {}
 
     def count(name: str) -> Callable[[nn.Module, Any], None]:
@@ -153,16 +158,16 @@ def _recording(
 
 
 def products(measured: Sequence[Saturation]) -> list[float]:
-    """For each function the product of the mean slopes from it down to the input.
+    """Return for each function the product of the mean slopes from it down to the input.
 
-    By about this factor the functions alone change a gradient on its way from there through all of
-    them; a residual connection leads by some.
+    This is about the factor by which the functions alone scale a gradient on its way back from
+    there to the input. A residual connection bypasses some of them.
     """
     return list(accumulate((each.mean_slope for each in measured), mul))
 
 
 def table(measured: Sequence[Saturation]) -> Table:
-    """A row for each function, for people."""
+    """Return a table of the measured figures, with a row for each function."""
     result = Table(
         title=f"saturated: the derivative is below {FLAT * 100:.0f} % of its largest",
         caption="always: units that are saturated for every picture; of ReLU, the dead ones",
@@ -187,7 +192,7 @@ def table(measured: Sequence[Saturation]) -> Table:
 
 
 def function_table(measured: Sequence[Saturation]) -> Table:
-    """The functions and their derivatives at -10, -9, …, 10; one of each kind."""
+    """Return a table of the functions and their derivatives at -10, -9, …, 10; one of each kind."""
     kinds = {each.kind: each for each in reversed(measured)}
     at = torch.arange(-ENDS, ENDS + 1, dtype=torch.float64)
     columns: list[Tensor] = []
