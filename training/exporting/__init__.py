@@ -1,1 +1,1 @@
-"""A published version → a file for other programs, one module a format."""
+"""Export formats, one module each: a published version → a file for other programs."""

@@ -1,4 +1,4 @@
-"""What an export format is, and the registry of all of them."""
+"""The type of an export format, the registry of all formats, and the check of an exported file."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,10 +24,10 @@ class ExportError(FanlightError):
 
 @dataclass(frozen=True)
 class Options:
-    """What the exported file takes and answers.
+    """The inputs and outputs of the exported file.
 
-    Without `preprocessing` it takes normalised images, float32 (N, C, H, W), and answers logits.
-    With it, it takes uint8 pixels and answers probabilities. `layout` is the order of the axes of
+    Without `preprocessing` it takes normalised images, float32 (N, C, H, W), and returns logits.
+    With it, it takes uint8 pixels and returns probabilities. `layout` is the order of the axes of
     these pixels: (N, C, H, W) or (N, H, W, C). It has no effect without `preprocessing`.
     """
 
@@ -37,11 +37,12 @@ class Options:
 
 @dataclass(frozen=True)
 class ExportFormat:
-    """A kind of file.
+    """A file format that networks can be exported to.
 
-    `write` gives its bytes. `open` gives what the bytes compute: of uint8 pixels (N, C, H, W), the
-    probabilities (N, num_classes), with the network of the file alone. `preprocessing` says whether
-    normalisation can go inside, and `graphs` whether imported graphs can be written.
+    `write` returns the bytes of the file. `open` returns a function that computes the probabilities
+    (N, num_classes) of uint8 pixels (N, C, H, W) with the network in these bytes. `preprocessing`
+    says whether the file can hold the normalisation, and `graphs` whether imported graphs can be
+    exported.
     """
 
     name: str
@@ -77,12 +78,10 @@ def table() -> str:
 
 @torch.inference_mode()
 def exported(loaded: Checkpoint, form: ExportFormat, options: Options) -> tuple[bytes, float]:
-    """The bytes of the file, and the largest difference of its probabilities from eager torch's.
+    """Return the file's bytes, and the largest difference of its probabilities from eager torch's.
 
-    It is measured on the images of `probes`.
-
-    Raises `ExportError` for a network that the format can't hold, and for a file that answers
-    otherwise, by more than `TOLERANCE`.
+    The difference is measured on the images of `probes`. Raises `ExportError` if the format can't
+    hold the network or the options, or if the difference is above `TOLERANCE`.
     """
     card = loaded.card
     named = f"{card.name}/{card.version}"
@@ -118,7 +117,7 @@ def exported(loaded: Checkpoint, form: ExportFormat, options: Options) -> tuple[
 
 
 def expected(loaded: Checkpoint, pixels: Tensor) -> Tensor:
-    """What the network itself answers: probabilities (N, num_classes)."""
+    """Return the probabilities (N, num_classes) that the network itself computes in torch."""
     return probabilities(loaded.network(loaded.card.input.normalize(pixels)))
 
 
@@ -127,7 +126,7 @@ def probabilities(logits: Tensor) -> Tensor:
 
 
 def probes(loaded: Checkpoint) -> Sequence[Tensor]:
-    """Batches of several sizes: what every network must answer, and noise."""
+    """Return test batches uint8 (N, C, H, W): the probes of `models.checkpoint`, and noise."""
     spec = loaded.card.input
     flat = [torch.from_numpy(pixels) for _, pixels in checkpoint.probes(spec)]
     generator = torch.Generator().manual_seed(_SEED)
@@ -139,7 +138,7 @@ def probes(loaded: Checkpoint) -> Sequence[Tensor]:
 
 
 def rebuilt(loaded: Checkpoint, state_dict: dict[str, Tensor]) -> nn.Module:
-    """The network with the weights of a file, in evaluation mode; raises `CheckpointError`."""
+    """Build the network with these weights, in evaluation mode; raises `CheckpointError`."""
     card, architecture = loaded.card, loaded.architecture
     assert architecture is not None  # noqa: S101 (graphs are not written as weights)
     network = checkpoint.build(architecture, card.arguments, len(card.labels), state_dict)
@@ -147,5 +146,5 @@ def rebuilt(loaded: Checkpoint, state_dict: dict[str, Tensor]) -> nn.Module:
 
 
 def usual_path(loaded: Checkpoint, form: ExportFormat) -> Path:
-    """The name of the file where none is given: `mnist-1.onnx`."""
+    """Return the default name of the exported file, such as `mnist-1.onnx`."""
     return Path(f"{loaded.card.name}-{loaded.card.version}{form.suffix}")

@@ -18,7 +18,10 @@ INPUT, OUTPUT = "image", "logits"
 
 
 def write(loaded: Checkpoint, options: Options) -> bytes:
-    """The graph: `image` float32 (n, C, H, W) → `logits`; or uint8 `pixels` → `probabilities`."""
+    """Return the bytes of the graph: `image` float32 (n, C, H, W) → `logits`.
+
+    With preprocessing inside, it is uint8 `pixels` → `probabilities`.
+    """
     onnx = needed("onnx")
     if isinstance(loaded.network, OnnxNetwork):
         model = onnx.ModelProto()

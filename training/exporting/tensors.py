@@ -14,7 +14,7 @@ from training.exporting.format import FORMATS, ExportFormat, Options, probabilit
 
 
 def write_safetensors(loaded: Checkpoint, options: Options) -> bytes:
-    """Each tensor by its name, with labels and input in the metadata."""
+    """Return a safetensors file: each tensor by its name, with labels and input in the metadata."""
     entries = exchange.entries(loaded.card, preprocessing=False)
     entries["fanlight.architecture"] = loaded.card.architecture
     # of tensors that share their memory, each is written
@@ -30,7 +30,8 @@ def read_safetensors(
 
 
 def write_state_dict(loaded: Checkpoint, options: Options) -> bytes:
-    """Names to tensors, as torch.load(…, weights_only=True) reads them."""
+    """Return the state_dict as `torch.save` writes it, to read by torch.load(…,
+    weights_only=True)."""
     content = io.BytesIO()
     torch.save(_weights(loaded), content)
     return content.getvalue()

@@ -13,7 +13,10 @@ from training.exporting.format import FORMATS, ExportFormat, Options, probabilit
 
 
 def write(loaded: Checkpoint, options: Options) -> bytes:
-    """Normalised images float32 (N, C, H, W) → logits; labels and input are its extra files."""
+    """Return a program of torch.export: normalised images float32 (N, C, H, W) → logits.
+
+    Labels and input are its extra files.
+    """
     batch = torch.zeros(2, *loaded.card.input.shape)
     program = torch.export.export(
         loaded.network, (batch,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)
