@@ -1,7 +1,7 @@
-"""Tell what became of every file of a data set.
+"""Account of a data set: which of its files are used, and why the others are not.
 
-That is, from which folder each split is, how many pictures of each class it has, and which files
-are not used, each with the reason.
+It has the folder of each split, the number of pictures of each class, and the files that are left
+out, each with the reason.
 """
 
 from collections import Counter
@@ -16,14 +16,14 @@ from training.data import names
 from training.data.datasets import ImageSet
 
 LEFT_OUT = "left-out.csv"
-"""In the run folder: each file that is not taken, and why."""
+"""Name of the file in the run folder that lists all files left out, each with the reason."""
 _SHOWN = 20  # classes
 _NAMED = 5  # files that are left out
 
 
 @dataclass(frozen=True)
 class Account:
-    """The account of these splits of a data set, by their names."""
+    """The account of a data set's files; `splits` are its pictures by the name of the split."""
 
     splits: Mapping[str, ImageSet]
 
@@ -35,7 +35,7 @@ class Account:
 
     @property
     def notes(self) -> list[str]:
-        """What was decided about the files, each once."""
+        """The decisions that were made about the files, as sentences, each once."""
         notes = (note for images in self.splits.values() for note in images.notes)
         return list(dict.fromkeys(map(names.shown, notes)))
 
@@ -44,9 +44,10 @@ class Account:
         return spreadsheet.as_csv(("file", "reason"), rows)
 
     def text(self, listed_in: Path | None = None) -> str:
-        """Write the account for people.
+        """Return the account as text for people.
 
-        `listed_in` is the file that names all that is left out; here only the first few are named.
+        `listed_in` is the path of the file that lists all files left out; the text names only the
+        first few.
         """
         lines = [
             f"{split}: {len(images):,} pictures" + (f" from {images.place}" if images.place else "")
@@ -65,7 +66,7 @@ class Account:
         return "\n".join(lines)
 
     def _classes(self) -> list[str]:
-        """Write a line for each class: its number of pictures in each split."""
+        """Return a line for each class, at most 20, with its number of pictures in each split."""
         labels = next(iter(self.splits.values())).labels
         counts = [
             torch.bincount(images.relabel(labels).targets, minlength=len(labels)).tolist()

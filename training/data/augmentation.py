@@ -69,11 +69,11 @@ _LIGHT = 240  # levels of a white ground, and above
 
 
 def ground(batch: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Replace the background colour of some pictures (N, C, H, W), uint8, each by a random one.
+    """Replace the background of some pictures (N, C, H, W), uint8, by a random colour for each.
 
-    A picture is chosen with the given probability, and left alone if its border has not one colour.
-    Its background are all pixels near the border's median colour. The new colour is nearly white in
-    half of the cases, grey in a quarter, any colour in a quarter.
+    A picture is chosen with the given probability, and left alone if its border has more than one
+    colour. Its background are all pixels near the border's median colour. The new colour is nearly
+    white in half of the cases, grey in a quarter, any colour in a quarter.
     """
     count, channels = batch.shape[:2]
     chosen, kind = torch.rand(2, count, generator=generator)
@@ -99,9 +99,10 @@ _ENLARGED = 4  # times at most, before it is saved
 
 
 def compress(batch: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Save pictures (N, C, H, W), uint8, as JPEG of low quality, with that probability.
+    """Compress pictures (N, C, H, W), uint8, as JPEG of low quality, each with this probability.
 
-    They are enlarged by 1 to 4 before that, and scaled back, as pictures are that were larger.
+    A chosen picture is enlarged 1 to 4 times before, and scaled back afterwards. It then looks like
+    a larger picture that was compressed and made smaller.
     """
     count = len(batch)
     chosen = torch.rand(count, generator=generator) < probability
@@ -129,10 +130,10 @@ _ERASED_ASPECT = 0.3  # height to width is in 0.3 to 1 / 0.3
 
 
 def erase(batch: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Fill a random rectangle of each normalised picture (N, C, H, W) with noise.
+    """Fill a random rectangle of normalised pictures (N, C, H, W) with noise.
 
-    This is done to a picture with that probability. The noise is normal, with mean 0 and deviation
-    1 (Zhong et al. 2020, Random Erasing Data Augmentation).
+    A picture is chosen with the given probability. The noise is normal, with mean 0 and deviation 1
+    (Zhong et al. 2020, Random Erasing Data Augmentation).
     """
     count, _, height, width = batch.shape
     chosen, area, aspect, top, left = torch.rand(5, count, generator=generator)
@@ -149,7 +150,10 @@ def erase(batch: Tensor, probability: float, generator: torch.Generator) -> Tens
 
 
 def _inside(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Which of `size` places lie in each interval: (N,) and (N,) to bool (N, size)."""
+    """Return a mask bool (N, size): which of `size` positions lie in each of N intervals.
+
+    `start` (N,) and `length` (N,) are rounded.
+    """
     places = torch.arange(size)
     begin = start.round().unsqueeze(1)
     return (places >= begin) & (places < begin + length.round().unsqueeze(1))

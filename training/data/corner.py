@@ -1,4 +1,4 @@
-"""A corner of a picture as numbers: 3×3 pixels → levels from 0 to 255 → what a network takes."""
+"""A corner of a picture as numbers: 3×3 pixels → levels from 0 to 255 → normalised values."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,10 @@ NAMES = {1: ("grey",), 3: ("red", "green", "blue")}
 
 @dataclass(frozen=True)
 class Corner:
-    """`levels` uint8 (C, H, W) and `values` float32 (C, H, W), both of at most 3×3 pixels.
+    """A corner of at most 3×3 pixels: `levels` uint8 (C, H, W) and normalised `values` (C, H, W).
 
-    `row` and `column` are the place of the first one, from the upper left, and `of` says of what.
+    `row` and `column` are the position of the first pixel, counted from the upper left. `of` names
+    the picture in a title.
     """
 
     levels: Tensor
@@ -50,9 +51,9 @@ class Corner:
 
 
 def cut(pixels: Tensor, spec: InputSpec, row: int, column: int, of: str) -> Corner:
-    """The corner of uint8 pixels (C, H, W) that begins there; `spec` normalises them.
+    """Cut a corner out of uint8 pixels (C, H, W), from `row` and `column` on; `spec` normalises it.
 
-    Raises `OptionError` for a place that is not in the picture.
+    Raises `OptionError` if the position is not in the picture.
     """
     _, height, width = pixels.shape
     for name, value, side in (("row", row, height), ("column", column, width)):

@@ -1,9 +1,9 @@
 """Data sets in memory: files → uint8 pixels (N, C, H, W), targets (N,) and labels.
 
-A data set is an image folder, an archive of one or a table, by its path or its name under the
-root (`training/data/files/sources.py`), or one that is registered (`training/data/registry.py`):
-downloaded to the root unless it is there, or drawn. Several joined by " + " are one. Every picture
-goes through `InputSpec.pixels`, as it does in the service.
+A data set is an image folder, an archive of one, or a table, given by its path or its name under
+the data root (`training/data/files/sources.py`). Or it is a registered one
+(`training/data/registry.py`), which is drawn, or downloaded to the root if it is not there. Several
+data sets joined by " + " are one. Every picture goes through `InputSpec.pixels`, as in the service.
 """
 
 import hashlib
@@ -37,11 +37,12 @@ _REASONS = 3  # that files are not read
 
 
 class Origin(NamedTuple):
-    """Where a picture is from.
+    """The source of a picture.
 
-    `name` is its path, or its data set, split and index where it is from no file. `size` is
-    (width, height) in pixels and `digest` that of the bytes, both of the file. `version_of` is the
-    name of the picture that it is another version of, such as its inverse.
+    `name` is the path of its file, or the data set, split and index of a picture without a file.
+    `size` (width, height) in pixels and `digest`, a checksum of the bytes, describe the file. If
+    the picture is a version of another one, such as its inverse, `version_of` is the name of that
+    picture.
     """
 
     name: str
@@ -52,11 +53,11 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageSet:
-    """`images` uint8 (N, C, H, W), `targets` int64 (N,) in the order of `labels`.
+    """Pictures with classes: `images` uint8 (N, C, H, W), `targets` int64 (N,) that index `labels`.
 
-    `left_out` has the files that are not among them, each with the reason; `place` says where they
-    are from, for people; None for pictures that are from no files. `origins` has one for each
-    picture, or is empty. `notes` say what was decided about the files, for people.
+    `left_out` are files that are not used, each with the reason. `place` says, for people, where
+    the pictures come from, or is None. `origins` has an entry for each picture, or is empty.
+    `notes` are sentences for people about what was decided about the files.
     """
 
     images: Tensor
@@ -74,7 +75,7 @@ class ImageSet:
         return replace(self, images=self.images.to(device), targets=self.targets.to(device))
 
     def mirrored(self) -> Self:
-        """The same pictures, left for right."""
+        """Return the same pictures mirrored left to right."""
         return replace(self, images=self.images.flip(-1))
 
     def subset(self, indices: Tensor) -> Self:
@@ -93,9 +94,10 @@ class ImageSet:
         return self.origin(index).name
 
     def versions(self) -> Tensor:
-        """int64 (N,): the same number for all versions of a picture, counted from 0 as they come.
+        """Return a number for each picture, int64 (N,), that all versions of a picture share.
 
-        A picture and its inverse are versions of one, and so are pictures of one file.
+        A picture and its inverse are versions, and so are pictures with the same file. The numbers
+        count from 0 in the order of the pictures.
         """
         numbers: dict[str, int] = {}
         names = [each.version_of or each.name for each in self.origins] or range(len(self))
@@ -120,7 +122,10 @@ class ImageSet:
         )
 
     def joined(self, others: Self) -> Self:
-        """These pictures and the others, whose classes follow as further ones."""
+        """Return these pictures followed by the others, whose classes are added as further ones.
+
+        The result has no `origins`.
+        """
         return replace(
             self,
             images=torch.cat([self.images, others.images]),
@@ -171,9 +176,9 @@ def load(name: str, split: Split, root: Path, spec: InputSpec, seed: int = 0) ->
 
 
 def load_all(name: str, root: Path, spec: InputSpec, seed: int = 0) -> dict[str, ImageSet]:
-    """Train, validation where the data set has one, and test, with the labels of train.
+    """Load train, test and, if the data set has it, validation, all with the labels of train.
 
-    Raises `DatasetError`.
+    Raises `DatasetError`, also if two labels look the same (`check_apart`).
     """
     train, test = (load(name, split, root, spec, seed) for split in _BOTH)
     check_apart(train)
@@ -188,9 +193,9 @@ def load_all(name: str, root: Path, spec: InputSpec, seed: int = 0) -> dict[str,
 
 
 def check_apart(images: ImageSet) -> None:
-    """Raise `DatasetError` if people would take two classes for one, such as Cat and cat.
+    """Raise `DatasetError` if labels differ only in case, spaces or hyphens, such as Cat and cat.
 
-    Single letters, such as a and A, may well be two.
+    Labels of a single letter, such as a and A, may differ in case only.
     """
     seen: dict[str, str] = {}
     for label in images.labels:
@@ -223,12 +228,15 @@ def check_labels(images: ImageSet, train: ImageSet) -> None:
 
 
 def _key(label: str) -> str:
-    """A form that is equal for labels which people would take for one, such as Cat and cat."""
+    """Return a form of a label that is the same for labels which people would take for one.
+
+    Unicode form, case, spaces, underscores and hyphens make no difference.
+    """
     return " ".join(re.split(r"[\s_-]+", unicodedata.normalize("NFKC", label).casefold().strip()))
 
 
 def load_validation(name: str, root: Path, spec: InputSpec) -> ImageSet | None:
-    """The pictures for validation that a data set brings along; None where it has none."""
+    """Load the validation split of a data set; return None if it has none."""
     for part in parts(name):
         source = sources.source_of(part, root)
         if source is None or "validation" not in sources.splits_of(source):
@@ -292,7 +300,7 @@ def _pictures(folder: Path, split: Split, spec: InputSpec, seed: int) -> ImageSe
 def _without_pictures(
     folder: Path, split: Split, empty: list[str], listed: Files, broken: list[tuple[Path, str]]
 ) -> str:
-    """Say which classes have no picture, and why their files are not taken."""
+    """Return an error message: which classes have no picture, and why files are not used."""
     text = f"{folder} has no pictures ({split}) of {names.some(empty)}"
     way = "add some, or remove the folder" + ("s" if len(empty) > 1 else "")
     inside = [
@@ -319,7 +327,8 @@ def _origin(path: Path, encoded: bytes) -> Origin:
 
 
 def _place(splits: Mapping[Split, Path], folder: Path, split: Split) -> str:
-    """Say from where a split is, for people; raises `DatasetError` if it is not there."""
+    """Return, for people, where a split's pictures are; raises `DatasetError` if there is no such
+    split."""
     if split in splits and (split != "train" or "test" in splits):
         return str(splits[split])
     if split == "validation" or "train" not in splits:
@@ -329,5 +338,6 @@ def _place(splits: Mapping[Split, Path], folder: Path, split: Split) -> str:
 
 
 def scaled(pictures: Any, spec: InputSpec) -> Tensor:
-    """uint8 arrays (N, H, W) or (N, H, W, C) as pictures of the network's input."""
+    """Convert uint8 arrays (N, H, W) or (N, H, W, C) to pixels of the network's input, (N, C, H,
+    W)."""
     return torch.stack([spec.pixels(Image.fromarray(picture)) for picture in pictures])

@@ -1,9 +1,9 @@
 """Drawings of circles and crosses: a seed → pictures of both classes and their class indices.
 
-There are two kinds. `original` looks like the data set of crosses and circles that people don't
-have: ellipses, often cut off, and two straight strokes, thin and black on white. `by-hand` is what
-people draw on a page's canvas or photograph from paper; a network that is to recognise their
-drawings learns from these.
+There are two kinds. `original` imitates the original data set of circles and crosses, which users
+don't have: ellipses, often cut off, and two straight strokes, thin and black on white. `by-hand`
+imitates what people draw on the canvas of a page or photograph from paper. A network that has to
+recognise such drawings is trained on these.
 """
 
 from collections.abc import Callable
@@ -55,10 +55,10 @@ def original_circle(generator: np.random.Generator) -> Image.Image:
 
 
 def original_cross(generator: np.random.Generator) -> Image.Image:
-    """Two straight strokes that begin in the upper and end in the lower half of a square.
+    """Draw two straight strokes that begin in the upper and end in the lower half of a square.
 
-    The one that falls to the left begins above the other and ends below it, so that some meet as
-    a T, a V or a tick, and some not at all.
+    The stroke that falls to the left begins above the other and ends below it. So some strokes meet
+    as a T, a V or a tick, and some don't meet.
     """
     left = generator.integers(16, 59, size=2, endpoint=True)
     right = generator.integers(60, 103, size=2, endpoint=True)
@@ -113,7 +113,8 @@ def hand_cross(generator: np.random.Generator) -> Image.Image:
 
 
 def _on_a_ground(strokes: list[Floats], generator: np.random.Generator) -> Image.Image:
-    """The strokes at any size and place, in any ink, on any ground, sharp or slightly blurred."""
+    """Draw the strokes at a random size and place, with random ink and background, sharp or
+    blurred."""
     extent = SIDE * generator.uniform(0.25, 0.95)
     width = generator.uniform(2, min(11, 0.17 * extent))
     stencil = _inked(_placed(strokes, extent - width, width, generator), width, generator)
@@ -130,9 +131,9 @@ def _on_a_ground(strokes: list[Floats], generator: np.random.Generator) -> Image
 def _placed(
     strokes: list[Floats], extent: float, width: float, generator: np.random.Generator
 ) -> list[Floats]:
-    """Scale the strokes to an extent in pixels and move them to a place in the picture.
+    """Scale the strokes to an extent in pixels and move them to a random place in the picture.
 
-    One in eight may lie up to a tenth of its extent beyond the edges.
+    One drawing in eight may reach beyond the edges by up to a tenth of its extent.
     """
     points = np.concatenate(strokes)
     scale = extent / np.ptp(points, 0).max()
@@ -162,7 +163,7 @@ def _inked(strokes: list[Floats], width: float, generator: np.random.Generator) 
 
 
 def _tones(generator: np.random.Generator) -> tuple[Floats | float, float]:
-    """Ground and ink, from 0 to 255: dark on light or light on dark, never near each other."""
+    """Choose background and ink, levels of 0 to 255: dark on light or light on dark, far apart."""
     plain = generator.random() < 0.4
     depth = 0.0 if plain else generator.uniform(0, 70)
     ink = 0.0 if generator.random() < 0.4 else generator.uniform(0, 80)

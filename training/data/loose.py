@@ -20,10 +20,11 @@ MAX_PICTURES = 20_000
 
 
 def load(name: str, root: Path, spec: InputSpec) -> ImageSet:
-    """All pictures of a folder, under the root or as a path, or the test set of that name.
+    """Load all pictures of a folder, or the test split of a data set, as one class.
 
-    Several are joined by " + ". All have the label `LABEL`. Raises `DatasetError` if there are
-    none, or more than `MAX_PICTURES` in a folder.
+    `name` is a folder (under the root or as a path), a data set, or several joined by " + ". All
+    pictures have the label `LABEL`. Raises `DatasetError` if there are none, or more than
+    `MAX_PICTURES` in a folder.
     """
     found = reduce(ImageSet.joined, (_one(part, root, spec) for part in sources.parts(name, root)))
     return replace(found, targets=torch.zeros_like(found.targets), labels=(LABEL,))

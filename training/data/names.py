@@ -1,4 +1,4 @@
-"""Names of files, which others have chosen, as they are shown to people."""
+"""Safe display of names of files and classes, which can hold any characters."""
 
 from collections.abc import Iterable
 from pathlib import PurePath
@@ -7,9 +7,9 @@ from models.checkpoint.labels import is_unseen
 
 
 def shown(name: str) -> str:
-    """The name with � for what controls a terminal, a line or the direction of text.
+    """Replace characters that control a terminal, a line or the direction of text by �.
 
-    � stands for bytes that are no UTF-8, too.
+    Bytes that are not UTF-8 are replaced, too.
     """
     if name.isascii() and name.isprintable():
         return name
@@ -17,12 +17,12 @@ def shown(name: str) -> str:
 
 
 def last(name: str) -> str:
-    """The name without the folders that it is in."""
+    """Return the file name of a path, without its folders, safe to display."""
     return shown(PurePath(name).name)
 
 
 def some(names: Iterable[str], most: int = 8) -> str:
-    """The first names in a list for people, and how many more there are; empty for none."""
+    """List the first `most` names, and say how many more there are; empty for no names."""
     every = [shown(name) for name in names]
     if len(every) > most:
         return f"{', '.join(every[:most])} and {len(every) - most:,} more"

@@ -1,7 +1,7 @@
-"""Images of no thing: a seed → colours, gradients, noise, stripes, shapes and strokes.
+"""Images without an object: a seed → colours, gradients, noise, stripes, shapes and strokes.
 
-A network that knows its classes alone takes such images for one of them, and is sure of it. As
-strangers to train against, they need no data set.
+A network that was trained on its classes alone predicts one of them for such images, with high
+confidence. The images serve as strangers in training, without a data set.
 """
 
 from collections.abc import Callable, Mapping
@@ -116,7 +116,7 @@ def _drawn(
 
 
 def _colour(generator: Generator, but: tuple[int, ...] | None = None) -> tuple[int, ...]:
-    """Black, white, a grey or any colour; not `but`."""
+    """Return black, white, a grey or any colour, but never `but`."""
     kind = generator.integers(4)
     if kind < 2:
         found = (255 * int(kind),) * 3
@@ -135,7 +135,7 @@ def _along(generator: Generator) -> Floats:
 
 
 def _mixed(part: Floats, one: Floats, other: Floats) -> Floats:
-    """Mix two colours: each pixel has `part` (H, W) of the other, and the rest of the one."""
+    """Mix two colours: each pixel has `part` (H, W) of `other`, and the rest of `one`."""
     return one + part[..., None] * (other - one)
 
 

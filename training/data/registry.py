@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 class DatasetEntry:
     """A data set that is downloaded or drawn.
 
-    `shape` is (C, H, W) of a picture, and `pictures` their number in (train, test). `source` tells
-    where they come from; `licence` is None where it is not known. `load(train, root, spec)` reads
-    one split, scaled to the network's input; it raises `OSError` or `RuntimeError` for what is
-    neither there nor can be downloaded. `version_of` is the name of the data set whose pictures it
-    has in another form, in the same order: both versions of a picture are held out, or neither.
+    `shape` is (C, H, W) of a picture, and `pictures` their number in (train, test). `source` says
+    where they come from; `licence` is None if it is not known. `load(train, root, spec)` reads one
+    split, scaled to the network's input; it raises `OSError` or `RuntimeError` if the files are
+    missing and can't be downloaded. `version_of` is the name of a data set that has the same
+    pictures in another form and the same order: both versions of a picture are held out, or
+    neither.
     """
 
     name: str

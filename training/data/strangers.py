@@ -1,4 +1,4 @@
-"""Pictures of no class, by the names of their data sets → one set, whose labels are their kinds."""
+"""Strangers, pictures of none of the network's classes: names of data sets → one `ImageSet`."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -13,10 +13,12 @@ from training.data.registry import DATASETS
 
 
 def load(name: str, root: Path, spec: InputSpec, seed: int, own: Sequence[str]) -> ImageSet:
-    """The training pictures of a data set; of a folder without classes all, as one kind.
+    """Load strangers: the training split of a data set, or all pictures of a folder.
 
-    Data sets that are joined by " + " may have different classes. Raises `DatasetError` for what is
-    not there, and for a class that is among `own`, those of the network.
+    The second is for a folder without classes, which then has the label `stranger`. Otherwise the
+    labels are those of the data set; several data sets joined by " + " may have different ones.
+    Raises `DatasetError` if a data set is missing, or has a label that is among `own`, the labels
+    of the network.
     """
     parts = [_kinds(part, root, spec, seed) for part in sources.parts(name, root)]
     found = reduce(ImageSet.joined, parts)
@@ -30,7 +32,7 @@ def load(name: str, root: Path, spec: InputSpec, seed: int, own: Sequence[str]) 
 
 
 def of_training(card: Card) -> str | None:
-    """The data set of strangers that a network was trained with; None without any."""
+    """Return the name of the data set of strangers that a network was trained with, or None."""
     name = None if card.training is None else card.training.recipe.get("strangers")
     return name if isinstance(name, str) else None
 

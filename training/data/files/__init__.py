@@ -1,1 +1,1 @@
-"""Data sets as people have them on a disk: folders, archives and tables → files and classes."""
+"""Data sets on disk as users have them: folders, archives and tables → files and classes."""

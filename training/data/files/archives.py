@@ -21,7 +21,7 @@ UNPACKED = "unpacked"  # the folder under the data root
 
 
 def is_archive(path: Path) -> bool:
-    """Told by the bytes; a CSV or an image is none."""
+    """Return whether a file is a zip or tar, by its content; False for a damaged one."""
     try:
         return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
     except _BROKEN:  # compressed, and cut off or damaged
@@ -31,10 +31,10 @@ def is_archive(path: Path) -> bool:
 
 
 def unpacked(archive: Path, root: Path) -> Path:
-    """The folder with the content of an archive, which is unpacked unless that was done before.
+    """Return the folder with the content of an archive; unpack it if that was not done before.
 
-    Nothing is written outside of it. Raises `DatasetError` for archives that are broken, have a
-    password, or are larger than the disk.
+    Nothing is written outside of the folder. Raises `DatasetError` if the archive is broken, has a
+    password, or is larger than the free space on the disk.
     """
     status = archive.stat()
     identity = f"{archive.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
@@ -71,7 +71,10 @@ _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EO
 
 
 def _unpack(archive: Path, into: Path) -> None:
-    """Neither a zip nor a tar writes outside of the folder: `filter="data"` sees to it for tar."""
+    """Unpack a zip or tar into a folder, and write nothing outside of it.
+
+    zipfile guarantees this by itself, tarfile with `filter="data"`.
+    """
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
             sizes = [(entry, entry.file_size) for entry in opened.infolist()]
@@ -84,7 +87,7 @@ def _unpack(archive: Path, into: Path) -> None:
 
 
 def _check_end(tar: tarfile.TarFile) -> None:
-    """Raise if a tar is damaged: tarfile takes a broken entry for the end, and says nothing."""
+    """Raise an error if a tar is damaged: tarfile silently takes a broken entry for the end."""
     assert tar.fileobj is not None  # noqa: S101
     tar.fileobj.seek(tar.offset)
     if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
@@ -99,7 +102,10 @@ def _extract(
     entries: Sequence[tuple[Any, int]],
     extract: Callable[[Any, Path], object],
 ) -> None:
-    """Write the entries, which have these sizes in bytes, if the disk has room for them."""
+    """Extract the entries, given with their sizes in bytes.
+
+    Raises `DatasetError` if the disk has too little space for them.
+    """
     size, free = sum(size for _, size in entries), shutil.disk_usage(into.parent).free
     if size > free:
         raise DatasetError(

@@ -19,9 +19,10 @@ HIDDEN = "hidden, or of the system"
 
 @dataclass(frozen=True)
 class Files:
-    """The pictures of one split, by name: `targets` index `labels`.
+    """The files of one split: `paths` of its pictures, and `targets` that index `labels`.
 
-    `left_out` are files that are not taken, each with the reason. `notes` say what was decided.
+    `left_out` are files that are not used, each with the reason. `notes` are sentences about what
+    was decided.
     """
 
     paths: tuple[Path, ...]
@@ -32,7 +33,10 @@ class Files:
 
 
 def is_data_set(folder: Path) -> bool:
-    """A folder of classes, or of splits with classes in them."""
+    """Return whether a folder holds classes, or splits with classes in them.
+
+    This is also True for an ambiguous folder; reading it raises the error.
+    """
     try:
         classes = layout.look(folder).classes
         return bool(classes.get("train", classes))
@@ -43,17 +47,17 @@ def is_data_set(folder: Path) -> bool:
 
 
 def splits(folder: Path) -> Mapping[Split, Path]:
-    """Name the splits of a folder, each with its place; raises `DatasetError`."""
+    """Return the splits of a folder, each with the path of its pictures; raises `DatasetError`."""
     return layout.look(folder).places
 
 
 def files(folder: Path, split: Split, seed: int) -> Files:
-    """List the pictures of one split; raises `DatasetError` where it can't be told what is meant.
+    """List the pictures of one split; raises `DatasetError` if the folder's layout is ambiguous.
 
-    Without a folder for test, a fifth of each class is for testing: that number of its files,
-    rounded, and at least one if there are two, chosen by `seed`. A folder for validation is never
-    for testing. Files may lie deeper. The format is told by the bytes where the name doesn't tell
-    it.
+    Without a test folder, a fifth of each class is for testing, chosen by `seed`: the number is
+    rounded, and at least one if the class has two pictures. A validation folder is never used for
+    testing. Pictures may lie in subfolders of a class. If the file extension is not that of a
+    picture, the first bytes decide.
     """
     found = layout.look(folder)
     source = split if split in found.classes else "train"
@@ -82,9 +86,9 @@ def pictures(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
 
 
 def _beside(folder: Path, found: Layout, split: Split) -> Iterator[tuple[Path, str]]:
-    """The files that lie in no class, each with the reason: those of this split.
+    """Yield the files of a split that lie in no class, each with the reason.
 
-    Those of none are told with train.
+    Files that lie in no split are yielded with train, or with the first split if there is no train.
     """
     classes = (own for labels in found.classes.values() for own in labels.values())
     places = [place for own in classes for place in own]
@@ -118,7 +122,7 @@ def _listed(classes: Classes) -> Files:
 
 
 def share(all_files: Files, split: Split, seed: int) -> Files:
-    """The part of the files that is for train or test: of each class the same, by the seed."""
+    """Return the files for train or for test: the same fraction of each class, chosen by `seed`."""
     generator = torch.Generator().manual_seed(seed)
     chosen: list[int] = []
     for target in range(len(all_files.labels)):

@@ -1,9 +1,9 @@
-"""How a folder of pictures is laid out: where the classes of each split are.
+"""Layout of a folder of pictures: where the classes of each split are.
 
     folder → without the folders around it → splits by their names → the classes in each
 
-Folders are as people have them: splits by any of the usual words, outside of the classes or inside
-of them, and a folder too much around them. What is ambiguous is an error that asks.
+Splits may have any of the usual names. They may lie around the classes or inside them, and there
+may be superfluous folders around it all. An ambiguous layout raises an error that asks the user.
 """
 
 import os
@@ -40,10 +40,10 @@ class DatasetError(FanlightError):
 
 @dataclass(frozen=True)
 class Layout:
-    """`places` has where each split is, for people, and `classes` has its classes.
+    """The splits of a folder: `places` are their paths, for people, and `classes` their classes.
 
-    `beside` are folders beside the splits, which nothing is taken from, each with the reason.
-    `notes` say what was decided, a sentence each.
+    `beside` are unused folders beside the splits, each with the reason. `notes` are sentences about
+    what was decided.
     """
 
     places: Mapping[Split, Path]
@@ -53,7 +53,7 @@ class Layout:
 
 
 def look(folder: Path) -> Layout:
-    """Find the splits of a folder; raises `DatasetError` where it can't be told what is meant."""
+    """Find the splits of a folder and their classes; raises `DatasetError` if it is ambiguous."""
     notes: list[str] = []
     root = unwrapped(folder, notes)
     children = folders_in(root)
@@ -93,10 +93,11 @@ _IN_NAMES = "the names of the folders tell both class and split"
 
 
 def _named(children: Sequence[Path]) -> dict[Path, Split]:
-    """The folders whose names stand for splits.
+    """Return the folders whose names stand for splits.
 
-    Names with further words, such as `cats-train`, count where there are two splits or more and
-    the further words, or the folders inside, are the same: `bullet-train` beside `bus` is a class.
+    A name with further words, such as `cats-train`, counts if there are two splits or more, train
+    among them, and the further words, or the folders inside, are the same. So `bullet-train` beside
+    `bus` is a class.
     """
     read = {each: found for each in children if (found := splits.reading(each.name)) is not None}
     plain = {each: found.split for each, found in read.items() if not found.rest}
@@ -112,9 +113,9 @@ def _named(children: Sequence[Path]) -> dict[Path, Split]:
 def _crossed(
     root: Path, children: Sequence[Path]
 ) -> tuple[dict[Split, Path], dict[Split, Classes]] | None:
-    """Folders whose names tell class and split: cat_train, cat_test, dog_train, dog_test.
+    """Find folders named after class and split: cat_train, cat_test, dog_train, dog_test.
 
-    Raises `DatasetError` where only some do.
+    Returns None if there are none. Raises `DatasetError` if only some folders have such names.
     """
     by_label: dict[str, dict[Split, Path]] = {}
     for each in children:
@@ -140,9 +141,9 @@ def _crossed(
 def _inside(
     root: Path, children: Sequence[Path]
 ) -> tuple[dict[Split, Path], dict[Split, Classes]] | None:
-    """Splits that lie inside of the classes: cat/train, cat/test, dog/train, dog/test.
+    """Find splits inside of the classes: cat/train, cat/test, dog/train, dog/test.
 
-    Raises `DatasetError` where some classes have them and others don't.
+    Returns None if there are none. Raises `DatasetError` if only some classes have splits.
     """
     if len(children) < 2:
         return None
@@ -190,7 +191,10 @@ def _of_classes(
     others: Sequence[Path],
     notes: list[str],
 ) -> Layout:
-    """The classes lie in the folder itself; test and validation may lie among them."""
+    """Return the layout of a folder that holds the classes itself, and perhaps test and validation.
+
+    Raises `DatasetError` for a folder that is named after a split but does not look like one.
+    """
     labels = {each.name for each in others}
     places: dict[Split, Path] = {"train": root}
     for each, split in named.items():
@@ -211,9 +215,10 @@ def _of_classes(
 
 
 def classes_in(folder: Path, but: frozenset[str], notes: list[str]) -> Classes:
-    """The classes in a folder: one for each folder in it, or what the names of the files tell.
+    """Find the classes in a folder: one for each subfolder, or by the names of the files.
 
-    `notes` gets what was decided. Raises `DatasetError` where the folders may be something else.
+    Subfolders named in `but` are skipped. Decisions are added to `notes`. Raises `DatasetError` if
+    the subfolders may be something else than classes.
     """
     found = [each for each in folders_in(folder) if each.name not in but]
     if {each.name.casefold() for each in found} == {"images", "labels"}:
@@ -254,13 +259,15 @@ def _ask(folder: Path, deep: Mapping[Path, Sequence[str]]) -> str:
 
 
 def _are_ambiguous(inner: Sequence[Sequence[str]]) -> bool:
-    """Whether all hold the same folders, which may then be the classes. Dates are no classes."""
+    """Return whether all folders hold the same subfolders, which could be the classes (not
+    dates)."""
     largest = {_key(name) for name in max(inner, key=len)}
     return len(largest) > 1 and _alike(inner) and not all(map(_DATE.fullmatch, largest))
 
 
 def _alike(inner: Sequence[Sequence[str] | Sequence[Path]]) -> bool:
-    """Whether all share two names or more, or one of them has all the names of the others."""
+    """Return whether all lists share two names or more, or one list has all the names of the
+    others."""
     sets = [{_key(each if isinstance(each, str) else each.name) for each in one} for one in inner]
     if not all(sets):
         return False
@@ -272,9 +279,10 @@ def _key(name: str) -> str:
 
 
 def unwrapped(folder: Path, notes: list[str]) -> Path:
-    """Inside the folders too much: those that stand alone, without pictures beside them.
+    """Return the folder inside of superfluous ones: those that hold one folder and no pictures.
 
-    A folder of a split is entered from one of the same split only. `notes` gets each step.
+    At most three are skipped. A folder named after a split is entered from one of the same split
+    only. Each step is added to `notes`.
     """
     for _ in range(_DEPTH):
         inner = folders_in(folder)
@@ -296,7 +304,10 @@ def unwrapped(folder: Path, notes: list[str]) -> Path:
 
 
 def _is_around(folder: Path, outer: Path) -> bool:
-    """Whether a folder with pictures is no class, by its name, or by the splits in it."""
+    """Return whether a folder with pictures in it is no class, but superfluous.
+
+    Its name, the splits in it, or the lack of subfolders show that.
+    """
     return (
         folder.name.casefold() == outer.name.casefold()
         or _WRAPPERS.fullmatch(folder.name.casefold()) is not None
@@ -306,9 +317,10 @@ def _is_around(folder: Path, outer: Path) -> bool:
 
 
 def _by_names(folder: Path) -> Classes:
-    """The pictures in a folder by the first part of their names, such as cat.0.jpg.
+    """Group the pictures in a folder by the first part of their names, such as `cat` of cat.0.jpg.
 
-    Empty where one has another name, or all have the same.
+    Returns an empty mapping if a picture has another kind of name, if there is only one group, or
+    if a group has a single picture.
     """
     found: dict[str, list[Path]] = {}
     with os.scandir(folder) as entries:

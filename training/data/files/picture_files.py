@@ -9,19 +9,19 @@ from models.images.formats import FORMATS, sniff
 _OF_SYSTEMS = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "__pycache__"}
 _HEAD = 64  # bytes that tell a format
 SUFFIXES = frozenset(ending for format in FORMATS for ending in format.extensions)
-"""Endings of names that pictures have, in small letters with their dot."""
+"""File extensions of pictures, in lower case with the dot."""
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted, but for those that are hidden or of a system."""
+    """List the subfolders of a folder, sorted, without hidden ones and those of a system."""
     return sorted(f for f in folder.iterdir() if f.is_dir() and not is_hidden(f.name))
 
 
 def walk(place: Path, seen: set[Path], but: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """Yield every file in a folder and in the folders in it, links followed; or this file.
+    """Yield every file in a folder and its subfolders, following links; a file yields itself.
 
-    A folder that is in `seen` is not entered again, so that links in a circle come to an end.
-    Neither are those in `but`. A folder that can't be read is yielded itself.
+    A folder that is in `seen` is not entered again, so that circular links end; entered folders are
+    added to it. Paths in `but` are skipped. A folder that can't be read is yielded itself.
     """
     if not place.is_dir():
         yield place
@@ -45,9 +45,9 @@ def is_hidden(name: str) -> bool:
 
 
 def unread(path: Path) -> str | None:
-    """The reason why a file is no picture, in words for people; None if it is a picture.
+    """Return why a file is not a picture, in words for people; None if it is a picture.
 
-    The ending of the name decides, or else the first bytes.
+    A known file extension decides; otherwise the first bytes do.
     """
     try:
         mode = path.stat().st_mode

@@ -1,4 +1,4 @@
-"""Why a folder or a file is no data set: what it holds instead, and the way out."""
+"""Error messages for folders and files that are no data set: what they hold, and what to do."""
 
 import re
 from collections import Counter
@@ -32,7 +32,7 @@ _CUT = (
 
 
 def of_file(path: Path) -> str:
-    """Say what a file is that is neither an archive nor a table."""
+    """Return the error message for a file that is neither an archive nor a table."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -72,9 +72,9 @@ def of_file(path: Path) -> str:
 
 
 def of_folder(folder: Path, called: str) -> str:
-    """Say what a folder holds in place of classes; `called` is what the user has given.
+    """Return the error message for a folder without classes, which says what it holds instead.
 
-    Raises `DatasetError` for folders whose parts can't be told from each other.
+    `called` is the path that the user gave.
     """
     root = layout.unwrapped(folder, [])
     files = [
@@ -131,7 +131,7 @@ def _flat(called: str, root: Path, pictures: list[Path]) -> str:
 
 
 def _tables(root: Path) -> list[Path]:
-    """The tables in a folder, or in its splits, that name pictures and labels."""
+    """List the tables in a folder, or in its splits, that have columns for pictures and labels."""
     places = [root, *(each for each in picture_files.folders_in(root) if splits.reading(each.name))]
     found = [path for place in places for path in sorted(place.iterdir())]
     found = [path for path in found if tables.is_table(path) and tables.has_columns(path)]

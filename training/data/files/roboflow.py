@@ -1,4 +1,4 @@
-"""Roboflow's export for several classes: in each split a `_classes.csv`, with a column a class.
+"""Roboflow's multi-label export: each split has a `_classes.csv` with a column for each class.
 
 _classes.csv: filename, cat, dog → a picture belongs to the class whose column has a 1
 """
@@ -19,7 +19,7 @@ TABLE = "_classes.csv"
 
 
 def is_export(folder: Path) -> bool:
-    """A folder with `_classes.csv` in it, or in folders of splits."""
+    """Return whether a folder has `_classes.csv` in it, or in subfolders named after splits."""
     try:
         return bool(_places(folder))
     except OSError:
@@ -27,7 +27,7 @@ def is_export(folder: Path) -> bool:
 
 
 def splits(folder: Path) -> Mapping[Split, Path]:
-    """Name the splits of an export, each with its folder."""
+    """Return the splits of an export, each with its folder."""
     return _places(folder)
 
 
@@ -66,7 +66,7 @@ def _places(folder: Path) -> dict[Split, Path]:
 
 
 class _Table(NamedTuple):
-    """Each picture's name, with the classes that it belongs to."""
+    """The rows of `_classes.csv`: the name of each picture, with the classes that it belongs to."""
 
     rows: tuple[tuple[str, tuple[str, ...]], ...]
 

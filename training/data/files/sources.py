@@ -1,4 +1,4 @@
-"""Where the pictures of a data set lie, by its name or its path: a folder, or a table.
+"""The source of a data set's pictures, found by name or path: a folder, or a table.
 
 name → under the data root, or a path → an archive is unpacked → its splits and their files
 """
@@ -20,9 +20,9 @@ _NEIGHBOURS = 10_000  # names beside the one that is missing
 
 
 def parts(name: str, root: Path | None = None) -> list[str]:
-    """The names of the data sets that are joined in one; a folder or file of that name is one.
+    """Split a name at " + " into the names of the joined data sets.
 
-    It may lie under `root`, too.
+    The path of an existing folder or file, as given or under `root`, is one name.
     """
     places = [Path(name)] if root is None else [Path(name), root / name]
     if any(os.path.exists(each) for each in places):  # noqa: PTH110 (a name too long is no error)
@@ -31,7 +31,7 @@ def parts(name: str, root: Path | None = None) -> list[str]:
 
 
 def source_of(name: str, root: Path) -> Path | None:
-    """The image folder or the table of that name, under the root or as a path; None for none.
+    """Return the image folder or table of that name, under the root or as a path; None without one.
 
     An archive is unpacked, and its folder returned. Raises `DatasetError` for an archive that can't
     be unpacked, or holds no data set.
@@ -68,7 +68,10 @@ def is_folder_of_pictures(folder: Path) -> bool:
 
 
 def note(name: str, source: Path) -> tuple[str, ...]:
-    """Say that a folder stands in for the registered data set of the same name."""
+    """Return a note that a folder is used in place of the registered data set of the same name.
+
+    It is empty if `name` is not that of a registered data set.
+    """
     if name not in DATASETS:
         return ()
     place = source if source.is_absolute() else Path(".", source)
@@ -83,13 +86,13 @@ def _relative(place: Path) -> str:
 
 
 def splits_of(source: Path) -> Mapping[Split, Path]:
-    """Name the splits that a data set has, each with the folder, or the table, of its pictures."""
+    """Return the splits of a data set, each with the folder or table that has its pictures."""
     found: Mapping[Split, Path] = _reader(source).splits(source)
     return found
 
 
 def files_of(source: Path, split: Split, seed: int) -> Files:
-    """The files of a folder or of a table."""
+    """List the pictures of one split of a folder or table; raises `DatasetError`."""
     found: Files = _reader(source).files(source, split, seed)
     return found
 
@@ -101,7 +104,7 @@ def _reader(source: Path) -> ModuleType:
 
 
 def missing(name: str, root: Path) -> DatasetError:
-    """The error about a name that is neither a registered data set nor a source of pictures."""
+    """Return the error for a name that is neither a registered data set nor a source of files."""
     for place in (root / name, Path(name)) if name else ():
         if place.is_dir():
             return DatasetError(f"no data set {name!r}: {refusals.of_folder(place, str(place))}")
@@ -119,7 +122,10 @@ def missing(name: str, root: Path) -> DatasetError:
 
 
 def similar(missing: Path) -> str:
-    """`did you mean 'a/pets'? `: what lies beside a path that is not there, by a similar name."""
+    """Suggest a data set with a similar name beside a missing path: `did you mean 'a/pets'? `.
+
+    Returns an empty text if there is none.
+    """
     beside = {}
     try:
         for number, each in enumerate(missing.parent.iterdir()):

@@ -1,6 +1,6 @@
-"""Which split the name of a folder, or a cell of a table, stands for: `Train`, `x_test`, `val2017`.
+"""Recognition of splits in names of folders or cells of tables: `Train`, `x_test`, `val2017`.
 
-    name → words without accents, numbers and separators → the split, and what else the name says
+    name → words without accents, numbers and separators → the split, and the other words
 
 The words are those of English and of the languages that have many users of such folders.
 """
@@ -43,7 +43,7 @@ _BOUNDARY = r"[\W_]+|(?<=[a-zß-ÿ])(?=[A-Z])"  # separators, and capitals insid
 
 
 def _plain(text: str) -> str:
-    """Small letters without accents."""
+    """Convert text to lower case without accents."""
     parts = unicodedata.normalize("NFKD", text)
     return "".join(c for c in parts if not unicodedata.category(c).startswith("M")).casefold()
 
@@ -58,7 +58,7 @@ _IGNORED = frozenset(_plain(_FILLERS).split())
 
 
 class Reading(NamedTuple):
-    """`rest` are the words of the name beside those of the split; `label` is how they stand there.
+    """A split found in a name; `rest` are the other words, `label` is how the name writes them.
 
     For `guinea-pig_train`, `rest` is (guinea, pig) and `label` is guinea-pig.
     """
@@ -69,13 +69,16 @@ class Reading(NamedTuple):
 
 
 def split_of(name: str) -> Split | None:
-    """The split that a name stands for, if it has no words beside it."""
+    """Return the split that a name stands for; None if it has other words, or names no split."""
     found = reading(name)
     return found.split if found is not None and not found.rest else None
 
 
 def reading(name: str) -> Reading | None:
-    """The split that is named in a name; None for none, and for test and another in one."""
+    """Find the split in a name; return None if there is no split, or more than one.
+
+    Train and validation in one name, as in train_val, count as train.
+    """
     pieces = re.split(f"({_BOUNDARY})", unicodedata.normalize("NFC", name))
     splits = [_split_in(piece) for piece in pieces]
     found = {split for split in splits if split is not None}
@@ -97,5 +100,5 @@ def _split_in(piece: str) -> Split | None:
 
 
 def _words(piece: str) -> list[str]:
-    """The runs of letters in a piece of a name, plain."""
+    """Return the runs of letters in a piece of a name, in lower case without accents."""
     return re.findall(r"[^\W\d_]+", _plain(piece))

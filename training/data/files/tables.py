@@ -1,9 +1,9 @@
-"""A CSV of pictures and their labels → the files of each split, as of folders.
+"""Tables of pictures and their labels: a CSV → the files of each split.
 
     bytes → `text`, UTF-8 or UTF-16 with a mark → rows of picture, label and split → files
 
-The columns are `path` and `label`, or go by another of the usual names; a column `split` is read
-where there is one. Paths are relative to the CSV, or to a folder beside it, such as `images`.
+The columns are `path` and `label`, or have another of the usual names; a column `split` is read if
+there is one. Paths are relative to the CSV, or to a folder beside it, such as `images`.
 """
 
 import codecs
@@ -45,12 +45,12 @@ _ENDINGS = ("", *(ending for format in FORMATS for ending in format.extensions))
 
 
 def is_table(path: Path) -> bool:
-    """A file that is called so."""
+    """Return whether a path is a file whose name ends in .csv or .tsv."""
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def has_columns(table: Path) -> bool:
-    """Whether it has columns for pictures and for labels."""
+    """Return whether a table can be read, with columns for pictures and for labels."""
     try:
         return bool(_read(table).rows)
     except DatasetError:
@@ -58,7 +58,7 @@ def has_columns(table: Path) -> bool:
 
 
 def splits(table: Path) -> Mapping[Split, Path]:
-    """Name the splits that its rows have: only train where it has no column for them."""
+    """Return the splits in the rows of a table; only train if it has no column for them."""
     return dict.fromkeys((row.split for row in _read(table).rows), table)
 
 
@@ -100,7 +100,8 @@ class _Row(NamedTuple):
 
 
 class _Table(NamedTuple):
-    """`incomplete` are the pictures of rows that lack something, each with the reason."""
+    """The rows of a table; `incomplete` are pictures whose row lacks something, each with the
+    reason."""
 
     rows: list[_Row]
     incomplete: list[tuple[str, str]]
@@ -108,9 +109,9 @@ class _Table(NamedTuple):
 
 
 def text(table: Path) -> str:
-    """Read a table as text: UTF-8, or UTF-16 that begins with its mark, as Excel writes both.
+    """Read a table as text: UTF-8, or UTF-16 with a byte order mark, as Excel writes both.
 
-    Raises `DatasetError`, also for what is larger than 1 GiB.
+    Raises `DatasetError` if it can't be read, or is larger than 1 GiB.
     """
     try:
         if table.stat().st_size > _MAX_BYTES:
@@ -187,7 +188,10 @@ def _split_in(cell: str) -> Split | None:
 
 
 def _by_values(lines: Sequence[Sequence[str]], but: set[int]) -> int | None:
-    """The only column whose cells all name splits, two or more, such as Training and PublicTest."""
+    """Return the only column whose cells all name splits, such as Training and PublicTest.
+
+    Columns in `but` are skipped. Returns None if no column, or more than one, has such cells.
+    """
     found = []
     for column in range(max(map(len, lines), default=0)):
         if column in but:
@@ -204,7 +208,7 @@ def _by_values(lines: Sequence[Sequence[str]], but: set[int]) -> int | None:
 def _notes(
     table: Path, head: Sequence[str], used: set[int | None], split: int | None
 ) -> tuple[str, ...]:
-    """Say which column tells the splits, and which columns are not read."""
+    """Return notes that say which column has the splits, and which columns are not read."""
     notes = [] if split is None else [f"{table}: the column {head[split]!r} tells the splits"]
     if more := [cell for number, cell in enumerate(head) if number not in used and cell.strip()]:
         text = f"{table}: not read are the columns {shown.some(map(repr, more))}"
@@ -225,7 +229,10 @@ def _column(table: Path, shown: Sequence[str], head: Sequence[str], names: Seque
 
 
 def _place(table: Path, rows: Sequence[_Row]) -> Path:
-    """The folder to which the paths are relative: the first that has one of the first pictures."""
+    """Return the folder that the paths are relative to: the first with one of the first pictures.
+
+    Raises `DatasetError` if there is none.
+    """
     places = [table.parent / beside.format(stem=table.stem) for beside in _BESIDE]
     for place in places:
         if any(_file(place, row.name) is not None for row in rows[:_LOOKED_AT]):
@@ -237,13 +244,16 @@ def _place(table: Path, rows: Sequence[_Row]) -> Path:
 
 
 def _file(place: Path, name: str) -> Path | None:
-    """A table may name pictures without their ending, or with the backslashes of Windows."""
+    """Find the file of a picture; its name may lack the extension, or have backslashes of Windows.
+
+    Returns None if there is no such file.
+    """
     written = dict.fromkeys((name, name.replace("\\", "/")))
     paths = (place / (each + ending) for each in written for ending in _ENDINGS)
     return next((path for path in paths if path.is_file()), None)
 
 
 def _natural(label: str) -> tuple[bool, int, str]:
-    """Numbers by their value, before words."""
+    """Return a sort key for labels: numbers by their value, before words."""
     is_number = label.isascii() and label.isdigit()
     return not is_number, int(label) if is_number else 0, label

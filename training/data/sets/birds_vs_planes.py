@@ -17,10 +17,11 @@ OTHERS = ("automobile", "deer", "dog", "frog")
 def _entry(
     name: str, description: str, labels: tuple[str, ...], pictures: tuple[int, int]
 ) -> DatasetEntry:
-    """A data set of some classes of CIFAR-10; `pictures` are its sizes, train and test."""
+    """Return the entry of a data set of classes of CIFAR-10; `pictures` are its sizes (train,
+    test)."""
 
     def load(train: bool, root: Path, spec: InputSpec) -> ImageSet:
-        """One class after the other, as in an image folder: a seed means the same with either."""
+        """Load one split, sorted by class as an image folder is, so that a seed means the same."""
         data = torchvision("datasets").CIFAR10(root, train=train, download=True)
         classes = torch.tensor(data.targets)
         members = [(classes == data.class_to_idx[label]).nonzero().flatten() for label in labels]

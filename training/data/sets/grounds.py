@@ -1,10 +1,10 @@
-"""MNIST and FashionMNIST on other grounds: inverted, or with white in place of the black ground.
+"""MNIST and FashionMNIST on other backgrounds: inverted, or with white in place of black.
 
     pixels of the data set, as its files have them → change of pixels → `InputSpec.pixels`
 
 Splits, labels and the order of the pictures are those of the data set. Pixels are changed before
-`InputSpec` scales them, as those of a changed file would be: a framing rule, which brings
-pictures to light on black, sees the white ground.
+`InputSpec` scales them, as if the files had changed. So a framing rule, which converts pictures to
+light on black, sees the white background.
 """
 
 from collections.abc import Callable
@@ -25,20 +25,21 @@ _AT_ONCE = 5000  # pictures, whose grounds are found together
 
 
 def inverted(entry: DatasetEntry, description: str) -> DatasetEntry:
-    """The data set `NAME-inverted`; all pictures of `entry` must have its `shape`."""
+    """Return the entry of `NAME-inverted`; all pictures of `entry` must have its `shape`."""
     return _changed(entry, "inverted", description, lambda images: _WHITE - images)
 
 
 def on_white(entry: DatasetEntry, description: str) -> DatasetEntry:
-    """The data set `NAME-on-white`; all pictures of `entry` must have its `shape`, and be grey."""
+    """Return the entry of `NAME-on-white`; all pictures of `entry` must be grey and have its
+    `shape`."""
     return _changed(entry, "on-white", description, white_ground)
 
 
 def white_ground(images: Tensor) -> Tensor:
-    """Make the black ground of grey pictures (N, 1, H, W), uint8, white; what lies on it stays.
+    """Make the black background of grey pictures (N, 1, H, W), uint8, white; the subject stays.
 
-    The ground are nearly black pixels that touch the picture's edge, or one another up to it (side
-    by side, not by a corner): black within the subject stays black.
+    The background are the nearly black pixels that are connected to the edge of the picture, side
+    by side, not by a corner. Black inside the subject stays black.
     """
     return torch.cat(
         [some.masked_fill(_ground(some <= _BLACK), _WHITE) for some in images.split(_AT_ONCE)]
@@ -46,7 +47,8 @@ def white_ground(images: Tensor) -> Tensor:
 
 
 def _ground(is_black: Tensor) -> Tensor:
-    """Which of the black pixels (N, 1, H, W) are joined to the edge by black ones."""
+    """Return a mask of the black pixels (N, 1, H, W) that are connected to the edge by black
+    pixels."""
     edge = torch.ones_like(is_black)
     edge[..., 1:-1, 1:-1] = False
     ground, more = is_black & edge, True
@@ -64,7 +66,7 @@ def _ground(is_black: Tensor) -> Tensor:
 def _changed(
     entry: DatasetEntry, suffix: str, description: str, change: Callable[[Tensor], Tensor]
 ) -> DatasetEntry:
-    """The entry whose pictures, uint8 (N, C, H, W), are changed."""
+    """Return the entry of a data set whose pictures, uint8 (N, C, H, W), go through `change`."""
 
     def load(train: bool, root: Path, spec: InputSpec) -> ImageSet:
         images = entry.load(train, root, entry.input)

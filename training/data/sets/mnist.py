@@ -19,7 +19,7 @@ CLOTHES = (
 
 
 def _read(kind: str, train: bool, root: Path) -> Any:
-    """torchvision's data set; raises `DatasetError` if its files are damaged.
+    """Load a data set of torchvision; raises `DatasetError` if its files are damaged.
 
     torchvision verifies their checksums only after a download.
     """

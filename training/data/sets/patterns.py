@@ -1,4 +1,4 @@
-"""Images of no thing, which are drawn; see `training/data/patterns.py`."""
+"""The data set `patterns`: drawn images without an object; see `training/data/patterns.py`."""
 
 from pathlib import Path
 
