@@ -114,14 +114,20 @@ class Calibrate:
         )
 
     def _answers(self, loaded: Checkpoint, images: ImageSet) -> tuple[Answers, SecondLook | None]:
-        """The answers, and the second look in them; none where training showed left from right."""
+        """Return the answers to the images, and the second look if one is chosen.
+
+        There is none for a network that was trained without mirrored pictures.
+        """
         record = loaded.card.training
         if record is not None and not record.recipe.get("flip"):
             return trust.answers(loaded.network, images, loaded.card.input), None
         return trust.looked_twice(loaded.network, images, loaded.card.input)
 
     def _images(self, card: Card) -> tuple[ImageSet, str]:
-        """The images, and where they are from, for the card."""
+        """Load the images, and describe for the card where they are from.
+
+        Raises `OptionError` for the split that the model was trained on.
+        """
         data = self.data or ""
         record, root, spec = card.training, self.data_root, card.input
         seed = record.seed if record is not None else 0
@@ -145,7 +151,8 @@ class Calibrate:
     def _strangers(
         self, loaded: Checkpoint, own: ImageSet, found: Answers, console: Console
     ) -> trusts.Strangers | None:
-        """Those that were asked for, those of the training, or patterns."""
+        """Return answers to strangers: those asked for, else those of the training, else drawn
+        patterns."""
         card, images = loaded.card, None
         asked = self.strangers or strangers.of_training(card)
         if asked is not None:
@@ -171,7 +178,7 @@ def _target(home: Path) -> Path:
 
 
 def _accuracy(result: Evaluation, card: Card) -> str:
-    """Say how often the network is right here, and if that is far less than on its test images."""
+    """Describe the accuracy on these images, and say if it is far below that on the test images."""
     told = f"accuracy on these images {result.accuracy:.4f} ({result.interval})"
     tested = card.metrics.get("test_accuracy")
     if tested is None or result.interval.high > tested - _MUCH:
@@ -183,7 +190,7 @@ def _accuracy(result: Evaluation, card: Card) -> str:
 
 
 def _split(data: str, root: Path, trained: bool) -> Split | None:
-    """The part to take where none is asked for; None for all of it."""
+    """Choose the split to use if the user gave none; None stands for all of the data."""
     source = sources.source_of(data, root)
     if source is None:  # by name, or an error that says what there is
         return "test"
@@ -194,7 +201,7 @@ def _split(data: str, root: Path, trained: bool) -> Split | None:
 
 
 def joined(train: ImageSet, test: ImageSet) -> ImageSet:
-    """Both parts of a folder, with the labels of train."""
+    """Join the train and test pictures of a folder, with the labels of train."""
     datasets.check_labels(test, train)
     test = test.relabel(train.labels)
     return replace(

@@ -74,7 +74,7 @@ class Saturation(OfModel):
             yield note
 
     def _pictures(self, loaded: Checkpoint) -> tuple[Tensor, str]:
-        """uint8 (N, C, H, W), and what they are."""
+        """Load the pictures, uint8 (N, C, H, W), and describe them for the title."""
         spec = loaded.card.input
         if self.files:
             images = [spec.pixels(decoded(file)) for file in self.files]
@@ -126,7 +126,10 @@ class Dropout(OfModel):
         )
 
     def _has_dropout(self, name: str) -> bool:
-        """By its card where the architecture is Fanlight's; False for one that can't be loaded."""
+        """Return whether a model has dropout; False for a model that can't be loaded.
+
+        For an architecture of Fanlight the card is enough, and the model is not loaded.
+        """
         try:
             card = read_card(repositories.find(self.repository, name))
             if card.architecture in registry.names():
@@ -137,7 +140,7 @@ class Dropout(OfModel):
 
 
 def _drops(architecture: str, arguments: Mapping[str, Any]) -> bool:
-    """Whether a network of Fanlight's has dropout; False for those of others."""
+    """Return whether an architecture of Fanlight has dropout; False for any other architecture."""
     if architecture not in registry.names():
         return False
     with torch.device("meta"):

@@ -1,4 +1,5 @@
-"""What the kinds of `visualize` share: what they take, and what they give to write and to print."""
+"""Shared parts of the kinds of `visualize`: options of a model, and the output to write or
+print."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -47,7 +48,8 @@ def name_of(loaded: Checkpoint) -> str:
 
 
 def dataset_of(loaded: Checkpoint, given: str | None) -> str:
-    """The data set that was given, or else the one of the training."""
+    """Return the given data set, or the one of the training; raises `DatasetError` without
+    either."""
     training = loaded.card.training
     dataset = given if given is not None or training is None else training.dataset
     if dataset is None:
@@ -58,12 +60,12 @@ def dataset_of(loaded: Checkpoint, given: str | None) -> str:
 
 
 def split_seed(loaded: Checkpoint) -> int:
-    """Which splits a folder into training and test pictures as the training did."""
+    """Return the seed that splits a folder into training and test pictures as the training did."""
     return loaded.card.training.seed if loaded.card.training else 0
 
 
 def decoded(file: Path) -> Image.Image:
-    """Raises `ImageError` with the file's name, or `OSError`."""
+    """Read and decode an image; raises `ImageError` with the file's name, or `OSError`."""
     try:
         return decode(file.read_bytes())
     except ImageError as error:

@@ -134,7 +134,11 @@ class Evaluate:
             files.write(output / "evaluation.json", content)
 
     def _seen(self, card: Card) -> str | None:
-        """Say that strangers were trained on; of data sets by name it is other pictures."""
+        """Return a note if folders of strangers were trained on, else None.
+
+        Registered data sets are no problem: their test pictures are used here, and others in
+        training.
+        """
         learned = learned_strangers.of_training(card)
         if learned is None or self.strangers is None:
             return None

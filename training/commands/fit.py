@@ -240,7 +240,8 @@ class Fit:
 
 
 def _is_slow_in_bfloat16() -> bool:
-    """Probably: torch tells no more of a processor than its vectors."""
+    """Guess whether bfloat16 is slow here, by the CPU's vector instructions: torch reports no
+    more."""
     return torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX", "AVX2")
 
 
@@ -266,7 +267,7 @@ def _tell(recipe: Recipe, pictures: Pictures, asked: Recipe, console: Console) -
 
 
 def _few_validate(recipe: Recipe, pictures: Pictures) -> str | None:
-    """Say if so few pictures choose the epoch that chance does; None if there are enough."""
+    """Return a warning if too few pictures validate the epochs; None if there are enough."""
     if pictures.validation is not None:
         count, advice = len(pictures.validation), "add some to that folder"
     else:
@@ -288,14 +289,14 @@ def _pictures(count: int) -> str:
 
 
 def _name(recipe: Recipe, number: int) -> str:
-    """What an epoch is called: the first of a recipe that tunes is the head's."""
+    """Return the name of an epoch; epoch 1 trains the head alone in recipes that fit it first."""
     if number == 1 and recipe.tune != "all":
         return "epoch 1, the head alone"
     return f"epoch {number}/{recipe.epochs_to_run}"
 
 
 def _step(recipe: Recipe, step: Step) -> str:
-    """The figures of a step, as far as there are any, for the line of the progress."""
+    """Format the figures of a step for the progress line; figures without a value are left out."""
     text = f"{_name(recipe, step.epoch)}  " if step.epoch else ""
     text += f"step {step.number:,}"
     if step.mean_loss is not None:
@@ -306,7 +307,7 @@ def _step(recipe: Recipe, step: Step) -> str:
 
 
 def _tell_evaluated(count: int, pictures: Pictures, console: Console) -> None:
-    """Print what `--evaluate-on` can not give: more pictures than there are, or all classes."""
+    """Print a note if `--evaluate-on` exceeds the test set, or its pictures miss some classes."""
     if count > len(pictures.test):
         console.print(
             f"--evaluate-on {count:,}: the test set has {_pictures(len(pictures.test))}, all of "
@@ -325,7 +326,8 @@ def _tell_evaluated(count: int, pictures: Pictures, console: Console) -> None:
 
 
 def _first(outcome: Outcome, pictures: Pictures) -> str:
-    """Say what the first test pictures are taken for, and where that is wrong."""
+    """Return a sentence with the predictions for the first test pictures, which marks wrong
+    ones."""
     pairs = experiment.first(outcome.test_logits, pictures)
     told = [
         names.shown(taken_for if taken_for == actual else f"{taken_for} (is {actual})")
@@ -336,7 +338,7 @@ def _first(outcome: Outcome, pictures: Pictures) -> str:
 
 
 def _reasons(why: str | None, note: str | None) -> dict[str, str]:
-    """What stands beside the recipe in the card: why its start and its layers were chosen."""
+    """Return what the card has beside the recipe: why its start and its layers were chosen."""
     reasons = {"start_because": why, "tuned_because": note}
     return {name: text for name, text in reasons.items() if text is not None}
 
@@ -384,7 +386,10 @@ def _trusted(
 def _measure_second_look(
     outcome: Outcome, pictures: Pictures, fitted: Trust | None, device: torch.device
 ) -> list[str]:
-    """Measure the test accuracy with a second look, and say it, where there is one."""
+    """Measure the test accuracy with the second look, and add it to the metrics.
+
+    Returns a line that says it; an empty list if the network has no second look.
+    """
     if fitted is None or fitted.second_look is None:
         return []
     test = pictures.test.to(device)
@@ -423,7 +428,10 @@ def _review_again(
 
 
 def _check_finite(outcome: Outcome, recipe: Recipe, console: Console) -> None:
-    """Raises `TrainingError` if the weights that were kept are of no use."""
+    """Raise `TrainingError` if the test loss is not finite.
+
+    If only the last epoch diverged, print that the weights of an earlier epoch are kept.
+    """
     last, selected = outcome.fitted.history[-1], outcome.fitted.selected
     if math.isfinite(last.train.loss) and math.isfinite(outcome.test.loss):
         return

@@ -35,7 +35,7 @@ def is_graph(path: Path) -> bool:
 
 
 def run(asked: "Import", console: Console) -> None:
-    """Publish the graph; raises `FanlightError`, with what the user has to say."""
+    """Publish the graph; raises `FanlightError` if options are missing, or don't fit it."""
     from training.commands.import_weights import read_labels
 
     path = asked.weights
@@ -100,7 +100,7 @@ def _wishes(asked: "Import", count: int | None, own: InputSpec | None) -> Wishes
 
 
 def _input(asked: "Import", adapted: Adapted, own: InputSpec | None) -> InputSpec:
-    """The input spec: what the user says, else what the graph's metadata says, else the neutral."""
+    """Return the input spec: the user's options, else the graph's metadata, else neutral values."""
     channels, height, width = adapted.shape
     fields: dict[str, Any] = {}
     if own is not None and own.shape == adapted.shape:
@@ -124,7 +124,7 @@ def _is_neutral(spec: InputSpec) -> bool:
 
 
 def normalisation(spec: InputSpec) -> str:
-    """Say how pixels go in."""
+    """Describe for the user how pixels are normalised."""
     if _is_neutral(spec):
         return "pixels go in as 0 to 1; say with --mean and --std if it was trained otherwise"
     mean, std = (", ".join(f"{each:g}" for each in values) for values in (spec.mean, spec.std))

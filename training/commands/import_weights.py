@@ -161,7 +161,7 @@ def _worked_out(spec: InputSpec, others: str) -> str:
 
 
 def read_labels(given: tuple[str, ...]) -> tuple[str, ...]:
-    """The labels, which are read from a file where only that is given.
+    """Return the labels; if the only one is the path of a file, read them from it.
 
     The file has one label a line, a JSON list, or a JSON object of indices to labels, in which a
     label may be the last of a list, as in ImageNet's. Raises `OptionError`.

@@ -1,4 +1,4 @@
-"""Options that several commands take, and how a field says what the command line can't guess."""
+"""Options that several commands share, and markers for fields that the command line needs."""
 
 import os
 from dataclasses import dataclass
@@ -89,8 +89,8 @@ def repository() -> Path:
 def readable_repositories() -> tuple[Path, ...]:
     """Where models are looked for: the folders of FANLIGHT_REPOSITORY.
 
-    Without that variable these are ./checkpoints and the models that Fanlight ships, as those that
-    the service serves.
+    Without that variable these are ./checkpoints and the models that Fanlight ships, as in the
+    service.
     """
     return repository_paths.chosen()
 
@@ -109,7 +109,8 @@ def architectures() -> tuple[str, ...]:
 
 
 def permission(modules: tuple[str, ...]) -> Permission:
-    """For the code of these modules, which the user has named; raises `OptionError`."""
+    """Return the permission to import these modules, which the user has named; raises
+    `OptionError`."""
     try:
         return Permission(permissions.modules(modules), Path.cwd())
     except ValueError as error:
@@ -117,14 +118,14 @@ def permission(modules: tuple[str, ...]) -> Permission:
 
 
 def at_least_one(options: object, *names: str) -> None:
-    """Raises `OptionError` where one of these fields is a number below 1; None is fine."""
+    """Raise `OptionError` if one of these fields is a number below 1; None is allowed."""
     for name in names:
         if (value := getattr(options, name)) is not None and value < 1:
             raise OptionError(f"--{name.replace('_', '-')} must be 1 or more, not {value}")
 
 
 def to_open(repository: Path, architecture: str) -> str:
-    """The options that a command needs to open what was published there; each follows a space."""
+    """Return the options of a command that opens what was published, each after a space."""
     allowed = f" --architectures {module_of(architecture)}" if is_reference(architecture) else ""
     return repository_paths.options([repository]) + allowed
 

@@ -147,7 +147,7 @@ class Profile:
         return self.traffic or given
 
     def _batch(self, subject: "_Subject", device: torch.device) -> Tensor:
-        """Noise (N, C, H, W) as the network takes it, in the precision."""
+        """Return a normalised batch of noise (N, C, H, W), in the chosen precision."""
         generator = torch.Generator().manual_seed(self.seed)
         shape = (self.batch_size, *subject.input.shape)
         pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
@@ -168,7 +168,10 @@ class Profile:
     def _count(
         self, console: Console, subject: "_Subject", batch: Tensor, measured: profile.Profile
     ) -> Report | None:
-        """Count and print, and draw if asked to; None if the network's traffic can't be counted."""
+        """Count the memory traffic, print it, and draw it if asked to.
+
+        Returns None if the network's traffic can't be counted.
+        """
         layers = {row.name: row.type for row in measured.layers}
         try:
             compared = batches.measure(subject.network, batch, layers, self.batch_sizes)
@@ -191,7 +194,7 @@ class Profile:
         return found
 
     def _machine(self, console: Console, batch: Tensor) -> Machine:
-        """Peak and bandwidth as given, otherwise measured; says which."""
+        """Return the machine with its peak and bandwidth, given or measured, and print which."""
         of_peak = of_bandwidth = "as given"
         if self.peak is None:
             peak = machine.peak(batch.device, batch.dtype)
@@ -331,7 +334,7 @@ def _outputs(network: nn.Module, spec: InputSpec, device: torch.device) -> int:
 
 
 def _training_memory(network: nn.Module, batch: Tensor) -> TrainingMemory | str:
-    """The estimate, or why there is none."""
+    """Estimate the memory of a training step, or return why that is not possible."""
     try:
         return profile.training_memory(network, batch)
     except Exception as error:  # whatever a network raises that can't be trained on such a batch
@@ -345,7 +348,7 @@ def _flat(row: LayerCost) -> dict[str, Any]:
 
 
 def _print_wide(console: Console, table: Table) -> None:
-    """As wide as it is: half a figure is none."""
+    """Print a table at its full width, so that no figure is cut off."""
     table.width = console.measure(table, options=console.options.update(width=1000)).maximum
     console.print(table)
 
@@ -364,7 +367,7 @@ def _table(measured: profile.Profile) -> Table:
 
 
 def _cells(cost: Cost, total: Cost) -> list[str]:
-    """Empty where there is nothing."""
+    """Format a cost as cells of the table; a figure that is 0 gives an empty cell."""
     return [
         f"{cost.parameters:,}" if cost.parameters else "",
         _percent(cost.parameters, total.parameters),
@@ -379,7 +382,8 @@ def _cells(cost: Cost, total: Cost) -> list[str]:
 
 
 def _summary(measured: profile.Profile, memory: TrainingMemory | str, batch_size: int) -> list[str]:
-    """Where the four go, and what a training step would take."""
+    """Describe where parameters, multiply-adds, activations and time go, and a training step's
+    memory."""
     sentences = [
         f"parameters: {_whereabouts(measured, lambda cost: cost.parameters)}",
         f"multiply-adds: {_whereabouts(measured, lambda cost: cost.multiply_adds)}",
@@ -400,7 +404,7 @@ def _summary(measured: profile.Profile, memory: TrainingMemory | str, batch_size
 
 
 def _whereabouts(measured: profile.Profile, of: Callable[[Cost], float]) -> str:
-    """The types of layer that take most, and the layer that does."""
+    """Name the layer types that take most of a cost, and the single layer that takes most."""
     total = of(measured.total)
     if not total:
         return "none"

@@ -69,7 +69,7 @@ class Study:
         return self.runs / "studies" / "runs"
 
     def _as_far_as_run(self, study: Question, console: Console) -> Question:
-        """The study of the runs that have a result; what is left out is said."""
+        """Return the study with its finished runs only, and print how many are not finished."""
         runs = runner.unfinished(self._run_folders, study.recipes())
         there = study.without(runs)
         if runs:
@@ -79,9 +79,9 @@ class Study:
         return there
 
     def _run(self, studies: list[Question], console: Console) -> None:
-        """Train what is not finished yet.
+        """Train the runs that are not finished yet.
 
-        Raises `TrainingError` if a run failed, or a group of the errors that are bugs.
+        Raises `TrainingError` if a run failed, or an `ExceptionGroup` of the errors that are bugs.
         """
         recipes = [recipe for study in studies for recipe in study.recipes()]
         waiting = runner.unfinished(self._run_folders, recipes)

@@ -22,9 +22,10 @@ RECIPES = {name: entry.recipe for name, entry in CATALOGUE.items()} | {OWN: cata
 
 
 def recipe_for(target: str, changes: Mapping[str, Any]) -> Recipe:
-    """The recipe for a folder of pictures, or the one of that name, with some fields changed.
+    """Return the recipe for a folder of pictures, or the recipe of that name, with changed fields.
 
-    Raises `OptionError`: there is neither, or the recipe can't be changed so. See `taken`, too.
+    Raises `OptionError` if the target is neither, or if the changes are not allowed. See also
+    `taken`.
     """
     if target == OWN:
         return replace(RECIPES[OWN], **_started(changes))
@@ -61,9 +62,9 @@ def recipe_for(target: str, changes: Mapping[str, Any]) -> Recipe:
 
 
 def taken(target: str) -> str | None:
-    """Say that a recipe is taken where there is a folder or a file of its name, too.
+    """Return a note if the target is a recipe's name, and also that of a folder or file.
 
-    Such a folder may be taken for the pictures of the recipe's data set: the account says that.
+    Such a folder may be used as the recipe's data set, too: the account says that.
     """
     if target in RECIPES and Path(target).exists():
         return (
@@ -74,9 +75,10 @@ def taken(target: str) -> str | None:
 
 
 def _started(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The changes of the recipe for a folder, with the start that they imply.
+    """Return the changes of the recipe for a folder, with the `pretrained` that they imply.
 
-    Who names a network, or what only one network takes, leaves no start to choose.
+    If the user names a network, or options that only one network takes, there is no start left to
+    choose.
     """
     started = dict(changes)
     if "pretrained" not in changes and changes.keys() & {"arguments", "initialisation"}:
@@ -90,15 +92,15 @@ def _started(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_name(called: str) -> str:
-    """A name for a model from that of a folder, its letters without accents.
+    """Make a model name from the name of a folder, with letters without accents.
 
-    It is empty where nothing is left: then the name is to be given, see `recipe_for`.
+    It is empty if no character is left; then `recipe_for` asks for a name.
     """
     return checkpoint.proposed_name(called)
 
 
 def listing() -> Table:
-    """The catalogue, a row a recipe; 80 columns are enough."""
+    """Return the catalogue as a table, a row for each recipe, which fits into 80 columns."""
     caption = "fit RECIPE takes one; fit FOLDER trains on your own pictures"
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption)
     table.add_column("recipe", no_wrap=True)

@@ -1,4 +1,4 @@
-"""`visualize`: what goes in, what comes out and what lies between → PNG files."""
+"""`visualize`: data sets, pictures, trainings and networks → plots as PNG files."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -316,7 +316,7 @@ class Visualize:
 
 
 def _shown(layer: Layer | None, activation: Tensor) -> Tensor:
-    """The activation (N, …), as maps (N, C, H, W) where the layer gives any."""
+    """Return the activation (N, …), as feature maps (N, C, H, W) if the layer has any."""
     return activation if layer is None or layer.maps is None else features.maps(layer, activation)
 
 
@@ -326,7 +326,10 @@ def _is(activation: Tensor, logits: Tensor) -> bool:
 
 
 def _own_input(dataset: str, root: Path) -> InputSpec:
-    """The size in which a data set is looked at: the smallest that a recipe of it takes."""
+    """Return the input with which a data set is drawn: the smallest of the recipes for it.
+
+    A registered data set without a recipe has its own input.
+    """
     recipes = [entry.recipe for entry in catalogue.CATALOGUE.values()]
     known = [recipe for recipe in recipes if dataset in sources.parts(recipe.dataset)]
     if not known and dataset in data_sets.DATASETS and sources.source_of(dataset, root) is None:
