@@ -1,8 +1,8 @@
-"""Denormal numbers are zero while a network trains: floats below 1e-38, slow on most processors.
+"""Flushing of denormal numbers to zero in training: most CPUs are slow with floats below 1e-38.
 
-Adam's running means of gradients that are exactly 0, of the pixels of a border that is always
-black, halve and halve until they are denormal. An epoch of a perceptron on FashionMNIST in batches
-of 32 then takes 1.6 times as long.
+If gradients are exactly 0, as those of pixels in a border that is always black, Adam's running
+means of them shrink until they are denormal. An epoch of a perceptron on FashionMNIST in batches of
+32 then takes 1.6 times as long.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import torch
 
 @contextmanager
 def flushed() -> Iterator[None]:
-    """Denormal results of this thread are 0 inside, where the processor can do that."""
+    """Round denormal results of this thread to 0 inside the context, if the processor can."""
     torch.set_flush_denormal(True)
     try:
         yield

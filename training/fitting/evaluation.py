@@ -1,4 +1,4 @@
-"""How good a classifier is, class by class: logits and targets → confusion matrix → figures."""
+"""Evaluation of a classifier: logits and targets → confusion matrix → figures, also by class."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,19 +13,18 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Metrics:
-    """Mean cross-entropy in nats, and the fraction of pictures whose top class is theirs."""
+    """Mean cross-entropy in nats, and the fraction of pictures whose top class is the right one."""
 
     loss: float
     accuracy: float
 
 
 class Tally:
-    """Loss and accuracy over batches.
+    """Sums of loss and accuracy over batches.
 
-    The sums stay on the device of the batches: reading one would wait for the device.
-
-    They are NaN if a logit was not finite: the top class means nothing then. So they are of no
-    picture at all; `count` is the number of pictures.
+    The sums stay on the device of the batches: reading one would wait for the device. `count` is
+    the number of pictures. Loss and accuracy are NaN without pictures, and if a logit was not
+    finite: the top class means nothing then.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -36,7 +35,7 @@ class Tally:
 
     @torch.no_grad()
     def add(self, logits: Tensor, targets: Tensor) -> None:
-        """Logits (N, num_classes) against targets (N,); nothing changes where N is 0."""
+        """Add a batch of logits (N, num_classes) and targets (N,); does nothing if N is 0."""
         if not len(targets):
             return
         self._loss += F.cross_entropy(logits, targets) * len(targets)
@@ -52,7 +51,7 @@ class Tally:
         return Metrics(self._loss.item() / self.count, self._correct.item() / self.count)
 
     def state_dict(self) -> dict[str, Any]:
-        """Numbers only, from which `load_state_dict` goes on to the same figures."""
+        """Return the sums as plain numbers, from which `load_state_dict` continues."""
         return {
             "loss": self._loss.item(),
             "correct": self._correct.item(),
@@ -61,7 +60,10 @@ class Tally:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Raises `LookupError`, `TypeError` or `ValueError` for what `state_dict` didn't make."""
+        """Continue from the sums of a `state_dict`.
+
+        Raises `LookupError`, `TypeError` or `ValueError` for other content.
+        """
         loss, correct, count = float(state["loss"]), float(state["correct"]), int(state["count"])
         self._is_finite.fill_(bool(state["is_finite"]))
         self._loss.fill_(loss)
@@ -70,7 +72,7 @@ class Tally:
 
 
 def metrics(logits: Tensor, targets: Tensor) -> Metrics:
-    """Those of logits (N, num_classes) against targets (N,); see `Tally`."""
+    """Return loss and accuracy of logits (N, num_classes) for targets (N,); see `Tally`."""
     tally = Tally(logits.device)
     tally.add(logits, targets)
     return tally.metrics()
@@ -78,7 +80,7 @@ def metrics(logits: Tensor, targets: Tensor) -> Metrics:
 
 @dataclass(frozen=True)
 class Interval:
-    """Where the accuracy on ever more pictures of the same kind lies, with 95 % confidence."""
+    """The 95 % confidence interval of the accuracy on all pictures of the same kind."""
 
     low: float
     high: float
@@ -103,9 +105,9 @@ def interval(accuracy: float, count: int) -> Interval:
 
 
 MOST_CONFUSED = 3
-"""Pairs of classes that are named as hard to tell apart."""
+"""Most pairs of classes that are named as hard to tell apart."""
 UNLIKE = 2.0
-"""Largest class to smallest, from which on classes are told one by one."""
+"""Size of the largest class to the smallest, from which on the figures of each class are shown."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,10 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`confusion[i][j]` counts pictures of class i that were taken for class j."""
+    """The figures of a classifier on a set of pictures, as a whole and by class.
+
+    `confusion[i][j]` counts pictures of class i that were predicted as class j.
+    """
 
     loss: float
     accuracy: float
@@ -153,11 +158,12 @@ class Evaluation:
 
     @property
     def never_found(self) -> list[str]:
-        """The classes no picture of which is recognised."""
+        """The labels of the classes that have pictures, all of which are predicted as other
+        classes."""
         return [each.label for each in self.classes if each.support and not each.recall]
 
     def by_class(self) -> str:
-        """Say, for people, how many pictures of each class were found, the worst first."""
+        """Describe how many pictures of each class were recognised, the worst class first."""
         lines = [f"balanced accuracy {self.balanced_accuracy:.4f}, the mean recall of the classes"]
         for each in sorted(self.classes, key=lambda each: each.recall):
             if each.support:
@@ -169,9 +175,9 @@ class Evaluation:
         return "\n".join(lines)
 
     def verdict(self) -> str | None:
-        """What the accuracy hides, for people; None if nothing.
+        """Describe classes whose results the accuracy hides; None if there are none.
 
-        Classes are told one by one where they differ in size, or one is never found.
+        All classes are listed if they differ much in size, or if one is never recognised.
         """
         lines = [self.by_class()] if self.is_unlike or self.never_found else []
         if self.never_found:
@@ -182,8 +188,8 @@ class Evaluation:
         return "\n".join(lines) or None
 
     def told_apart(self) -> str:
-        """Say, for people, which pairs of classes are confused most, and how well all others are
-        told apart."""
+        """Name the pairs of classes that are confused most, and the highest share of confusion in
+        the others."""
         pairs = sorted(self._pairs(), key=lambda pair: -pair[0])
         told = [
             f"{one} and {other} ({share:.1%} of both are taken for each other)".replace("%", " %")
@@ -200,7 +206,8 @@ class Evaluation:
         return f"hardest to tell apart: {', '.join(told)}{rest}"
 
     def _pairs(self) -> list[tuple[float, str, str]]:
-        """How often each two classes that have pictures are taken for each other."""
+        """Return each pair of classes that have pictures, with the share of both that is
+        confused."""
         found = []
         for i, one in enumerate(self.classes):
             for j, other in enumerate(self.classes[:i]):
@@ -210,7 +217,7 @@ class Evaluation:
         return found
 
     def figures(self) -> dict[str, float]:
-        """The figures of the test set by their names in a card."""
+        """Return the figures of the test set by their names in a card."""
         found = {
             "test_accuracy": self.accuracy,
             "test_accuracy_95_low": self.interval.low,
@@ -252,9 +259,9 @@ def score(logits: Tensor, targets: Tensor, labels: tuple[str, ...]) -> Evaluatio
 
 
 def accuracy_without(indices: Sequence[int], logits: Tensor, targets: Tensor) -> float | None:
-    """The accuracy on the pictures that are left without these.
+    """Return the accuracy on the pictures that are not at these indices.
 
-    None where it would be that of all pictures, or of none.
+    Returns None if no picture is left, or none is left out.
     """
     left = torch.ones(len(targets), dtype=torch.bool)
     left[list(indices)] = False

@@ -57,10 +57,13 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`test_logits` (N, num_classes) are what `test` was computed from; `metrics` are figures
-    by name, NaN where training diverged; `seconds` is the time of the training alone;
-    `peak_memory` is in bytes, above what the process held before, or None where the system doesn't
-    tell."""
+    """The result of a training with its test.
+
+    `test_logits` (N, num_classes) are the logits that `test` was computed from. `metrics` are
+    figures by name, NaN if the training diverged. `seconds` is the time of the training alone.
+    `peak_memory` is in bytes, above what the process held before, or None if the system can't
+    measure it.
+    """
 
     fitted: Fitted
     test: Evaluation
@@ -87,9 +90,10 @@ class Outcome:
 
 
 def load(recipe: Recipe, root: Path) -> Pictures:
-    """Raises `DatasetError`, also for classes that no classifier can have.
+    """Load the pictures of a recipe: its splits, and its strangers if it has any.
 
-    Raises `ArchitectureError` for an unknown architecture.
+    Raises `DatasetError`, also for labels that no classifier can have. Raises `ArchitectureError`
+    for an unknown architecture.
     """
     spec = recipe.input
     splits = datasets.load_all(recipe.dataset, root, spec, recipe.seed)
@@ -113,11 +117,12 @@ def run(
     on_note: Callable[[str], None] = lambda text: None,
     plan: StepPlan | None = None,
 ) -> Outcome:
-    """Train, or go on where the run folder's state says, and measure; the folder holds it all.
+    """Train a recipe, test the network, and write all but `result.json` into the run folder.
 
-    With a `plan` it also has the figures of steps. `result.json` is left to the caller, who knows
-    when all is done. Raises `TrainingError` if the state is of other pictures, and
-    `DamagedFileError` if it is none, or if there are damaged figures of steps before a break.
+    Training continues from the folder's state if there is one. With a `plan`, the figures of steps
+    are recorded, too. The caller writes `result.json` when all is done. Raises `TrainingError` if
+    the state is of other pictures. Raises `DamagedFileError` if the state, or the recorded figures
+    of steps, are damaged.
     """
     shape = {"labels": list(pictures.labels), "pictures": len(pictures.train)}
     state = folder.state() or {"training": None, "seconds": 0.0, **shape}
@@ -203,9 +208,9 @@ def _record(
 def _measure(
     recipe: Recipe, fitted: Fitted, pictures: Pictures, root: Path, device: torch.device
 ) -> tuple[Tensor, Evaluation, dict[str, float]]:
-    """The selected weights' logits on the test set, and their figures on all sets.
+    """Return the selected weights' test logits, their evaluation, and the figures on all sets.
 
-    Those of the training set leave out the pictures that were held out of it.
+    The figures of the training set leave out the pictures that were held out of it.
     """
     network, spec = fitted.network, pictures.spec
     on_device = pictures.test.to(device)
@@ -235,7 +240,7 @@ def _measure(
 
 
 def _mistakes(logits: Tensor, pictures: Pictures) -> bytes:
-    """A picture of the wrong predictions on the test set of which the network was surest."""
+    """Draw the wrong predictions on the test set with the highest confidence; returns a PNG."""
     labels, targets = pictures.labels, pictures.test.targets
     scores, predicted = logits.softmax(1).max(1)
     wrong = (predicted != targets).nonzero().flatten()
@@ -251,7 +256,7 @@ def _mistakes(logits: Tensor, pictures: Pictures) -> bytes:
 
 
 def first(logits: Tensor, pictures: Pictures) -> list[tuple[str, str]]:
-    """What the first test pictures show and what they are taken for, as labels."""
+    """Return the first test pictures' labels as pairs (actual, predicted)."""
     labels = pictures.labels
     predicted = logits[:FIRST].argmax(1).tolist()
     actual = pictures.test.targets[:FIRST].tolist()

@@ -54,18 +54,18 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The network with the weights of the selected epoch, in evaluation mode.
+    """The result of a training: the network with the selected epoch's weights, in evaluation mode.
 
-    `trained_on` are the pictures that were not held out, `held_out` those that the epoch was
-    selected by, where that was not cross-validation. `validated` counts those behind the
-    selected epoch's figures of validation; `is_crossed` says that these are of cross-validation,
-    where each picture is predicted by weights that were fit without it. `note` says, for people,
-    which layers were trained and why, where that was open. `is_frozen` says that only the head was
-    trained.
+    `trained_on` are the pictures that were not held out. `held_out` are those that the epoch was
+    selected by, or None with cross-validation. `validated` counts the pictures behind the
+    validation figures of the selected epoch. `is_crossed` says that these figures come from
+    cross-validation, where each picture is predicted by weights that were fit without it. `note`
+    says, for people, which layers were trained and why, if the recipe left that open. `is_frozen`
+    says that only the head was trained.
 
-    For `training/fitting/trust.py` are `calibration`, pictures that were not trained on, and the
-    `strangers` that were; `crossed` are answers to all pictures by cross-validation, which take
-    the place of `calibration` where only a head was fitted.
+    `training/fitting/trust.py` uses `calibration`, pictures that were not trained on, and
+    `strangers`. If only a head was fitted, it may use `crossed` instead of `calibration`: the
+    answers to all pictures by cross-validation.
     """
 
     network: nn.Module
@@ -83,7 +83,7 @@ class Fitted:
 
 
 class Record(Protocol):
-    """Notes figures between the steps, and changes nothing of the training.
+    """A recorder of figures between the steps, which changes nothing of the training.
 
     See `training/fitting/records/steps.py`.
     """
@@ -101,7 +101,7 @@ class Hooks:
 
     `on_batch` gets the number of images of each step, `on_epoch` each finished epoch, `on_state`
     the state from which `fit` can resume after that epoch, `on_note` a sentence for people.
-    `record` is told before the first step, after each, and after the last.
+    `record` is called before the first step, after each, and after the last.
     """
 
     on_batch: Callable[[int], None] = lambda count: None
@@ -123,15 +123,15 @@ def fit(
 ) -> Fitted:
     """Train the recipe's network and select an epoch by pictures that it isn't trained on.
 
-    These are `validation`, or where there are none the recipe's part of `train`. The classes of
+    These are `validation`; if it is None, the recipe's fraction of `train`. The classes of
     `strangers` are learned as further ones, which the fitted network doesn't have.
 
-    The selected epoch has the highest validation accuracy, and of equals the lowest loss. Once a
-    loss isn't finite the weights aren't either, and the training ends. With a `state` of an earlier
-    call by the same recipe, it goes on behind that epoch, to the same result.
-    torch's global generator is seeded inside and restored afterwards. Raises `OptionError` if no
-    picture is left to train on, `CheckpointError` if
-    the network doesn't take the pictures, and `StateError` for a `state` of something else.
+    The selected epoch has the highest validation accuracy and, of equal ones, the lowest loss; a
+    recipe may select the last epoch instead. The training ends early if a loss is not finite. With
+    the `state` of an earlier call for the same recipe, it continues after that epoch, with the same
+    result. torch's global generator is seeded inside and restored afterwards. Raises `OptionError`
+    if no picture is left to train on, `CheckpointError` if the network doesn't take the pictures,
+    and `StateError` for a `state` of something else.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
@@ -163,7 +163,7 @@ def fit(
 def hold_back(
     recipe: Recipe, train: ImageSet, generator: torch.Generator
 ) -> tuple[ImageSet, ImageSet]:
-    """Split into (rest, held back for calibration); nothing is, where that would be too little."""
+    """Split into (rest, held back for calibration); hold back none if they would be too few."""
     count = torch.bincount(train.targets, minlength=len(train.labels)).tolist()
     fraction = recipe.calibration_fraction
     if sum(round(each * fraction) for each in count) < LEAST_IMAGES:
@@ -172,7 +172,7 @@ def hold_back(
 
 
 def trained_on(recipe: Recipe, train: ImageSet, has_validation: bool) -> int:
-    """How many pictures an epoch has, about."""
+    """Return about how many pictures an epoch has."""
     if has_validation or not recipe.validation_fraction:
         generator = torch.Generator()
         return len(train if has_validation else hold_back(recipe, train, generator)[0])
@@ -190,7 +190,10 @@ def run_epochs(
     hooks: Hooks,
     last: int,
 ) -> None:
-    """Train from the epoch behind the history to that of the number `last`, on the device."""
+    """Train the epochs from the end of the history up to number `last`, and call the hooks.
+
+    Pictures are on the device. Stops early if the training has diverged.
+    """
     record = hooks.record
     if record is not None:
         record.start(training)
@@ -210,7 +213,7 @@ def run_epochs(
 
 
 class Training:
-    """All that changes from step to step: weights, optimizer, schedule, generators, history."""
+    """The changing state of a training: weights, optimizer, schedule, generators, history."""
 
     def __init__(
         self,
@@ -252,19 +255,19 @@ class Training:
 
     @property
     def learning_rate(self) -> float:
-        """That of the next step."""
+        """The learning rate of the next step."""
         rate: float = self.optimizer.param_groups[0]["lr"]
         return rate
 
     @property
     def epoch(self) -> int:
-        """The number of the epoch that the last step belongs to; before the first step, that of
-        the epochs that are done."""
+        """The number of the last step's epoch; before the first step, the number of finished
+        epochs."""
         return self._epochs_without_steps + math.ceil(self.step / self._steps_an_epoch)
 
     @property
     def _epochs_without_steps(self) -> int:
-        """Where the head is fit first, that is epoch 1."""
+        """The number of epochs that take no steps: 1 if the head is fit first, else 0."""
         return int(self.recipe.tune != "all")
 
     @property
@@ -272,11 +275,11 @@ class Training:
         return bool(self.history) and not math.isfinite(self.history[-1].train.loss)
 
     def kept_network(self) -> nn.Module:
-        """The network whose weights count: the moving average's if there is one."""
+        """Return the network whose weights are kept: the moving average if there is one."""
         return self.network if self.average is None else self.average.module
 
     def finish(self, epoch: Epoch) -> None:
-        """Note the epoch, and keep its weights if none was better before."""
+        """Add an epoch to the history, and keep its weights unless an earlier epoch was better."""
         self.schedule.after_epoch(epoch.validation.loss if epoch.validation else None)
         self.history.append(epoch)
         last = self.recipe.selection == "last"
@@ -293,7 +296,8 @@ class Training:
         return Fitted(network.eval(), self.history, self._selected, trained_on)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers and strings only, so that `weights_only=True` reads it back."""
+        """Return the state as tensors, numbers and strings, which `weights_only=True` reads
+        back."""
         assert self._selected is not None  # noqa: S101 (asked for after an epoch)
         cuda = self.device.type == "cuda"
         return {
@@ -310,7 +314,8 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after that epoch; raises `StateError` for what `state_dict` didn't make."""
+        """Continue after the last epoch of a `state_dict`; raises `StateError` for other
+        content."""
         try:
             self._load_state_dict(state)
         except torch.OutOfMemoryError:
@@ -346,7 +351,7 @@ def build_network(recipe: Recipe, num_classes: int, device: torch.device) -> nn.
 
 
 def without_strangers(network: nn.Module, recipe: Recipe, num_classes: int) -> nn.Module:
-    """The network with its first `num_classes` classes alone, on the same device.
+    """Return a network with the first `num_classes` classes only, on the same device.
 
     Tensors that have a row for each class keep the first rows.
     """
@@ -363,7 +368,7 @@ def train_one_epoch(
     on_batch: Callable[[int], None] = lambda count: None,
     record: Record | None = None,
 ) -> Metrics:
-    """One pass over all pictures in random order."""
+    """Train on all pictures once, in random order; return loss and accuracy, without strangers."""
     recipe, network, optimizer = training.recipe, training.network, training.optimizer
     device = train.targets.device
     tally = Tally(device)
@@ -424,7 +429,7 @@ def _rank(epoch: Epoch) -> tuple[float, float]:
 def _augmented(
     pictures: Tensor, recipe: Recipe, spec: InputSpec, generator: torch.Generator
 ) -> Tensor:
-    """Random views of uint8 pictures (N, C, H, W), normalised."""
+    """Apply the recipe's augmentations to uint8 pictures (N, C, H, W); return them normalised."""
     if recipe.ground:
         pictures = augmentation.ground(pictures, recipe.ground, generator)
     if recipe.compression:
@@ -442,7 +447,8 @@ def _augmented(
 
 
 def history_of(state: dict[str, Any] | None) -> list[Epoch]:
-    """The epochs of a state, none of None; raises `StateError` for what is no state."""
+    """Return the epochs of a state, an empty list for None; raises `StateError` if it is no
+    state."""
     try:
         return [epoch_from(row) for row in state["history"]] if state is not None else []
     except _NO_STATE as error:
@@ -450,7 +456,7 @@ def history_of(state: dict[str, Any] | None) -> list[Epoch]:
 
 
 def epoch_from(row: Mapping[str, Any]) -> Epoch:
-    """The epoch that `dataclasses.asdict` made the row of."""
+    """Rebuild an epoch from the row that `dataclasses.asdict` made of it."""
     validation = row["validation"]
     return Epoch(
         number=row["number"],

@@ -1,4 +1,4 @@
-"""How the weights move: the recipe's optimizer, learning-rate schedule, loss and penalties."""
+"""Optimisation by a recipe: its optimizer, learning-rate schedule, loss and penalties."""
 
 from collections.abc import Callable
 
@@ -36,10 +36,10 @@ def build_optimizer(recipe: Recipe, network: nn.Module) -> Optimizer:
 
 
 class Schedule:
-    """The learning rate from step to step, or from epoch to epoch by the validation loss."""
+    """The learning-rate schedule: by step, or by epoch from the validation loss (`plateau`)."""
 
     def __init__(self, recipe: Recipe, optimizer: Optimizer, steps: int) -> None:
-        """`steps` are those of the whole training."""
+        """`steps` is the number of steps of the whole training."""
         self._by_step: LRScheduler | None = None
         self._by_epoch: ReduceLROnPlateau | None = None
         if recipe.schedule == "one-cycle":
@@ -63,7 +63,10 @@ class Schedule:
             self._by_step.step()
 
     def after_epoch(self, validation_loss: float | None) -> None:
-        """In nats; it has to be there for the schedule `plateau`."""
+        """Update the learning rate of the schedule `plateau` by the validation loss, in nats.
+
+        With None, and for other schedules, nothing changes.
+        """
         if self._by_epoch is not None and validation_loss is not None:
             self._by_epoch.step(validation_loss)
 
@@ -89,9 +92,9 @@ def class_weights(recipe: Recipe, train: ImageSet) -> Tensor | None:
 
 
 def loss_function(recipe: Recipe, train: ImageSet) -> Callable[[Tensor, Tensor], Tensor]:
-    """Cross-entropy of logits (N, num_classes) and targets (N,), as the recipe smooths and weighs.
+    """Return the loss of logits (N, num_classes) and targets (N,): cross-entropy.
 
-    See `class_weights`.
+    It has the recipe's label smoothing and class weights; see `class_weights`.
     """
     weights = class_weights(recipe, train)
 
@@ -107,7 +110,7 @@ def loss_function(recipe: Recipe, train: ImageSet) -> Callable[[Tensor, Tensor],
 
 
 def penalty(recipe: Recipe, network: nn.Module) -> Tensor | None:
-    """What the recipe adds to the loss for the size of the parameters; None if nothing.
+    """Return the recipe's penalty on the parameters, which is added to the loss; None without one.
 
     The gradient of a norm is taken as 0 where all its values are 0.
     """

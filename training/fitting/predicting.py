@@ -1,6 +1,6 @@
-"""A network on a set of pictures: pictures → logits → loss and accuracy.
+"""Predictions of a network for a set of pictures: pictures → logits → loss and accuracy.
 
-Pictures go through in batches that memory holds, without gradients.
+Pictures are processed in batches that fit into memory, without gradients.
 """
 
 import torch
@@ -15,7 +15,7 @@ EVALUATION_PIXELS = EVALUATION_BATCH * 64 * 64  # a batch; what layers give take
 
 
 def evaluate(network: nn.Module, images: ImageSet, spec: InputSpec) -> Metrics:
-    """Loss and accuracy over all pictures, NaN where the logits aren't finite.
+    """Return loss and accuracy over all pictures, NaN if a logit is not finite.
 
     Leaves the network in evaluation mode.
     """
@@ -26,9 +26,9 @@ def evaluate(network: nn.Module, images: ImageSet, spec: InputSpec) -> Metrics:
 
 @torch.inference_mode()
 def predict(network: nn.Module, images: ImageSet, spec: InputSpec) -> Tensor:
-    """Logits (N, num_classes) of all pictures, in their order and on their device.
+    """Return the logits (N, num_classes) of all pictures, in their order and on their device.
 
-    Logits of classes behind those of the labels, which are strangers', are left out.
+    Logits beyond the classes of `images`, which are those of strangers, are left out.
     """
     network.eval()
     known = len(images.labels)
@@ -37,5 +37,5 @@ def predict(network: nn.Module, images: ImageSet, spec: InputSpec) -> Tensor:
 
 
 def batch_size(spec: InputSpec) -> int:
-    """How many pictures are evaluated at a time."""
+    """Return how many pictures are evaluated at a time: fewer for larger inputs, at most 500."""
     return min(EVALUATION_BATCH, max(EVALUATION_PIXELS // (spec.height * spec.width), 1))

@@ -1,4 +1,4 @@
-"""Whether a network keeps what its card promises of probabilities, sets and familiarity."""
+"""Reliability on a data set of what a card promises: probabilities, label sets, familiarity."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -28,10 +28,12 @@ class NoFamiliarityError(TrustError):
 
 @dataclass(frozen=True)
 class Reliability:
-    """`probabilities` (N, K) are calibrated where the card has a calibration, and `bins` theirs.
+    """Measured reliability of a network's probabilities, label sets and familiarity.
 
-    `ece_before` is without it. `asked` and `held` are coverages, empty without calibration;
-    `unsure` are shares of all answers.
+    `probabilities` (N, K) are calibrated if the card has a calibration; `bins` and `ece` are
+    computed from them, `ece_before` from those without calibration. `asked` and `held` are the
+    requested and the measured coverages, both empty without calibration. `unfamiliar`, `ambiguous`
+    and `unsure` are shares of all answers.
     """
 
     probabilities: Tensor
@@ -78,7 +80,7 @@ class Reliability:
         return self.held[self.asked.index(COVERAGE)] if self.asked else None
 
     def text(self, card: Card) -> str:
-        """What was measured, for people."""
+        """Describe the measured figures for people."""
         if self.coverage is None:
             why = card.trust_note or (
                 f"fanlight calibrate {card.name} --data FOLDER adds it, from images that were not "
@@ -112,11 +114,11 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Strangers:
-    """How well a network tells familiar images from strangers.
+    """How well a network separates strangers from familiar images.
 
     `familiar` and `strange` (N,) are the statistics of both kinds; a higher one is stranger, and
-    one above `limit` is called unfamiliar. `unfamiliar` and `unsure` are the parts of the strangers
-    that get these marks.
+    one above `limit` is called unfamiliar. `unfamiliar` and `unsure` are the shares of the
+    strangers with these marks.
     """
 
     familiar: NDArray[np.float32]
@@ -170,7 +172,7 @@ class Strangers:
 
 
 def auroc(low: NDArray[np.float32], high: NDArray[np.float32]) -> float:
-    """The chance that a value of `high` is above a value of `low`; equal ones count half."""
+    """Return the probability that a value of `high` is above a value of `low`; ties count half."""
     ordered = np.sort(low)
     below = np.searchsorted(ordered, high, side="left")
     not_above = np.searchsorted(ordered, high, side="right")

@@ -1,10 +1,11 @@
-"""A trained network → how far its answers can be trusted: `models.trust`, for the card.
+"""Trust in a trained network's answers, for its card: calibration and familiarity (`models.trust`).
 
     pictures → logits and penultimate features (`answers`) → `models.trust.fit` → lines for people
 
-What is fitted on are pictures that were not trained on: those of validation, by which the epoch was
-selected too; where there are none, those that the recipe holds back (`calibration_fraction`); where
-only a head was fitted, or few pictures were held out of few, all pictures by cross-validation.
+The trust is fitted on pictures that were not trained on. These are the validation pictures, by
+which the epoch was selected too. Without any, they are the pictures that the recipe holds back
+(`calibration_fraction`). If only a head was fitted, or too few pictures were held out of few, they
+are all pictures, by cross-validation.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,9 +53,10 @@ _MAX_VALUES = 2**26  # of their features, 256 MiB
 def answers(
     network: nn.Module, images: ImageSet, spec: InputSpec, second_look: SecondLook | None = None
 ) -> Answers:
-    """Logits and penultimate features of all pictures, in their order, on the CPU.
+    """Return the logits and penultimate features of all pictures, in their order, on the CPU.
 
-    The features are None where the network has none, or too many.
+    The features are None if the network has none, or too many. With `second_look`, pictures of
+    which the network is unsure are looked at again, mirrored.
     """
     if second_look is not None:
         first = answers(network, images, spec)
@@ -86,7 +88,10 @@ def answers(
 def looked_twice(
     network: nn.Module, images: ImageSet, spec: InputSpec
 ) -> tuple[Answers, SecondLook | None]:
-    """The answers to calibration pictures, with a second look where that pays, and which one."""
+    """Return the answers to calibration pictures, and the second look that improves them, or None.
+
+    The second look is applied to the answers.
+    """
     first = answers(network, images, spec)
     if len(first) < trust.LEAST_IMAGES or not first.logits.isfinite().all():
         return first, None
@@ -101,14 +106,15 @@ _CAPTURED = (features.PENULTIMATE,)
 
 
 def _width(layers: list[features.Layer]) -> int | None:
-    """How many penultimate features there are; None for none, or more than are compared."""
+    """Return the number of penultimate features; None if there are none, or more than are
+    compared."""
     shape = features.shapes(layers).get(features.PENULTIMATE)
     return shape[0] if shape is not None and len(shape) == 1 and shape[0] <= MAX_WIDTH else None
 
 
 @dataclass(frozen=True)
 class Trusted:
-    """What was fitted, and the answers that it was fitted on; `text` says it to people."""
+    """A fitted trust, and the answers that it was fitted on; `text` describes it for people."""
 
     fitted: trust.Fitted
     answers: Answers
@@ -120,7 +126,7 @@ class Trusted:
         return "\n".join([*lines, *self.fitted.notes])
 
     def doubted(self, labels: Sequence[str]) -> str:
-        """Which classes it would call unsure more often than not; empty if none."""
+        """Name the classes of which most images would be unsure; empty if there are none."""
         found = self.fitted.trust
         if found is None:
             return ""
@@ -130,7 +136,7 @@ class Trusted:
         return doubted(is_unsure, self.answers.targets, labels)
 
     def _lines(self, found: Trust) -> list[str]:
-        """What was fitted, and how many familiar images would be called unsure."""
+        """Describe the calibration, and the share of familiar images that would be unsure."""
         card = found.calibration
         several = ambiguous(found, self.answers)
         shares = (
@@ -186,7 +192,8 @@ def fit(
 
 
 def expected(images: ImageSet) -> Expectation:
-    """What these pictures look like."""
+    """Measure what these pictures look like: usual levels of the background, and shares of the
+    subject."""
     return expectation.of(images.images.cpu().numpy())
 
 
@@ -219,8 +226,11 @@ def _fit(
 
 
 def trains_again(fitted: Fitted, recipe: Recipe) -> bool:
-    """Whether other networks are trained to calibrate this one: too few pictures were held out for
-    that, and so few were trained on that it takes little time."""
+    """Return whether further networks are trained to calibrate this one by cross-validation.
+
+    That is so if too few pictures were held out for calibration, and so few were trained on that it
+    takes little time. Pretrained weights, fitted heads and the schedule `plateau` exclude it.
+    """
     held = 0 if fitted.calibration is None else len(fitted.calibration)
     is_quick = trust.LEAST_IMAGES <= len(fitted.trained_on) <= MAX_TRAINED_AGAIN
     is_plain = recipe.tune == "all" and recipe.pretrained is None and recipe.schedule != "plateau"
@@ -232,8 +242,8 @@ def _crossed(
 ) -> Trusted:
     """Fit the trust on the training pictures, by cross-validation.
 
-    A fifth of them after the other is answered by a network that the same recipe trains on the
-    rest. So no picture is answered by a network that has seen it.
+    Each fifth of the pictures is answered by a network that the same recipe trains on the rest. So
+    no picture is answered by a network that has seen it.
     """
     images = fitted.trained_on
     recipe = replace(recipe, validation_fraction=0.0, calibration_fraction=0.0)
@@ -261,9 +271,10 @@ def _crossed(
 
 
 def _statistic_by(other: Fitted, recipe: Recipe, spec: InputSpec, held: Answers) -> list[Tensor]:
-    """How strange the pictures are that `other` answered: one tensor (N,), in a list.
+    """Return how strange the pictures are that `other` answered, as a list of one tensor (N,).
 
-    The method is fitted on what `other` was trained on. The list is empty if that fails.
+    The method is fitted on the pictures that `other` was trained on. The list is empty if that
+    fails.
     """
     own = answers(other.network, other.trained_on, spec)
     try:
@@ -277,7 +288,7 @@ def _statistic_by(other: Fitted, recipe: Recipe, spec: InputSpec, held: Answers)
 
 
 def _strangers(fitted: Fitted, recipe: Recipe, spec: InputSpec, found: Answers) -> Strangers | None:
-    """Answers to those that were trained on, or else to patterns."""
+    """Return answers to the strangers of the training, or else to drawn patterns."""
     if fitted.strangers is not None and recipe.strangers is not None:
         return strangers(fitted.network, fitted.strangers, recipe.strangers, spec)
     return pattern_strangers(fitted.network, fitted.trained_on, spec, found)
@@ -291,12 +302,12 @@ def _patterns() -> tuple[list[Image.Image], list[int]]:
 def pattern_strangers(
     network: nn.Module, own: ImageSet, spec: InputSpec, found: Answers
 ) -> Strangers | None:
-    """A network's answers to drawn patterns, which serve as strangers where none were given.
+    """Return a network's answers to drawn patterns, which serve as strangers if none were given.
 
-    There are about as many patterns as `own` has images, and at most `PATTERNS` of each kind: a
-    large network is not to answer hundreds where it has twenty images of its own. The network is on
-    the device of `own`. `found` are any answers of it: if they have no features, strangers can't be
-    learned, and None is returned.
+    There are about as many patterns as `own` has images, and at most `PATTERNS` of each kind, so
+    that a large network with twenty images does not have to answer hundreds of patterns. The
+    network is on the device of `own`. `found` are any answers of the network: without features in
+    them, strangers can't be learned, and None is returned.
     """
     if found.features is None:
         return None
@@ -309,14 +320,14 @@ def pattern_strangers(
 
 
 def strangers(network: nn.Module, images: ImageSet, dataset: str, spec: InputSpec) -> Strangers:
-    """Answers to some of the images of no class, with the data set and their kinds for the card."""
+    """Return answers to some of the strangers, with their data set and labels for the card."""
     some = reference_of(images, answers(network, images.subset(torch.arange(1)), spec))
     kinds = names.some(images.labels, 20)
     return Strangers(answers(network, some, spec), f"{_called(dataset)} ({kinds})")
 
 
 def source_of(fitted: Fitted, recipe: Recipe) -> str:
-    """Where the calibration pictures of a training are from, for the card."""
+    """Describe for the card where the calibration pictures of a training are from."""
     if not fitted.validated:
         return f"held back from the training set of {_called(recipe.dataset)} for calibration alone"
     has_chosen = recipe.selection == "best" and not fitted.is_frozen
@@ -325,7 +336,7 @@ def source_of(fitted: Fitted, recipe: Recipe) -> str:
 
 
 def _called(dataset: str) -> str:
-    """The data set, without the folders around it."""
+    """Return the name of the data set, without the folders around it."""
     return sources.JOIN.join(Path(part).name for part in sources.parts(dataset))
 
 
@@ -356,7 +367,8 @@ def doubted(is_unsure: Tensor, targets: Tensor, labels: Sequence[str]) -> str:
 
 
 def unsure(found: Trust, on: Answers) -> tuple[Tensor, Tensor]:
-    """Which answers are unsure because unfamiliar, and because ambiguous; (N,) bool each."""
+    """Return which answers are unfamiliar, and which are ambiguous; both are unsure; (N,) bool
+    each."""
     low = torch.zeros(len(on), dtype=torch.bool)
     if found.method is not None:
         low = torch.from_numpy(found.pvalues(statistic(found, on)) < found.threshold)
@@ -364,16 +376,18 @@ def unsure(found: Trust, on: Answers) -> tuple[Tensor, Tensor]:
 
 
 def ambiguous(found: Trust, on: Answers) -> Tensor:
-    """Which answers have not one probable label at the coverage of the card; (N,) bool."""
+    """Return which answers don't have exactly one probable label at the card's coverage; (N,)
+    bool."""
     probabilities = found.probabilities(on.logits.float().cpu()).numpy()
     return torch.from_numpy(~found.are_clear(probabilities))
 
 
 @torch.no_grad()
 def statistic(found: Trust, on: Answers) -> NDArray[np.float32]:
-    """How strange each answered image is (N,); larger is stranger.
+    """Return how strange each answered image is, (N,); larger is stranger.
 
-    A blank one is as strange as an image can be. Raises `TrustError` where there is no familiarity.
+    A blank image gets the largest statistic, unless familiarity has learned to judge such images.
+    Raises `TrustError` if there is no familiarity.
     """
     if found.method is None:
         raise TrustError("the card has no familiarity")

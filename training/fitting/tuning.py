@@ -1,8 +1,9 @@
-"""Training on features that are there: first the head alone, then all layers where that pays.
+"""Fine-tuning of a pretrained network: first the head alone, then all layers if that pays.
 
-The layers before the head stay as they are, so what they give is computed once for each picture
-and kept in memory; the head is fit to it in seconds (`training/fitting/start/head.py`). That is
-epoch 1 of the history. The epochs behind it train all layers, as `training/fitting/loop.py` does.
+While the head is fit, the layers before it are frozen. So their outputs are computed once for each
+picture and kept in memory, and the head is fit to them in seconds
+(`training/fitting/start/head.py`). That is epoch 1 of the history. The following epochs train all
+layers, as `training/fitting/loop.py` does.
 """
 
 import copy
@@ -30,8 +31,9 @@ from training.recipes.recipe import Recipe
 
 FEATURE_BATCH = 16  # pictures; larger ones are not quicker on a CPU, and take memory
 LEAST_MISTAKES = 5
-"""Mistakes of the head on the pictures held out from which on all layers are trained. Were all of
-fewer mended, chance would do as much in more than one case of twenty: 1/2⁴ > 0.05 > 1/2⁵."""
+"""Fewest mistakes of the head on the held-out pictures with which all layers are trained. If all of
+fewer mistakes were corrected, chance could do that in more than one case of twenty: 1/2⁴ > 0.05 >
+1/2⁵."""
 
 
 def fit(
@@ -43,11 +45,10 @@ def fit(
     state: dict[str, Any] | None = None,
     validation: ImageSet | None = None,
 ) -> Fitted:
-    """Like `loop.fit`, for recipes that fit the head first: `tune` is not `all`.
+    """Train as `loop.fit` does, for recipes that fit the head first: `tune` is not `all`.
 
-    Pictures that were held out of `train` to judge all layers serve the head in the end: where the
-    head is kept, it is fit to all of `train`. Raises `OptionError` too if the network doesn't end
-    in a linear layer.
+    If only the head is kept in the end, it is fit again to all of `train`, with the pictures that
+    had been held out. Raises `OptionError`, too, if the network doesn't end in a linear layer.
     """
     hooks = hooks or Hooks()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -91,7 +92,7 @@ def fit(
 def _fit_head(
     recipe: Recipe, pictures: "_Pictures", frozen: "_Frozen", hooks: Hooks
 ) -> Fitted | None:
-    """Epoch 1: the head alone. Returns None if all layers are to be trained behind it."""
+    """Train epoch 1, the head alone; return None if all layers are to be trained after it."""
     training, rest, held, both = frozen.training, pictures.rest, pictures.held, pictures.both
     started = time.monotonic()
     known, unknown = frozen.features(rest, hooks), frozen.features(held, hooks)
@@ -130,9 +131,10 @@ def _fit_head(
 
 @dataclass(frozen=True)
 class _Pictures:
-    """`held` judges what is trained on `rest`; `both` is what the head may be fit to in the end.
+    """The pictures of a training: `rest` is trained on, `held` validates it.
 
-    `is_held_out` says that `held` is a part of the training set.
+    A head that is kept is fit to `both` in the end. `is_held_out` says that `held` is a part of the
+    training set.
     """
 
     rest: ImageSet
@@ -148,7 +150,10 @@ class _Pictures:
         validation: ImageSet | None,
         generator: torch.Generator,
     ) -> Self:
-        """Raises `OptionError` if no picture is left to train on."""
+        """Hold pictures out of `train` if `validation` is None.
+
+        Raises `OptionError` if no picture is left to train on.
+        """
         if validation is not None:
             return cls(train, validation, train, False)
         rest, held = train.hold_out(recipe.validation_fraction, generator)
@@ -169,7 +174,7 @@ class _Pictures:
 
 @dataclass(frozen=True)
 class _Frozen:
-    """The layers before the head, which stay as they are, and the head behind them."""
+    """A network whose layers before the head are frozen while the head is fit."""
 
     training: Training
     spec: InputSpec
@@ -190,7 +195,10 @@ class _Frozen:
 
     @torch.inference_mode()
     def features(self, images: ImageSet, hooks: Hooks) -> Tensor:
-        """What the head takes (N, D), float32 on the CPU, in evaluation mode."""
+        """Return the inputs of the head for all pictures, (N, D) float32 on the CPU.
+
+        The network is in evaluation mode.
+        """
         network = self.training.kept_network().eval()
         found: list[Tensor] = []
 
@@ -209,7 +217,7 @@ class _Frozen:
 
     @torch.no_grad()
     def set_head(self, fitted: Head) -> None:
-        """Put the weights into the network, and into its moving average."""
+        """Copy the head's weights into the network, and into its moving average."""
         name = self._name
         average = self.training.average
         for network in [self.training.network] + ([average.module] if average else []):
@@ -248,7 +256,7 @@ def _answers(choice: Choice, found: Tensor, images: ImageSet) -> Answers:
 
 
 def _reason_not_to_tune(recipe: Recipe, judged: Metrics | None, count: int) -> str | None:
-    """Say why the head alone is trained; None where all layers shall be."""
+    """Return why the head alone is trained; None if all layers are to be trained."""
     if recipe.tune == "head":
         return "only the head was trained, as tune says"
     if recipe.epochs_to_run < 2:
@@ -265,9 +273,9 @@ def _reason_not_to_tune(recipe: Recipe, judged: Metrics | None, count: int) -> s
 
 
 def _note_time(seconds: float, pictures: int, epochs: int, hooks: Hooks) -> None:
-    """Tell that all layers are trained now, and about how long that takes.
+    """Report through `on_note` that all layers are trained now, and about how long that takes.
 
-    `seconds` are those of the forward pass of a picture; the backward pass takes twice as long.
+    `seconds` is the time of the forward pass of one picture; the backward pass takes twice as long.
     """
     total = 3 * seconds * pictures * epochs
     text = f"{total:.0f} s" if total < 120 else f"{total / 60:.0f} min"
@@ -292,7 +300,7 @@ def pays(recipe: Recipe, first: Epoch, selected: Epoch, count: int) -> bool:
 
 
 def _verdict(recipe: Recipe, history: list[Epoch], selected: Epoch, count: int) -> str:
-    """Say what training all layers has brought."""
+    """Describe whether training all layers has improved on the head alone."""
     if recipe.selection == "last":
         return f"all layers were trained, and epoch {selected.number} is kept, the last"
     before = _told(history[0], count)

@@ -1,15 +1,15 @@
 """The run folder of a training: its recipe, its history, its results.
 
 recipe.json   written first
-history.csv   a row an epoch, whole after each
-steps.csv     a row each so many steps, where they are asked for; whole after each epoch
-state.pt      what a broken-off training needs to go on after its last epoch; gone when it has ended
+history.csv   a row for each epoch; rewritten after each
+steps.csv     a row every N steps, if the user asks for them; rewritten after each epoch
+state.pt      what an interrupted training needs to continue; deleted when the training has ended
 weights.pt    the selected weights
 curves.png    loss and accuracy of both sets, the figures of the steps, the learning rate
-confusion.png of the test set
-first.png     the first test pictures, what they show and what they are taken for
+confusion.png the confusion matrix of the test set
+first.png     the first test pictures with their labels and predictions
 mistakes.png  the wrong predictions with the highest confidence, with the names of their files
-data.html     what is odd about the pictures, and which labels are probably wrong; data.csv has all
+data.html     what is odd about the pictures, and labels that are probably wrong; data.csv has all
 result.json   written last: the selected epoch, the figures, what was published
 .lock         held by the process that trains in the folder
 """
@@ -51,7 +51,7 @@ Figures = Annotated[dict[str, float | None], AfterValidator(_has_accuracies)]
 
 
 class TrainedOn(BaseModel):
-    """Where, by what and when a network was trained, as in its card."""
+    """The device, torch version, commit and time of a training, as the card has them."""
 
     device: str
     torch: str
@@ -60,14 +60,17 @@ class TrainedOn(BaseModel):
 
 
 class Published(BaseModel):
-    """What is read of the card in a result."""
+    """The part of a published model's card that is read from `result.json`."""
 
     training: TrainedOn
 
 
 class Finished(BaseModel):
-    """What is read of `result.json`; `card` is None where nothing was published, and has the commit
-    and the time otherwise."""
+    """The fields of `result.json` that are read.
+
+    `card` belongs to a published model, and has the commit and the time. A run that was not
+    published, such as one of a study, has no card, but its own `commit` and `finished`.
+    """
 
     metrics: Figures
     selected_epoch: int
@@ -96,13 +99,14 @@ class RunHeldError(RunError):
 
 @dataclass(frozen=True)
 class Run:
-    """A folder of one training's files, each of which appears whole."""
+    """The folder of one training; each file in it is written completely or not at all."""
 
     folder: Path
 
     @classmethod
     def start(cls, root: Path, recipe: Recipe) -> Self:
-        """A new folder `<root>/<name>/<UTC time>-seed<seed>` that holds the recipe."""
+        """Create a new folder `<root>/<name>/<UTC time>-seed<seed>`, and write the recipe into
+        it."""
         stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-seed{recipe.seed}"
         for attempt in ["", *(f"-{n}" for n in range(2, 1000))]:
             folder = root / recipe.name / f"{stamp}{attempt}"
@@ -121,9 +125,9 @@ class Run:
 
     @classmethod
     def at(cls, folder: Path, recipe: Recipe) -> Self:
-        """The run in this folder, which is created if missing.
+        """Return the run in this folder; create the folder if it is missing.
 
-        The state and the result of another recipe are deleted.
+        If the folder holds another recipe, its state and its result are deleted.
         """
         run = cls(folder)
         if run.recipe() != as_json(recipe):
@@ -135,9 +139,9 @@ class Run:
 
     @classmethod
     def unfinished(cls, root: Path, recipe: Recipe) -> Self | None:
-        """The latest folder of that very recipe whose training was broken off.
+        """Return the latest interrupted run of exactly this recipe, or None.
 
-        One that another process still trains is passed over.
+        A run that another process is training is skipped.
         """
         folders = sorted((root / recipe.name).glob("*"), reverse=True)
         wanted = as_json(recipe)
@@ -148,9 +152,10 @@ class Run:
 
     @classmethod
     def may_go_on(cls, root: Path, recipe: Recipe) -> bool:
-        """Whether a run was broken off whose recipe is this one, but for its length.
+        """Return whether an interrupted run has this recipe, apart from fields that are still open.
 
-        The length may depend on the number of pictures. It asks before the pictures are read.
+        These are `epochs` and `learning_rate`, which may depend on the number of pictures: this is
+        called before the pictures are read.
         """
         wanted = as_json(recipe)
         length = {name for name in ("epochs", "learning_rate") if wanted[name] is None}
@@ -164,9 +169,9 @@ class Run:
 
     @contextmanager
     def resumable(self) -> Iterator[None]:
-        """Add to an error of the file system that the training can go on after it.
+        """Add a note to an `OSError` raised inside: `--resume` continues after the last epoch.
 
-        Where there is nothing to go on from, the folder goes away.
+        If there is neither a state to continue from nor a result, the folder is deleted.
         """
         try:
             yield
@@ -183,9 +188,10 @@ class Run:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes from training in this folder; the system lets go of a dead one's.
+        """Hold the lock of this folder, so that no other process trains in it.
 
-        Raises `RunHeldError` while another one does.
+        The system releases the lock of a process that dies. Raises `RunHeldError` if another
+        process holds the lock.
         """
         try:
             with FileLock(self.folder / LOCK, blocking=False):
@@ -203,7 +209,8 @@ class Run:
             return True
 
     def recipe(self) -> dict[str, Any] | None:
-        """The recipe in recipe.json, or None without such a file; raises `DamagedFileError`."""
+        """Read the recipe from `recipe.json`; None without such a file; raises
+        `DamagedFileError`."""
         recipe = self._read_json(RECIPE)
         if recipe is not None and (missing := {"name", "dataset", "architecture"} - recipe.keys()):
             raise damaged(
@@ -214,11 +221,14 @@ class Run:
         return None if recipe is None else _EARLIER | recipe
 
     def result(self) -> dict[str, Any] | None:
-        """What the training gave, or None before its end."""
+        """Read `result.json`; return None if the training has not ended."""
         return self._read_json(RESULT)
 
     def finished(self) -> Finished | None:
-        """The figures of the result, or None before its end; raises `DamagedFileError`."""
+        """Read the figures of the result; return None if the training has not ended.
+
+        Raises `DamagedFileError`.
+        """
         content = self.result()
         if content is None:
             return None
@@ -228,7 +238,10 @@ class Run:
             raise damaged(self.folder / RESULT, f"is damaged: {problem(error)}") from error
 
     def state(self) -> dict[str, Any] | None:
-        """What `loop.fit` goes on from, or None before the first epoch's end."""
+        """Read the state from which `experiment.run` continues; None before the first epoch's end.
+
+        Raises `DamagedFileError`.
+        """
         path = self.folder / STATE
         if not path.exists():
             return None
@@ -247,7 +260,7 @@ class Run:
             torch.save(content, file)
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write the result; nothing is left to go on from."""
+        """Write the result, and delete the state, which is no longer needed."""
         self.write_json(RESULT, result)
         (self.folder / STATE).unlink(missing_ok=True)
 
@@ -275,10 +288,10 @@ class Run:
         self.write(HISTORY, _EPOCHS.as_csv(rows))
 
     def history(self) -> list[Epoch]:
-        """The epochs of `history.csv`.
+        """Read the epochs of `history.csv`.
 
-        Raises `OSError` if there is none, and `DamagedFileError` with the line for what is no row
-        of figures.
+        Raises `OSError` if there is no such file, and `DamagedFileError` with the line if a row is
+        wrong.
         """
         path = self.folder / HISTORY
         epochs = _EPOCHS.read(path)
@@ -290,9 +303,9 @@ class Run:
         self.write(STEPS, steps.as_csv(rows))
 
     def steps(self) -> list[Step]:
-        """The rows of `steps.csv`, none without that file.
+        """Read the rows of `steps.csv`; return an empty list without that file.
 
-        Raises `DamagedFileError` with the line for what is no row of figures.
+        Raises `DamagedFileError` with the line if a row is wrong.
         """
         try:
             return steps.TABLE.read(self.folder / STEPS)
@@ -301,13 +314,13 @@ class Run:
 
 
 def as_json(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as it stands in a file: lists for tuples."""
+    """Return the recipe as JSON values: lists in place of tuples."""
     content: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
     return content
 
 
 def problem(error: ValidationError) -> str:
-    """The first thing that is wrong, and where."""
+    """Describe the first error in a file, with its field."""
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"])) or "the file"
     return f"{place}: {first['msg'].removeprefix('Value error, ')}"

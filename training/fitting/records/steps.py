@@ -1,8 +1,8 @@
 """Figures between the steps of a training: the loop → rows of `Step` → steps.csv, curves.png.
 
-They are for looking at. No weight, no epoch and no learning rate is chosen by them, and the
-training takes the same course with them and without: evaluation leaves modes, statistics and
-generators as they were.
+They are for display only. No weight, no epoch and no learning rate is chosen by them, and the
+training has the same result without them: evaluation leaves modes, statistics and generators as
+they were.
 """
 
 import math
@@ -24,13 +24,13 @@ from training.fitting.records.table import Table, figures
 
 @dataclass(frozen=True)
 class Step:
-    """One row: how the training stands after `number` steps; 0 is before the first.
+    """A row of figures after `number` steps of the training; 0 is before the first step.
 
-    `epoch` is the one that the step belongs to. `loss` is that of the step's own batch and
-    `mean_loss` the mean over the pictures since the row before, both the cross-entropy alone, as in
-    `Epoch`; None where there was no picture, as before the first step. `learning_rate` is the one
-    that the step was made with, before the first step that of the first. `test` are the figures of
-    the first `test_pictures` of the test set, None where none were asked for.
+    `epoch` is the epoch of the step. `loss` is that of the step's own batch, and `mean_loss` the
+    mean over the pictures since the previous row. Both are the cross-entropy alone, as in `Epoch`,
+    and None if there was no picture, as before the first step. `learning_rate` is that of the step;
+    in the row before the first step, that of the first. `test` are the figures of the first
+    `test_pictures` of the test set, or None if none are evaluated.
     """
 
     number: int
@@ -44,9 +44,10 @@ class Step:
 
 @dataclass(frozen=True)
 class StepPlan:
-    """What a user asks for: a row each `every` steps, and the first `test_pictures` evaluated.
+    """The user's options for figures of steps: a row every `every` steps.
 
-    0 pictures leave out the evaluation. `on_step` gets each row.
+    The first `test_pictures` of the test set are evaluated for each row; 0 leaves that out.
+    `on_step` is called with each row.
     """
 
     every: int
@@ -55,7 +56,7 @@ class StepPlan:
 
 
 class StepRecord:
-    """Collects the rows of one training: `loop.run_epochs` calls `start`, `step` and `end`."""
+    """The rows of one training; `loop.run_epochs` calls `start`, `step` and `end`."""
 
     def __init__(
         self,
@@ -65,8 +66,8 @@ class StepRecord:
         rows: Sequence[Step] = (),
         on_note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """`test` are the test pictures to evaluate, on the training's device; `rows` those before
-        a break."""
+        """`test` are the test pictures to evaluate, on the training's device; `rows` are those
+        recorded before an interruption."""
         self.rows = list(rows)
         self._plan, self._test, self._spec, self._on_note = plan, test, spec, on_note
         self._since = Tally(test.targets.device)
@@ -74,7 +75,10 @@ class StepRecord:
         self._rate = math.nan
 
     def start(self, training: Training) -> None:
-        """Add the row before the first step, where test pictures are evaluated."""
+        """Add the row before the first step, if test pictures are evaluated.
+
+        Reports through `on_note` if the training has fewer steps than `every`.
+        """
         self._rate = training.learning_rate
         if self._plan.every > training.steps:
             self._on_note(
@@ -86,7 +90,10 @@ class StepRecord:
             self._add(training)
 
     def step(self, training: Training, logits: Tensor, targets: Tensor, rate: float) -> None:
-        """After each step: its logits (N, num_classes) and targets (N,), strangers left out."""
+        """Record a step, and add a row if one is due.
+
+        `logits` (N, num_classes) and `targets` (N,) are those of the step, without strangers.
+        """
         self._since.add(logits, targets)
         self._last = logits.detach(), targets
         self._rate = rate
@@ -94,16 +101,20 @@ class StepRecord:
             self._add(training)
 
     def end(self, training: Training) -> None:
-        """After the last step of all, before its state is kept."""
+        """Add the row of the last step of the training, unless it is there; called before the state
+        is saved."""
         if not self.rows or self.rows[-1].number != training.step:
             self._add(training)
 
     def state_dict(self) -> dict[str, Any]:
-        """What was summed up since the last row."""
+        """Return the sums since the last row."""
         return self._since.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Raises `LookupError`, `TypeError` or `ValueError` for what `state_dict` didn't make."""
+        """Continue from the sums of a `state_dict`.
+
+        Raises `LookupError`, `TypeError` or `ValueError` for other content.
+        """
         self._since.load_state_dict(state)
 
     def _add(self, training: Training) -> None:
@@ -129,13 +140,14 @@ class StepRecord:
 
 
 def before_break(rows: Sequence[Step], history: Sequence[Epoch]) -> list[Step]:
-    """Those of the epochs that are done, from which a broken-off training goes on."""
+    """Return the rows of the finished epochs, behind which an interrupted training continues."""
     return [row for row in rows if history and row.epoch <= history[-1].number]
 
 
 @contextmanager
 def undisturbed(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
-    """Use a network in the middle of its training; its modes and torch's generators stay."""
+    """Yield a network to evaluate during training; restore its modes and torch's generators
+    afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

@@ -18,12 +18,11 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Table(Generic[Row]):
-    """One kind of table.
+    """The format of one kind of table.
 
-    `parse` makes a row of its cells by column, and gets the rows before it; it raises `KeyError`
-    for a missing cell and `ValueError` for a wrong one. `noun` is what a row is called in errors,
-    and `title` the whole. The last columns may be missing in a file: those that are not among the
-    `required` ones.
+    `parse` makes a row from its cells by column name and the rows before it. It raises `KeyError`
+    for a missing cell and `ValueError` for a wrong one. In errors, `noun` stands for a row and
+    `title` for the whole table. Columns that are not `required` may be missing in a file.
     """
 
     columns: Sequence[str]
@@ -33,7 +32,8 @@ class Table(Generic[Row]):
     parse: Callable[[Mapping[str, str], Sequence[Row]], Row]
 
     def as_csv(self, rows: Iterable[Sequence[object]]) -> bytes:
-        """The cells of each row are in the order of the columns; None is an empty one."""
+        """Write rows as CSV; cells are in the order of the columns, and None gives an empty
+        cell."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.columns)
@@ -41,7 +41,8 @@ class Table(Generic[Row]):
         return text.getvalue().encode()
 
     def read(self, path: Path) -> list[Row]:
-        """Raises `OSError` if there is no such file, and `DamagedFileError` with the line."""
+        """Read the rows of a file; raises `OSError` without it, and `DamagedFileError` with the
+        line."""
         rows = csv.DictReader(io.StringIO(_text(path), newline=""))
         found: list[Row] = []
         try:
@@ -61,7 +62,10 @@ class Table(Generic[Row]):
 
 
 def figures(row: Mapping[str, str]) -> dict[str, float]:
-    """The cells that are not empty, as numbers; raises `ValueError` or `TypeError` for others."""
+    """Return the cells that are not empty as numbers.
+
+    Raises `ValueError` or `TypeError` if one is not a number.
+    """
     return {name: float(cell) for name, cell in row.items() if cell}
 
 

@@ -1,8 +1,8 @@
-"""A head for features that stay as they are: features (N, D) and targets → weight and bias.
+"""The head of a network with frozen features: features (N, D) and targets → weight and bias.
 
 The head is a logistic regression with a penalty on its weights. Several penalties are tried by
-cross-validation, and the one whose predictions of left-out pictures have the lowest cross-entropy
-is taken. All is computed in float64 on the CPU, by one thread: the same features give the same
+cross-validation, and the one is chosen whose predictions of left-out pictures have the lowest
+cross-entropy. All is computed in float64 on the CPU, by one thread: the same features give the same
 head, and threads would only wait for each other on matrices of this size (1.4 s by one thread, 38 s
 by two on two busy cores, for the cross-validation of 20 pictures).
 """
@@ -33,16 +33,16 @@ class Head:
     bias: Tensor
 
     def logits(self, features: Tensor) -> Tensor:
-        """(N, D) to (N, num_classes)."""
+        """Return the logits (N, num_classes) of features (N, D)."""
         return F.linear(features.double(), self.weight, self.bias)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The penalty with the lowest cross-entropy, and what cross-validation predicted with it.
+    """The penalty with the lowest cross-entropy, and the predictions of cross-validation with it.
 
-    `logits` (M, num_classes) are those of the `pictures` (M,), each by a head that was fit without
-    it, the mean over the repetitions.
+    `pictures` (M,) are the indices of the predicted pictures. `logits` (M, num_classes) are
+    predicted by heads that were fit without the picture, as the mean over the repetitions.
     """
 
     penalty: float
@@ -62,10 +62,10 @@ def one_thread() -> Iterator[None]:
 
 @one_thread()
 def fit(features: Tensor, targets: Tensor, class_weights: Tensor, penalty: float) -> Head:
-    """Minimise the weighted mean cross-entropy + penalty / 2 · Σ weight².
+    """Fit a head: minimise the weighted mean cross-entropy + penalty / 2 · Σ weight².
 
-    `class_weights` (num_classes,) weigh the pictures of each class. Of fewer pictures than D it is
-    solved in the space that they span, where the solution is the same.
+    `class_weights` (num_classes,) weigh the pictures of each class. With fewer pictures than D, the
+    problem is solved in the space that they span, where the solution is the same.
     """
     mean = features.double().mean(0)
     points = features.double() - mean  # (N, D)
@@ -105,10 +105,10 @@ def choose(
     seed: int,
     versions: Tensor | None = None,
 ) -> Choice:
-    """Try the penalties by stratified cross-validation.
+    """Choose the penalty by stratified cross-validation.
 
-    Pictures with the same number in `versions` (N,) are left out together
-    (`ImageSet.versions`); None means that no two are versions of one.
+    Pictures with the same number in `versions` (N,) are left out together (`ImageSet.versions`);
+    None means that no two are versions of one.
 
     A class with one picture is predicted by heads that never saw it, so its picture counts as
     wrong. Few pictures are split several times, since one split depends on chance.
@@ -133,7 +133,10 @@ def choose(
 
 
 def _folds(targets: Tensor, versions: Tensor, generator: torch.Generator) -> Tensor:
-    """The number of each picture's fold, each with nearly the same part of every class."""
+    """Return the fold of each picture (N,); the folds have nearly the same share of every class.
+
+    All versions of a picture are in one fold.
+    """
     _, firsts, own = np.unique(versions, return_index=True, return_inverse=True)
     return _folds_of_each(targets[torch.from_numpy(firsts)], generator)[torch.from_numpy(own)]
 

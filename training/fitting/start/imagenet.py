@@ -34,9 +34,10 @@ def file() -> Path | None:
 
 
 def check(architecture: str) -> Path:
-    """The file of the weights for this architecture.
+    """Return the file of the weights for this architecture.
 
-    Raises `InstallationError` if it is not there or the network is another.
+    Raises `InstallationError` if it is not installed, or if the weights are of another
+    architecture.
     """
     if architecture != ARCHITECTURE:
         raise InstallationError(
@@ -53,10 +54,10 @@ def check(architecture: str) -> Path:
 
 
 def weights(architecture: str, network: nn.Module) -> dict[str, Tensor]:
-    """The weights by the names of `network`, an EfficientNet-Lite0; the head is ImageNet's.
+    """Load the weights by the parameters' names in `network`, an EfficientNet-Lite0.
 
-    Raises `InstallationError` if they are not there, and `DamagedFileError` if the file is another
-    than the one that was checked.
+    The head is ImageNet's. Raises `InstallationError` if the weights are not installed, and
+    `DamagedFileError` if the file has another checksum than the one that was checked.
     """
     path = check(architecture)
     with path.open("rb") as opened:

@@ -1,4 +1,4 @@
-"""What the weights are before the first step, where it is not torch's own choice."""
+"""Initialisation of the weights by other methods than torch's own: Xavier, whitening."""
 
 import torch
 import torch.nn.functional as F
@@ -8,8 +8,8 @@ from models.errors import OptionError
 
 
 def xavier(network: nn.Module) -> None:
-    """Weights of convolutions and linear layers uniform with Xavier's variance (Glorot and Bengio
-    2010, Understanding the difficulty of training deep feedforward neural networks)."""
+    """Set the weights of convolutions and linear layers, uniform with Xavier's variance (Glorot and
+    Bengio 2010, Understanding the difficulty of training deep feedforward neural networks)."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(module.weight)
@@ -42,7 +42,10 @@ def whiten(network: nn.Module, batch: Tensor) -> None:
 
 
 def _covariance(batch: Tensor, convolution: nn.Conv2d) -> Tensor:
-    """That of all patches (values, values), in float64, a part of the pictures at a time."""
+    """Return the covariance about 0 of all patches, (values, values) in float64.
+
+    It is summed over parts of the batch, which limits the memory.
+    """
     values = convolution.weight[0].numel()
     total, count = torch.zeros((), dtype=torch.float64, device=batch.device), 0
     for part in batch.split(max(1, MAX_PATCH_VALUES // (values * batch[0, 0].numel()))):

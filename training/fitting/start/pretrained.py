@@ -1,4 +1,4 @@
-"""Pretrained weights: what a file, a package or torchvision has → all layers but the head."""
+"""Pretrained weights: those of a file, a package or torchvision → all layers but the head."""
 
 from pathlib import Path
 
