@@ -19,7 +19,11 @@ _PICTURE = 2.0  # inches of a picture's height, and of the space around it
 
 @dataclass(frozen=True)
 class Caption:
-    """The name of a file, if any, which is shortened; labels, which are not; what follows."""
+    """A caption of several lines: the name of a file, the labels, and a last line.
+
+    The name is shortened to one line, and labels are broken into lines; name and last line may be
+    None.
+    """
 
     labels: Sequence[str]
     name: str | None = None
@@ -33,9 +37,9 @@ class Caption:
 
 
 def captioned(images: Tensor, captions: Sequence[Caption], title: str) -> bytes:
-    """uint8 pictures (N, C, H, W); without any there is the title alone.
+    """Draw uint8 pictures (N, C, H, W) below their captions; without pictures, the title alone.
 
-    Columns get wider and rows higher as the labels need it. A label that fills more than six lines
+    Columns get wider and rows higher if the labels need it. A label that fills more than six lines
     of the widest column is shortened.
     """
     inches = _width([label for caption in captions for label in caption.labels])

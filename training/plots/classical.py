@@ -23,9 +23,9 @@ _NAMES = (
 
 
 def classical(image: Image.Image, title: str) -> bytes:
-    """A decoded picture, and what can be computed of it without learning.
+    """Draw a decoded picture and its classical features, which need no learning; returns a PNG.
 
-    Pictures with a side above 256 pixels are scaled down to that first, which the title tells.
+    Pictures with a side above 256 pixels are scaled down to that first, and the title says so.
     """
     with lettering(title):
         picture = image.convert("RGB")
@@ -63,7 +63,7 @@ def _separate(grid: dict[str, Axes], channels: NDArray[np.uint8]) -> None:
 
 
 def _count(grid: dict[str, Axes], levels: NDArray[np.uint8], channels: NDArray[np.uint8]) -> None:
-    """Histograms on a logarithmic scale, since a plain background outweighs all else."""
+    """Draw the histograms on a logarithmic scale, since a plain background outweighs all else."""
     grey, colored = grid["levels"], grid["channels"]
     grey.set_title("histogram of the grey levels")
     grey.stairs(_histogram(levels), color="grey", fill=True)
@@ -96,7 +96,7 @@ def _mark(grid: dict[str, Axes], grey: Tensor, channels: NDArray[np.uint8]) -> N
 
 
 def _derive(figure: Figure, grid: dict[str, Axes], grey: Tensor) -> None:
-    """The gradients on one scale, so that both directions compare."""
+    """Draw the gradients on one scale, so that both directions can be compared."""
     found = gradients.sobel(grey)
     steepest = bound(found.magnitude.numpy())
     for name, values, title in (

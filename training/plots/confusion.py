@@ -15,11 +15,11 @@ _ROOM = 2.4  # inches for the titles of the axes and the scale
 
 
 def confusion(evaluation: Evaluation, title: str) -> bytes:
-    """The confusion matrix; rows are what pictures show.
+    """Draw the confusion matrix: rows are actual classes, columns predicted ones; returns a PNG.
 
-    The colour is the share of the row, so that classes of different sizes compare. Counts are
-    written for up to 30 classes, labels for up to 100. The matrix grows with its labels, which are
-    whole.
+    The colour is the share of the row, so that classes of different sizes can be compared. Counts
+    are written for up to 30 classes, labels for up to 100. The figure grows with its labels, which
+    are broken into lines rather than cut.
     """
     counts = np.array(evaluation.confusion)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)

@@ -1,7 +1,7 @@
-"""Texts from right to left beside others: isolated, so that they do not move what follows them.
+"""Isolation of right-to-left texts, so that they do not reorder the text that follows them.
 
-Without that, the numbers after an Arabic name are drawn before it, the last one first
-(Unicode's UAX #9).
+Without that, the numbers after an Arabic name are drawn before it, the last one first (Unicode's
+UAX #9).
 """
 
 import re
@@ -13,12 +13,12 @@ _RUN = re.compile("R(?:[^L]*R)?M*")
 
 
 def isolated(text: str) -> str:
-    """A label or a name, whose direction is its own."""
+    """Isolate a text that has right-to-left letters, so that it has a direction of its own."""
     return f"{_ISOLATE}{text}{_POP}" if "R" in _directions(text) else text
 
 
 def isolated_runs(line: str) -> str:
-    """A line from left to right, in which each run from right to left is isolated."""
+    """Isolate each right-to-left run of a left-to-right line."""
     parts, end = [], 0
     for run in _RUN.finditer(_directions(line)):
         parts += [line[end : run.start()], isolated(line[run.start() : run.end()])]

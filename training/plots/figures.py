@@ -1,4 +1,4 @@
-"""What all plots share: figures without a screen, headings, pictures and mosaics as arrays."""
+"""Shared parts of all plots: figures without a screen, headings, pictures and mosaics as arrays."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -50,35 +50,35 @@ def _settle(figure: Figure) -> None:
 
 
 def heading(figure: Figure, text: str) -> None:
-    """A title over the figure, which gets higher by the lines that follow the first."""
+    """Add a title over the figure, and make the figure higher if the title has several lines."""
     lines = headline(text, figure.get_figwidth())
     figure.set_figheight(figure.get_figheight() + further_lines(lines))
     figure.suptitle(lines, fontsize="large")
 
 
 def headline(text: str, inches: float) -> str:
-    """The lines of a title in a figure of that width."""
+    """Break a title into lines for a figure of that width."""
     return wrapped(text, inches - 2 * _MARGIN, "large")
 
 
 def further_lines(text: str) -> float:
-    """Inches that a title takes more than one line of usual letters."""
+    """Return the height in inches of a title beyond one line of usual letters."""
     return height(text, "large") - height("", "large")
 
 
 def say(axes: Axes, text: str) -> None:
-    """Say in the middle of empty axes why they are empty."""
+    """Write a text into the middle of empty axes, which says why they are empty."""
     axes.text(0.5, 0.5, text, ha="center", va="center", color="grey", transform=axes.transAxes)
 
 
 def bare(axes: Axes) -> None:
-    """A frame alone: no ticks."""
+    """Remove the ticks of the axes, and keep the frame."""
     axes.set_xticks([])
     axes.set_yticks([])
 
 
 def logarithmic(axes: Axes, which: Literal["x", "y"] = "y") -> None:
-    """A logarithmic scale from below to above what is drawn already, with plain numbers."""
+    """Set a logarithmic scale with plain numbers, which contains all that is drawn already."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     # its own labels are formulas, which plain text leaves as they are
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
@@ -92,7 +92,7 @@ def logarithmic(axes: Axes, which: Literal["x", "y"] = "y") -> None:
 
 
 def key(figure: Figure, lines: Sequence[Line2D], inches: float) -> None:
-    """A legend below a figure of that width, which gets higher by what it takes.
+    """Add a legend below a figure that is `inches` wide, and make the figure higher for it.
 
     Long labels get several lines.
     """
@@ -107,15 +107,15 @@ def key(figure: Figure, lines: Sequence[Line2D], inches: float) -> None:
 
 
 def pixels(image: Tensor) -> NDArray[np.uint8]:
-    """uint8 (C, H, W) as `Axes.imshow` takes it: (H, W) or (H, W, 3)."""
+    """Convert an image uint8 (C, H, W) for `Axes.imshow`: to (H, W) or (H, W, 3)."""
     array: NDArray[np.uint8] = image.permute(1, 2, 0).squeeze(-1).cpu().numpy()
     return array
 
 
 def mosaic(tiles: NDArray[Any], columns: int) -> NDArray[np.float64]:
-    """Tiles (N, H, W) or (N, H, W, 3) side by side, row after row, as one array.
+    """Arrange tiles (N, H, W) or (N, H, W, 3) in rows of `columns`, as one array.
 
-    The gaps between them are NaN, and so are tiles that miss in the last row.
+    Gaps between tiles, and tiles that are missing in the last row, are NaN.
     """
     count, height, width = tiles.shape[:3]
     between = gap(height, width)
@@ -134,7 +134,7 @@ def gap(height: int, width: int) -> int:
 
 
 def centres(whole: int, tile: int, count: int) -> list[float]:
-    """Where the middles of so many tiles lie along a side of a mosaic, both in pixels."""
+    """Return the centres of `count` tiles along a side of a mosaic with `whole` pixels."""
     step = (whole - tile) / max(1, count - 1)
     return [number * step + (tile - 1) / 2 for number in range(count)]
 

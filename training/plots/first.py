@@ -1,4 +1,4 @@
-"""The first pictures of a set, right or wrong."""
+"""Plot of the first pictures of a set with their predictions."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ _WRONG = "tab:red"
 
 
 def first(images: Tensor, actual: Sequence[str], predicted: Sequence[str], title: str) -> bytes:
-    """uint8 pictures (N, C, H, W), and over each what it is and what it was taken for.
+    """Draw uint8 pictures (N, C, H, W), each below its label and its prediction; returns a PNG.
 
-    Where these differ, they are red.
+    The texts of wrong predictions are red.
     """
     with lettering(title, *actual, *predicted):
         captions = [

@@ -1,6 +1,6 @@
-"""What was looked for in pictures before networks learned it: gradients, edges, corners.
+"""Classical image features, from before networks learned them: gradients, edges, corners.
 
-Grey levels are float32 (H, W); at the border the outermost levels go on.
+Grey levels are float32 (H, W); beyond the border, the outermost levels are repeated.
 """
 
 from dataclasses import dataclass
@@ -65,7 +65,10 @@ def corners(levels: Tensor) -> Tensor:
 
 
 def _along(gradients: Gradients, magnitude: Tensor) -> tuple[Tensor, Tensor]:
-    """The magnitudes of both neighbours in the gradient's direction, of eight."""
+    """Return the magnitudes of each pixel's two neighbours along its gradient, forward and back.
+
+    The direction is rounded to the nearest of the eight neighbours.
+    """
     turns = torch.atan2(gradients.down, gradients.across) / (torch.pi / 4)
     direction = (turns.round().long() % 4)[None]  # opposite directions are one
     padded = F.pad(magnitude, (1, 1, 1, 1))
@@ -81,7 +84,7 @@ def _along(gradients: Gradients, magnitude: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _smooth(levels: Tensor, deviation: float) -> Tensor:
-    """A Gaussian, cut off at three standard deviations."""
+    """Smooth with a Gaussian that is cut off at three standard deviations."""
     reach = round(3 * deviation)
     weights = torch.exp(-(torch.arange(-reach, reach + 1.0) ** 2) / (2 * deviation**2))
     weights /= weights.sum()
@@ -94,7 +97,7 @@ def _highest(values: Tensor, reach: int) -> Tensor:
 
 
 def _convolve(levels: Tensor, kernels: Tensor) -> Tensor:
-    """Cross-correlation with (N, k, k): (N, H, W)."""
+    """Cross-correlate levels (H, W) with kernels (N, k, k); returns (N, H, W)."""
     border = kernels.shape[-1] // 2
     padded = F.pad(levels[None, None], (border,) * 4, mode="replicate")
     return F.conv2d(padded, kernels[:, None])[0]

@@ -31,11 +31,11 @@ def curves(
     selected: Epoch | None = None,
     steps: Sequence[Step] = (),
 ) -> bytes:
-    """Loss and accuracy of both sets over the epochs, side by side; below, the learning rate.
+    """Draw loss and accuracy of both sets over the epochs, and below them the learning rate.
 
-    Where there are `steps`, a second row has loss and test accuracy over them, and the learning
-    rate is theirs. Its scale is logarithmic where it spans more than a decade. Values that are not
-    finite are left out.
+    With `steps`, a second row has loss and test accuracy over the steps, and the learning rate is
+    that of the steps. Its scale is logarithmic if it spans more than a decade. Values that are not
+    finite are left out. Returns a PNG.
     """
     rates = _rates(history, steps)
     rows: list[Any] = [[f"epoch {name}" for name in _FIGURES]]
@@ -97,14 +97,14 @@ def _rate(axes: Axes, rates: Points, over: str) -> None:
 
 
 def _rates(history: Sequence[Epoch], steps: Sequence[Step]) -> Points:
-    """The learning rate of steps; without these, of the first step of each epoch."""
+    """Return the learning rate of each step; without steps, that of each epoch's first step."""
     if steps:
         return _finite([(each.number, each.learning_rate) for each in steps])
     return _finite([(epoch.number, epoch.learning_rate) for epoch in history])
 
 
 def _line(axes: Axes, points: Points, label: str, **style: Any) -> None:
-    """A line whose points are marked where they are few; one alone tells its value."""
+    """Draw a line; a few points are marked, and a single one has its value in the legend."""
     if not points:
         return
     marker = "o" if len(points) == 1 else "." if len(points) <= _MARKED else None
@@ -150,7 +150,7 @@ def overlay(histories: Mapping[str, Sequence[Epoch]], title: str) -> bytes:
 
 
 def _key(figure: Figure, colors: Mapping[str, ColorType]) -> None:
-    """A legend below."""
+    """Add a legend below: a colour for each training, a line style for each set."""
     lines = [Line2D([], [], color=color, label=label) for label, color in colors.items()]
     lines += [Line2D([], [], color="grey", linestyle="--", label="training")]
     lines += [Line2D([], [], color="grey", label="validation")]

@@ -28,9 +28,10 @@ _THICK = 0.13  # inches of a bar at most
 
 @dataclass(frozen=True)
 class LabelledBars:
-    """Bars of `values` (N,), from the top to the bottom of each column, then of the next one.
+    """Horizontal bars of `values` (N,) with labels, in columns that are filled one after the other.
 
-    `labels` have their lines; `beside` is how wide the widest is, `rows` how high each is drawn.
+    `labels` are broken into lines. `beside` is the width of the widest label, and `rows` are the
+    heights of the bars with their labels, in inches.
     """
 
     labels: tuple[str, ...]
@@ -48,7 +49,7 @@ class LabelledBars:
         across: float,
         most_columns: int | None = None,
     ) -> Self:
-        """Laid out in a place that is `across` inches wide, inside of `lettering`."""
+        """Lay the bars out in a place that is `across` inches wide; call it inside `lettering`."""
         room = min(_MAX_LABEL, across - _TICK - _VALUE - _LEAST_BAR)
         lines = tuple(wrapped(label, room, _SIZE) for label in labels)
         beside = max((width(line, _SIZE) for text in lines for line in text.split("\n")), default=0)
@@ -64,7 +65,8 @@ class LabelledBars:
         return max((sum(self.rows[part]) for part in self._parts()), default=_LEAST_ROW)
 
     def draw(self, place: Place, left: float, top: float, form: str = ".3g") -> list[Axes]:
-        """The axes of the columns; all have one scale, and `form` is how values are written."""
+        """Draw the columns on one scale, and return their axes; `form` is the format of the
+        values."""
         wide = (self.across + _BETWEEN) / self.columns - _BETWEEN
         drawn = []
         for number, part in enumerate(self._parts()):

@@ -1,4 +1,4 @@
-"""Pictures that were taken for another class."""
+"""Plot of pictures with wrong predictions."""
 
 from collections.abc import Sequence
 
@@ -16,9 +16,9 @@ def mistakes(
     title: str,
     names: Sequence[str],
 ) -> bytes:
-    """uint8 pictures (N, C, H, W), and over each its name, what it is and what it was taken for.
+    """Draw uint8 pictures (N, C, H, W), each below its name, label, prediction and score.
 
-    Without pictures there is the title alone.
+    Without pictures, only the title is drawn. Returns a PNG.
     """
     with lettering(title, *actual, *predicted, *names):
         shown = zip(names, actual, predicted, scores, strict=True)

@@ -16,10 +16,10 @@ _ROW = 0.8  # inches, its height
 
 
 def samples(images: ImageSet, title: str, generator: torch.Generator) -> bytes:
-    """Ten pictures drawn at random of each class, a row per class, with the class's size.
+    """Draw ten random pictures of each class, a row per class, with the number of its pictures.
 
-    Where a class has fewer, the row ends early. Of more than 50 classes the first 50 are drawn.
-    Labels are whole: the rows get higher where they need it.
+    A class with fewer pictures has a shorter row. Of more than 50 classes the first 50 are drawn.
+    Labels are broken into lines, not cut: the rows get higher if necessary.
     """
     labels = images.labels[:_MOST_ROWS]
     with lettering(title, *labels):
@@ -50,5 +50,5 @@ def samples(images: ImageSet, title: str, generator: torch.Generator) -> bytes:
 
 
 def _coloured(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W) or (H, W, 3) to (H, W, 3)."""
+    """Convert a picture (H, W) or (H, W, 3) to (H, W, 3)."""
     return picture if picture.ndim == 3 else np.stack([picture] * 3, axis=-1)

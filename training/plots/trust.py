@@ -1,4 +1,4 @@
-"""How far probabilities, sets and familiarity keep what they say."""
+"""Plots of the reliability of probabilities, label sets and familiarity."""
 
 from collections.abc import Sequence
 
@@ -17,11 +17,11 @@ _SHOWN = (0.5, 99.5)  # percentiles of the statistics that the histogram spans
 def reliability(
     bins: NDArray[np.float64], asked: Sequence[float], held: Sequence[float], title: str
 ) -> bytes:
-    """The reliability diagram (DeGroot and Fienberg 1983) and, beside it, coverage.
+    """Draw the reliability diagram (DeGroot and Fienberg 1983) and, beside it, the coverage.
 
-    `bins` (B, 3) are images, accuracy and mean top probability, as
-    `models.trust.calibration.reliability` gives them. `held` is the part of the sets with the right
-    label, for each coverage of `asked`; both are empty where the network has no sets.
+    `bins` (B, 3) are the number of images, accuracy and mean top probability of each bin, as
+    `models.trust.calibration.reliability` returns them. `held` is the share of the sets that have
+    the right label, for each coverage in `asked`; both are empty if the network has no sets.
     """
     with lettering(title):
         figure = Figure(figsize=(10, 5), layout="constrained")
@@ -55,10 +55,10 @@ def _diagonal(axes: Axes) -> None:
 def strangers(
     familiar: NDArray[np.float32], strange: NDArray[np.float32], limit: float, title: str
 ) -> bytes:
-    """Histograms of the statistic of familiar images and of strangers, larger for stranger ones.
+    """Draw histograms of the statistic of familiar images and of strangers; returns a PNG.
 
-    Above the `limit` an answer is unsure. The lowest and the highest statistics are drawn at the
-    edges.
+    The statistic is larger for stranger images; answers above the `limit` are unsure. Values beyond
+    the percentiles 0.5 and 99.5 are counted at the edges.
     """
     with lettering(title):
         figure = Figure(figsize=(9, 4.5), layout="constrained")

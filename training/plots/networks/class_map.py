@@ -1,4 +1,4 @@
-"""Which class a network sees where in a picture: its labels in colours, and a heat map a class."""
+"""Plot of a class map: the most probable labels over a picture, and a heat map for each class."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -29,13 +29,12 @@ _OPACITY = 0.6  # of the labels over the picture
 
 
 def class_map(found: ClassMap, labels: Sequence[str], title: str) -> bytes:
-    """The picture as the network slid over it, the most probable label around each pixel, and the
-    probability of each class there.
+    """Draw a picture, the most probable label around each pixel, and the classes' probabilities.
 
-    Up to ten labels have a colour each, the same in every picture; of more labels those that win
-    most often have one in that order, and from the eleventh on one is left for all. The classes
-    that win most often have a heat map, up to eight; where fewer win anywhere, those of the largest
-    probabilities follow. The wider the picture, the fewer panels stand in a row.
+    Up to ten labels have a colour each, the same in every picture. Of more labels, those that win
+    most often have a colour of their own, and all others share one. Up to eight classes have a heat
+    map: those that win most often, then those with the highest probabilities. The wider the
+    picture, the fewer panels stand in a row.
     """
     with lettering(title, *labels):
         winning = [each.index for each in found.shares()]
@@ -82,7 +81,7 @@ def class_map(found: ClassMap, labels: Sequence[str], title: str) -> bytes:
 
 
 def _drawn(found: ClassMap, winning: Sequence[int]) -> list[int]:
-    """The classes with a heat map."""
+    """Choose the classes that get a heat map: those that win most often, then the most probable."""
     highest = found.probabilities.flatten(1).amax(1).argsort(descending=True).tolist()
     others = [index for index in highest if index not in winning]
     return [*winning, *others][:_MOST_HEATS]
@@ -147,7 +146,8 @@ def _percent(share: float) -> str:
 
 
 def _numbers(found: ClassMap) -> list[int]:
-    """The index of each class's colour; `len(_COLOURS)` stands for that of all others."""
+    """Return the index of each class's colour; `len(_COLOURS)` stands for the colour of all
+    others."""
     count, others = len(found.probabilities), len(_COLOURS)
     if count <= others:
         return list(range(count))

@@ -1,4 +1,4 @@
-"""What dropout does: units before it, in some draws and on average; the answers of the draws."""
+"""Plot of the effect of dropout: units before it, in some draws and on average; probabilities."""
 
 from collections.abc import Sequence
 
@@ -19,11 +19,11 @@ _DROPPED = "lightcoral"
 
 
 def dropout(found: Demonstration, labels: Sequence[str], title: str) -> bytes:
-    """For each layer a table of some units, and below them the probabilities.
+    """Draw a table of units for each dropout layer, and the probabilities below; returns a PNG.
 
-    The rows are the values before, some draws, the mean of all draws, and those of evaluation. What
-    was dropped is red. The points are the probabilities of the draws, the upright lines across them
-    those of evaluation.
+    The rows of a table are the values before dropout, in some draws, their mean over all draws, and
+    in evaluation. Dropped values are red. The points are the probabilities of the draws, and the
+    vertical lines those of evaluation.
     """
     order = found.evaluated.argsort(descending=True)[:_CLASSES].tolist()
     names = [labels[index] for index in order]

@@ -1,4 +1,4 @@
-"""What a network makes of a picture, layer by layer: a strip of channels each."""
+"""Plot of a network's activations for a picture: a strip of channels for each layer."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,17 +52,17 @@ def feature_maps(
     fields: Mapping[str, ReceptiveField] | None = None,
     outputs: Collection[str] = (),
 ) -> bytes:
-    """The picture as the network sees it, uint8 (C, H, W), the scores, and between them the layers.
+    """Draw the input picture, uint8 (C, H, W), the scores, and a strip for each layer below them.
 
     The activations are of one picture, in the order of the forward pass. Maps (C, H, W) are drawn
-    as up to 24 channels, matrices as one map, vectors as bars, or as lines of 128 values where they
-    are long. The bars of the layers in `outputs`, which have one value a class, have the labels of
-    the scores, in their order. A layer's receptive field stands in its title, with the level that
-    follows from it.
+    as up to 24 channels, and matrices as one map. Vectors are drawn as bars, or if they are long,
+    as lines of 128 values. The bars of the layers in `outputs`, which have one value a class, have
+    the labels of the scores, in their order. A layer's receptive field stands in its title, with
+    the level (low to high) that follows from it.
 
-    A layer has one scale: from 0 if nothing is below it, otherwise symmetrical about 0. It ends
-    where 2 % of the values lie beyond, lest few of them leave the rest pale; arrows at its ends and
-    the range in words tell so.
+    A layer has one colour scale: from 0 if no value is negative, otherwise symmetrical about 0. It
+    ends where 2 % of the values lie beyond, so that a few of them don't leave the rest pale. Arrows
+    at the ends show that values lie beyond; the title has the full range.
     """
     fields = fields or {}
     highest = dict(sorted(scores.items(), key=lambda item: -item[1])[:_MOST_CLASSES])
@@ -107,7 +107,7 @@ def feature_maps(
 
 
 def _title(name: str, field: ReceptiveField | None, caption: str) -> str:
-    """The layer's name, what it sees of the image, its level, its shape and its values."""
+    """Return the title of a layer: name, receptive field, level, shape and range of values."""
     after = f", {caption}"
     if field is not None:
         after = f": {field}, {field.level} level{after}"
@@ -133,14 +133,14 @@ class _Strip:
         return 0.2 if self.values.ndim == 1 and self.bars is None else 0.0
 
     def beyond(self, least: float, most: float) -> Literal["neither", "both", "min", "max"]:
-        """Where values lie outside a scale."""
+        """Return at which ends of the scale values lie beyond it."""
         below, above = bool((self.values < least).any()), bool((self.values > most).any())
         if below and above:
             return "both"
         return "min" if below else "max" if above else "neither"
 
     def draw(self, axes: Axes) -> AxesImage | None:
-        """The drawn map, or None of bars."""
+        """Draw the values; return the image of a map, or None for bars."""
         if self.values.ndim == 1:
             _bars(axes, self.values)
             return None

@@ -44,11 +44,12 @@ _TILE, _COLUMNS, _MARGIN = 1.5, 6, 0.2  # inches of a template with its label, h
 
 
 def kernels(weight: Tensor, title: str, labels: Sequence[str] = ()) -> Iterator[bytes]:
-    """All kernels (out, in, H, W) of a convolution, or the templates of a linear layer.
+    """Draw all kernels (out, in, H, W) of a convolution, or templates of a linear layer.
 
-    Of three input channels they are pictures in colour, of one in grey, side by side. Otherwise
-    there is a row per output channel and a column per input channel. All have one scale,
-    symmetrical about 0, on all pages. `labels` are the classes that the outputs stand for.
+    With three input channels, kernels are colour pictures side by side; with one, grey ones.
+    Otherwise there is a row per output channel and a column per input channel. All have one scale,
+    symmetrical about 0, on all pages. `labels` are the classes that the outputs stand for. Yields
+    the pages as PNGs.
     """
     array = weight.detach().float().cpu().numpy()
     outputs, inputs, high, wide = array.shape
@@ -92,7 +93,7 @@ class _Page:
 
 
 def _pages(shape: tuple[int, int, int, int], weight_pixels: int) -> Iterator[_Page]:
-    """As many kernels on each as have room, spread evenly."""
+    """Divide the kernels into pages with as many as fit on each, spread evenly."""
     outputs, inputs, high, wide = shape
     between = gap(high, wide)
     down = max(1, MAX_PIXELS // (weight_pixels * (high + between)))
@@ -105,14 +106,14 @@ def _pages(shape: tuple[int, int, int, int], weight_pixels: int) -> Iterator[_Pa
 
 
 def _parts(count: int, most: int) -> list[slice]:
-    """As few parts as can be, of nearly the same size."""
+    """Divide `count` into as few slices of at most `most` as possible, of nearly the same size."""
     parts = ceil(count / most)
     ends = [round(count * number / parts) for number in range(parts + 1)]
     return [slice(*pair) for pair in pairwise(ends)]
 
 
 def _side_by_side(array: NDArray[np.float32], text: str, largest: float) -> bytes:
-    """Kernels of one input channel, or of three as colours."""
+    """Draw kernels of one input channel in grey, or of three as colours, side by side."""
     tiles = _tiles(array, largest)
     whole = mosaic(tiles, ceil(sqrt(len(tiles))))
     figure, _axes = _figure(whole, text, largest, _MARGIN, _MARGIN, _inches_of_weight(whole))
@@ -127,7 +128,8 @@ def _table(
     names: Sequence[str],
     weight_pixels: int,
 ) -> bytes:
-    """A row per output channel, with its name if it has one, a column per input channel."""
+    """Draw a row per output channel, labelled with its class if it has one, and a column per
+    input."""
     outputs, inputs, high, wide = array.shape
     whole = mosaic(array.reshape(-1, high, wide), inputs)
     lines = "\n".join([*names, str(page.rows.stop)]).split("\n")
@@ -176,14 +178,14 @@ def _templates(
 
 
 def _tiles(array: NDArray[np.float32], largest: float) -> NDArray[np.float32]:
-    """Kernels of one channel as (N, H, W), of three as colours (N, H, W, 3)."""
+    """Convert kernels of one channel to (N, H, W), and those of three to colours (N, H, W, 3)."""
     if array.shape[1] == 1:
         return array[:, 0]
     return (array.transpose(0, 2, 3, 1) / largest / 2 + 0.5).astype(np.float32)
 
 
 def _inches_of_weight(whole: NDArray[np.float64], least: int = _WEIGHT) -> float:
-    """As large as fits, and at least so many pixels of the figure."""
+    """Return the side of a weight in inches: as large as fits, and at least `least` pixels."""
     usual: float = min(_WIDTH / whole.shape[1], 2 * _WIDTH / whole.shape[0])
     return max(floor(usual * DPI), least) / DPI
 
@@ -196,9 +198,9 @@ def _figure(
     below: float,
     inches: float,
 ) -> tuple[Figure, Axes]:
-    """A mosaic (H, W), or (H, W, 3), whose weights are so many inches wide, with its scale.
+    """Draw a mosaic (H, W) or (H, W, 3) with its scale; each weight is `inches` wide.
 
-    It is placed by hand: a layout of matplotlib draws a large page several times.
+    The axes are placed by hand: a layout of matplotlib draws a large page several times.
     """
     wide, tall = inches * whole.shape[1], inches * whole.shape[0]
     across = max(beside + wide + _SCALE, _WIDTH / 2)
@@ -225,9 +227,10 @@ def _figure(
 
 
 def _number(axis: Axis, middles: Sequence[float], inches: float, first: int, room: float) -> None:
-    """Number the channels in these places, in weights of some inches, every n-th if it is narrow.
+    """Label the channels at `middles` with their numbers from `first` on.
 
-    A number takes `room` inches.
+    `middles` are in weights, each `inches` wide. A number takes `room` inches; if that is more than
+    there is, only every n-th channel is labelled.
     """
     between = (middles[-1] - middles[0]) * inches / max(1, len(middles) - 1)
     step = ceil(room / between) if between else 1
@@ -236,7 +239,7 @@ def _number(axis: Axis, middles: Sequence[float], inches: float, first: int, roo
 
 
 def matrix(weight: Tensor, title: str, labels: Sequence[str] = ()) -> bytes:
-    """The weights (out, in) of a linear layer, on a scale symmetrical about 0.
+    """Draw the weights (out, in) of a linear layer, on a scale symmetrical about 0; returns a PNG.
 
     `labels` are the classes that the outputs stand for.
     """

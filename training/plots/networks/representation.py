@@ -1,6 +1,6 @@
-"""How a picture becomes numbers: as sent → square → grey → 25×25 → its pixel values.
+"""Plot of how a picture becomes numbers: as sent → square → grey → 25×25 → its pixel values.
 
-Below it, a corner of the picture in its channels: levels, and what a network takes for them.
+Below it is a corner of the picture, by channel: levels, and the network's normalised inputs.
 """
 
 import numpy as np
@@ -20,7 +20,8 @@ _DARK = 110  # grey levels on which white is easier to read
 
 
 def representation(image: Image.Image, title: str, corner: Corner) -> bytes:
-    """A decoded picture on its way to a network, and the grey levels that arrive, as numbers."""
+    """Draw the steps from a decoded picture to a network's input, with the grey levels as
+    numbers."""
     with lettering(title):
         names = ("sent", "cropped", "grey")
         channels = [*(f"{each} levels" for each in corner.channels), *_SPARE][:3]

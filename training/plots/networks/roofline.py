@@ -35,11 +35,11 @@ _Colors = Mapping[str, ColorType]
 
 
 def roofline(report: Report, title: str) -> bytes:
-    """The roof of a machine, and where the layers stand below it, forward and backward.
+    """Draw the roof of a machine with the layers below it, forward and backward; returns a PNG.
 
     Hollow marks are the rates that the machine allows at a layer's intensity, filled ones the
-    measured rates of the forward pass. Layers without multiply-adds are left out; of more than 12
-    others, those that compute least are grey.
+    measured rates of the forward pass. Layers without multiply-adds are left out. If there are more
+    than 12 others, those that compute least are grey.
     """
     title += f", batch of {report.step.batch_size:,}"
     colors = _colors(report.rows)
@@ -62,7 +62,7 @@ def roofline(report: Report, title: str) -> bytes:
 
 
 def intensities(report: Report, title: str) -> bytes:
-    """Operations a byte of the layers and of whole passes, against the batch size.
+    """Draw operations per byte of layers and whole passes against the batch size; returns a PNG.
 
     Memory is the bound below the dotted line. Colours are those of `roofline`.
     """
@@ -112,7 +112,7 @@ def _panel(axes: Axes, title: str, across: str, up: str) -> None:
 
 
 def _roof(axes: Axes, report: Report) -> None:
-    """Over all intensities of both passes, and the ridge."""
+    """Draw the roof over the intensities of all layers in both passes, and a line at the ridge."""
     found = [each for row in report.rows for of in _PASSES.values() if (each := of(row).intensity)]
     low, high = (edge([*found, report.machine.ridge]) for edge in (min, max))
     across = np.geomspace(low / _MARGIN, high * _MARGIN, 100)
@@ -147,7 +147,7 @@ def _lines(
     colors: _Colors,
     of: Callable[[LayerTraffic], Traffic],
 ) -> None:
-    """A line for each layer, the grey ones below."""
+    """Draw a line for each layer, the grey ones below the others."""
     layers = sorted(zip(*steps, strict=True), key=lambda rows: rows[0].name in colors)
     for rows in layers:
         if any(of(row).multiply_adds for row in rows):
@@ -164,7 +164,7 @@ def _curve(
 
 
 def _handles(colors: _Colors, rows: Sequence[LayerTraffic]) -> list[Line2D]:
-    """What the legend says of the layers."""
+    """Return the legend's entries for the layers."""
     types = {row.name: row.type for row in rows}
     handles = [
         Line2D([], [], color=color, label=f"{name} ({types[name]})" if types[name] else name)

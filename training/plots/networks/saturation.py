@@ -1,4 +1,4 @@
-"""Where activation functions are flat: the inputs of each, beside its derivative."""
+"""Plot of where activation functions are flat: the inputs of each, with its derivative."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -20,11 +20,11 @@ _FLAT_COLOR, _SLOPE_COLOR = "mistyrose", "tab:red"
 
 
 def saturation(measured: Sequence[Saturation], title: str) -> bytes:
-    """A histogram of the inputs of each function, with its derivative, and what is left of a
-    gradient on its way to the input.
+    """Draw a histogram of each function's inputs with its derivative; returns a PNG.
 
-    Inputs beyond ±10 are counted at the ends. The ground is red where the function is flat. Of more
-    than 47 functions some are drawn, evenly chosen, and the title says so.
+    A last panel has the product of the mean derivatives, which is what the functions leave of a
+    gradient. Inputs beyond ±10 are counted at the ends. The background is red where the function is
+    flat. Of more than 47 functions some are drawn, evenly chosen, and the title says so.
     """
     shown = measured
     if len(measured) > MAX_PANELS:
@@ -73,7 +73,7 @@ def _inputs(axes: Axes, each: Saturation) -> None:
 
 
 def _products(axes: Axes, measured: Sequence[Saturation]) -> None:
-    """How much of a gradient the functions leave, from each down to the input."""
+    """Plot the product of the mean derivatives, from each function down to the input."""
     left = products(measured)
     axes.plot(range(1, len(left) + 1), left, "o-")
     axes.set_title("product of the mean derivatives\ndown to the input", fontsize="small")

@@ -19,9 +19,10 @@ _WIDTH = 3.4  # inches of a column
 
 
 def histograms(parameters: Mapping[str, Tensor], title: str) -> bytes:
-    """A histogram a tensor, with its range and deviation; values that are not finite are counted.
+    """Draw a histogram of each tensor, with its range and deviation; returns a PNG.
 
-    Of more than 120 tensors the first and the last are drawn, and said to be.
+    Values that are not finite are counted. Of more than 120 tensors the first 60 and the last 60
+    are drawn, and the title says so.
     """
     names = list(parameters)
     if len(names) > MAX_TENSORS:

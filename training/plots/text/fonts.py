@@ -30,7 +30,10 @@ named: set[str] = set()  # the letters that were said to be missing
 
 @cache
 def fonts_of(letters: frozenset[str]) -> tuple[str, ...]:
-    """The names of fonts that together have these letters, as far as any has; first the usual."""
+    """Return the names of fonts that together draw these letters, `USUAL` first.
+
+    Letters that no installed font draws are reported by `say_missing`.
+    """
     visible = (letter for letter in letters if is_seen(letter) and not chooses_form(letter))
     missing = frozenset(visible) - drawn_by(USUAL)
     families = [USUAL]
@@ -52,7 +55,7 @@ def drawn_by_all(families: tuple[str, ...]) -> frozenset[str]:
 
 @cache
 def drawn_by(family: str) -> frozenset[str]:
-    """The letters of which the regular font of that name has outlines."""
+    """Return the letters for which the regular font of that name has outlines."""
     font = _opened(installed()[family])
     return frozenset(map(chr, font.get_charmap())) if font is not None else frozenset()
 
@@ -75,16 +78,18 @@ def installed() -> Mapping[str, str]:
 
 
 def _merit(name: str, missing: frozenset[str]) -> tuple[int, bool, bool]:
-    """How many of the letters the font has; of equal ones, without serifs is better.
+    """Return a sort key for fonts: how many of the letters it has, then sans serif before serif.
 
-    Of fonts for Chinese, Japanese and Korean, that of the language: with kana it is Japanese.
+    Last comes the variant for Chinese, Japanese and Korean: Japanese if there are kana, else
+    Chinese.
     """
     has_kana = any("\u3040" <= letter <= "\u30ff" for letter in missing)
     return len(missing & drawn_by(name)), "Sans" in name, name.endswith("JP" if has_kana else "SC")
 
 
 def _opened(path: str) -> FT2Font | None:
-    """The font, or None for one whose glyphs are pictures, as of colour emoji."""
+    """Open a font; return None if it can't be read, or its glyphs are pictures, as in colour
+    emoji."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -99,7 +104,7 @@ def _opened(path: str) -> FT2Font | None:
 
 
 def say_missing(letters: frozenset[str]) -> None:
-    """A line on the standard error about these letters, as far as none has named them yet."""
+    """Write to the standard error that fonts lack these letters; each letter is named once."""
     new = sorted(letters - named)
     if not new:
         return

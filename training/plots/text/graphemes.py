@@ -1,7 +1,7 @@
-"""What is written for a text: its graphemes, or the numbers of what the fonts do not draw.
+"""The graphemes of a text as plots write them, with numbers for letters that the fonts lack.
 
-A grapheme is what readers take for one letter (Unicode's UAX #29): a base with its marks, a flag,
-a family of emoji. Lines are broken, and texts are shortened, between graphemes only.
+A grapheme is what readers take for one letter (Unicode's UAX #29): a base with its marks, a flag, a
+family of emoji. Lines are broken, and texts are shortened, between graphemes only.
 """
 
 import unicodedata
@@ -14,10 +14,10 @@ _CASED = {"Lu", "Ll", "Lt"}  # letters of Latin, Greek, Cyrillic, …, which are
 
 
 def is_seen(letter: str) -> bool:
-    """Whether a font can draw it so that it means the same to everybody.
+    """Return whether a letter is visible and has the same meaning in every font.
 
-    No control, no line break, nothing of private use, no half of a pair. Of the formats, the signs
-    that Arabic and Syriac write around numbers are seen.
+    Controls, line breaks, surrogates and letters of private use are not. Of the format characters,
+    only the signs that Arabic and Syriac write around numbers are visible.
     """
     if letter.isascii():
         return letter.isprintable()
@@ -26,15 +26,17 @@ def is_seen(letter: str) -> bool:
 
 
 def chooses_form(letter: str) -> bool:
-    """Whether it is a joiner or a variation selector: a font reads it, and draws nothing for it."""
+    """Return whether a letter is a joiner or a variation selector, which fonts read but don't
+    draw."""
     return letter in "\u200c\u200d" or "\ufe00" <= letter <= "\ufe0f" or _is_ideographic(letter)
 
 
 def graphemes(text: str, drawn: AbstractSet[str]) -> list[str]:
-    """The parts of a text as they are written, where the fonts draw these letters.
+    """Split a text into the parts to write with fonts that have the letters in `drawn`.
 
-    What is not drawn is a part of its own, as its number: `\\u8681`. So is what has no outlines,
-    and what would change the order or the place of others, such as a tab or a change of direction.
+    A letter that is not drawn becomes a part of its own, as its number: `\\u8681`. So does a letter
+    without outlines, and one that changes the order or place of others, such as a tab or a change
+    of direction.
     """
     if text.isascii() and text.isprintable():
         return list(text)
@@ -53,20 +55,20 @@ def graphemes(text: str, drawn: AbstractSet[str]) -> list[str]:
 
 
 def number(letter: str) -> str:
-    """A letter by its number, as in a program: `\\t`, `\\x20`, `\\u8681`."""
+    """Write a letter as its number, as in a program: `\\t`, `\\x20`, `\\u8681`."""
     escaped = letter.encode("unicode_escape").decode()
     return f"\\x{ord(letter):02x}" if escaped == letter else escaped
 
 
 def _has(letter: str, drawn: AbstractSet[str], base: str | None = None) -> bool:
-    """Whether the fonts draw it; after a base also what chooses the form of others."""
+    """Return whether the fonts draw a letter; behind a base, `chooses_form` letters count too."""
     if base is not None and chooses_form(letter):
         return not _is_cased(base)
     return letter == " " or (letter in drawn and is_seen(letter) and not chooses_form(letter))
 
 
 def _is_cased(letter: str) -> bool:
-    """Whether it has no forms to choose from: nobody would see the choice."""
+    """Return whether a letter has no forms to choose from, as in Latin, Greek and Cyrillic."""
     return unicodedata.category(letter) in _CASED or letter == " "
 
 

@@ -37,34 +37,35 @@ _WIDTHS = (2.4, 3.6, 5.0, 7.0, 10.0, 14.0)  # inches of the lines of labels
 
 @contextmanager
 def lettering(*texts: str) -> Iterator[None]:
-    """Draw these texts inside: fonts that have their letters are used, and a $ is a $."""
+    """Set matplotlib up for these texts inside the context: fonts with their letters, no math for
+    $."""
     families = fonts.fonts_of(frozenset("".join(texts)))
     with rc_context({"font.family": list(families), "text.parse_math": False}):
         yield
 
 
 def width(text: str, size: str) -> float:
-    """Inches that a line takes in a font of this size: "small", "medium", "large", …"""
+    """Return the width in inches of a line in a font of this size: "small", "medium", "large", …"""
     return _extent(text, size)[0]
 
 
 def height(text: str, size: str) -> float:
-    """Inches that the lines of a text take, one above the other."""
+    """Return the height in inches of the lines of a text, one above the other."""
     lines = (_extent(line, size)[1] for line in text.split("\n"))
     return sum(_LEADING * max(_em(size), line) for line in lines)
 
 
 def short(text: str, inches: float, size: str) -> str:
-    """The text as it is written; if it is wider than that, its beginning and its end."""
+    """Return the text as it is drawn; if it is too wide, its beginning and end with … between."""
     parts = _parts(text, size)
     return isolated("".join(_shortened(parts, lambda kept: width("".join(kept), size) <= inches)))
 
 
 def wrapped(text: str, inches: float, size: str) -> str:
-    """The text as it is written, in lines that are no wider; shortened to `MOST_LINES` lines.
+    """Break a text into lines of at most `inches`, and shorten it to `MOST_LINES` lines.
 
-    Lines are broken at spaces, and after hyphens, underscores and slashes. A word that is wider
-    than a line is broken between graphemes, and one that would leave most of a line empty.
+    Lines are broken at spaces, and after hyphens, underscores and slashes. A word is broken between
+    graphemes if it is wider than a line, or would leave most of a line empty.
     """
     parts = [part if width(part, size) <= inches else "…" for part in _parts(text, size)]
 
@@ -75,8 +76,8 @@ def wrapped(text: str, inches: float, size: str) -> str:
 
 
 class Rows(NamedTuple):
-    """Labels one beside the other: their lines, the inches that the widest takes, and the inches
-    from one to the next."""
+    """Labels of rows with their layout: `width` is that of the widest label, and `pitch` the
+    distance from one row to the next, both in inches."""
 
     labels: list[str]
     width: float
@@ -84,10 +85,10 @@ class Rows(NamedTuple):
 
 
 def rows(texts: Sequence[str], pitch: float, size: str) -> Rows:
-    """Labels of rows that are at least `pitch` inches apart, in as many lines as each needs.
+    """Break the labels of rows into lines; the rows are at least `pitch` inches apart.
 
-    Of several widths the one is taken with which labels and rows together make the smallest
-    square. A label that fills more than `MOST_LINES` lines of the largest width is shortened.
+    Of several widths, the one is chosen with which labels and rows make the smallest square. A
+    label that fills more than `MOST_LINES` lines of the largest width is shortened.
     """
     found = []
     for inches in _WIDTHS:
@@ -106,15 +107,17 @@ def _rows(texts: Sequence[str], pitch: float, size: str, inches: float) -> Rows:
 
 
 def _side(found: Rows) -> tuple[bool, float]:
-    """What to keep small: whether labels are shortened, then the side of the square."""
+    """Return a sort key for layouts: first those that shorten no label, then the smallest
+    square."""
     is_cut = any("…" in label for label in found.labels)
     return is_cut, found.width + found.pitch * len(found.labels)
 
 
 def _parts(text: str, size: str) -> list[str]:
-    """The graphemes as they are written. A text without any ink is written as its numbers.
+    """Return the graphemes of a text as they are drawn.
 
-    Of marks that are stacked higher than a line, the lowest are written, with … for the rest.
+    A text without any ink is written as the numbers of its letters. Of marks that are stacked
+    higher than a line, the lowest are kept, with … for the rest.
     """
     if not text:
         return list("(empty)")
@@ -129,7 +132,8 @@ def _parts(text: str, size: str) -> list[str]:
 
 
 def _low(grapheme: str, size: str) -> str:
-    """The grapheme, or its base and as many of its marks as are no taller than a line may be."""
+    """Return the grapheme, or its base with as many marks as fit into the height of a line, and
+    …."""
 
     def is_low(kept: int) -> bool:
         return _extent(grapheme[:kept], size)[1] <= TALLEST * _em(size)
@@ -140,20 +144,20 @@ def _low(grapheme: str, size: str) -> str:
 
 
 def _shortened(parts: Sequence[str], fits: Callable[[Sequence[str]], bool]) -> Sequence[str]:
-    """All the parts, or as many from both ends as fit."""
+    """Return all the parts, or as many from both ends as fit."""
     if fits(parts):
         return parts
     return _ends(parts, _most(len(parts) - 1, lambda count: fits(_ends(parts, count))))
 
 
 def _ends(parts: Sequence[str], kept: int) -> list[str]:
-    """So many of the parts, from the beginning and the end, with … between them."""
+    """Return `kept` of the parts, from the beginning and the end, with … between them."""
     end = kept // 2
     return [*parts[: kept - end], "…", *parts[len(parts) - end :]]
 
 
 def _lines(parts: Sequence[str], inches: float, size: str) -> Iterator[str]:
-    """The lines of a text, broken where the next part would be too much."""
+    """Yield the lines of a text, broken before the part that would make a line too wide."""
     start = 0
     while start < len(parts):
         rest = parts[start:]
@@ -167,7 +171,7 @@ def _lines(parts: Sequence[str], inches: float, size: str) -> Iterator[str]:
 
 
 def _ends_word(parts: Sequence[str], place: int) -> bool:
-    """Whether a line may end before that part."""
+    """Return whether a line may be broken before the part at `place`."""
     return parts[place].isspace() or parts[place - 1] in _HYPHENS
 
 
@@ -176,12 +180,12 @@ def _fits(parts: Sequence[str], inches: float, size: str, count: int) -> bool:
 
 
 def _most(count: int, fits: Callable[[int], bool]) -> int:
-    """The largest number up to `count` that fits, where less fits too; 0 always does."""
+    """Return the largest number up to `count` that fits, by bisection; 0 always fits."""
     return bisect_left(range(1, count + 1), True, key=lambda kept: not fits(kept))
 
 
 def _em(size: str) -> float:
-    """Inches that the size of the font is."""
+    """Return the size of the font in inches."""
     return float(FontProperties(size=size).get_size_in_points()) / _POINTS
 
 
