@@ -1,8 +1,8 @@
-"""The batch size's part of the memory traffic: which bytes grow with it, and which don't.
+"""Memory traffic by batch size: which bytes grow with the batch, and which don't.
 
-Weights, their gradients and the optimizer's state are moved once a step, however many images it
-has; what lies between layers is moved for each image. So the operations a byte grow with the batch,
-towards those of a single image's activations alone.
+Weights, their gradients and the optimizer's state are moved once a step, whatever the number of
+images; activations are moved for each image. So the operations per byte grow with the batch size,
+up to those of the activations alone.
 """
 
 import math
@@ -16,10 +16,10 @@ from training.profiling.machine import Machine
 from training.profiling.traffic import LayerTraffic, StepTraffic, Traffic
 
 OPTIMIZERS = {"SGD": 3, "momentum": 5, "Adam": 7}
-"""Name → how often a step moves as many bytes as the trained parameters have.
+"""Name → bytes that an optimizer's step moves, in multiples of the trained parameters' bytes.
 
-The parameter is read and written, its gradient read; momentum reads and writes one more value,
-Adam two.
+The parameter is read and written, its gradient read; momentum reads and writes one more value, Adam
+two.
 """
 _Pass = Callable[[LayerTraffic], Traffic]
 _PAIR = 2, 4  # batches that are compared if no two others are asked for
@@ -32,15 +32,16 @@ class Affine:
     fixed: int
     per_image: int
     multiply_adds: int
-    """For each image."""
+    """Multiply-adds for each image."""
 
     @property
     def limit(self) -> float:
-        """Operations a byte that a very large batch comes to."""
+        """Operations per byte in the limit of very large batches."""
         return 2 * self.multiply_adds / self.per_image if self.per_image else math.inf
 
     def crossing(self, machine: Machine) -> int | None:
-        """The smallest batch of which arithmetic is the bound; None if memory always is."""
+        """Return the smallest batch size with which arithmetic is the bound; None if memory always
+        is."""
         surplus = 2 * self.multiply_adds - machine.ridge * self.per_image
         if surplus <= 0:
             return None
@@ -49,7 +50,10 @@ class Affine:
 
 @dataclass(frozen=True)
 class Batches:
-    """A step of the batch itself and of each batch size, and what both passes consist of."""
+    """Memory traffic of training steps: `own` for the given batch, `steps` for each batch size.
+
+    `forward` and `backward` split the bytes of a pass into fixed ones and those of each image.
+    """
 
     own: StepTraffic
     steps: tuple[StepTraffic, ...]
@@ -60,7 +64,10 @@ class Batches:
 def measure(
     network: nn.Module, batch: Tensor, layers: Mapping[str, str], sizes: Sequence[int]
 ) -> Batches:
-    """See `traffic.measure`; of the batch (N, C, H, W) the shape counts."""
+    """Measure a step at each batch size; see `traffic.measure`.
+
+    Only the shape of the batch (N, C, H, W) is used.
+    """
     wanted = sorted({len(batch), *sizes})
     pair = [size for size in wanted if size > 1][:2]  # one image may be laid out in another way
     small, large = pair if len(pair) == 2 else _PAIR
@@ -77,7 +84,10 @@ def measure(
 
 
 def intensity(step: StepTraffic, optimizer: str) -> float | None:
-    """Operations a byte of a whole training step: both passes, and the optimizer's."""
+    """Return the operations per byte of a training step: both passes and the optimizer's step.
+
+    Returns None if nothing is moved.
+    """
     total = step.total
     passes = total.forward + total.backward
     moved = passes.bytes + OPTIMIZERS[optimizer] * step.trained
@@ -85,7 +95,7 @@ def intensity(step: StepTraffic, optimizer: str) -> float | None:
 
 
 def memory_bound(step: StepTraffic, machine: Machine, of: _Pass) -> list[str]:
-    """The layers with multiply-adds in a pass that the memory bounds."""
+    """Return the names of the layers with multiply-adds that memory bounds in a pass."""
     return [
         row.name
         for row in step.layers

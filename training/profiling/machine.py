@@ -26,7 +26,8 @@ _ALPHA = 3.0
 
 @dataclass(frozen=True)
 class Machine:
-    """`peak` in floating-point operations a second, `bandwidth` in bytes a second."""
+    """The speed of a machine: `peak` in floating-point operations and `bandwidth` in bytes a
+    second."""
 
     peak: float
     bandwidth: float
@@ -37,7 +38,7 @@ class Machine:
         return self.peak / self.bandwidth
 
     def bound(self, traffic: Traffic) -> Bound | None:
-        """What takes longer; None where nothing is moved."""
+        """Return which of memory and arithmetic takes longer; None if nothing is moved."""
         if traffic.intensity is None:
             return None
         return "memory" if traffic.intensity < self.ridge else "arithmetic"
@@ -48,7 +49,7 @@ class Machine:
 
 
 def peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of the best product of two matrices.
+    """Measure the floating-point operations per second of the fastest product of two matrices.
 
     Raises `RuntimeError` for a type that the device can't multiply.
     """
@@ -66,7 +67,7 @@ def peak(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def bandwidth(device: torch.device, array_bytes: int) -> float:
-    """Bytes a second that a triad reads and writes, over three arrays of so many bytes."""
+    """Measure the bytes per second that a triad moves, over three arrays of `array_bytes` each."""
     first, second = (torch.ones(array_bytes // 4, device=device) for _ in range(2))
     result = torch.zeros_like(first)
 
@@ -81,12 +82,12 @@ def bandwidth(device: torch.device, array_bytes: int) -> float:
 
 
 def array_bytes(device: torch.device) -> int:
-    """How large an array of the triad should be: as the last cache, within limits."""
+    """Return the size in bytes of a triad's array: that of the last cache, from 64 to 256 MiB."""
     return min(max(_ARRAY[0], last_cache(device) or 0), _ARRAY[1])
 
 
 def last_cache(device: torch.device) -> int | None:
-    """Bytes; None where the system does not tell."""
+    """Return the size of the last cache in bytes; None if the system does not report it."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).L2_cache_size)
     sizes = [path.read_text().strip() for path in _CACHES.glob("index*/size")]  # as 2048K
@@ -94,7 +95,7 @@ def last_cache(device: torch.device) -> int | None:
 
 
 def _seconds(run: Callable[[], None], device: torch.device) -> float:
-    """Of the better of two, of which the first also warms up."""
+    """Return the time of the faster of two runs; the first one also warms up."""
     spent = []
     for _ in range(2):
         _wait(device)

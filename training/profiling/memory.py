@@ -15,16 +15,20 @@ CLEAR_REFS = Path("/proc/self/clear_refs")
 
 @dataclass
 class Peak:
-    """`bytes` above the use at the start; None until the end, or if the system can't measure it."""
+    """The peak memory of a block: `bytes` above the use at its start.
+
+    It is None until the end of the block, and if the system can't measure it.
+    """
 
     bytes: int | None = None
 
 
 @contextmanager
 def peak(device: torch.device) -> Iterator[Peak]:
-    """Peak of the device's allocations, or on a CPU of the process's resident memory (Linux only).
+    """Measure the peak memory of the block: the device's allocations, or resident memory on a CPU.
 
-    Freed memory is first returned to the system: if it were reused, it would not count.
+    On a CPU it works on Linux only. Freed memory is first returned to the system: if it were
+    reused, it would not count.
     """
     measured = Peak()
     if device.type == "cuda":

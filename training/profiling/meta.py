@@ -4,9 +4,9 @@ from torch import Tensor, nn
 
 
 def tensors(network: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name, for `torch.func.functional_call`.
+    """Return parameters and buffers on the meta device, for `torch.func.functional_call`.
 
-    Those that are trained require gradients.
+    They require gradients where those of the network do.
     """
     return {
         name: tensor.detach().to("meta").requires_grad_(tensor.requires_grad)

@@ -41,7 +41,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class LayerCost:
-    """The output shape is that of one picture, without the batch."""
+    """The cost of a layer; the output shape is that of one picture, without the batch."""
 
     name: str
     type: str
@@ -51,11 +51,11 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Profile:
-    """The layers in the order of the forward pass, the rest, and the sum.
+    """The cost of a network: its layers in the order of the forward pass, the rest, and the sum.
 
-    `elsewhere` is what belongs to no layer: parameters of modules that call others or that the pass
-    misses, operations between layers, the time of the calls themselves. Activations between layers
-    are not known, and not counted. A parameter that layers share counts for the first.
+    `elsewhere` is the cost outside of layers: parameters of modules that call others or that the
+    pass misses, operations between layers, the time of the calls themselves. Activations between
+    layers are not known, and not counted. A parameter that layers share counts for the first.
     """
 
     layers: tuple[LayerCost, ...]
@@ -83,7 +83,7 @@ class TrainingMemory:
 
 @torch.inference_mode()
 def profile(network: nn.Module, batch: Tensor, passes: int) -> Profile:
-    """The cost of a network in evaluation mode for a batch (N, C, H, W) on its device.
+    """Measure the cost of a network in evaluation mode for a batch (N, C, H, W) on its device.
 
     Times are medians over the passes, after two warm-up passes. On a GPU the profiler synchronises
     after each layer, so the time of a small layer is mostly launch overhead.
@@ -119,10 +119,11 @@ def profile(network: nn.Module, batch: Tensor, passes: int) -> Profile:
 
 
 def training_memory(network: nn.Module, batch: Tensor) -> TrainingMemory:
-    """Memory of a training step with the batch (N, C, H, W); computes nothing.
+    """Estimate the memory of a training step with the batch (N, C, H, W), without computing it.
 
-    The network must be in evaluation mode, and is left so. Raises what its forward pass raises if
-    it can't be trained on such a batch: `ValueError` for batch normalisation of one value, say.
+    The network must be in evaluation mode, and is left in it. Raises what the forward pass raises
+    if the network can't be trained on such a batch: `ValueError` for batch normalisation of one
+    value, say.
     """
     tensors = meta.tensors(network)
     own = {tensor.untyped_storage()._cdata for tensor in tensors.values()}
@@ -166,7 +167,7 @@ def _sum(costs: Sequence[Cost]) -> Cost:
 def _activations(
     network: nn.Module, picture: Tensor, modules: Mapping[str, nn.Module]
 ) -> dict[str, int]:
-    """Bytes that each module's outputs newly take, over all calls in one pass."""
+    """Return the bytes that each module's outputs newly allocate, over all calls in one pass."""
     taken: dict[str, int] = defaultdict(int)
 
     def record(name: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -188,7 +189,7 @@ def _activations(
 def _milliseconds(
     network: nn.Module, batch: Tensor, modules: Mapping[str, nn.Module], passes: int
 ) -> tuple[dict[str, float], float]:
-    """The median time of each module in a pass, and of what is around them."""
+    """Measure the median time of each module in a forward pass, and of the rest of the pass."""
     spent: dict[str, float] = {}
 
     def now() -> float:

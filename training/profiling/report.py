@@ -1,4 +1,4 @@
-"""Memory traffic for people and programs: what was counted → tables, sentences and JSON."""
+"""Report of memory traffic: counted traffic → tables, sentences and JSON."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -24,9 +24,9 @@ _PASSES: dict[str, Callable[[LayerTraffic], Traffic]] = {
 
 @dataclass(frozen=True)
 class Report:
-    """`milliseconds` are the measured times of the forward pass, a number for each of `rows`.
+    """The counted traffic and the machine; `milliseconds` are forward times for each of `rows`.
 
-    None if the machine is another than the one on which they were measured.
+    They are None if the machine is another than the one on which they were measured.
     """
 
     batches: Batches
@@ -47,7 +47,7 @@ class Report:
 
 
 def by_layer(report: Report) -> Table:
-    """What each layer moves in both passes, how much it computes with it, what bounds it."""
+    """Return a table by layer: bytes moved in both passes, operations per byte, and the bound."""
     table = _table("layer", "type")
     for title in ("read", "written", "FLOP/B", "bound", "least ms", "ms", "%"):
         table.add_column(f"forward\n{title}", justify="left" if title == "bound" else "right")
@@ -62,7 +62,7 @@ def by_layer(report: Report) -> Table:
 
 
 def by_batch_size(report: Report) -> Table:
-    """What a step moves and how intense it is, at each batch size."""
+    """Return a table by batch size: bytes moved by a step, and operations per byte."""
     table = _table()
     table.add_column("batch", justify="right")
     for name in _PASSES:
@@ -86,7 +86,7 @@ def by_batch_size(report: Report) -> Table:
 
 
 def findings(report: Report) -> list[str]:
-    """What bounds the passes, and what of the traffic grows with the batch."""
+    """Describe what bounds the passes, and which part of the traffic grows with the batch."""
     parts = {"forward": report.batches.forward, "backward": report.batches.backward}
     sentences = [
         sentence
@@ -111,7 +111,8 @@ def findings(report: Report) -> list[str]:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """Every figure; bytes, operations a byte, operations and bytes a second, milliseconds."""
+    """Return every figure, in bytes, operations per byte, operations or bytes per second, and
+    ms."""
     machine = report.machine
     return {
         "machine": asdict(machine) | {"ridge": machine.ridge},
@@ -141,7 +142,8 @@ def _table(*titles: str) -> Table:
 
 
 def _cells(row: LayerTraffic, machine: Machine, milliseconds: float, spent: float) -> list[str]:
-    """Empty where there is nothing."""
+    """Format the traffic of a layer as cells of the table; a figure that is 0 gives an empty
+    cell."""
     forward, backward = row.forward, row.backward
     return [
         row.name,
@@ -163,7 +165,7 @@ def _of_pass(traffic: Traffic, parts: Affine) -> list[str]:
 
 
 def _whereabouts(report: Report, of: Callable[[LayerTraffic], Traffic]) -> str:
-    """The types of layer that move most, and the layer that does."""
+    """Name the layer types that move most in a pass, and the single layer that moves most."""
     total = of(report.step.total).bytes
     if not total:
         return "none"
@@ -182,7 +184,7 @@ def _whereabouts(report: Report, of: Callable[[LayerTraffic], Traffic]) -> str:
 
 
 def _bounds(report: Report, of: Callable[[LayerTraffic], Traffic]) -> str:
-    """Which layers memory bounds in a pass; of those without multiply-adds, it is all."""
+    """Name the layers that memory bounds in a pass; it bounds all layers without multiply-adds."""
     step, machine = report.step, report.machine
     bound = batches.memory_bound(step, machine, of)
     computing = sum(of(row).multiply_adds > 0 for row in step.layers)
@@ -200,7 +202,8 @@ def _bounds(report: Report, of: Callable[[LayerTraffic], Traffic]) -> str:
 
 
 def _share_of_time(report: Report) -> list[str]:
-    """How much of the measured time the layers that memory bounds take."""
+    """Say which share of the measured time memory-bound layers take; empty if nothing was
+    measured."""
     if report.milliseconds is None:
         return []
     spent, machine = sum(report.milliseconds), report.machine
@@ -213,7 +216,8 @@ def _share_of_time(report: Report) -> list[str]:
 
 
 def _growth(parts: Affine, machine: Machine) -> str:
-    """How the traffic of a pass grows with the batch, and from which batch size on it computes."""
+    """Say how the traffic of a pass grows with the batch, and from which size on arithmetic bounds
+    it."""
     if not parts.multiply_adds:
         where = "without multiply-adds"
     elif (crossing := parts.crossing(machine)) is None:
@@ -249,7 +253,7 @@ def _bytes(count: int) -> str:
 
 
 def _ratio(value: float | None) -> str:
-    """Three digits or all before the point; empty if there is none."""
+    """Format a ratio with three digits, or without decimals from 100 on; empty for None."""
     if not value:
         return "" if value is None else "0"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

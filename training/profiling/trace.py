@@ -1,9 +1,9 @@
-"""The operators of a training step → what each call of a layer reads from memory and writes to it.
+"""Trace of a training step: its operators → the bytes that each call of a layer reads and writes.
 
     operator → Call (of a layer, or of one operator between layers) → Value (a tensor as written)
 
-Each tensor that a call takes from outside is read once, and each that others will read is written
-once, in whatever way the kernel computes it. What a call makes and uses up itself moves nothing.
+A call reads each tensor from outside once, and writes each tensor that others will read once,
+however the kernel computes it. Tensors that a call makes and uses up itself move nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,15 +20,15 @@ _Hook = Callable[..., None]
 
 
 _Parts = dict[tuple[int, int], int]
-"""Bytes of the parts of a storage, by where they begin and how long they are."""
+"""Parts of a storage: (offset in elements, length in bytes) → bytes."""
 
 
 @dataclass(eq=False)
 class Value:
-    """A tensor as one call has written it; what lies in memory before the step is of no call.
+    """A tensor as a call has written it; `call` is None for what lies in memory before the step.
 
-    `capacity` and `written` are bytes: of its storage, and of the tensor. `needed` are the parts
-    that other calls read, or that outlast the step.
+    `capacity` is the size of its storage and `written` that of the tensor, in bytes. `needed` are
+    the parts that other calls read, or that outlast the step.
     """
 
     capacity: int
@@ -39,25 +39,25 @@ class Value:
 
 @dataclass(eq=False)
 class Call:
-    """A layer at work in one pass; of a layer that is called twice, one of the two."""
+    """One call of a layer in one pass, or one operator between layers."""
 
     layer: str | None
-    """None of an operator between layers."""
+    """The name of the layer; None for an operator between layers."""
     is_backward: bool
     operator: str | None = None
-    """Its name, of an operator between layers; None of a layer."""
+    """The name of an operator between layers; None for a layer."""
     multiply_adds: int = 0
     _taken: dict[Value, _Parts] = field(default_factory=dict)
     _made: list[Value] = field(default_factory=list)
 
     @property
     def read(self) -> int:
-        """Bytes."""
+        """Bytes that the call reads."""
         return sum(min(sum(parts.values()), each.capacity) for each, parts in self._taken.items())
 
     @property
     def written(self) -> int:
-        """Bytes."""
+        """Bytes that the call writes."""
         return sum(min(sum(each.needed.values()), each.written) for each in self._made)
 
     def take(self, value: Value, tensor: Tensor) -> None:
@@ -73,9 +73,9 @@ class Call:
 
 
 class Trace(MultiplyAdds):
-    """Records in `calls` what the thread computes inside the `with` block.
+    """A recorder, as `calls`, of the operators that the thread runs inside the `with` block.
 
-    `forward_hooks` tell where layers begin and end. The nodes of the backward pass belong to the
+    `forward_hooks` mark where layers begin and end. The nodes of the backward pass belong to the
     layer in whose forward pass autograd has made them.
     """
 
@@ -102,7 +102,7 @@ class Trace(MultiplyAdds):
         return before, after
 
     def keep(self, results: Any) -> None:
-        """Of these tensors the values are written, although no call reads them."""
+        """Count these tensors as written, although no call reads them."""
         for tensor in tensors(results):
             self._value(tensor).needed |= _part(tensor)
 
@@ -136,7 +136,10 @@ class Trace(MultiplyAdds):
         self._running.append(call)
 
     def _claim(self, outputs: Any, call: Call | None) -> None:
-        """The nodes that have led to the outputs and are of no call yet are of this one."""
+        """Assign the autograd nodes behind the outputs to the call, except those claimed before.
+
+        With None the nodes are claimed for no call.
+        """
         nodes = [each.grad_fn for each in tensors(outputs) if each.grad_fn is not None]
         while nodes:
             node = nodes.pop()
@@ -168,7 +171,7 @@ class Trace(MultiplyAdds):
 
 
 def tensors(values: Any) -> Iterator[Tensor]:
-    """The tensors among values, and in the lists, tuples and dicts among them."""
+    """Yield the tensors among values, also inside of lists, tuples and dicts."""
     if isinstance(values, Tensor):
         yield values
     elif isinstance(values, list | tuple):
@@ -207,7 +210,7 @@ _OF_SHAPE = ("new_empty", "new_full", "new_ones", "new_zeros")  # and what ends 
 
 
 def _unread(operator: Any, args: Sequence[Any]) -> tuple[int, ...]:
-    """The places of the operands whose values the operator does not need."""
+    """Return the positions of the operands whose values the operator does not read."""
     if operator is _aten.convolution_backward:
         of_input, of_weight, _of_bias = args[10]
         return (() if of_weight else (1,)) + (() if of_input else (2,))
@@ -218,7 +221,10 @@ def _unread(operator: Any, args: Sequence[Any]) -> tuple[int, ...]:
 
 
 def _part(tensor: Tensor) -> _Parts:
-    """A tensor and its transpose are the same part; an expanded one is longer than its storage."""
+    """Return the part of its storage that a tensor takes.
+
+    A tensor and its transpose are the same part. An expanded tensor may be longer than its storage.
+    """
     return {(int(tensor.storage_offset()), tensor.nbytes): tensor.nbytes}
 
 

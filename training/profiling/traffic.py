@@ -21,7 +21,7 @@ from training.profiling.trace import Call, Trace
 
 @dataclass(frozen=True)
 class Traffic:
-    """Of one pass, for the whole batch; `read` and `written` are bytes."""
+    """Memory traffic of one pass, for the whole batch; `read` and `written` are bytes."""
 
     read: int = 0
     written: int = 0
@@ -51,7 +51,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class LayerTraffic:
-    """Of a layer, over all its calls."""
+    """Memory traffic of a layer, over all its calls."""
 
     name: str
     type: str
@@ -61,11 +61,11 @@ class LayerTraffic:
 
 @dataclass(frozen=True)
 class StepTraffic:
-    """Of a forward and a backward pass: the layers in the order of the forward pass, and the rest.
+    """Memory traffic of a forward and a backward pass: of layers in forward order, and the rest.
 
-    `elsewhere` are operators between layers, such as the addition of a residual connection, each
-    of which reads and writes by itself, and sums of gradients. `between` are the names of those of
-    the forward pass. `trained` are the bytes of the parameters that have gradients.
+    `elsewhere` are operators between layers, such as the addition of a residual connection, each of
+    which reads and writes by itself, and sums of gradients. `between` are the names of such
+    operators in the forward pass. `trained` are the bytes of the parameters that have gradients.
     """
 
     batch_size: int
@@ -85,7 +85,7 @@ class StepTraffic:
 
 
 def measure(network: nn.Module, batch: Tensor, layers: Mapping[str, str]) -> StepTraffic:
-    """The traffic of a step with a batch (N, C, H, W); computes nothing, and needs its shape alone.
+    """Count the traffic of a step with a batch (N, C, H, W), from its shape, without computing.
 
     Both passes are those of evaluation mode, in which the network must be: dropout moves nothing,
     and batch normalisation uses its running statistics. The loss is left out: the backward pass
