@@ -11,9 +11,9 @@ from models.errors import OptionError
 
 
 def parse(pairs: Sequence[str]) -> dict[str, JsonValue]:
-    """NAME=JSON, each.
+    """Parse arguments that are written as NAME=JSON.
 
-    Raises `OptionError` for what is written otherwise, and for a name given twice.
+    Raises `OptionError` if one has another form, or if a name is given twice.
     """
     arguments: dict[str, JsonValue] = {}
     for pair in pairs:
@@ -33,7 +33,8 @@ def parse(pairs: Sequence[str]) -> dict[str, JsonValue]:
 
 
 def _refuse(constant: str) -> NoReturn:
-    """NaN and infinities, which Python reads and JSON doesn't have."""
+    """Raise `ValueError` for NaN and infinities, which Python's parser accepts and JSON doesn't
+    have."""
     raise ValueError(constant)
 
 
@@ -50,4 +51,4 @@ class Pairs:
 
 
 Arguments = Annotated[Mapping[str, Any], Pairs()]
-"""The type of a command's field that holds them."""
+"""The type of a command's field that holds the arguments of an architecture."""

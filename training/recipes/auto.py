@@ -1,5 +1,4 @@
-"""What a recipe leaves open is chosen by the pictures: where to start from, input size and
-channels, epochs, rate.
+"""Choice of a recipe's open fields by its pictures: start, input size, channels, epochs, rate.
 
 The choices suit a machine without a GPU, where a training should end in minutes.
 """
@@ -26,10 +25,11 @@ MAX_PHOTOGRAPHS = 20_000  # which lie in memory at 224×224: 3 GB
 
 
 def fill_start(recipe: Recipe, root: Path) -> tuple[Recipe, str | None]:
-    """The recipe with pretrained weights or none in place of `auto`, and why; None if it had none.
+    """Replace `auto` in a recipe by pretrained weights or none; return the recipe and the reason.
 
-    Photographs start from the weights that the extra `pretrained` brings. Where it isn't installed,
-    the reason has the command that installs it, and the training starts from scratch.
+    The reason is None if the recipe had no `auto`. Photographs start from the weights that the
+    extra `pretrained` brings. If it isn't installed, the reason has the command that installs it,
+    and the training starts from scratch.
     """
     if recipe.pretrained != AUTO:
         return recipe, None
@@ -75,11 +75,12 @@ def _pretrained(recipe: Recipe) -> Recipe:
 
 
 def fill_input(recipe: Recipe, root: Path) -> Recipe:
-    """The recipe with size and channels chosen, where its architecture takes any.
+    """Return the recipe with the input's size and channels chosen, if its architecture takes any.
 
-    Grey pictures stay grey; the size is the largest of 32, 64 and 96 pixels that isn't above the
-    shorter side of half of them. Pretrained networks of torchvision keep the size that they know.
-    Weights that are there, or a network without a convolution for it, are not whitened.
+    Grey pictures stay grey. The size is the largest of 32, 64 and 96 pixels that isn't above the
+    shorter side of half of the pictures. Pretrained networks of torchvision keep the size that they
+    know. The initialisation `whitening` is replaced for pretrained weights, and for networks other
+    than `convnet`.
     """
     if recipe.initialisation == "whitening" and (
         recipe.pretrained is not None or recipe.architecture != "convnet"
@@ -98,7 +99,7 @@ def fill_input(recipe: Recipe, root: Path) -> Recipe:
 
 
 def _takes_any(recipe: Recipe) -> bool:
-    """Whether the size of the input is free: of what is not pretrained at a size of its own."""
+    """Return whether the input size can be chosen: not if the network has a size of its own."""
     if recipe.architecture == "convnet":
         return True
     if recipe.pretrained is not None:
@@ -110,7 +111,7 @@ def _takes_any(recipe: Recipe) -> bool:
 
 
 def fill_length(recipe: Recipe, pictures: int) -> Recipe:
-    """The recipe with epochs and learning rate chosen, for so many training pictures."""
+    """Choose epochs and learning rate, if they are open, for this number of training pictures."""
     if recipe.epochs is None:
         if recipe.tune == "head":
             least, most, shown = 1, 1, 0
@@ -139,7 +140,10 @@ def _count(recipe: Recipe, root: Path) -> int:
 
 
 def _look(recipe: Recipe, root: Path) -> tuple[list[int], bool]:
-    """The shorter sides of some pictures of the recipe's folders, and whether all are grey."""
+    """Return the shorter sides of some pictures of the recipe's folders, and whether all are grey.
+
+    There are no sides if a part of the data set is not a folder, an archive or a table.
+    """
     paths: list[Path] = []
     for part in sources.parts(recipe.dataset):
         folder = sources.source_of(part, root)

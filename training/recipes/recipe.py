@@ -1,4 +1,4 @@
-"""Recipes: one frozen value says everything that decides the weights.
+"""Recipes: a frozen dataclass with everything that decides the weights.
 
 It is the command line, the head of the run folder and a field of the checkpoint's card. The same
 recipe gives the same weights on the same CPU with as many threads; a GPU adds up in no fixed order.
@@ -146,7 +146,7 @@ class Recipe:
 
     @property
     def input(self) -> InputSpec:
-        """The architecture's input with what the recipe changes of it.
+        """The architecture's input with the recipe's changes.
 
         Raises `ArchitectureError` for an unknown architecture or an impossible input.
         """
@@ -165,13 +165,15 @@ class Recipe:
 
     @property
     def epochs_to_run(self) -> int:
-        """Raises `ValueError` while `epochs` is None; see `training/recipes/auto.py`."""
+        """The number of epochs; raises `ValueError` while it is open (see
+        `training/recipes/auto.py`)."""
         if self.epochs is None:
             raise ValueError("the recipe has no number of epochs yet")
         return self.epochs
 
     def differences(self, other: "Recipe") -> dict[str, Any]:
-        """The fields whose values are not those of the other recipe."""
+        """Return the fields whose values differ from the other recipe's, with this recipe's
+        values."""
         return {
             each.name: getattr(self, each.name)
             for each in fields(self)
@@ -203,4 +205,4 @@ GROUPS = {
     ),
     "Regularisation": ("weight_decay", "l1", "l2", "l2_norm", "label_smoothing"),
 }
-"""Each field stands in one group of the help of `fanlight fit`."""
+"""The groups of fields in the help of `fanlight fit`; each field is in one group."""
