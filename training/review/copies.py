@@ -1,16 +1,16 @@
-"""The same picture twice: uint8 pixels (N, C, H, W) → groups of pictures that are copies.
+"""Search for copies: uint8 pixels (N, C, H, W) → groups of pictures that are copies of each other.
 
     exact: equal pixels → equal digests
     near:  16×16 thumbnails, turned so that the brighter side is on the right and below, grey,
            whitened → random hyperplanes → equal bits → cosine
 
-Of photographs, mirrored and turned copies get the same orientation by that, so all eight symmetries
-of a square are compared in one search. A picture whose brighter side is not clear takes part in
-several orientations. Strokes and the like, which all look alike, are compared as they are.
+Turning gives mirrored and turned copies of a photograph the same orientation, so one search
+compares all eight symmetries of a square. A picture whose brighter side is not clear is compared in
+several orientations. If many pictures of the set look alike, as strokes do, they are not turned.
 
-Whitening lets what most pictures of the set share count for little: else any two handwritten ones,
-or any two pairs of trousers, would be near copies. The hyperplanes are those of SimHash (Charikar
-2002, Similarity Estimation Techniques from Rounding Algorithms). The measurement is in
+Whitening gives little weight to what most pictures of the set share. Otherwise any two handwritten
+digits, or any two pairs of trousers, would be near copies. The hyperplanes are those of SimHash
+(Charikar 2002, Similarity Estimation Techniques from Rounding Algorithms). The measurement is in
 `docs/decisions/data-review.md`.
 """
 
@@ -59,12 +59,12 @@ def exact(images: Tensor) -> list[list[int]]:
 
 
 def near(images: Tensor) -> list[list[int]]:
-    """Groups of two or more pictures of `images` (N, C, H, W) that are nearly the same.
+    """Find groups of two or more pictures of `images` (N, C, H, W) that are nearly the same.
 
-    Such are copies that were rescaled, saved again, made grey, darker or brighter, or written on;
-    in sets whose pictures are unlike each other, as photographs are, also mirrored ones and those
-    turned by 90, 180 or 270 degrees. Copies that were squashed, or lost more than a few percent at
-    a side, are not found.
+    These are copies that were rescaled, saved again, made grey, darker or brighter, or written on.
+    In sets whose pictures are unlike each other, such as photographs, they are also mirrored copies
+    and those turned by 90, 180 or 270 degrees. Copies that were squashed, or lost more than a few
+    percent at a side, are not found.
 
     A picture belongs to a group if its cosine to one picture of the group is at least `threshold`,
     and their colours agree. Some pairs just above the threshold are missed. The time grows with N,
@@ -91,10 +91,11 @@ def near(images: Tensor) -> list[list[int]]:
 def _distinct(
     groups: "Groups", numbers: NDArray[np.intp], thumbnails: Tensor
 ) -> tuple[Tensor, NDArray[np.intp]]:
-    """Join the pictures whose thumbnails (N, 1 + C, SIDE, SIDE) are the same; `numbers` are theirs.
+    """Join the pictures whose thumbnails (N, 1 + C, SIDE, SIDE) are the same.
 
-    Returns the whitened vectors of the first picture of each group, and their indices in `numbers`.
-    What the many copies of a group share would count for little, were all of them whitened.
+    `numbers` (N,) are the pictures' numbers in `groups`. Returns the whitened vectors of the first
+    picture of each group, and their indices in `numbers`. If all copies of a large group were
+    whitened, the features that they share would get too little weight.
     """
     grey = _centred(thumbnails[:, 0].flatten(1))
     keys = _keys(grey, _TABLES_OF_SAME, _BITS[1])
@@ -142,9 +143,10 @@ def _join(
     keys: NDArray[np.int64],
     neighbours: int,
 ) -> None:
-    """Join the pictures of vectors (N, D) with at least that cosine; `numbers` (N,) are theirs.
+    """Join the pictures whose vectors (N, D) have at least this cosine.
 
-    The vectors have the length 1. Pictures that are in one group already are not compared again.
+    `numbers` (N,) are the pictures' numbers in `groups`. The vectors have the length 1. Pictures
+    that are in one group already are not compared again.
     """
     for pairs in _candidates(keys, neighbours):
         pairs = pairs[groups.are_apart(numbers[pairs])]
@@ -153,7 +155,7 @@ def _join(
 
 
 def threshold(vectors: Tensor) -> float:
-    """The least cosine of near copies, by how near the neighbours of some pictures usually are.
+    """Return the least cosine of near copies: the nearer neighbours usually are, the higher.
 
     Photographs of ants have neighbours at 0.2, handwritten digits at 0.7.
     """
@@ -166,7 +168,7 @@ def threshold(vectors: Tensor) -> float:
 
 
 def _thumbnails(images: Tensor) -> Tensor:
-    """float32 (N, 1 + C, SIDE, SIDE): grey, and the channels."""
+    """Return thumbnails, float32 (N, 1 + C, SIDE, SIDE): grey, then the channels."""
     parts = []
     for batch in images.split(_BATCH):
         small = F.interpolate(batch.float(), size=(SIDE, SIDE), mode="area")
@@ -176,11 +178,11 @@ def _thumbnails(images: Tensor) -> Tensor:
 
 
 def _turned(thumbnails: Tensor) -> tuple[Tensor, NDArray[np.intp]]:
-    """The thumbnails turned to orientations that mirrored and turned copies share.
+    """Turn the thumbnails to orientations that mirrored and turned copies share.
 
-    Returns (M, 1 + C, SIDE, SIDE) and the number of the picture of each, (M,). Of the eight
-    orientations of a picture it is the one that is brighter on the right and below, and more so on
-    the right. Where that is not clear, it is each that it may be.
+    Of its eight orientations, a picture gets the one that is brighter on the right and below, and
+    more so on the right. If that is not clear, it gets each orientation that may be right. Returns
+    thumbnails (M, 1 + C, SIDE, SIDE) and the number of the picture of each, (M,).
     """
     # the third power, since handwritten digits are centred by the first
     ramp = F.normalize(torch.linspace(-1, 1, SIDE).pow(3).expand(SIDE, SIDE).flatten(), dim=0)
@@ -202,12 +204,15 @@ def _turned(thumbnails: Tensor) -> tuple[Tensor, NDArray[np.intp]]:
 
 
 def _centred(grey: Tensor) -> Tensor:
-    """Unit vectors (N, D) without brightness and contrast."""
+    """Remove brightness and contrast from vectors (N, D): mean 0, length 1."""
     return F.normalize(grey - grey.mean(1, keepdim=True), dim=1)
 
 
 def _whitened(centred: Tensor) -> Tensor:
-    """Unit vectors (N, D) whose directions count the less, the more the set varies in them."""
+    """Whiten vectors (N, D): the more the set varies in a direction, the less weight it gets.
+
+    The result has length 1.
+    """
     count, size = centred.shape
     variances, directions = torch.linalg.eigh(centred.T @ centred / count)
     shrinkage = (_SHRINKAGE + _PRIOR / count) / size
@@ -216,13 +221,13 @@ def _whitened(centred: Tensor) -> Tensor:
 
 
 def _chroma(thumbnails: Tensor) -> Tensor:
-    """How channels differ from grey, coarsely: (N, C * 16); all 0 where there is one channel."""
+    """Return how channels differ from grey, on a 4×4 grid: (N, C * 16), all 0 with one channel."""
     coarse = F.avg_pool2d(thumbnails, SIDE // 4)
     return (coarse[:, 1:] - coarse[:, :1]).flatten(1)
 
 
 def _keys(vectors: Tensor, tables: int, bits: int) -> NDArray[np.int64]:
-    """(N, tables): for each table the key of every vector, on which side of its planes it lies."""
+    """Hash vectors by random hyperplanes: a key of `bits` bits for each table, (N, tables)."""
     generator = torch.Generator().manual_seed(0)
     planes = torch.randn(vectors.shape[1], tables * bits, generator=generator)
     sides = (vectors @ planes > 0).view(len(vectors), tables, bits)
@@ -230,7 +235,10 @@ def _keys(vectors: Tensor, tables: int, bits: int) -> NDArray[np.int64]:
 
 
 def _candidates(keys: NDArray[np.int64], neighbours: int) -> Iterator[NDArray[np.intp]]:
-    """The pairs (M, 2) with a key in common; a pair may come several times."""
+    """Yield pairs (M, 2) of vectors with a key in common; a pair may come several times.
+
+    A vector is paired with at most `neighbours` that follow it in a table.
+    """
     for table in keys.T:
         order = np.argsort(table, kind="stable")
         ordered = table[order]
@@ -246,7 +254,7 @@ def _candidates(keys: NDArray[np.int64], neighbours: int) -> Iterator[NDArray[np
 def _have_like_bits(
     keys: NDArray[np.int64], pairs: NDArray[np.intp], cosine: float
 ) -> NDArray[np.bool_]:
-    """Whether each pair has so many equal bits that it may have the cosine: bool (M,)."""
+    """Return whether the keys of each pair are equal enough for the cosine: bool (M,)."""
     bits = keys.shape[1] * int(keys.max()).bit_length()
     share = math.acos(cosine) / math.pi  # of the bits that two vectors at this cosine differ in
     most = bits * share + 3 * math.sqrt(bits * share * (1 - share))

@@ -34,7 +34,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Kind:
-    """`advice` says what its owner can do; a kind with `pairs` is about pictures that are alike."""
+    """A kind of finding; `advice` says what the owner of the data can do.
+
+    A kind with `pairs` is about pictures that are alike.
+    """
 
     name: str
     title: str
@@ -112,7 +115,7 @@ class Finding:
 
 
 def find(splits: Mapping[str, ImageSet]) -> list[Finding]:
-    """The findings of a data set, by the order of `KINDS`.
+    """Find what is odd about a data set; the findings are in the order of `KINDS`.
 
     The splits have the same labels in the same order, and pictures of one size.
     """
@@ -152,7 +155,7 @@ def _one_colour(images: ImageSet) -> Tensor:
 def _alike(
     splits: Mapping[str, ImageSet], places: Sequence[Place], blank: set[Place]
 ) -> Iterator[Finding]:
-    """Copies, then near copies among what is left when each group of copies counts once."""
+    """Yield findings about copies, then about near copies; a group of copies then counts once."""
     candidates = [place for place in places if place not in blank]
     groups = _grouped(splits, candidates, copies.exact)
     yield from _sorted_out(splits, groups, (TWO_CLASSES, IN_TEST, COPY))
@@ -181,10 +184,10 @@ def _grouped(
 def _sorted_out(
     splits: Mapping[str, ImageSet], groups: Sequence[Sequence[Place]], kinds: tuple[Kind, ...]
 ) -> Iterator[Finding]:
-    """The findings about groups of pictures that are alike; `kinds` are those of three cases.
+    """Yield the findings about groups of pictures that are alike, of three `kinds`.
 
-    The first is for a group with several labels, the second for one in train and another split. A
-    group may be both. The third is for a group that is neither.
+    The first kind is for a group with several labels, the second for a group in train and another
+    split. A group may be both. The third kind is for a group that is neither.
     """
     two_classes, in_test, copy = kinds
     for group in groups:

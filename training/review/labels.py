@@ -1,9 +1,10 @@
 """Labels that are probably wrong: predicted probabilities (N, num_classes) → pictures, worst first.
 
 Confident learning (Northcutt, Jiang and Chuang 2021, Confident Learning: Estimating Uncertainty in
-Dataset Labels): a picture that has one label is counted as another class if its probability is
-at least the mean probability of that class among the pictures that have its label. The
-probabilities must be those of a network that has not been trained on the picture.
+Dataset Labels): each class has a threshold, the mean probability of the class over the pictures
+with its label. A picture is counted as another class if its probability for that class is at least
+the threshold. The probabilities must be those of a network that has not been trained on the
+picture.
 """
 
 import math
@@ -36,10 +37,10 @@ _STEPS = 50  # of L-BFGS
 
 @dataclass(frozen=True)
 class Judged:
-    """The pictures of one split, and what a network that never learned from them says of them.
+    """The pictures of one split, with probabilities by a network or layer not trained on them.
 
     `probabilities` (N, num_classes) are in the order of `images`. `how` tells the reader of the
-    page which network gave them.
+    page which network or layer gave them.
     """
 
     split: str
@@ -49,13 +50,13 @@ class Judged:
 
     @property
     def right(self) -> int:
-        """How many labels are the most probable class."""
+        """The number of pictures whose label is the most probable class."""
         return int((self.probabilities.argmax(1) == self.images.targets.cpu()).sum())
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A picture uint8 (C, H, W) that is labelled `given`, and probably is `likely`."""
+    """A picture uint8 (C, H, W) with the label `given`, whose class is probably `likely`."""
 
     split: str
     name: str
@@ -73,7 +74,8 @@ class Suspect:
 def judge(
     fitted: Fitted, test: ImageSet, test_logits: Tensor, spec: InputSpec, seed: int
 ) -> list[Judged]:
-    """Probabilities for all pictures of a training, each by what was not trained on it."""
+    """Return probabilities for all pictures of a training, by a network or layer not trained on
+    them."""
     judged = [Judged("test", test, test_logits.softmax(1), HELD_OUT)]
     if fitted.held_out is not None and len(fitted.held_out):
         logits = predicting.predict(fitted.network, fitted.held_out, spec).cpu()
@@ -86,9 +88,9 @@ def judge(
 
 
 def suspects(judged: Sequence[Judged]) -> list[Suspect]:
-    """The pictures whose label is probably wrong, the surest first.
+    """Return the pictures whose label is probably wrong, the surest first.
 
-    The thresholds of the classes are computed for all splits that were judged in the same way.
+    The thresholds of the classes are computed over all splits that were judged in the same way.
     """
     found: list[Suspect] = []
     for how in dict.fromkeys(each.how for each in judged):
@@ -104,7 +106,7 @@ def suspects(judged: Sequence[Judged]) -> list[Suspect]:
 
 
 def hardest(judged: Sequence[Judged], named: Sequence[Suspect], most: int) -> list[Suspect]:
-    """The pictures whose label the network finds least likely, beside those that are named."""
+    """Return the `most` pictures whose labels are least probable, without those in `named`."""
     without = {(each.split, each.name) for each in named}
     found: list[Suspect] = []
     for each in judged:
@@ -122,9 +124,9 @@ def hardest(judged: Sequence[Judged], named: Sequence[Suspect], most: int) -> li
 
 
 def thresholds(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """For each class the mean of its probability over the pictures that have its label.
+    """Return the mean probability of each class over the pictures that have its label.
 
-    It is NaN where no picture has it.
+    It is NaN for a class without pictures.
     """
     return torch.stack(
         [probabilities[targets == j, j].mean() for j in range(probabilities.shape[1])]
@@ -156,11 +158,11 @@ def _suspect(judged: Judged, index: int, likely: int) -> Suspect:
 def cross_validated(
     network: nn.Module, images: ImageSet, spec: InputSpec, seed: int
 ) -> Tensor | None:
-    """Probabilities (N, num_classes) of pictures that the network was trained on.
+    """Return cross-validated probabilities (N, num_classes) of pictures that were trained on.
 
-    They are those of a linear layer on what the network's last layer takes, which is trained for
-    each fifth of the pictures on the other four. None where there is no such layer, or too few
-    pictures.
+    They come from a linear layer on the inputs of the network's last layer. It is trained five
+    times: for each fifth of the pictures on the other four. Returns None if the network has no such
+    layer, if the inputs are not finite, or if there are fewer than ten pictures.
     """
     inputs = _features(network, images, spec, seed)
     if inputs is None or len(images) < 2 * FOLDS or not inputs.isfinite().all():
@@ -180,7 +182,7 @@ def cross_validated(
 
 @torch.inference_mode()
 def _features(network: nn.Module, images: ImageSet, spec: InputSpec, seed: int) -> Tensor | None:
-    """What the last layer takes, (N, D) on the CPU; None for networks that have no such layer."""
+    """Return the inputs of the last layer, (N, D) on the CPU; None if there is no such layer."""
     layers = reading.layers(network, spec.normalize(images.images[:1]))
     if features.embedding_layer(layers) is None:
         return None
@@ -202,9 +204,9 @@ def _features(network: nn.Module, images: ImageSet, spec: InputSpec, seed: int) 
 
 @torch.inference_mode(False)
 def _linear(inputs: Tensor, targets: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The weight (D, num_classes) and bias of multinomial logistic regression.
+    """Fit a multinomial logistic regression; return its weight (D, num_classes) and bias.
 
-    The squared weights are penalised by `_DECAY`. It ends after `_STEPS` steps at the latest.
+    The squared weights are penalised by `_DECAY`. The fit ends after `_STEPS` steps at the latest.
     """
     inputs = inputs.clone()  # which may have been computed in inference mode
     weight = torch.zeros(inputs.shape[1], count, requires_grad=True)

@@ -52,7 +52,7 @@ def page(
     how: Sequence[str] = (),
     hard: Sequence[Suspect] = (),
 ) -> bytes:
-    """The page; `suspects` is None before labels were judged, and `how` tells by what they were."""
+    """Return the page; `suspects` is None before labels are judged, `how` says what judged them."""
     parts = list(_sections(splits, findings, suspects, how, hard))
     links = "".join(f'<li><a href="#{name}">{text}</a></li>' for name, text, _ in parts)
     counts = ", ".join(f"{len(images):,} {escape(name)}" for name, images in splits.items())
@@ -156,7 +156,7 @@ def _more(count: int, seen: int = WORST) -> str:
 
 
 def _figure(picture: Tensor, name: str, text: str) -> str:
-    """`text` is HTML; the name is not."""
+    """Return an HTML figure; `text` is HTML already, and `name` is escaped here."""
     return (
         f'<figure><img src="{_data_url(picture)}" alt="" loading="lazy">'
         f"<figcaption>{text}<br><bdi>{escape(shown(name))}</bdi></figcaption></figure>"
@@ -164,7 +164,7 @@ def _figure(picture: Tensor, name: str, text: str) -> str:
 
 
 def _data_url(picture: Tensor) -> str:
-    """uint8 (C, H, W) as an address that holds the picture itself."""
+    """Encode a picture uint8 (C, H, W) as a data URL, which contains the picture itself."""
     image = Image.fromarray(picture.permute(1, 2, 0).squeeze(-1).contiguous().cpu().numpy())
     image.thumbnail((_SIDE, _SIDE))
     buffer = BytesIO()

@@ -20,11 +20,11 @@ _NAMED = 3  # pictures of each kind, on the console
 
 @dataclass(frozen=True)
 class Review:
-    """What was found among the pictures, in so many seconds.
+    """The findings about a data set; `seconds` is how long the search took.
 
-    `suspects` are pictures whose label is probably wrong, None until labels are judged; `hard` are
-    those that the network finds hardest beside them, so that fifty are shown. `how` tells by what
-    they were judged, and `right` is the accuracy of that, the least where there were several.
+    `suspects` are pictures whose label is probably wrong, None until labels are judged. `hard` are
+    further pictures that the network finds hardest, so that fifty are shown in all. `how` says what
+    judged the labels. `right` is its accuracy, the lowest if there were several.
     """
 
     splits: Mapping[str, ImageSet]
@@ -42,7 +42,7 @@ class Review:
         return cls(splits, found, time.monotonic() - start)
 
     def judged(self, judged: Sequence[Judged]) -> Self:
-        """The same with the labels that are probably wrong."""
+        """Return the review with the labels that are probably wrong."""
         shares, how = [], []
         for way in dict.fromkeys(each.how for each in judged):
             same = [each for each in judged if each.how == way]
@@ -55,7 +55,7 @@ class Review:
         return replace(self, suspects=named, hard=hard, how=how, right=worst)
 
     def text(self) -> str:
-        """A line for each kind of finding, with a few names."""
+        """Describe the findings: a line for each kind, with a few names."""
         count = sum(map(len, self.splits.values()))
         looked = f"looked for copies and odd pictures among {count:,} in {self.seconds:.1f} s"
         if not self.findings:
@@ -64,7 +64,7 @@ class Review:
         return "\n".join([f"{looked}; none of these is left out:", *lines, *self._too_high()])
 
     def text_of_labels(self) -> str:
-        """How many labels are probably wrong, with the names of the surest."""
+        """Say how many labels are probably wrong, with the names of the surest."""
         if self.suspects is None:
             return ""
         if not self.suspects:
@@ -86,7 +86,7 @@ class Review:
         return kinds.seen_in_train(self.findings, split)
 
     def write(self, title: str, write: Callable[[str, bytes], None]) -> None:
-        """Write the page and the table by a function of name and content."""
+        """Write the page and the table by calling `write` with the name and content of each."""
         write(PAGE, page(title, self.splits, self.findings, self.suspects, self.how, self.hard))
         write(TABLE, self.as_csv())
 
