@@ -19,10 +19,10 @@ ABOUT = 0.02  # "about 0.85" was seen where an accuracy is at most this far from
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """`text` names it in a report; `labels` are those of the variants whose runs it reads; `of`
-    gives NaN where the runs have no such number.
+    """A number that is read from the runs of one seed.
 
-    Comparisons with NaN are false.
+    `text` names it in a report. `labels` are those of the variants whose runs it reads. `of`
+    returns NaN if the runs have no such number; comparisons with NaN are false.
     """
 
     text: str
@@ -52,7 +52,7 @@ class Figure:
         return Figure(f"{factor:g} · {self.text}", self.labels, lambda r: factor * self.of(r))
 
     def about(self, value: float) -> Criterion:
-        """At most `ABOUT` away from the value."""
+        """Return the criterion that the figure is at most `ABOUT` away from the value."""
         low, high = value - ABOUT, value + ABOUT
         return Criterion(
             f"{self.text} in {low:.2f} to {high:.2f}",
@@ -77,7 +77,10 @@ def validation(label: str, epoch: int | None = None) -> Figure:
 
 
 def learned(*labels: str) -> Criterion:
-    """Each of the runs knows something: else a comparison of two failures would say nothing."""
+    """Return the criterion that each of the runs has learned, with `LEARNED` or more in validation.
+
+    Without it, a comparison of two failures would count.
+    """
     named = " and ".join(f"`{label}`" for label in labels)
     return Criterion(
         f"{named} learned (validation accuracy ≥ {LEARNED:g})",
@@ -101,7 +104,8 @@ def on_test_set(label: str) -> Figure:
 
 
 def on(label: str, dataset: str) -> Figure:
-    """Accuracy on the test pictures of a data set that the variant is also tested on."""
+    """Accuracy on the test pictures of a data set that the variant is also tested on; NaN if
+    not."""
     text = f"accuracy of `{label}` on {dataset}"  # NaN where it was not tested
     return _of(text, label, lambda run: run.also_tested.get(dataset, math.nan))
 
@@ -112,7 +116,7 @@ def gap(label: str) -> Figure:
 
 
 def training_mode(label: str, epoch: int) -> Figure:
-    """Accuracy on the training pictures while they are trained on, as the mean over that epoch."""
+    """Mean accuracy on the training pictures during that epoch, in training mode."""
     text = f"training accuracy of `{label}` during epoch {epoch}"
     return _of(text, label, lambda run: _accuracy(_at(run, epoch).train.accuracy))
 
@@ -124,17 +128,18 @@ def loss(label: str, epoch: int) -> Figure:
 
 
 def validation_loss(label: str) -> Figure:
-    """After the last epoch, in nats."""
+    """Validation loss after the last epoch, in nats."""
     return _of(f"validation loss of `{label}`", label, lambda run: _losses(run)[-1])
 
 
 def lowest_validation_loss(label: str) -> Figure:
-    """Of all epochs, in nats."""
+    """Lowest validation loss of all epochs, in nats."""
     return _of(f"lowest validation loss of `{label}`", label, lambda run: min(_losses(run)))
 
 
 def learning_rate_cuts(label: str, epochs: int) -> Figure:
-    """How often the learning rate fell between two of the first epochs."""
+    """Number of times that the learning rate falls from one epoch to the next in the first
+    `epochs`."""
 
     def count(run: Measured) -> float:
         rates = [epoch.learning_rate or 0.0 for epoch in run.history[:epochs]]
@@ -144,7 +149,7 @@ def learning_rate_cuts(label: str, epochs: int) -> Figure:
 
 
 def narrower(label: str, than: str, ratio: float = 1.0) -> Criterion:
-    """In each layer the standard deviation of the weights is below `ratio` times the other's.
+    """Return the criterion that in each layer, weights deviate less than `ratio` times the other's.
 
     Biases are left out.
     """
@@ -158,7 +163,7 @@ def narrower(label: str, than: str, ratio: float = 1.0) -> Criterion:
 
 
 def within(label: str, bound: float) -> Criterion:
-    """In each layer, 95 % of the weights are that close to 0. Biases are left out."""
+    """Return the criterion that 95 % of each layer's weights lie within ±`bound`; no biases."""
     text = f"in each layer, 95 % of the weights of `{label}` lie within ±{bound:g}"
 
     def holds(results: Results) -> bool:
@@ -169,7 +174,7 @@ def within(label: str, bound: float) -> Criterion:
 
 
 def parameters(label: str) -> Figure:
-    """How many the network has."""
+    """Number of parameters of the network."""
     return _of(f"parameters of `{label}`", label, lambda run: run.parameters)
 
 
@@ -178,7 +183,7 @@ def seconds_an_epoch(label: str) -> Figure:
 
 
 def peak_memory(label: str) -> Figure:
-    """In bytes."""
+    """Peak memory of the run in bytes; NaN if it was not measured."""
     text = f"peak memory of `{label}`"
     return _of(text, label, lambda run: math.nan if run.peak_memory is None else run.peak_memory)
 
@@ -213,7 +218,7 @@ def _losses(run: Measured) -> list[float]:
 
 
 def _accuracy(value: float) -> float:
-    """0 for NaN: a run that diverged gets nothing right."""
+    """Replace NaN by 0: a run that diverged gets nothing right."""
     return 0.0 if math.isnan(value) else value
 
 

@@ -1,7 +1,8 @@
 """Studies of multilayer perceptrons on FashionMNIST, in batches of 32 as their author ran them.
 
-A sixth of the 60,000 training pictures, 10,000, are held out for validation; the test set is looked
-at once, at the end. Runs in batches of 128 stand beside, with one seed; nothing is judged by them.
+A sixth of the 60,000 training pictures, 10,000, are held out for validation. The test set is used
+once, at the end. Runs in batches of 128, with one seed, are shown for comparison; no finding is
+judged by them.
 """
 
 from dataclasses import replace

@@ -19,10 +19,10 @@ from training.studies.study import Measured, Results, Spread, Study, Variant
 
 
 def measured(run: Run, variant: Variant, root: Path) -> Measured:
-    """What a finished run of the variant gave.
+    """Return the figures of a finished run of the variant.
 
-    Raises `RunError` if it is not finished, and `DatasetError` where a data set that it is also
-    tested on is not to be had.
+    Raises `RunError` if the run is not finished, and `DatasetError` if a data set that it is also
+    tested on can't be loaded.
     """
     result, history = run.finished(), tuple(run.history())
     if result is None or not history:
@@ -51,10 +51,10 @@ def weights(run: Run) -> dict[str, Tensor]:
 
 
 def hidden_values(study: Study, runs: Mapping[str, Run], root: Path) -> dict[str, Tensor]:
-    """What the layer `Variant.hidden` gives for the first test pictures, (N, …), by variant label.
+    """Return the outputs of the layer `Variant.hidden` for the first test pictures, by variant.
 
-    Variants without such a layer, or without a run in `runs`, are left out. Raises `DatasetError`
-    where the test set is not to be had.
+    Each has the shape (N, …), and the variant's label as its key. Variants without such a layer, or
+    without a run in `runs`, are left out. Raises `DatasetError` if the test set can't be loaded.
     """
     found = {}
     for variant in study.variants:
@@ -87,8 +87,9 @@ def _network(run: Run, recipe: Recipe, num_classes: int) -> nn.Module:
 def pictures(
     study: Study, runs: Mapping[str, Run], results: Results, root: Path
 ) -> dict[str, bytes]:
-    """PNG files by name: the curves of all variants, a histogram page for each of its weights, and
-    one of hidden values where the study asks for them. `runs` are those of one seed."""
+    """Draw the report's PNG files, by name: the curves of all variants, a page of weight histograms
+    for each variant, and one of hidden values if the study asks for them. `runs` are those of one
+    seed."""
     histories = {label: results[label].history for label in runs}
     files = {"curves.png": plots.overlay(histories, study.name)}
     for number, (label, run) in enumerate(runs.items(), start=1):

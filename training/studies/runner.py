@@ -1,7 +1,7 @@
-"""The runs of a study: recipes → processes beside each other → run folders.
+"""The runs of a study: recipes → processes that run in parallel → run folders.
 
 A run's folder is named by its recipe, so that a finished run is never repeated, and studies that
-share a recipe share the run. A broken-off one goes on after its last epoch.
+share a recipe share the run. An interrupted run continues after its last epoch.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ _LOOK = 1.0  # seconds between two looks at the histories
 
 
 def folder(runs: Path, recipe: Recipe) -> Path:
-    """Where the runs of that very recipe lie."""
+    """Return the run folder of a recipe; its name has a hash of all fields."""
     digest = hashlib.sha256(json.dumps(as_json(recipe), sort_keys=True).encode()).hexdigest()
     return runs / f"{recipe.name}-{digest[:12]}"
 
 
 def unfinished(runs: Path, recipes: Sequence[Recipe]) -> list[Recipe]:
-    """Those without a result, each once."""
+    """Return the recipes whose run has no result yet, each once."""
     return [
         recipe
         for number, recipe in enumerate(recipes)
@@ -53,9 +53,9 @@ def run(
 ) -> Iterator[tuple[Recipe, Exception | None]]:
     """Train each recipe in a process of its own, `jobs` at a time; yield each as it ends.
 
-    `on_progress` hears how many epochs of all are done, about once a second. A run that fails is
-    yielded with its error; the others go on. Where a process is killed, for want of memory say,
-    all that are left end with `TrainingError`.
+    `on_progress` is called about once a second with the number of finished epochs of all runs. A
+    run that fails is yielded with its error; the others continue. If a process is killed, for lack
+    of memory say, all remaining runs end with `TrainingError`.
     """
     threads = max(1, torch.get_num_threads() // jobs)
     with ProcessPoolExecutor(
@@ -98,7 +98,7 @@ def _train(recipe: Recipe, folder: Path, root: Path, device: str, threads: int) 
 
 
 def _end_with_parent() -> None:
-    """A process that nobody waits for any more must not go on writing into the run folder."""
+    """End this process when its parent ends, so that it stops writing into the run folder."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

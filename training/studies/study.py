@@ -17,8 +17,8 @@ Verdict = Literal["seen", "not seen", "unclear"]
 
 
 class Spread(NamedTuple):
-    """How wide the values of a parameter lie: their standard deviation, and the bound that 95 % of
-    them keep in absolute value."""
+    """The spread of a parameter's values: their standard deviation, and the `span` around 0 that
+    contains 95 % of them."""
 
     deviation: float
     span: float
@@ -26,13 +26,13 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Measured:
-    """What one run gave; NaN where it diverged.
+    """The figures of one run; NaN where it diverged.
 
-    The accuracies are those of the last epoch's weights in evaluation mode; `gap` is how much
-    better they do on the pictures they were trained on than on those held out. `also_tested` are
-    accuracies on the test pictures of other data sets, by their names. `peak_memory` is in bytes,
-    or None where the system doesn't tell. `weights` are by the parameters' names. `commit` and
-    `finished`, a time, tell which code ran and when.
+    The accuracies are those of the last epoch's weights in evaluation mode; `gap` is training minus
+    validation accuracy. `also_tested` are accuracies on the test pictures of other data sets, by
+    their names. `peak_memory` is in bytes, or None if the system can't measure it. `weights` are
+    the spreads of the parameters, by their names. `commit` and `finished`, a time, say which code
+    ran and when.
     """
 
     train: float
@@ -130,8 +130,8 @@ def verdict(held: Sequence[bool]) -> Verdict:
 class Study:
     """A question, and the variants whose figures answer it.
 
-    `memory` says whether the report tells how much of it each run took. `setup` is what
-    to know of the runs: what differs from the first author's, and which were made again.
+    `memory` says whether the report has the peak memory of each run. `setup` describes the runs:
+    what differs from the first author's, and which were made again.
     """
 
     name: str
@@ -143,19 +143,20 @@ class Study:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """All that a variant is run with."""
+        """The seeds of all variants, in ascending order."""
         return tuple(sorted({seed for variant in self.variants for seed in variant.seeds}))
 
     def recipes(self) -> list[Recipe]:
-        """Every run: of each variant with each of its seeds."""
+        """Return the recipes of all runs: each variant with each of its seeds."""
         return [variant.run_with(seed) for variant in self.variants for seed in variant.seeds]
 
     def with_seeds(self, seeds: Sequence[int]) -> Self:
-        """Only the runs with these seeds, and only the variants that have one of them."""
+        """Return the study with the runs of these seeds; variants without any such run are
+        dropped."""
         return self._only(lambda variant, seed: seed in seeds)
 
     def without(self, recipes: Sequence[Recipe]) -> Self:
-        """The study less these runs, and less the variants that have no other run."""
+        """Return the study without these runs; variants without any other run are dropped."""
         return self._only(lambda variant, seed: variant.run_with(seed) not in recipes)
 
     def _only(self, kept: Callable[[Variant, int], bool]) -> Self:
@@ -166,7 +167,8 @@ class Study:
         return replace(self, variants=tuple(each for each in variants if each.seeds))
 
     def quick(self) -> Self:
-        """Every variant at a tenth of its length with one seed, for a look."""
+        """Return the study for a quick look: a tenth of the epochs, and one seed for each
+        variant."""
         shorter = (
             replace(
                 variant,

@@ -1,6 +1,6 @@
-"""A study's figures and verdicts, as `study.json` and the record of results keep them.
+"""Summary of a study: figures and verdicts, as in `study.json` and the record of results.
 
-Every seed stands by itself, so that runs of further seeds can join those that are recorded.
+Every seed is kept separately, so that runs of further seeds can be added to those recorded.
 """
 
 import math
@@ -21,7 +21,8 @@ from training.studies.study import Finding, Measured, Results, Study, Variant, v
 
 
 class _Strict(BaseModel):
-    """Values of the right JSON type only: they are used as they stand in the file."""
+    """Base of models whose fields accept their own JSON type only: values are used as the file has
+    them."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True)
 
@@ -31,9 +32,10 @@ class _OfSeed(_Strict):
 
 
 class RunRow(_OfSeed):
-    """One run: accuracies, null where it diverged; seconds of training; bytes.
+    """One run: accuracies, null if it diverged; seconds of training; peak memory in bytes.
 
-    `commit` and `finished` tell which code ran and when; null of runs from before they were noted.
+    `commit` and `finished` say which code ran and when; null for runs from before they were
+    recorded.
     """
 
     train: float | None
@@ -64,7 +66,7 @@ class VariantRow(_Strict):
 
     @property
     def setup(self) -> tuple[int, int, int]:
-        """What runs must share to stand in one row."""
+        """Batch size, epochs and parameters, which all runs of a row must share."""
         return self.batch_size, self.epochs, self.parameters
 
 
@@ -75,7 +77,7 @@ class Held(_OfSeed):
 
 
 class FindingRow(_Strict):
-    """A claim and how it was judged; `held` is empty where it was not."""
+    """A claim and how it was judged; `held` is empty if it was not judged."""
 
     claim: str
     criterion: str
@@ -84,22 +86,22 @@ class FindingRow(_Strict):
     held: list[Held]
 
     def with_seeds(self, held: Sequence[Held], seeds: Mapping[str, Collection[int]]) -> Self:
-        """The finding with those of `held` whose seed every run that the criterion names has.
+        """Return the finding with the entries of `held` for which all runs of its criterion exist.
 
-        `seeds` are those of the recorded runs, by the variants' labels.
+        `seeds` are the seeds of the recorded runs, by the variants' labels.
         """
         possible = self.possible(seeds)
         kept = [each for each in held if possible is None or each.seed in possible]
         return self.model_copy(update={"held": kept})
 
     def possible(self, seeds: Mapping[str, Collection[int]]) -> set[int] | None:
-        """The seeds with which all runs of the criterion were made; None if it names no run."""
+        """Return the seeds for which all runs of the criterion exist; None if it names no run."""
         named = [set(having) for label, having in seeds.items() if f"`{label}`" in self.criterion]
         return set.intersection(*named) if named else None
 
 
 class Summary(_Strict):
-    """A study as rows and findings."""
+    """The summary of a study: a row for each variant, and its findings."""
 
     name: str
     question: str
@@ -110,7 +112,10 @@ class Summary(_Strict):
 
     @classmethod
     def of(cls, study: Study, by_seed: Mapping[int, Results], *, judged: bool = True) -> Self:
-        """`by_seed` are the figures of the runs of each seed, by the variants' labels."""
+        """Summarise a study; `by_seed` has the figures of each seed's runs, by variant label.
+
+        The findings are not judged if `judged` is False.
+        """
         return cls(
             name=study.name,
             question=study.question,
@@ -121,10 +126,10 @@ class Summary(_Strict):
         )
 
     def joined(self, later: "Summary") -> "Summary":
-        """The runs of both, if their criteria are the same; `later` alone otherwise.
+        """Merge these runs with those of `later` if the criteria are the same; else return `later`.
 
         Of two runs with the same seed, and of two set-ups of one variant, the later one stays.
-        Either may lack variants that have none of its seeds.
+        Either summary may lack variants that have none of its seeds.
         """
         if [each.criterion for each in self.findings] != [
             each.criterion for each in later.findings
@@ -142,7 +147,7 @@ class Summary(_Strict):
         return later.model_copy(update={"rows": rows, "findings": findings})
 
     def markdown(self) -> str:
-        """A section: the question, a table, the findings."""
+        """Return the study as a section: the question, a table, the findings."""
         also = list(
             dict.fromkeys(n for row in self.rows for run in row.runs for n in run.also_tested)
         )
@@ -219,16 +224,19 @@ def _united(old: Sequence[_BySeed], new: Sequence[_BySeed]) -> list[_BySeed]:
 
 
 def _joined_row(old: VariantRow | None, new: VariantRow | None) -> VariantRow:
-    """Put the runs of a row, as recorded, beside the new ones; one of the two may be None."""
+    """Merge the recorded runs of a row with the new ones; one of the two rows may be None.
+
+    If their set-ups differ, the new row replaces the recorded one.
+    """
     if old is None or new is None or old.setup != new.setup:
         return new or old  # type: ignore[return-value]
     return new.model_copy(update={"runs": _united(old.runs, new.runs)})
 
 
 def _text(finding: FindingRow, possible: Collection[int]) -> str:
-    """The verdict and its criterion as Markdown.
+    """Format a finding as Markdown, with verdict and criterion.
 
-    `possible` are the seeds with which all runs were made that the criterion names.
+    `possible` are the seeds for which all runs of the criterion exist.
     """
     held = [each.holds for each in finding.held]
     left = sorted(set(possible) - {each.seed for each in finding.held}) if held else []
@@ -251,7 +259,10 @@ def _text(finding: FindingRow, possible: Collection[int]) -> str:
 
 
 def _figure(values: Sequence[float | None]) -> str:
-    """One value, or mean ± standard deviation over the seeds (with n - 1)."""
+    """Format one value, or the mean ± standard deviation over the seeds (with n - 1).
+
+    Returns `diverged` if a value is None.
+    """
     found = [value for value in values if value is not None]
     if len(found) < len(values):
         return "diverged"
