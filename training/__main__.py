@@ -1,4 +1,4 @@
-"""`python -m training` is `fanlight`."""
+"""Entry point of `python -m training`, the same command line as `fanlight`."""
 
 import sys
 

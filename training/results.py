@@ -1,7 +1,8 @@
-"""The record of what was trained and found: run folders → `results.json` → `results.md`.
+"""The record of measured results: run folders → `results.json` → `results.md`.
 
-Run folders come and go; the record stays. It takes up full-length studies, and finished trainings
-of the catalogue's recipes, which may differ in seed and number of epochs, in nothing else.
+The record keeps a result when its run folder is deleted. It takes up full-length studies, and
+finished trainings of the catalogue's recipes. A training may differ from its recipe in seed and
+number of epochs only.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,13 +26,14 @@ Row = dict[str, Any]
 
 
 class _Strict(BaseModel):
-    """Values of the right JSON type only: the rows are used as they stand in the file."""
+    """Base of models whose fields accept their own JSON type only: the rows are used as the file
+    has them."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 class _TrainingRow(_Strict):
-    """What is read of a training's row."""
+    """The fields of a recorded training that are checked when the file is read."""
 
     recipe: str
     epochs: int
@@ -45,7 +47,7 @@ class _TrainingRow(_Strict):
 
 
 class _Content(_Strict):
-    """What is read of `results.json`."""
+    """The parts of `results.json` that are checked when the file is read."""
 
     trainings: list[_TrainingRow]
     studies: list[Summary]
@@ -57,14 +59,18 @@ _MARKS = (1, 10, 20, 50, 100)  # the epochs whose losses first descriptions tell
 
 @dataclass(frozen=True)
 class Record:
-    """Trainings, one a recipe, seed and number of epochs, and studies by name."""
+    """The recorded results: a row for each recipe, seed and number of epochs, and a summary a
+    study."""
 
     trainings: list[Row]
     studies: list[Summary]
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Empty where there is no such file; raises `DamagedFileError` for other content."""
+        """Read `results.json`; return an empty record if there is no such file.
+
+        Raises `DamagedFileError` if the content is wrong.
+        """
         try:
             content = files.read_object(path)
         except FileNotFoundError:
@@ -73,10 +79,11 @@ class Record:
         return cls(content["trainings"], studies)
 
     def with_runs(self, runs: Path) -> "Record":
-        """The record and what the run folders under `runs` hold.
+        """Return the record with the results in the run folders under `runs` added.
 
-        Of trainings with the same recipe, epochs and seed the one that finished last stays; runs of
-        a study join those that are recorded.
+        Of several run folders with the same recipe, epochs and seed, the one that finished last
+        counts. It replaces the recorded training. Runs of a study are merged with the recorded ones
+        (`Summary.joined`). Recipes and studies that Fanlight no longer has are dropped.
         """
         trainings = {_key(row): row for row in self.trainings}
         for row in sorted(_trainings(runs), key=lambda row: str(row["finished"])):
@@ -98,7 +105,7 @@ class Record:
         return {"trainings": self.trainings, "studies": studies}
 
     def missing(self) -> list[str]:
-        """The recipes and studies that nothing is recorded of."""
+        """Return the names of the recipes and studies that have no recorded result."""
         trained = {row["recipe"] for row in self.trainings}
         found = {study.name for study in self.studies}
         return [name for name in CATALOGUE if name not in trained] + [
@@ -106,7 +113,8 @@ class Record:
         ]
 
     def markdown(self) -> str:
-        """Every recipe and every study, with what was reported beside what was measured."""
+        """Return `results.md`: every recipe with reported and measured figures, then the recorded
+        studies."""
         lines = [_HEAD, f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"]
         for entry in CATALOGUE.values():
             lines.append(f"| {' | '.join(_cells(entry, self._longest(entry)))} |")
@@ -116,7 +124,7 @@ class Record:
         return "\n".join(lines) + "\n"
 
     def _longest(self, entry: Entry) -> list[Row]:
-        """The recipe's trainings of the most epochs, by seed."""
+        """Return the recipe's trainings with the highest number of epochs, one for each seed."""
         rows = [row for row in self.trainings if row["recipe"] == entry.recipe.name]
         most = max((row["epochs"] for row in rows), default=0)
         return [row for row in rows if row["epochs"] == most]
@@ -169,7 +177,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def _read(path: Path, content: Row, model: type[_Model]) -> _Model:
-    """Raises `DamagedFileError` if the content of the file is not what the model says."""
+    """Validate the content of a file by the model; raises `DamagedFileError` if it does not fit."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -207,7 +215,10 @@ def _cells(entry: Entry, rows: Sequence[Row]) -> list[str]:
 
 
 def _measured(rows: Sequence[Row]) -> str:
-    """Test accuracy: mean and deviation over the seeds, interval, each seed's, other figures."""
+    """Format the test accuracy as a cell of the table, with further figures on the test set.
+
+    The cell has the mean and deviation over the seeds, the interval, and the value of each seed.
+    """
     values = [row["metrics"]["test_accuracy"] for row in rows]
     text = f"**{_figure(values)}**"
     count = rows[0]["metrics"].get(_PICTURES)
@@ -223,7 +234,10 @@ def _measured(rows: Sequence[Row]) -> str:
 
 
 def _figure(values: Sequence[float | None]) -> str:
-    """One value, or mean ± standard deviation over the seeds (with n - 1)."""
+    """Format one value, or the mean ± standard deviation over the seeds (with n - 1).
+
+    Returns `diverged` if a value is None.
+    """
     found = [value for value in values if value is not None]
     if len(found) < len(values):
         return "diverged"

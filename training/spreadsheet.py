@@ -8,10 +8,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so may be comp
 
 
 def as_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """The table in UTF-8; what UTF-8 can't hold becomes a question mark.
+    """Return the table as CSV in UTF-8, with `?` for characters that UTF-8 can't encode.
 
-    Names of files and classes are anybody's. One that a spreadsheet would take for a formula gets
-    an apostrophe in front, which marks it as text (OWASP, CSV Injection).
+    Names of files and classes can hold anything. A cell that a spreadsheet would take for a formula
+    gets an apostrophe in front, which marks it as text (OWASP, CSV Injection).
     """
     written = io.StringIO()
     table = csv.writer(written)
