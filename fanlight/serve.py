@@ -16,7 +16,8 @@ from models.errors import message as error_message
 from models.registry import nearest
 from service import launch
 from service.setting_values.environment import PREFIX
-from service.settings import GROUPS, Settings, Shown
+from service.setting_values.kinds import Shown
+from service.settings import GROUPS, Settings
 
 EXAMPLES = (
     Example("fanlight serve", "./checkpoints and what Fanlight ships, at http://127.0.0.1:8000"),

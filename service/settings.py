@@ -4,61 +4,35 @@ The option `--max-batch-size` of `fanlight serve` is the variable FANLIGHT_MAX_B
 option wins.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from models import repository_paths
-from models.permission import Permission, modules
+from models.permission import Permission
 from models.repository_paths import SHIPPED as SHIPPED
-from service.setting_values import addresses, units
+from service.setting_values import units
 from service.setting_values.environment import PREFIX, is_service_link
+from service.setting_values.kinds import (
+    AllowedOrigins,
+    Bytes,
+    Count,
+    Folders,
+    Modules,
+    Proxies,
+    Seconds,
+    Switch,
+)
 
-
-@dataclass(frozen=True)
-class Shown:
-    """How the help shows a setting: `show` formats its default, `metavar` names its value."""
-
-    show: Callable[[Any], str]
-    metavar: str
-
-
-Bytes = Annotated[int, BeforeValidator(units.parse_bytes), Shown(units.show_bytes, "SIZE")]
-Seconds = Annotated[float, BeforeValidator(units.parse_seconds), Shown(units.show_seconds, "TIME")]
-Switch = Annotated[bool, BeforeValidator(units.parse_switch), Shown(units.show_switch, "on|off")]
-Modules = Annotated[tuple[str, ...], NoDecode, BeforeValidator(modules)]
-Proxies = Annotated[tuple[str, ...], NoDecode, BeforeValidator(addresses.proxies)]
-AllowedOrigins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(addresses.origins)]
-Count = Annotated[int, BeforeValidator(units.parse_count), Shown(units.show_count, "N")]
-
-
-def _folders(value: Any) -> Any:
-    """Convert the value of `repository`: one text, one folder, or a folder from each option.
-
-    Raises `ValueError` for an empty name.
-    """
-    if isinstance(value, str):
-        return repository_paths.split(value)
-    if isinstance(value, Path):
-        return (value,)
-    if isinstance(value, Sequence) and "" in value:
-        raise ValueError("a folder's name is empty; name a folder, '.' for the working folder")
-    return value
-
-
-Folders = Annotated[tuple[Path, ...] | None, NoDecode, BeforeValidator(_folders)]
 _runtimes = import_module("service.inference.runtimes.registry")  # by name: it is a floor above
 if TYPE_CHECKING:
     RuntimeName = str
