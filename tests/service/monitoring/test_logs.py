@@ -14,8 +14,8 @@ from service.monitoring import logs
 from tests.networks import encode, picture, publish_tiny
 from tests.service.conftest import Serve
 from tests.service.connections import PREDICT
-from tests.service.test_errors import batcher_of
 from tests.service.test_predict import parts
+from tests.service.test_unavailable import batcher_of
 from tests.waiting import until
 
 PROGRAM = """

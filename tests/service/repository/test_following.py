@@ -25,7 +25,7 @@ from service.settings import Settings
 from tests.networks import SPEC, encode, picture, publish_tiny
 from tests.service.conftest import Serve
 from tests.service.held_run import HeldRun
-from tests.service.test_errors import batcher_of
+from tests.service.test_unavailable import batcher_of
 
 pytestmark = pytest.mark.slow
 

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -12,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.architectures import registry
-from models.preprocessing import InputSpec
 from tests.networks import SPEC, Tiny
+from tests.training.fitting.conftest import PLAIN, Register
 from tests.training.pictures import RECIPE, colors, numbered
 from training.data.datasets import ImageSet
 from training.fitting import loop, predicting
@@ -22,21 +20,6 @@ from training.fitting.loop import Epoch, Fitted, Hooks, Training
 from training.recipes.recipe import Recipe
 
 CPU = torch.device("cpu")
-PLAIN = InputSpec(channels=3, height=8, width=8)
-Register = Callable[[Callable[[int], nn.Module]], Recipe]
-
-
-@pytest.fixture
-def recipe_of() -> Iterator[Register]:
-    """A recipe for a network of the test's own."""
-
-    def register(factory: Callable[[int], nn.Module]) -> Recipe:
-        registry.ARCHITECTURES.discard("own")
-        registry.register("own", PLAIN)(lambda num_classes: factory(num_classes))
-        return replace(RECIPE, architecture="own")
-
-    with registry.ARCHITECTURES.restored():
-        yield register
 
 
 def fit(recipe: Recipe, train: ImageSet | None = None, **arguments: Any) -> Fitted:
@@ -248,124 +231,6 @@ class TestDivergence:
         assert fitted.selected.number == 1
 
 
-class TestSelection:
-    @pytest.mark.parametrize(
-        ("strengths", "selected"),
-        [
-            ([-1, 1, -1, -1], 2),
-            ([1, -1, -1, -1], 1),
-            ([-1, -1, -1, 1], 4),
-            ([1, 2, 4, 3], 3),
-            ([1, 1, 1, 1], 4),
-        ],
-        ids=["best", "first", "last", "of equals the lowest loss", "of all equal the last"],
-    )
-    def test_the_epoch_that_validates_best(
-        self, recipe_of: Register, strengths: list[float], selected: int
-    ) -> None:
-        recipe = replace(
-            recipe_of(lambda _: Scripted(strengths)),
-            epochs=4,
-            batch_size=1000,
-            learning_rate=1e-12,
-            validation_fraction=0.25,
-        )
-        fitted = loop.fit(recipe, colors(), PLAIN, CPU)
-        assert fitted.selected is fitted.history[selected - 1]
-        assert fitted.network.get_buffer("steps").item() == selected
-        assert [round(e.validation.accuracy) for e in fitted.history if e.validation] == [
-            int(strength > 0) for strength in strengths
-        ]
-
-    def test_without_validation_the_last(self, recipe_of: Register) -> None:
-        recipe = replace(
-            recipe_of(lambda _: Scripted([1, -1, -1])),
-            epochs=3,
-            batch_size=1000,
-            validation_fraction=0,
-        )
-        fitted = loop.fit(recipe, colors(), PLAIN, CPU)
-        assert fitted.selected is fitted.history[2]
-        assert fitted.selected.validation is None
-        assert fitted.network.get_buffer("steps").item() == 3
-
-    def test_the_network_is_in_evaluation_mode(self) -> None:
-        assert not fit(replace(RECIPE, validation_fraction=0)).network.training
-
-    def test_the_last_if_the_recipe_says_so(self, recipe_of: Register) -> None:
-        recipe = replace(
-            recipe_of(lambda _: Scripted([1, 1, -1])),
-            epochs=3,
-            batch_size=1000,
-            validation_fraction=0.25,
-            selection="last",
-        )
-        fitted = loop.fit(recipe, colors(), PLAIN, CPU)
-        assert fitted.selected is fitted.history[2]
-        assert [epoch.validation is not None for epoch in fitted.history] == [True] * 3
-        assert fitted.network.get_buffer("steps").item() == 3
-
-    def test_the_best_may_lie_before_a_break(self, recipe_of: Register) -> None:
-        recipe = replace(
-            recipe_of(lambda _: Scripted([1, 2, -1, -1])),
-            epochs=4,
-            batch_size=1000,
-            learning_rate=1e-12,
-            validation_fraction=0.25,
-        )
-        states: list[dict[str, Any]] = []
-        hooks = Hooks(on_state=lambda state: states.append(copy.deepcopy(state)))
-        loop.fit(recipe, colors(), PLAIN, CPU, hooks)
-        resumed = loop.fit(recipe, colors(), PLAIN, CPU, state=states[2])
-        assert resumed.selected is resumed.history[1]
-        assert resumed.network.get_buffer("steps").item() == 2
-
-
-class TestAveraging:
-    """The moving average of the weights is what is validated and kept."""
-
-    RECIPE = replace(RECIPE, optimizer="sgd", learning_rate=0.1, batch_size=100, averaging=0.9)
-
-    def test_each_step_moves_it_by_its_decay(self) -> None:
-        train = colors(4)
-        training = Training(self.RECIPE, train, SPEC, CPU, torch.Generator().manual_seed(0))
-        expected: dict[str, Tensor] = {}
-        for _ in range(4):
-            loop.train_one_epoch(training, train, SPEC)  # one step
-            for name, value in training.network.state_dict().items():
-                before = expected.get(name, value)  # the average begins with the first step's
-                expected[name] = 0.9 * before + 0.1 * value
-        kept = training.kept_network()
-        assert kept is not training.network
-        for name, value in kept.state_dict().items():
-            torch.testing.assert_close(value, expected[name])
-
-    def test_it_is_what_is_validated_and_kept(self) -> None:
-        train = colors(20)
-        fitted = fit(replace(self.RECIPE, epochs=3, validation_fraction=0.2), train)
-        _, held_out = train.hold_out(0.2, torch.Generator().manual_seed(RECIPE.seed))
-        assert fitted.selected.validation == predicting.evaluate(fitted.network, held_out, SPEC)
-        plain = fit(replace(self.RECIPE, epochs=3, validation_fraction=0.2, averaging=0), train)
-        assert [epoch.train for epoch in fitted.history] == [e.train for e in plain.history]
-        assert not same_weights(fitted.network, plain.network)
-
-    def test_statistics_of_batches_are_averaged_too(self) -> None:
-        recipe = replace(self.RECIPE, architecture="convnet", arguments={"widths": [4]})
-        train = colors(4)
-        training = Training(recipe, train, SPEC, CPU, torch.Generator().manual_seed(0))
-        means = []
-        for _ in range(2):
-            loop.train_one_epoch(training, train, SPEC)
-            means.append(training.network.get_buffer("blocks.0.bn1.running_mean").clone())
-        kept = training.kept_network().get_buffer("blocks.0.bn1.running_mean")
-        torch.testing.assert_close(kept, 0.9 * means[0] + 0.1 * means[1])
-
-    def test_without_it_the_network_itself_is_kept(self) -> None:
-        generator = torch.Generator().manual_seed(0)
-        training = Training(RECIPE, colors(4), SPEC, CPU, generator)
-        assert training.kept_network() is training.network
-
-
 class TestRate:
     def test_an_epoch_tells_the_rate_of_its_first_step(self) -> None:
         recipe = replace(RECIPE, epochs=4, batch_size=7, schedule="one-cycle")  # 3 steps each
@@ -416,31 +281,6 @@ class TestLearning:
             fit(replace(RECIPE, l2=l2, epochs=1, batch_size=1000)) for l2 in (0.0, 10.0)
         )
         assert penalized.selected.train == plain.selected.train
-
-
-class TestEvaluate:
-    def test_predict_gives_logits_in_the_order_of_the_pictures(self) -> None:
-        network = loop.build_network(RECIPE, 3, CPU).eval()
-        images = colors(predicting.EVALUATION_BATCH // 3 + 1)
-        assert len(images) % predicting.EVALUATION_BATCH
-        logits = predicting.predict(network.train(), images, SPEC)
-        with torch.inference_mode():
-            expected = network.eval()(SPEC.normalize(images.images))
-        torch.testing.assert_close(logits, expected)
-
-    def test_figures_cover_the_last_batch(self) -> None:
-        network = loop.build_network(RECIPE, 3, CPU)
-        images = colors(predicting.EVALUATION_BATCH // 3 + 1)
-        logits = predicting.predict(network, images, SPEC)
-        right = (logits.argmax(1) == images.targets).sum().item()
-        figures = predicting.evaluate(network, images, SPEC)
-        assert figures.loss == pytest.approx(F.cross_entropy(logits, images.targets).item())
-        assert figures.accuracy == pytest.approx(right / len(images))
-
-    def test_the_network_stays_in_evaluation_mode(self) -> None:
-        network = Tiny(3).train()
-        predicting.evaluate(network, colors(1), SPEC)
-        assert not network.training
 
 
 @pytest.mark.gpu
