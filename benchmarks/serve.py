@@ -3,6 +3,7 @@
 The load generator runs on another core. Ratios of one run are what counts: machines differ, and
 virtual ones vary from minute to minute. So all that is compared is measured in turns, some rounds
 of it, and the median of the rounds is told. `--quick` takes one round of a second a figure.
+`--against COMMIT` measures only the service, beside that of another commit.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from urllib.request import urlopen
 from benchmarks.serving import limits, load
 from benchmarks.serving.limits import Limit
 from benchmarks.serving.load import Result
+from benchmarks.serving.started import HERE, commit
 from benchmarks.serving.workloads import Workload, publish, publish_many, workloads
 
 UVICORN = ("-m", "uvicorn", "--log-level", "error", "--no-access-log")
@@ -71,7 +73,11 @@ def _resident(pid: int) -> float:
 
 @contextmanager
 def running(
-    arguments: tuple[str, ...], path: str, cores: set[int], env: Mapping[str, str] | None = None
+    arguments: tuple[str, ...],
+    path: str,
+    cores: set[int],
+    env: Mapping[str, str] | None = None,
+    checkout: Path = HERE,
 ) -> Iterator[Server]:
     """Start a server on these cores, and yield it once `path` answers. It ends with the block."""
     with socket.socket() as free:
@@ -80,7 +86,8 @@ def running(
     command = [sys.executable, *arguments, "--port", str(port)]
     started, before = time.perf_counter(), _pinned()
     _pin(0, cores)  # the child inherits it, and counts its processors when it starts
-    with subprocess.Popen(command, env={**os.environ, **(env or {})}) as process:  # noqa: S603
+    environment = {**os.environ, **(env or {})}
+    with subprocess.Popen(command, cwd=checkout, env=environment) as process:  # noqa: S603
         _pin(0, before)
         url = f"http://127.0.0.1:{port}"
         try:
@@ -120,14 +127,18 @@ class Benchmark:
         self._core, self._other = {cores[0]}, {cores[-1]}
 
     def service(
-        self, workers: int = 1, cores: set[int] | None = None, cache: Path | None = None
+        self,
+        workers: int = 1,
+        cores: set[int] | None = None,
+        cache: Path | None = None,
+        checkout: Path = HERE,
     ) -> AbstractContextManager[Server]:
         """Start the service. `cache` is the folder of its graphs, by default beside its models."""
         graphs = cache or self._repository.with_name("graphs")
         arguments = ("-m", "service", "--repository", self._repository, "--graph-cache", graphs)
         quiet = ("--log-level", "error", "--workers", workers, "--max-images", 256)
         command = tuple(map(str, (*arguments, *quiet)))
-        return running(command, "/health/ready", cores or self._core)
+        return running(command, "/health/ready", cores or self._core, checkout=checkout)
 
     def tutorial(self, model: str) -> AbstractContextManager[Server]:
         env = {"BENCHMARK_CHECKPOINT": str(self._repository / model / "1"), "OMP_NUM_THREADS": "1"}
@@ -217,6 +228,35 @@ class Benchmark:
                 "decode and forward alone"
             )
         print(f"  memory {memory:.0f} MB, batches of {batch:.0f} images on average\n", flush=True)
+
+    def against(self, other: str) -> None:
+        """Print the rate of each workload beside that of another commit's service."""
+        print(f"{'requests a second':30}{'here':>10}{other[:10]:>12}{'here/there':>12}")
+        with (
+            commit(other) as checkout,
+            self.service() as here,
+            self.service(cache=self._repository.with_name("theirs"), checkout=checkout) as there,
+        ):
+            for workload in workloads():
+                kinds = (True, False) if workload.images == 1 else (False,)
+                for raw in kinds:
+                    self._against(workload, (here, there), raw=raw)
+
+    def _against(self, workload: Workload, servers: tuple[Server, Server], *, raw: bool) -> None:
+        path = f"/v1/models/{workload.model}/predict"
+        rates: list[tuple[float, ...]] = []
+        for turn in range(self._rounds):
+            order = servers[:: -1 if turn % 2 else 1]  # neither is always first
+            found = tuple(self.closed(each.url + path, workload, raw=raw).rate for each in order)
+            rates.append(found[:: -1 if turn % 2 else 1])
+        here, there = (median(each) for each in zip(*rates, strict=True))
+        ratios = sorted(own / other for own, other in rates)
+        name = f"{workload.name}, {'raw body' if raw else 'multipart'}"
+        print(
+            f"{name:30}{here:10.0f}{there:12.0f}{median(ratios):12.3f}"
+            f"  ({ratios[0]:.2f} to {ratios[-1]:.2f})",
+            flush=True,
+        )
 
     def single(self) -> None:
         """Print the latency of W1, one request at a time, beside echo, decoding and forward."""
@@ -354,6 +394,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3, help="that each figure takes")
     parser.add_argument("--rounds", type=int, default=3, help="of all that is compared")
     parser.add_argument("--quick", action="store_true", help="one round of a second each")
+    parser.add_argument("--against", metavar="COMMIT", help="another commit, in turns")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
@@ -362,6 +403,9 @@ def main() -> None:
         publish(models)
         seconds, rounds = (1, 1) if arguments.quick else (arguments.seconds, arguments.rounds)
         benchmark = Benchmark(seconds, rounds, models)
+        if arguments.against:
+            benchmark.against(arguments.against)
+            return
         for part in arguments.parts or PARTS:
             getattr(benchmark, part)()
 

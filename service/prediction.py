@@ -7,6 +7,7 @@ how images arrive, and in how it waits for threads and for the batcher; see `Doo
 from asyncio import CancelledError
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -59,6 +60,7 @@ class Door(Protocol):
         ...
 
 
+_ENCODED, _BATCH_SIZE = attrgetter("encoded"), attrgetter("batch_size")
 SHORT_WAIT_SECONDS = 0.02  # a queue that takes no longer needs no look before images are decoded
 
 
@@ -76,10 +78,12 @@ class Predicted(NamedTuple):
 
     `doubts` has an entry for each result, or is None if the request or the card excludes doubts.
     `warnings` has a list of sentences for each result, or is None if there are no warnings.
+    `batch_size` is that of the largest batch that an image was in.
     """
 
     card: Card
     results: Sequence[PredictionResult]
+    batch_size: int
     doubts: Sequence[Doubt] | None = None
     warnings: Sequence[Sequence[str]] | None = None
 
@@ -121,7 +125,7 @@ class Predictor:
             self.check_wait(batcher, client, door.waited)
         with serving.lease, door:
             images = await door.receive()
-            work.received(len(images), sum(len(image.encoded) for image in images))
+            work.received(len(images), sum(map(len, map(_ENCODED, images))))
             queued = None
             try:
                 batcher.check_room(len(images), client)
@@ -138,13 +142,15 @@ class Predictor:
                 if isinstance(error, BatchFailedError):
                     raise refusal(error, card, images) from error
                 raise
-            work.ended(queued.waited, max(result.batch_size for result in results))
+            batch_size = max(map(_BATCH_SIZE, results))
+            work.ended(queued.waited, batch_size)
             serving.statistics.succeeded(work)
             if judge is None:
-                return Predicted(card, results)
+                return Predicted(card, results, batch_size)
             doubts = judge.doubts(results)
             unsure = [doubt.why is not None for doubt in doubts]
-            return Predicted(card, results, doubts, serving.unlike.warnings(images, pixels, unsure))
+            warnings = serving.unlike.warnings(images, pixels, unsure)
+            return Predicted(card, results, batch_size, doubts, warnings)
 
     def check_wait(
         self, batcher: Batcher[Pixels, PredictionResult], client: str, waited: float = 0.0

@@ -9,6 +9,8 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
+from time import perf_counter
 
 from service.monitoring.work import Work
 
@@ -16,6 +18,7 @@ Report = Callable[[str, int, float], None]
 """A callback: gets a stage of `STAGES`, its number of further requests, and their seconds there."""
 STAGES = ("receive", "decode", "queue", "forward", "encode")
 MANY = 256  # requests, after which sums are reported; at the latest when somebody asks
+_FIGURES = attrgetter("images", "receive", "decode", "queue", "forward")
 
 
 @dataclass
@@ -32,7 +35,10 @@ class Duration:
 
 @dataclass
 class Statistics:
-    """The sums of one version. `tell` gets how much the sums of each stage have grown."""
+    """The sums of one version. `tell` gets how much the sums of each stage have grown.
+
+    Answered requests are added by `sum_up`, many at a time, since that takes less time for each.
+    """
 
     tell: Report
     images: int = 0  # that were answered
@@ -45,6 +51,7 @@ class Statistics:
     passes: defaultdict[int, Duration] = field(default_factory=lambda: defaultdict(Duration))
     """Forward passes, by the number of their images."""
     _told: dict[str, Duration] = field(default_factory=lambda: defaultdict(Duration))
+    _succeeded: list[Work] = field(default_factory=list)  # requests that are not in the sums yet
 
     def ran(self, images: int, seconds: float) -> None:
         """Count a forward pass of `images` images."""
@@ -59,19 +66,27 @@ class Statistics:
 
         The time to encode its answer is added later, through `work.encoded`.
         """
-        self.images += work.images
-        self.last_milliseconds = time.time_ns() // 1_000_000
-        stages = self.stages
-        stages["receive"].add(work.receive)
-        stages["decode"].add(work.decode)
-        stages["forward"].add(work.forward)
-        work.encoded = stages["encode"].add
-        self.answered.add(work.decode + work.queue + work.forward)
-        if not self.answered.count % MANY:
+        self._succeeded.append(work)
+        work.encoded = self.stages["encode"].add
+        if len(self._succeeded) == MANY:
             self.report()
 
+    def sum_up(self) -> None:
+        """Add the requests that were answered since the last call."""
+        works, self._succeeded = self._succeeded, []
+        if not works:
+            return
+        images, receive, decode, queue, forward = map(sum, zip(*map(_FIGURES, works), strict=True))
+        self.images += images
+        self.answered.add(decode + queue + forward, len(works))
+        for stage, seconds in (("receive", receive), ("decode", decode), ("forward", forward)):
+            self.stages[stage].add(seconds, len(works))
+        ago = perf_counter() - works[-1].finished
+        self.last_milliseconds = time.time_ns() // 1_000_000 - int(1000 * ago)
+
     def report(self) -> None:
-        """Call `tell` with how much each sum grew since the last report."""
+        """Sum up, and call `tell` with how much each sum grew since the last report."""
+        self.sum_up()
         for stage, now in self.stages.items():
             before = self._told[stage]
             self.tell(stage, now.count - before.count, now.seconds - before.seconds)

@@ -59,10 +59,15 @@ class Work:
         self.queue, self.batch_size = queue, batch_size
         self.forward = perf_counter() - self.started - self.decode - queue
 
+    @property
+    def finished(self) -> float:
+        """The time of `perf_counter` when the network had answered."""
+        return self.started + self.decode + self.queue + self.forward
+
     def answered(self, now: float) -> None:
         """Tell `encoded` how long encoding took; `now` is a time of `perf_counter`."""
         if self.encoded is not None and self.forward:
-            self.encoded(now - self.started - self.decode - self.queue - self.forward)
+            self.encoded(now - self.finished)
 
     def fields(self) -> Iterator[tuple[str, Any]]:
         """Names and values for a line of the log; what is unknown is left out."""

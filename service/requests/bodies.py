@@ -78,9 +78,8 @@ class BodyLimits:
     def body(self, headers: Mapping[bytes, bytes], max_images: int | None = None) -> Body:
         """Return the parser for the body of a request with these headers.
 
-        Raises a `ServiceError` for a declared length over the limit.
+        Raises a `ServiceError` for a form without a boundary.
         """
-        self.check_declared(headers)
         declared = headers.get(b"content-type", b"").decode("latin-1")
         kind = media_type(declared)
         most = max_images or self._settings.max_images

@@ -127,10 +127,10 @@ class Reception(Attendance):
         self._size = 0  # bytes
 
     def __enter__(self) -> Self:
+        self._limits.check_declared(self._headers)
         if self._kind is None:
             self._body = self._limits.body(self._headers)
         else:
-            self._limits.check_declared(self._headers)
             self._body = self._kind(self._headers, self._limits.max_images)
         self._begin(received=False)
         return self

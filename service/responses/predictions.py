@@ -1,7 +1,6 @@
 """The answer of `predict`: results → JSON (as `Predictions`) and headers."""
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from service.requests.parameters import PredictParameters
 from service.responses.schemas import Schema
 
 BATCH_SIZE = "X-Batch-Size"  # of the largest batch that an image of the request ran in
-_OF_BATCH = attrgetter("batch_size")
 _BATCH_SIZE = BATCH_SIZE.lower().encode()
 RawHeaders = list[tuple[bytes, bytes]]
 EncodedAnswer = tuple[int, RawHeaders, bytes]
@@ -79,7 +77,7 @@ class Predictions(Schema):
 
 def encode(predicted: Predicted, parameters: PredictParameters) -> EncodedAnswer:
     """Encode the answer of `predict`: status 200, headers, and `Predictions` as JSON."""
-    card, results, doubts, warnings = predicted
+    card, results, batch_size, doubts, warnings = predicted
     top_k = parameters.top_k
     each = [prediction(card, result.probabilities, top_k) for result in results]
     if doubts is not None:
@@ -96,7 +94,7 @@ def encode(predicted: Predicted, parameters: PredictParameters) -> EncodedAnswer
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
-        (_BATCH_SIZE, b"%d" % max(map(_OF_BATCH, results))),
+        (_BATCH_SIZE, b"%d" % batch_size),
     ]
     return 200, headers, body
 

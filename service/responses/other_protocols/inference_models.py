@@ -89,6 +89,7 @@ def statistics(serving: ServingModel) -> dict[str, Any]:
 
 
 def _statistics(counted: Statistics) -> dict[str, Any]:
+    counted.sum_up()
     passes = Duration()
     for each in counted.passes.values():
         passes.add(each.seconds, each.count)

@@ -88,7 +88,7 @@ class Record:
         *,
         is_logged: bool,
     ) -> None:
-        self.request_id = _given_id(scope["headers"]) or f"{random.getrandbits(128):032x}"
+        self.request_id = _given_id(scope["headers"]) or random.getrandbits(128).to_bytes(16).hex()
         scope.setdefault("state", {})["request_id"] = self.request_id
         self.status = 0  # until there is an answer
         self.way = "application"  # or "fast_path": which of them answers
@@ -105,22 +105,24 @@ class Record:
         self.status = status
         now = time.perf_counter()
         elapsed = now - self._started
-        operation = _operation(self._scope)
+        scope = self._scope
+        operation = scope.get("operation") or _operation(scope)
         self._metrics.answered(operation, status, elapsed)
         if operation == "predict":
             self._metrics.predicted(self.way)
-        if status >= 400 and (reason := self._scope.get(problems.REFUSED)):
+        if status >= 400 and (reason := scope.get(problems.REFUSED)):
             self._metrics.refused(reason)
-        timing = b"total;dur=%.3f" % (elapsed * 1000)
-        work = self._scope.get(WORK)
+        work = scope.get(WORK)
         if work is not None and work.forward:
             work.answered(now)
-            took = 1e3 * work.decode, 1e3 * work.queue, 1e3 * work.forward
-            timing += b", decode;dur=%.3f, queue;dur=%.3f, forward;dur=%.3f" % took
+            took = 1e3 * elapsed, 1e3 * work.decode, 1e3 * work.queue, 1e3 * work.forward
+            timing = b"total;dur=%.3f, decode;dur=%.3f, queue;dur=%.3f, forward;dur=%.3f" % took
+        else:
+            timing = b"total;dur=%.3f" % (1e3 * elapsed)
         own = ((_HEADER, self.request_id.encode()), (b"server-timing", timing))
         if self._origins is None:
             return own
-        return (*own, *self._origins.headers(self._scope["headers"]))
+        return (*own, *self._origins.headers(scope["headers"]))
 
     def ended_late(self, status: int) -> None:
         """Count a stream that began with status 200 and ended in a problem of this status."""
