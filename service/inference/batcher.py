@@ -370,11 +370,15 @@ class Batcher(Generic[Item, Result]):
             position += stop - start
             if request.future.done():
                 continue
-            failed = {} if is_whole else {
-                index: result
-                for index, result in enumerate(own, start)
-                if isinstance(result, BaseException)
-            }
+            failed = (
+                {}
+                if is_whole
+                else {
+                    index: result
+                    for index, result in enumerate(own, start)
+                    if isinstance(result, BaseException)
+                }
+            )
             if failed:
                 error = BatchFailedError(
                     "the network failed on this request; see the server's log", failed
