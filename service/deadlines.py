@@ -25,6 +25,12 @@ class DeadlineTimer:
             first = min(WATCH_AFTER_SECONDS, deadline.seconds)
             self._timer = loop.call_later(first, self._check_all, loop)
 
+    def hasten(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Check all deadlines in `seconds`, if that was not to be earlier anyway."""
+        if self._timer is not None and self._timer.when() > loop.time() + seconds:
+            self._timer.cancel()
+            self._timer = loop.call_later(seconds, self._check_all, loop)
+
     def remove(self, deadline: "Deadline") -> None:
         self._deadlines.discard(deadline)
 
@@ -46,7 +52,7 @@ class Deadline:
     watch the connection, and then calls `client_left` when the client leaves.
     """
 
-    __slots__ = ("_give_up", "_receiving", "_setting", "_since", "_timer", "_watch", "seconds")
+    __slots__ = ("_give_up", "_limit", "_receiving", "_since", "_timer", "_watch", "seconds")
 
     def __init__(
         self,
@@ -56,7 +62,7 @@ class Deadline:
         watch: Callable[[], None] | None = None,
     ) -> None:
         self.seconds = seconds
-        self._setting = "request_timeout"
+        self._limit = "setting request_timeout"
         self._timer, self._watch = timer, watch
         self._give_up: Callable[[ServiceError], None] | None = give_up
 
@@ -72,13 +78,14 @@ class Deadline:
         self._receiving = False
         self._since = asyncio.get_running_loop().time()
 
-    def allow(self, seconds: float, setting: str) -> None:
-        """Let the answer take `seconds` from now on; the error names `setting` if they pass.
+    def allow(self, seconds: float, limit: str) -> None:
+        """Let the answer take `seconds` from now on; the error names the `limit` if they pass.
 
         The body must have arrived.
         """
         self.received()
-        self.seconds, self._setting = seconds, setting
+        self.seconds, self._limit = seconds, limit
+        self._timer.hasten(seconds, asyncio.get_running_loop())
 
     def client_left(self) -> None:
         self._stop(ClientLeftError("the client closed the connection"))
@@ -116,6 +123,6 @@ class Deadline:
                 f"the body did not arrive within {self.seconds:g} s (setting request_timeout)"
             )
         return DeadlineError(
-            f"no answer within {self.seconds:g} s (setting {self._setting}): the server is busy, "
+            f"no answer within {self.seconds:g} s ({self._limit}): the server is busy, "
             "or what was asked takes longer; ask for less, or try again later"
         )

@@ -8,10 +8,10 @@ activations of layers, are computed in the batches of `features`.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from fastapi import Response
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from models.features import Layer
 from models.preprocessing import InputSpec, Pixels
 from models.registry import listed, proposal
-from service.errors import DeadlineError, MalformedBodyError, TooLargeError
+from service.errors import MalformedBodyError, TooLargeError
 from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
 from service.inference.batcher import BatchFailedError, Queued
 from service.inference.engine import FeatureRequest, FeatureResult, PredictionResult
 from service.inspection import Inspector
-from service.monitoring.work import Work, begin
+from service.monitoring.work import Work
 from service.prediction import Predictor, refusal
 from service.process.event_loop import INFERENCE_BODY_BYTES
 from service.repository.loading import ServingModel
@@ -40,7 +40,6 @@ from service.responses.other_protocols.inference_models import INPUT
 from service.responses.other_protocols.inference_results import LABEL, LOGITS, PROBABILITIES
 from service.settings import Settings
 
-Result = TypeVar("Result")
 _UNREAD = EncodedImage(b"", "", "")  # in place of the file of an image that came as pixels
 
 
@@ -62,14 +61,14 @@ class Given:
 class InferenceDoor:
     """A request whose tensors have arrived, as a `prediction.Door`.
 
-    The reception around it has the deadline. `timeout` limits the wait for results, in seconds.
+    The reception around it has the deadline.
     """
 
     waited = 0.0  # ASGI doesn't say
 
-    def __init__(self, given: Given, client: str, timeout: float | None) -> None:
+    def __init__(self, given: Given, client: str) -> None:
         self.client = client
-        self._given, self._timeout = given, timeout
+        self._given = given
 
     def __enter__(self) -> Self:
         return self
@@ -88,7 +87,7 @@ class InferenceDoor:
         return await decoder.pixels(images, spec)
 
     async def wait(self, queued: Queued[Pixels, PredictionResult]) -> list[PredictionResult]:
-        return await _within(self._timeout, queued.future)
+        return await queued.future
 
 
 @dataclass(frozen=True)
@@ -106,11 +105,8 @@ class Inferrer:
         self, scope: MutableMapping[str, Any], receive: Receive, model: str, version: int | None
     ) -> Response:
         """Answer the request of this ASGI scope."""
-        serving = self.repository.get(model, version)
-        client = (scope.get("client") or ("",))[0]
-        card = serving.checkpoint.card
-        work = begin(scope, card.name, card.version)
-        self.predictor.check_wait(serving.batcher, client)
+        address = (scope.get("client") or ("",))[0]
+        serving, _, work = self.predictor.admit(scope, model, version, address)
         with serving.lease, self.receiver.receive(scope, receive, InferenceBody) as reception:
             [body] = await reception.images()
             read = partial(self._read, serving, body.encoded, dict(scope["headers"]))
@@ -118,10 +114,12 @@ class Inferrer:
                 request, given, layers = await asyncio.to_thread(read)
             else:
                 request, given, layers = read()
+            if request.timeout is not None and request.timeout < self.settings.request_timeout:
+                reception.allow(request.timeout, "timeout of the request")
             if layers or given.is_normalised:
                 work.received(len(given.files), sum(len(each.encoded) for each in given.files))
                 return await self._look_inside(serving, request, given, layers, work)
-            door = InferenceDoor(given, client, request.timeout)
+            door = InferenceDoor(given, address)
             asked = PredictParameters(version=serving.checkpoint.card.version, familiarity=False)
             predicted = await self.predictor.predict(scope, model, asked, door)
             return inference_response.encode(predicted.card, request, predicted.results)
@@ -166,9 +164,8 @@ class Inferrer:
             asked = [FeatureRequest(array, tuple(layers)) for array in arrays]
             work.decoded()
             async with self.inspector.budget.hold(max(1, values)):
-                submitted = serving.features.submit(asked, work=work)
                 try:
-                    seen = await _within(request.timeout, submitted)
+                    seen = await serving.features.submit(asked, work=work)
                 except BatchFailedError as error:
                     raise refusal(error, card, given.files) from error
                 work.ended(work.queue, max(each.answer.batch_size for each in seen))
@@ -213,14 +210,3 @@ class Inferrer:
         if tensor.datatype == "FP32" and not np.isfinite(tensor.array).all():
             raise MalformedBodyError(f"the input {INPUT!r} has values that are not finite")
         return Given([_UNREAD] * count, list(tensor.array))
-
-
-async def _within(seconds: float | None, work: Awaitable[Result]) -> Result:
-    """Await `work` for at most `seconds`, then raise `DeadlineError`; None means no limit."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await work
-    except TimeoutError:
-        raise DeadlineError(
-            f"no answer within the request's timeout of {1e6 * (seconds or 0):,.0f} µs"
-        ) from None

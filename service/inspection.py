@@ -172,7 +172,7 @@ class Inspector:
         async with images as encoded:
             work.received(len(encoded), sum(len(each.encoded) for each in encoded))
             if told is not unheard:
-                images.allow(self.settings.progress_timeout, "progress_timeout")
+                images.allow(self.settings.progress_timeout, "setting progress_timeout")
             if len(encoded) > (most := self.settings.max_explained_images):
                 raise TooLargeError(
                     f"{len(encoded)} images; at most {most} are explained at once "

@@ -21,7 +21,8 @@ from service.inference import doubt
 from service.inference.batcher import Batcher, BatchFailedError, Queued
 from service.inference.doubt import Doubt
 from service.inference.engine import NOT_FINITE, NotFiniteError, PredictionResult
-from service.monitoring.work import begin
+from service.monitoring.work import Work, begin
+from service.repository.loading import ServingModel
 from service.repository.repository import Repository
 from service.settings import Settings
 
@@ -112,17 +113,9 @@ class Predictor:
         wait too long is refused before its body is received. On an error or a cancellation, the
         request's images leave the queue.
         """
-        client = door.client
-        if self.gate is not None:
-            self.gate.check(scope)
-            client = scope.get(CALLER) or client
-        serving = self.repository.get(model, asked.version)
+        serving, client, work = self.admit(scope, model, asked.version, door.client, door.waited)
         card, batcher = serving.checkpoint.card, serving.batcher
-        work = begin(scope, card.name, card.version)
         judge = doubt.judge(card, serving.judge, asked)
-        wait = batcher.waiting * batcher.seconds_per_item
-        if wait > SHORT_WAIT_SECONDS or door.waited > SHORT_WAIT_SECONDS:
-            self.check_wait(batcher, client, door.waited)
         with serving.lease, door:
             images = await door.receive()
             work.received(len(images), sum(map(len, map(_ENCODED, images))))
@@ -152,8 +145,32 @@ class Predictor:
             warnings = serving.unlike.warnings(images, pixels, unsure)
             return Predicted(card, results, batch_size, doubts, warnings)
 
-    def check_wait(
-        self, batcher: Batcher[Pixels, PredictionResult], client: str, waited: float = 0.0
+    def admit(
+        self,
+        scope: MutableMapping[str, Any],
+        model: str,
+        version: int | None,
+        client: str,
+        waited: float = 0.0,
+    ) -> tuple[ServingModel, str, Work]:
+        """Admit a request before its body is received; raise a `ServiceError` to refuse it.
+
+        Returns the version that will answer, whom the request counts for (its API key, or else the
+        address `client`), and its `Work`. `waited` is as in `Door`.
+        """
+        if self.gate is not None:
+            self.gate.check(scope)
+            client = scope.get(CALLER) or client
+        serving = self.repository.get(model, version)
+        card, batcher = serving.checkpoint.card, serving.batcher
+        work = begin(scope, card.name, card.version)
+        wait = batcher.waiting * batcher.seconds_per_item
+        if wait > SHORT_WAIT_SECONDS or waited > SHORT_WAIT_SECONDS:
+            self._check_wait(batcher, client, waited)
+        return serving, client, work
+
+    def _check_wait(
+        self, batcher: Batcher[Pixels, PredictionResult], client: str, waited: float
     ) -> None:
         """Raise `QueueFullError` if the queue is full, or if the answer would come too late.
 

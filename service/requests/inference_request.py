@@ -54,7 +54,7 @@ class InferenceRequest:
     """The tensors of a request, and what it asks for.
 
     `outputs` is empty if the request names none; then `binary` says whether the usual outputs are
-    binary. `timeout` is how long the images may wait, in seconds.
+    binary. `timeout` is how long the answer may take once the body has arrived, in seconds.
     """
 
     inputs: Mapping[str, Tensor]

@@ -82,9 +82,9 @@ class Attendance:
                 finally:
                     del reason  # its traceback leads here, too
 
-    def allow(self, seconds: float, setting: str) -> None:
-        """Let the answer take `seconds` from now on; the error names `setting` if they pass."""
-        self._deadline.allow(seconds, setting)
+    def allow(self, seconds: float, limit: str) -> None:
+        """Let the answer take `seconds` from now on; the error names the `limit` if they pass."""
+        self._deadline.allow(seconds, limit)
 
     def _begin(self, *, received: bool) -> None:
         task = asyncio.current_task()

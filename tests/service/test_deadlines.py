@@ -43,11 +43,20 @@ async def test_the_answer_has_a_deadline(seconds: float) -> None:
 
 async def test_an_answer_may_be_allowed_more_time() -> None:
     request, now = Request(10), asyncio.get_running_loop().time()
-    request.deadline.allow(300, "progress_timeout")
+    request.deadline.allow(300, "setting progress_timeout")
     assert request.deadline.check(now + 299) > 0
     assert request.deadline.check(now + 301) == 0
     [reason] = request.reasons
     assert "within 300 s (setting progress_timeout)" in reason.detail
+
+
+async def test_an_answer_may_be_allowed_less_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.deadlines.WATCH_AFTER_SECONDS", 60)  # the next check, otherwise
+    request = Request(100)
+    request.deadline.allow(0.01, "timeout of the request")
+    await asyncio.wait_for(request.given_up.wait(), 5)
+    [reason] = request.reasons
+    assert "within 0.01 s (timeout of the request)" in reason.detail
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.2])

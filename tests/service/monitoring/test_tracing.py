@@ -161,8 +161,7 @@ def test_a_failure_of_the_service_is_marked(
         raise ZeroDivisionError
 
     client = serve(tracing=True)
-    monkeypatch.setattr("service.prediction.Predictor.check_wait", broken)
-    monkeypatch.setattr("service.prediction.SHORT_WAIT_SECONDS", -1)
+    monkeypatch.setattr("service.prediction.Predictor.admit", broken)
     assert client.post(PREDICT, files=parts(IMAGE)).status_code == 500
     [request] = spans()
     assert request.status.status_code is StatusCode.ERROR
