@@ -24,6 +24,7 @@ from benchmarks.as_taken.files import jpeg
 from models.checkpoint import Checkpoint, load_named
 from models.preprocessing import InputSpec, read
 from models.repository_paths import SHIPPED
+from models.scores import is_right
 from training.data import datasets
 from training.data.datasets import ImageSet
 from training.fitting import trust
@@ -156,7 +157,8 @@ def accuracy(model: Checkpoint, scene: str, draw: Scene, images: ImageSet) -> st
     pixels = torch.from_numpy(np.array([read(file, spec) for file in files]))
     look = None if model.trust is None else model.trust.second_look
     redrawn = ImageSet(pixels, images.targets, labels)
-    right = trust.answers(model.network, redrawn, spec, look).logits.argmax(1) == images.targets
+    logits = trust.answers(model.network, redrawn, spec, look).logits
+    right = is_right(logits, images.targets)
     each = [right[images.targets == index].float().mean() for index in range(len(labels))]
     cells = [right.float().mean(), *each]
     return " | ".join([scene, f"{len(images):,}", *(f"{cell:.3f}" for cell in cells)])

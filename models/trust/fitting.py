@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.scores import is_right
 from models.trust import calibration
 from models.trust.answers import Answers
 from models.trust.card import TENTHS, Calibration, Familiarity, Usual
@@ -147,7 +148,7 @@ def _coverage(logits: Tensor, targets: Tensor) -> float:
     A coverage below the accuracy would give sets of one label only, which show no doubt. The number
     of images bounds it: `n` images support at most 1 - 1 / (n + 1).
     """
-    accuracy = (logits.argmax(1) == targets).double().mean().item()
+    accuracy = is_right(logits, targets).double().mean().item()
     count = len(targets)
     most = math.floor(count / (count + 1) * 1e4) / 1e4
     return min(max(COVERAGE, round((1 + accuracy) / 2, 4)), most)

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.scores import is_right
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -39,7 +41,7 @@ class Tally:
         if not len(targets):
             return
         self._loss += F.cross_entropy(logits, targets) * len(targets)
-        self._correct += (logits.argmax(1) == targets).sum()
+        self._correct += is_right(logits, targets).sum()
         self._is_finite &= logits.isfinite().all()
         self.count += len(targets)
 
@@ -267,7 +269,7 @@ def accuracy_without(indices: Sequence[int], logits: Tensor, targets: Tensor) ->
     left[list(indices)] = False
     if left.all() or not left.any():
         return None
-    return (logits.argmax(1) == targets)[left].float().mean().item()
+    return metrics(logits[left], targets[left]).accuracy
 
 
 def _ratio(part: Tensor, whole: Tensor) -> float:

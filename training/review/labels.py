@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models import features
 from models.preprocessing import InputSpec
+from models.scores import is_right
 from models.structure import reading
 from training.data.datasets import ImageSet
 from training.fitting import predicting
@@ -51,7 +52,7 @@ class Judged:
     @property
     def right(self) -> int:
         """The number of pictures whose label is the most probable class."""
-        return int((self.probabilities.argmax(1) == self.images.targets.cpu()).sum())
+        return int(is_right(self.probabilities, self.images.targets.cpu()).sum())
 
 
 @dataclass(frozen=True)
