@@ -185,7 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
         meant = f"; did you mean {near}?" if near else ""
         return _refuse_usage(f"no option {error.option_name}{meant}", error, words)
     except click.UsageError as error:
-        return _refuse_usage(error.format_message(), error, words)
+        return _refuse_usage(_reason(error), error, words)
     except click.ClickException as error:
         return _refuse(error.format_message())
     except click.Abort:
@@ -224,6 +224,13 @@ def _version(ctx: click.Context, parameter: click.Parameter, value: Any) -> None
             number = "0"
         click.echo(f"{PROGRAM} {number}")
         ctx.exit()
+
+
+def _reason(error: click.UsageError) -> str:
+    if not isinstance(error, click.BadParameter) or isinstance(error, click.MissingParameter):
+        return error.format_message()
+    name = error.param.get_error_hint(error.ctx) if error.param and error.ctx else error.param_hint
+    return ": ".join([*([str(name).replace("'", "")] if name else []), error.message])
 
 
 def _refuse_usage(reason: str, error: click.UsageError, words: Sequence[str]) -> int:

@@ -12,6 +12,7 @@ from pydantic_settings import SettingsError
 
 from fanlight.fields import given
 from fanlight.parameters import NOTHING, Command, Example, OneOf, Option
+from models import faults
 from models.errors import message as error_message
 from models.registry import nearest
 from service import launch
@@ -132,17 +133,6 @@ def _is_number(annotation: Any) -> bool:
     return bool({int, float} & set(kinds))
 
 
-_PLAIN = {  # what pydantic's errors of these types say
-    "int_parsing": "should be a whole number",
-    "int_from_float": "should be a whole number",
-    "float_parsing": "should be a number",
-    "finite_number": "should be a finite number",
-}
-
-
-_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
-
-
 def _error_text(error: ValidationError, options: dict[str, Any]) -> str:
     return "\n".join(_line(each, options) for each in error.errors())
 
@@ -150,16 +140,10 @@ def _error_text(error: ValidationError, options: dict[str, Any]) -> str:
 def _message(name: str, fault: Any) -> str:
     """Return why pydantic refused the value of a setting, in plain words. Limits have the unit in
     which the setting is given, such as `1 KiB`."""
-    message = _PLAIN.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
     field = Settings.model_fields.get(name)
-    if field is None:
-        return message
-    shown = _shown(field)
-    for limit, words in _LIMITS.items():
-        if limit in fault.get("ctx", {}):
-            value = fault["ctx"][limit]
-            message = f"should be {words} {shown.show(value) if shown else format(value, 'g')}"
-    return message
+    shown = None if field is None else _shown(field)
+    limit = None if shown is None else faults.limit(fault, shown.show)
+    return limit or faults.reason(fault)
 
 
 def _line(fault: Any, options: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from models import faults
 from models.errors import FanlightError
 
 RETRY_SOON: Mapping[str, str] = {"Retry-After": "1"}
@@ -118,7 +119,7 @@ def invalid_parameters(found: Sequence[Any]) -> InvalidInputError:
     """Return the error for pydantic's errors `found`; each `loc` begins with a parameter's name."""
     # pydantic also reports the None branch of an optional parameter
     wrong = [each for each in found if each["type"] != "none_required"]
-    texts = [": ".join([*map(str, each["loc"][:1]), each["msg"]]) for each in wrong]
+    texts = [": ".join([*map(str, each["loc"][:1]), faults.with_value(each)]) for each in wrong]
     text = "; ".join(dict.fromkeys(texts))
     if any(each["type"] == "missing" for each in found):
         text += " (/docs lists what it may be)"

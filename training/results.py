@@ -14,10 +14,10 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models import files
+from models import faults, files
 from models.errors import damaged
 from training.fitting import evaluation
-from training.fitting.records.run_folder import HISTORY, RECIPE, Figures, Run, as_json, problem
+from training.fitting.records.run_folder import HISTORY, RECIPE, Figures, Run, as_json
 from training.recipes.catalogue import CATALOGUE, Entry
 from training.studies.catalogue import STUDIES
 from training.studies.summary import Summary
@@ -181,7 +181,8 @@ def _read(path: Path, content: Row, model: type[_Model]) -> _Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise damaged(path, f"is damaged: {problem(error)}; remove it to start anew") from error
+        text = f"is damaged: {faults.in_file(error)}; remove it to start anew"
+        raise damaged(path, text) from error
 
 
 def _key(row: Row) -> tuple[str, int, int]:

@@ -17,6 +17,7 @@ from pydantic.errors import PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 from torch import nn
 
+from models import faults
 from models.architectures import inputs, outputs, own_code
 from models.errors import FanlightError
 from models.permission import OURS
@@ -141,8 +142,8 @@ class Architecture:
         try:
             self._arguments.model_validate_json(text, strict=True)
         except ValidationError as error:
-            faults = "; ".join(map(_fault, error.errors()))
-            raise self._error(arguments, faults) from error
+            found = "; ".join(map(_fault, error.errors()))
+            raise self._error(arguments, found) from error
 
     def _error(self, arguments: Mapping[str, Any], reason: object) -> ArchitectureError:
         return ArchitectureError(
@@ -210,8 +211,7 @@ class Architecture:
         try:
             return InputSpec.model_validate(own | changes)
         except ValidationError as error:
-            found = error.errors()[0]["msg"].removeprefix("Value error, ")  # pydantic's
-            raise ArchitectureError(f"the input: {found}") from error
+            raise ArchitectureError(f"the input: {faults.first(error)}") from error
 
     def _own_input(
         self, arguments: Mapping[str, Any], changes: Mapping[str, Any]
@@ -274,4 +274,4 @@ def _fault(fault: Any) -> str:
     place = ".".join(map(str, fault["loc"]))
     if fault["type"] == "missing":
         return f"it needs the argument {place!r}"
-    return f"{place}: {fault['msg']}, not {fault['input']!r}"
+    return f"{place}: {faults.with_value(fault)}"

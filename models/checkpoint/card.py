@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic.json_schema import SkipJsonSchema
 
+from models import faults
 from models.checkpoint.errors import CheckpointError
 from models.checkpoint.folder import MAX_NAME, NAME
 from models.checkpoint.labels import label_problem
@@ -143,16 +144,10 @@ def read_with_stamp(folder: Path) -> tuple[Card, FileStamp]:
     try:
         card = Card.model_validate_json(content)
     except ValidationError as error:
-        raise CheckpointError(f"{CARD}: {problem(error)}") from error
+        raise CheckpointError(f"{CARD}: {faults.in_file(error)}") from error
     if (card.name, str(card.version)) != (folder.parent.name, folder.name):
         raise CheckpointError(
             f"{CARD} is of {card.name}/{card.version}, but lies in the folder "
             f"{folder.parent.name}/{folder.name}"
         )
     return card, stamp
-
-
-def problem(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))[:200]  # names of the file, which may be anything
-    return f"{ascii(place)[1:-1] or 'the file'}: {first['msg']}"

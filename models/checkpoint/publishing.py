@@ -11,8 +11,8 @@ import torch
 from pydantic import JsonValue, ValidationError
 from torch import nn
 
-from models import files
-from models.checkpoint.card import CARD, Card, TrainingRecord, problem
+from models import faults, files
+from models.checkpoint.card import CARD, Card, TrainingRecord
 from models.checkpoint.errors import CheckpointError
 from models.checkpoint.folder import check_name, versions
 from models.checkpoint.labels import check_labels
@@ -157,7 +157,7 @@ def _published(
             card = Card(name=model.name, version=1, weights_sha256=written, **fields)
             return _release(draft, card)
     except ValidationError as error:
-        raise CheckpointError(f"the card: {problem(error)}") from error
+        raise CheckpointError(f"the card: {faults.in_file(error)}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         with suppress(OSError):  # a model without versions, after an error

@@ -312,10 +312,14 @@ class Test415:
 class Test422:
     def test_parameters_in_words(self, client: TestClient) -> None:
         answer = client.post(f"{PREDICT}?version=first", files=parts(GOOD))
-        assert problem(answer, 422)["detail"] == (
-            "invalid parameter: version: Input should be a valid integer, "
-            "unable to parse string as an integer"
-        )
+        detail = problem(answer, 422)["detail"]
+        assert detail == "invalid parameter: version: should be a whole number, not 'first'"
+
+    def test_a_word_that_is_nearly_right(self, client: TestClient) -> None:
+        answer = client.post("/v1/models/colors/explain?method=oclusion", files=parts(GOOD))
+        detail = problem(answer, 422)["detail"]
+        assert detail.startswith("invalid parameter: method: should be ")
+        assert detail.endswith("not 'oclusion'; did you mean 'occlusion'?")
 
     @pytest.mark.parametrize(
         ("operation", "text"),

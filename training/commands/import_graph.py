@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from rich.console import Console
 
-from models import checkpoint, repositories, repository_paths
+from models import checkpoint, faults, repositories, repository_paths
 from models.checkpoint import CheckpointError
 from models.errors import OptionError
 from models.graphs import exchange, interface, parsing
@@ -115,8 +115,7 @@ def _input(asked: "Import", adapted: Adapted, own: InputSpec | None) -> InputSpe
     try:
         return InputSpec.model_validate(fields)
     except ValidationError as error:
-        found = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise OptionError(f"the input: {found}") from error
+        raise OptionError(f"the input: {faults.first(error)}") from error
 
 
 def _is_neutral(spec: InputSpec) -> bool:

@@ -88,7 +88,7 @@ def test_range_of_the_normalised_pixels(name: str, lowest: int) -> None:
 @pytest.mark.parametrize(
     ("name", "dropout", "problem"),
     [
-        ("lenet", 1.5, "less than or equal to 1, not 1.5"),
+        ("lenet", 1.5, "should be at most 1, not 1.5"),
         ("lenet-plain", 0.5, "no argument 'dropout'"),
     ],
 )

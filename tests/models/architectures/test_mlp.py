@@ -121,11 +121,11 @@ def test_dropout_does_nothing_in_evaluation(pictures: Tensor) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"hidden": [100, 0]}, r"hidden.1: .*equal to 1, not 0"),
-        ({"hidden": [-1]}, r"hidden.0: .*equal to 1, not -1"),
-        ({"hidden": 1000}, "hidden: .*valid array, not 1000"),
-        ({"dropout": 1.5}, "less than or equal to 1, not 1.5"),
-        ({"dropout": -0.5}, "greater than or equal to 0, not -0.5"),
+        ({"hidden": [100, 0]}, r"hidden.1: should be at least 1, not 0"),
+        ({"hidden": [-1]}, r"hidden.0: should be at least 1, not -1"),
+        ({"hidden": 1000}, "hidden: should be a list, not 1000"),
+        ({"dropout": 1.5}, "should be at most 1, not 1.5"),
+        ({"dropout": -0.5}, "should be at least 0, not -0.5"),
         ({"widths": [100]}, "no argument 'widths'"),
     ],
 )

@@ -238,7 +238,7 @@ class TestRefused:
             ("raise LookupError", {}, "LookupError ("),
             ("raise SystemExit(3)", {}, "SystemExit, which ends the program (sys.exit) ("),
             ("return nn.Linear(2, 3)", {"dept": 1}, "did you mean 'depth'?"),
-            ("return nn.Linear(2, 3)", {"depth": "x"}, "depth: Input should be a valid integer"),
+            ("return nn.Linear(2, 3)", {"depth": "x"}, "depth: should be a whole number"),
         ],
     )
     def test_what_can_not_be_built(

@@ -100,10 +100,10 @@ def test_changes_of_the_input() -> None:
 @pytest.mark.parametrize(
     ("arguments", "changes", "message"),
     [
-        ({"channels": 2}, {}, "the input: Input should be 1 or 3"),
-        ({"channels": [3]}, {"mean": (0.5,)}, "the input: Input should be 1 or 3"),
+        ({"channels": 2}, {}, "the input: should be 1 or 3"),
+        ({"channels": [3]}, {"mean": (0.5,)}, "the input: should be 1 or 3"),
         ({"channels": 1}, {"mean": (0.1, 0.2)}, "the input: .*mean has 2 values for 1 channels"),
-        ({}, {"height": 0}, "the input: Input should be greater than or equal to 1"),
+        ({}, {"height": 0}, "the input: should be at least 1"),
     ],
 )
 def test_an_impossible_input(
@@ -232,8 +232,8 @@ def test_torchvision_networks_that_are_no_classifiers_are_not_there() -> None:
     ("arguments", "message"),
     [
         ({"hiden": [10]}, "no argument 'hiden'; did you mean 'hidden'"),
-        ({"batchnorm": "no"}, "batchnorm: Input should be a valid boolean, not 'no'"),
-        ({"dropout": "much"}, "dropout: Input should be a valid number, not 'much'"),
+        ({"batchnorm": "no"}, "batchnorm: should be true or false, not 'no'"),
+        ({"dropout": "much"}, "dropout: should be a number, not 'much'"),
     ],
     ids=["unknown", "type", "number"],
 )

@@ -131,10 +131,10 @@ def test_three_convolutions_end_in_maps_of_12_by_12(third: int, pictures: Tensor
 @pytest.mark.parametrize(
     ("name", "arguments", "problem"),
     [
-        ("xo", {"n_channel": 0}, r"n_channel: .*equal to 1, not 0"),
-        ("xo", {"n_channel": -1}, r"n_channel: .*equal to 1, not -1"),
+        ("xo", {"n_channel": 0}, r"n_channel: should be at least 1, not 0"),
+        ("xo", {"n_channel": -1}, r"n_channel: should be at least 1, not -1"),
         ("xo", {"channels": 9}, "no argument 'channels'"),
-        ("xo-three-convolutions", {"third": 0}, r"third: .*equal to 1, not 0"),
+        ("xo-three-convolutions", {"third": 0}, r"third: should be at least 1, not 0"),
         ("xo-three-convolutions", {"n_channel": 9}, "no argument 'n_channel'"),
     ],
 )

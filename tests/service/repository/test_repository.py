@@ -144,4 +144,4 @@ def test_an_incomplete_card_is_told(serve: Serve, repository: Path, field: str) 
     del card[field]
     path.write_text(json.dumps(card))
     [model] = serve().get("/v1/models").json()["models"]
-    assert model["versions"][1]["reason"] == f"card.json: {field}: Field required"
+    assert model["versions"][1]["reason"] == f"card.json: {field}: is missing"

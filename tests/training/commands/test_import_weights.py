@@ -134,7 +134,7 @@ def test_it_says_where_it_published(weights: Path, capsys: pytest.CaptureFixture
         ((*PLANES, "--std", "0", "1", "1"), "std must be above 0"),
         ((*PLANES, "--mean", "0.5", "0.5"), "mean has 2 values for 3 channels"),
         ((*PLANES, "--arguments", "depth=3"), "can't be built with {'depth': 3}"),
-        ((*PLANES, "--arguments", "channels=2"), "the input: Input should be 1 or 3"),
+        ((*PLANES, "--arguments", "channels=2"), "the input: should be 1 or 3"),
     ],
 )
 def test_what_does_not_fit_is_not_published(

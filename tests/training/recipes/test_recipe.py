@@ -77,7 +77,7 @@ class TestInput:
             ({"architecture": "huge"}, "no architecture 'huge'"),
             ({"mean": (0.1, 0.2)}, "the input: .*mean has 2 values for 3 channels"),
             ({"std": (0.0,)}, "the input: .*std must be above 0"),
-            ({"size": 5000}, "the input: .*less than or equal to 4096"),
+            ({"size": 5000}, "the input: should be at most 4096"),
             ({"architecture": "convnet", "arguments": {"channels": 2}}, "the input: .*1 or 3"),
         ],
     )

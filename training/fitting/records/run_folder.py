@@ -27,7 +27,7 @@ import torch
 from filelock import FileLock, Timeout
 from pydantic import AfterValidator, BaseModel, ValidationError
 
-from models import files
+from models import faults, files
 from models.errors import FanlightError, damaged
 from training.fitting.evaluation import Metrics
 from training.fitting.loop import Epoch
@@ -235,7 +235,7 @@ class Run:
         try:
             return Finished.model_validate(content)
         except ValidationError as error:
-            raise damaged(self.folder / RESULT, f"is damaged: {problem(error)}") from error
+            raise damaged(self.folder / RESULT, f"is damaged: {faults.in_file(error)}") from error
 
     def state(self) -> dict[str, Any] | None:
         """Read the state from which `experiment.run` continues; None before the first epoch's end.
@@ -317,13 +317,6 @@ def as_json(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe as JSON values: lists in place of tuples."""
     content: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
     return content
-
-
-def problem(error: ValidationError) -> str:
-    """Describe the first error in a file, with its field."""
-    first = error.errors()[0]
-    place = ".".join(map(str, first["loc"])) or "the file"
-    return f"{place}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _epoch(row: Mapping[str, str], before: Sequence[Epoch]) -> Epoch:

@@ -1,0 +1,75 @@
+"""What pydantic found wrong with a value, in plain words."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from models.registry import nearest
+
+_PLAIN = {  # by the type of pydantic's error
+    "bool_parsing": "should be true or false",
+    "bool_type": "should be true or false",
+    "dict_type": "should be a mapping",
+    "extra_forbidden": "is not known",
+    "finite_number": "should be a finite number",
+    "float_parsing": "should be a number",
+    "float_type": "should be a number",
+    "int_from_float": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_parsing_size": "has too many digits",
+    "int_type": "should be a whole number",
+    "json_invalid": "is no valid JSON",
+    "list_type": "should be a list",
+    "missing": "is missing",
+    "model_type": "should be a mapping",
+    "string_type": "should be text",
+    "tuple_type": "should be a list",
+}
+_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+_WITHOUT_VALUE = ("extra_forbidden", "json_invalid", "missing")
+_LONGEST_VALUE = 60  # characters of a value that is repeated
+_LONGEST_PLACE = 200  # characters
+
+
+def limit(fault: Mapping[str, Any], show: Callable[[float], str] = "{:g}".format) -> str | None:
+    """Return `should be at least 1`, with the limit as `show` formats it.
+
+    None if the error of pydantic is not about a limit of a number.
+    """
+    for name, words in _LIMITS.items():
+        if isinstance(value := fault.get("ctx", {}).get(name), int | float):
+            return f"should be {words} {show(value)}"
+    return None
+
+
+def reason(fault: Mapping[str, Any]) -> str:
+    """Return what an error of pydantic says, such as `should be a whole number`."""
+    message = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    return _PLAIN.get(fault["type"]) or limit(fault) or message
+
+
+def with_value(fault: Mapping[str, Any]) -> str:
+    """Return `reason` with the value that was given, and the nearest word that is allowed."""
+    kind, value = fault["type"], fault.get("input")
+    is_about_value = kind in _PLAIN or kind == "literal_error" or limit(fault) is not None
+    if kind in _WITHOUT_VALUE or not is_about_value or not isinstance(value, str | int | float):
+        return reason(fault)
+    if len(text := ascii(value)) > _LONGEST_VALUE:
+        text = f"{text[:_LONGEST_VALUE]}…"
+    allowed = re.findall("'([^']*)'", str(fault.get("ctx", {}).get("expected", "")))
+    near = nearest(str(value), allowed)
+    return f"{reason(fault)}, not {text}" + (f"; did you mean {near!r}?" if near else "")
+
+
+def first(error: ValidationError) -> str:
+    """Return `reason` for the first fault that an error lists."""
+    return reason(error.errors()[0])
+
+
+def in_file(error: ValidationError) -> str:
+    """Return the first fault of a file's content, with the place where it is."""
+    found = error.errors()[0]
+    place = ".".join(map(str, found["loc"]))[:_LONGEST_PLACE]  # of the file, which may be anything
+    return f"{ascii(place)[1:-1] or 'the file'}: {reason(found)}"
