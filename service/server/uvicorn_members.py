@@ -1,5 +1,7 @@
 """The undocumented members of uvicorn that `service.server` uses, each with its use.
 
+The constant `STATUS_LINE` is used too: status → the first line of an answer.
+
 A new version of uvicorn may change them. pyproject.toml bounds uvicorn to the versions whose
 members were tested, and tests/service/server/test_uvicorn_members.py says which one changed.
 """
@@ -73,4 +75,3 @@ OF_SERVER = {  # attributes
     "should_exit": "set by the first signal",
 }
 OF_CONNECTIONS = {"connections": "to tell them that the server drains"}
-"""Besides these the constant `STATUS_LINE`: status → the first line of an answer."""
