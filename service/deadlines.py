@@ -79,9 +79,9 @@ class Deadline:
         self._since = asyncio.get_running_loop().time()
 
     def allow(self, seconds: float, limit: str) -> None:
-        """Let the answer take `seconds` from now on; the error names the `limit` if they pass.
+        """Replace the deadline: the answer must be ready within `seconds` from now.
 
-        The body must have arrived.
+        The body must have arrived. `limit` names the setting or parameter in the error's text.
         """
         self.received()
         self.seconds, self._limit = seconds, limit

@@ -110,9 +110,10 @@ class Service:
 
     @contextmanager
     def only(self, worker: int) -> Iterator[None]:
-        """Stop the other workers while in the context, so that new connections reach this one.
+        """Pause all workers but the one with the process id `worker`, while in the context.
 
-        The context must end after a second or so, or the supervisor takes the others for dead.
+        New connections then reach that worker. The others are paused by SIGSTOP and continued by
+        SIGCONT. Leave the context after about a second, or the supervisor considers them dead.
         """
         others = [pid for pid in self.workers() if pid != worker]
         for pid in others:

@@ -1,9 +1,10 @@
 """The operators that a classifier of images needs, by domain; a graph with others is refused.
 
-All are part of the ONNX standard (https://onnx.ai/onnx/operators), and the shapes of their outputs
-follow from the shapes of their inputs. Left out are operators that run a graph of their own (If,
-Loop, Scan), whose output size depends on the pixels (NonZero, NonMaxSuppression), that work on text
-or sequences, read files of images, or draw random numbers.
+All are part of the ONNX standard (https://onnx.ai/onnx/operators). The shape of an output follows
+from the shapes of the inputs and, for the operators in `SIZED`, from the values of small inputs
+such as the target shape of Reshape, but never from pixels. Left out are operators that run a graph
+of their own (If, Loop, Scan), whose output size depends on the pixels (NonZero, NonMaxSuppression),
+that work on text or sequences, read files of images, or draw random numbers.
 """
 
 from models.registry import markdown_table

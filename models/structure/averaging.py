@@ -42,10 +42,10 @@ class Averaging(TorchFunctionMode):
 
 
 def _without_gate(one: Any, other: Any) -> tuple[Any, Any]:
-    """Return the factors of a product, with 1 in place of a learned scale, and a gate of whole maps
-    detached, so that no gradient passes it.
+    """Return the two factors of a product, prepared for the measurement of receptive fields.
 
-    Layers start with scales of 0 or nearly so, which would hide what they see.
+    A learned scale (`nn.Parameter`) becomes 1: scales that start near 0 would make the gradient
+    vanish. A channel gate, as in squeeze-and-excitation, is detached: no gradient passes it.
     """
     factors = [one, other]
     for at, each in enumerate(factors):

@@ -111,7 +111,10 @@ class Judge:
         return zip(familiarity, found, strict=True)
 
     def doubts(self, results: Sequence[Measured]) -> list[Doubt]:
-        """Return the doubts about the results of a request, in their order."""
+        """Return a `Doubt` for each result of a request, in the order of the results.
+
+        A result that is sure has one too, whose `why` is None.
+        """
         if self.is_usual:
             found: Iterable[Set] = [each.set for each in results]
         else:

@@ -83,7 +83,10 @@ class Attendance:
                     del reason  # its traceback leads here, too
 
     def allow(self, seconds: float, limit: str) -> None:
-        """Let the answer take `seconds` from now on; the error names the `limit` if they pass."""
+        """Replace the deadline: the answer must be ready within `seconds` from now.
+
+        The body must have arrived. `limit` names the setting or parameter in the error's text.
+        """
         self._deadline.allow(seconds, limit)
 
     def _begin(self, *, received: bool) -> None:

@@ -30,10 +30,10 @@ _MUCH = 0.1  # that the accuracy is below that of the test images
 
 @dataclass(frozen=True)
 class Calibrate:
-    """Publish a model's next version with calibration and familiarity, fitted on images of yours.
+    """Publish a model's next version with calibration and familiarity, fitted to your own images.
 
-    The images are of the model's classes, and were not trained on. The weights stay as they are,
-    byte for byte.
+    The images must show the model's classes, and must not have been used for training. The weights
+    stay as they are, byte for byte.
     """
 
     model: options.ModelName

@@ -79,9 +79,11 @@ def data_root() -> Path:
 
 
 def repository() -> Path:
-    """Where to publish: the first folder of FANLIGHT_REPOSITORY that can be written.
+    """Return the folder to publish in: the first of FANLIGHT_REPOSITORY that can be written to.
 
-    Without that variable it is ./checkpoints; never the folder of the models that Fanlight ships.
+    A folder that does not exist yet counts if it can be created. If none can be written to, it is
+    the first one, and publishing reports the error. Without that variable it is ./checkpoints;
+    never the folder of the models that Fanlight ships.
     """
     return repository_paths.to_publish()
 

@@ -80,7 +80,10 @@ class Reliability:
         return self.held[self.asked.index(COVERAGE)] if self.asked else None
 
     def text(self, card: Card) -> str:
-        """Describe the measured figures for people."""
+        """Return a line for the terminal: calibration error, and size and coverage of the sets.
+
+        Without a calibration it says why there is none.
+        """
         if self.coverage is None:
             why = card.trust_note or (
                 f"fanlight calibrate {card.name} --data FOLDER adds it, from images that were not "

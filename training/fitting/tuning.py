@@ -45,10 +45,12 @@ def fit(
     state: dict[str, Any] | None = None,
     validation: ImageSet | None = None,
 ) -> Fitted:
-    """Train as `loop.fit` does, for recipes that fit the head first: `tune` is not `all`.
+    """Train as `loop.fit` does, for recipes whose `tune` is `head` or `head-first`.
 
-    If only the head is kept in the end, it is fit again to all of `train`, with the pictures that
-    had been held out. Raises `OptionError`, too, if the network doesn't end in a linear layer.
+    The head alone is trained first, then with `head-first` all layers. If training all layers did
+    not raise the result on held-out pictures, the network with only its head trained is kept, and
+    the head is trained again on all of `train`. Also raises `OptionError` if the network does not
+    end in a linear layer.
     """
     hooks = hooks or Hooks()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -181,7 +183,10 @@ class _Frozen:
 
     @cached_property
     def _name(self) -> str:
-        """The name of the head; raises `OptionError` if the network doesn't end in one."""
+        """The name of the head, the last linear layer.
+
+        Raises `OptionError` if the last layer with parameters is not linear.
+        """
         network = self.training.kept_network()
         black = torch.zeros(1, *self.spec.shape, dtype=torch.uint8, device=self.training.device)
         example = self.spec.normalize(black)

@@ -18,7 +18,10 @@ def isolated(text: str) -> str:
 
 
 def isolated_runs(line: str) -> str:
-    """Isolate each right-to-left run of a left-to-right line."""
+    """Put Unicode's isolate characters around each right-to-left part of a left-to-right line.
+
+    The text behind such a part then keeps its place (Unicode Standard Annex 9).
+    """
     parts, end = [], 0
     for run in _RUN.finditer(_directions(line)):
         parts += [line[end : run.start()], isolated(line[run.start() : run.end()])]

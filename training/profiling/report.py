@@ -216,8 +216,11 @@ def _share_of_time(report: Report) -> list[str]:
 
 
 def _growth(parts: Affine, machine: Machine) -> str:
-    """Say how the traffic of a pass grows with the batch, and from which size on arithmetic bounds
-    it."""
+    """Describe how the memory traffic of a pass grows with the batch size.
+
+    The text ends with the smallest batch size from which the pass is compute-bound instead of
+    memory-bound.
+    """
     if not parts.multiply_adds:
         where = "without multiply-adds"
     elif (crossing := parts.crossing(machine)) is None:

@@ -111,7 +111,11 @@ def _takes_any(recipe: Recipe) -> bool:
 
 
 def fill_length(recipe: Recipe, pictures: int) -> Recipe:
-    """Choose epochs and learning rate, if they are open, for this number of training pictures."""
+    """Return the recipe with `epochs` and `learning_rate` filled in where they are None.
+
+    The epochs depend on `pictures`, the number of training pictures; the learning rate depends on
+    the optimizer, on pretrained weights and on `tune`.
+    """
     if recipe.epochs is None:
         if recipe.tune == "head":
             least, most, shown = 1, 1, 0

@@ -94,7 +94,11 @@ class _Patch:
         return left / across, top / down, right / across, bottom / down
 
     def of(self, values: Floats) -> Floats:
-        """Cut the square out of an array (h, w) of the small copy."""
+        """Crop the area of the patch from an array (h, w) as large as the downscaled image.
+
+        The result has the size of `levels`, by bilinear interpolation. It is only the part of the
+        patch inside the image; `whole` pads it to the full square.
+        """
         image = Image.fromarray(np.ascontiguousarray(values, np.float32))
         left, top, right, bottom = self._of_small()
         inside = left, top, min(right, image.width), min(bottom, image.height)

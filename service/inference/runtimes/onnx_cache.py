@@ -64,9 +64,11 @@ class Graphs:
         self._tell = log.warning if asked else log.debug
 
     def find(self, card: Card) -> Path | None:
-        """Return the file with the graph of a version, which may be damaged; None if there is none.
+        """Return the path of the cached graph for a card; None if there is none.
 
-        There is never one for a network of the user's own code, which the card does not describe.
+        The content of the file is not checked, so it may be damaged. A folder that other users can
+        write to is not read. Networks of the user's own code are never cached, because the card
+        does not determine what they compute. Sets the file's modification time to now.
         """
         if self._folder is None or is_reference(card.architecture):
             return None  # what the user's code computes is not in the card

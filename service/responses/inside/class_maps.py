@@ -61,7 +61,7 @@ def told(found: ClassMap, card: Card) -> dict[str, Any]:
 
 
 def values(found: ClassMap) -> dict[str, Any]:
-    """Return the nested lists of `LabelMap`, as arrays by field."""
+    """Return the fields `winners` and `scores` of `LabelMap`, as arrays (rows, columns)."""
     return {"winners": found.winners.int().numpy(), "scores": found.scores.numpy()}
 
 
