@@ -61,7 +61,7 @@ MISSING_ELSEWHERE = (  # under a server with another HTTP protocol than ours
     f"the bound of {protocol.MAX_PIPELINED} requests that wait on a connection",
     "the limits of connections: their number, their time, and answers that are not taken",
     "the refusal of heads that a proxy may read otherwise",
-    "with httptools: the bodies of requests that offer an upgrade, as those of curl --http2 do",
+    "with httptools: the bodies of requests that offer an upgrade: curl --http2, Java's client",
 )
 _LIMITS = (  # settings that the line at the start tells
     *("max_batch_size", "max_queue_size", "max_queue_wait", "request_timeout", "max_images"),

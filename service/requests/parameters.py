@@ -163,18 +163,20 @@ class _ExplainParameters(_TopK, _Format, ModelParameters):
         return self
 
     def own(self) -> dict[str, Any]:
-        """The values of the parameters that only some explain methods have."""
-        return {name: getattr(self, name) for name in own_fields()}
+        """The values that were given for parameters that only some explain methods have."""
+        return {name: value for name in own_fields() if (value := getattr(self, name)) is not None}
 
 
 def own_fields() -> dict[str, Any]:
     """Return the query parameters that only some explain methods have: name → (type, field).
 
+    None of them has a default in the OpenAPI document: some generated clients send all defaults,
+    and a method refuses the parameters of others. The description tells the default instead.
     Methods may share a parameter if they define it alike. Raises `ValueError` if they define it
     differently, or if it is a parameter of every method.
     """
     fields: dict[str, Any] = {}
-    owners: dict[str, str] = {}
+    owners: dict[str, tuple[str, str]] = {}
     for method in METHODS:
         for name, field in method.model.model_fields.items():
             if name in _ExplainParameters.model_fields:
@@ -182,16 +184,24 @@ def own_fields() -> dict[str, Any]:
                     f"the explain method {method.name!r} defines the parameter {name!r}, which "
                     "every method has: rename it"
                 )
-            kind = (
-                Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-            )
-            if name in fields and repr(fields[name][1]) != repr(field):
+            owner, defined = owners.setdefault(name, (method.name, repr(field)))
+            if defined != repr(field):
                 raise ValueError(
-                    f"the explain methods {owners[name]!r} and {method.name!r} define the "
+                    f"the explain methods {owner!r} and {method.name!r} define the "
                     f"parameter {name!r} differently: rename one of them"
                 )
-            fields[name], owners[name] = (kind, field), method.name
+            fields[name] = _without_default(field)
     return fields
+
+
+def _without_default(field: FieldInfo) -> tuple[Any, Any]:
+    """Return type and field of a parameter whose default, if it has one, is only described."""
+    kind = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    if field.default is None:
+        return kind, field
+    text = f"{field.description or ''}; default: {field.default}".removeprefix("; ")
+    absent: Any = SkipJsonSchema[None]  # type: ignore[misc]  # mypy knows it in annotations only
+    return kind | absent, Field(None, description=text)
 
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ line is neither the answer nor a problem, the connection was broken off.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 
 import orjson
@@ -26,15 +27,17 @@ from service.inference.progress import Told, unheard
 from service.responses import problems
 
 MEDIA_TYPE = "application/x-ndjson"
+_QUALITY = re.compile(r"q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
 LINE_SECONDS = 0.1  # between two lines of progress, at least
 CONTENT = {  # of an OpenAPI response
     MEDIA_TYPE: {
         "schema": {
             "type": "string",
-            "description": "With `Accept: application/x-ndjson`: lines that tell how many of the "
-            "passes through the network are done, then the answer as one line of JSON. An error "
-            "behind the first line is the last line, a Problem. Without either as its last line "
-            "the answer was broken off.",
+            "description": "With `Accept: application/x-ndjson`, unless it names JSON with the "
+            "same quality or a higher one: lines that tell how many of the passes through the "
+            "network are done, then the answer as one line of JSON. An error behind the first line "
+            "is the last line, a Problem. Without either as its last line the answer was broken "
+            "off.",
         },
         "example": '{"done": 0, "of": 454}\n{"done": 192, "of": 454}\n{"model": "mnist", …}\n',
     }
@@ -44,11 +47,11 @@ Work = Callable[[Told], Awaitable[Response]]
 
 
 async def answer(work: Work, accept: str | None, format: str) -> Response:
-    """Run the work and return its answer, as lines if the header Accept asks for them.
+    """Run the work and return its answer, as lines if the header Accept prefers them to JSON.
 
     Raises `InvalidInputError` for lines in another format than JSON.
     """
-    if accept is None or not _accepts_lines(accept):
+    if accept is None or not _prefers_lines(accept):
         return await work(unheard)
     if format != "json":
         raise InvalidInputError(
@@ -58,15 +61,25 @@ async def answer(work: Work, accept: str | None, format: str) -> Response:
     return Lines(work)
 
 
-def _accepts_lines(accept: str) -> bool:
-    """Return whether the header names the media type, with a quality above 0 (RFC 9110, 12.5.1)."""
+def _prefers_lines(accept: str) -> bool:
+    """Return whether the header names lines, with a higher quality than JSON (RFC 9110, 12.5.1).
+
+    Generated clients name all media types of an answer, and read JSON.
+    """
+    qualities = {"application/json": 0.0, MEDIA_TYPE: 0.0}
     for each in accept.split(","):
         name, *parameters = (part.strip().lower() for part in each.split(";"))
-        if name == MEDIA_TYPE:
-            return not any(
-                part.startswith("q=") and not part[2:].strip("0.") for part in parameters
-            )
-    return False
+        if name in qualities:
+            qualities[name] = _quality(parameters)
+    return qualities[MEDIA_TYPE] > qualities["application/json"]
+
+
+def _quality(parameters: list[str]) -> float:
+    """Return the value of `q`, 0 to 1; 1 if there is none, or none that is such a number."""
+    for part in parameters:
+        if found := _QUALITY.fullmatch(part):
+            return float(found[1])
+    return 1.0
 
 
 class Lines(Response):

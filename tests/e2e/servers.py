@@ -15,6 +15,7 @@ import httpx2 as httpx
 import uvicorn
 from fastapi import FastAPI
 
+from service.server.protocol import LimitedHttpProtocol
 from tests.waiting import until
 
 
@@ -65,10 +66,14 @@ def running(
 
 @contextmanager
 def in_thread(app: FastAPI) -> Iterator[str]:
-    """The address of an application that runs on a loopback port, in a thread of this process."""
+    """The address of an application that runs on a loopback port, in a thread of this process.
+
+    The protocol is that of `fanlight serve`.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+        config = uvicorn.Config(app, log_config=None, proxy_headers=False, http=LimitedHttpProtocol)
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         until(lambda: server.started)

@@ -1,4 +1,4 @@
-"""Clients that openapi-generator writes call every operation: Python, and TypeScript on Node."""
+"""Clients that openapi-generator writes call every operation: Python, TypeScript, Go and Java."""
 
 import hashlib
 import importlib
@@ -78,6 +78,14 @@ def url(received: list[str]) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """A file that is no image."""
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"broken")
+    return path
+
+
 def test_python(url: str, received: list[str], tmp_path: Path, monkeypatch: Any) -> None:
     generate(tmp_path, "python", "--additional-properties=packageName=fanlight_generated")
     monkeypatch.syspath_prepend(tmp_path)
@@ -152,14 +160,57 @@ def test_typescript(url: str, received: list[str], tmp_path: Path) -> None:
     )
     compiled = subprocess.run([compiler], cwd=tmp_path, capture_output=True, text=True)
     assert compiled.returncode == 0, compiled.stdout
-    done = subprocess.run(
-        ["node", "built/main.js", url, *map(str, FILES)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    ran(["node", "built/main.js", url, *map(str, FILES)], tmp_path)
+    assert sorted(received[:2]) == DIGESTS
+
+
+def ran(command: list[str], folder: Path) -> None:
+    """Run a program in the folder; check what it tells of the answers."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert MODEL in told.pop("models")
-    assert told == TOLD
+    found = json.loads(done.stdout)
+    assert MODEL in found.pop("models")
+    assert found == TOLD
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="go is not on PATH")
+def test_go(url: str, received: list[str], tmp_path: Path, broken: Path) -> None:
+    """Compiled with no other package than the client, then run."""
+    generate(tmp_path / "fanlight", "go", "--additional-properties=packageName=fanlight")
+    for left in ("go.mod", "go.sum", "test"):  # their module has a name to fill in
+        found = tmp_path / "fanlight" / left
+        shutil.rmtree(found) if found.is_dir() else found.unlink(missing_ok=True)
+    (tmp_path / "go.mod").write_text("module example.com/client\n\ngo 1.18\n")
+    shutil.copy(Path(__file__).with_name("generated.go"), tmp_path / "main.go")
+    built = subprocess.run(
+        ["go", "build", "-o", "main", "."], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert built.returncode == 0, built.stderr
+    ran(["./main", url, *map(str, FILES), str(broken)], tmp_path)
+    assert sorted(received[:2]) == DIGESTS
+
+
+JARS = [
+    Path("/usr/share/java") / name for name in ("httpmime.jar", "geronimo-annotation-1.3-spec.jar")
+]
+"""What the client needs beside the packages that the generator brings, as Debian installs it."""
+
+
+@pytest.mark.skipif(shutil.which("javac") is None, reason="javac is not on PATH")
+def test_java(url: str, received: list[str], tmp_path: Path, broken: Path) -> None:
+    if missing := [str(each) for each in JARS if not each.exists()]:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    properties = "openApiNullable=false,useSingleRequestParameter=true"
+    options = ("--library", "native", f"--additional-properties={properties}")
+    generate(tmp_path / "client", "java", *options)
+    generator = importlib.import_module("openapi_generator_cli").__file__
+    packages = [*Path(str(generator)).parent.glob("**/*.jar"), *JARS]
+    paths = ":".join(map(str, packages))
+    program = Path(__file__).with_name("Generated.java")
+    sources = [*(tmp_path / "client/src/main/java").rglob("*.java"), program]
+    command = ["javac", "-nowarn", "-d", "built", "-cp", paths, *map(str, sources)]
+    built = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    called = ["java", "-cp", f"built:{paths}", "Generated", url, *map(str, FILES), str(broken)]
+    ran(called, tmp_path)
     assert sorted(received[:2]) == DIGESTS

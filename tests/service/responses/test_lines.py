@@ -75,14 +75,32 @@ class TestLines:
 
     @pytest.mark.parametrize(
         "accept",
-        ["application/json", "*/*", "application/x-ndjson;q=0", "application/x-ndjson; q=0.0"],
+        [
+            "application/json",
+            "*/*",
+            "application/x-ndjson;q=0",
+            "application/x-ndjson; q=0.0",
+            f"application/json, image/png, {LINES}, application/problem+json",  # generated clients
+            f"{LINES};q=0.5, application/json;q=0.5",
+            f"{LINES};q=0.9, Application/JSON",
+            f"{LINES};v=1;q=0.1, application/json;q=0.25",
+        ],
     )
     def test_who_does_not_ask_for_lines_gets_none(self, client: TestClient, accept: str) -> None:
         answer = ask(client, accept=accept)
         assert answer.headers["Content-Type"] == "application/json"
         assert len(answer.json()["explanations"]) == 3
 
-    @pytest.mark.parametrize("accept", [f"application/json;q=0.5, {LINES}", LINES.upper()])
+    @pytest.mark.parametrize(
+        "accept",
+        [
+            f"application/json;q=0.5, {LINES}",
+            LINES.upper(),
+            f"*/*, {LINES}",
+            f"{LINES}; q=0.5, application/json; q=0.499",
+            f"{LINES};q=nonsense",
+        ],
+    )
     def test_other_ways_to_ask(self, client: TestClient, accept: str) -> None:
         assert "done" in lines(ask(client, accept=accept))[0]
 
