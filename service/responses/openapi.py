@@ -114,5 +114,22 @@ def document(app: FastAPI, settings: Settings) -> dict[str, Any]:
         for operations in schema["paths"].values():
             for operation in operations.values():
                 examples.add(operation)
+        schema["components"] = _without_tuples(components)
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _without_tuples(schema: Any) -> Any:
+    """Return a schema in which a tuple is a list of as many items, each like any of its parts.
+
+    Generators and linters ask for `items` of every list, and many do not know `prefixItems`.
+    """
+    if isinstance(schema, list):
+        return [_without_tuples(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: _without_tuples(value) for name, value in schema.items()}
+    if isinstance(parts := found.pop("prefixItems", None), list):
+        distinct = [each for number, each in enumerate(parts) if each not in parts[:number]]
+        found["items"] = distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
+    return found

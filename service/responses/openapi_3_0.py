@@ -1,7 +1,7 @@
 """The OpenAPI document in version 3.0.3, for generators that do not know 3.1.
 
 What 3.0 lacks is converted (OpenAPI 3.0.3, "Schema Object"): exclusive limits are true or false
-beside the limit, a tuple is a list of any of its parts, and no default is null.
+beside the limit, and no default is null.
 """
 
 import copy
@@ -29,9 +29,6 @@ def _converted(told: Any) -> Any:
     for exclusive, limit in _LIMITS.items():
         if type(found.get(exclusive)) in (int, float):
             found[limit], found[exclusive] = found[exclusive], True
-    if isinstance(parts := found.pop("prefixItems", None), list):
-        distinct = [each for number, each in enumerate(parts) if each not in parts[:number]]
-        found["items"] = distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
     if found.get("default", 0) is None:
         del found["default"]
     if "const" in found and "enum" not in found:

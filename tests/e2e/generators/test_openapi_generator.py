@@ -1,45 +1,26 @@
 """Clients that openapi-generator writes call every operation: Python, TypeScript, Go and Java."""
 
-import hashlib
 import importlib
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from docs import tables
-from models.repository_paths import SHIPPED
-from service.app import create_app
-from service.images.decoding import Decoder
-from service.images.encoded import EncodedImage
-from service.settings import Settings
-from tests.e2e.servers import in_thread
-from tests.networks import DATA
-
-ROOT = Path(__file__).parents[2]
-FILES = [DATA / "birds-vs-planes" / name for name in ("bird-owl.png", "airplane-747.png")]
-DIGESTS = sorted(hashlib.sha256(each.read_bytes()).hexdigest() for each in FILES)
-MODEL = "birds-vs-planes"
-TOLD = {
-    "live": "live",
-    "ready": "ready",
-    "figures": True,
-    "labels": ["airplane", "bird"],
-    "label": "bird",
-    "predictions": 2,
-    "features": [[24, 31, 31]],
-    "kernels": [24, 3, 2, 2],
-    "fields": True,
-    "inputs": 2,
-    "explained": 2,
-    "problem": [415, 0],
-}
-"""What each client finds, but the names of the models."""
+from tests.e2e.generators.called import (
+    DIGESTS,
+    FILES,
+    HERE,
+    MODEL,
+    TOLD,
+    needs_node,
+    ran,
+    typescript_ran,
+)
 
 pytestmark = [
     pytest.mark.thorough,
@@ -56,34 +37,6 @@ def generate(folder: Path, language: str, *options: str) -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.fixture
-def received(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The SHA-256 of every image whose pixels the server wants."""
-    digests: list[str] = []
-    pixels = Decoder.pixels
-
-    async def recorded(decoder: Decoder, uploads: list[EncodedImage], spec: Any) -> Any:
-        digests.extend(hashlib.sha256(each.encoded).hexdigest() for each in uploads)
-        return await pixels(decoder, uploads, spec)
-
-    monkeypatch.setattr(Decoder, "pixels", recorded)
-    return digests
-
-
-@pytest.fixture
-def url(received: list[str]) -> Iterator[str]:
-    with in_thread(create_app(Settings(repository=(SHIPPED,), device="cpu"))) as url:
-        yield url
-
-
-@pytest.fixture
-def broken(tmp_path: Path) -> Path:
-    """A file that is no image."""
-    path = tmp_path / "broken.png"
-    path.write_bytes(b"broken")
-    return path
 
 
 def test_python(url: str, received: list[str], tmp_path: Path, monkeypatch: Any) -> None:
@@ -134,43 +87,13 @@ def test_python(url: str, received: list[str], tmp_path: Path, monkeypatch: Any)
     assert sorted(received[:2]) == DIGESTS
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not on PATH")
 def test_typescript(url: str, received: list[str], tmp_path: Path) -> None:
-    """Compiled in strict mode, then run."""
-    compiler = ROOT / "node_modules" / ".bin" / "tsc"
-    if not compiler.exists():
-        pytest.skip("npm ci has not installed the compiler")
+    needs_node()
     generate(
         tmp_path / "client", "typescript-fetch", "--additional-properties=importFileExtension=.js"
     )
-    shutil.copy(Path(__file__).with_name("generated.ts"), tmp_path / "main.ts")
-    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
-    (tmp_path / "package.json").write_text('{"type": "module"}')
-    options = {
-        "strict": True,
-        "target": "es2022",
-        "module": "nodenext",
-        "outDir": "built",
-        "rootDir": ".",
-        "types": ["node"],
-        "lib": ["es2022", "dom", "dom.iterable"],
-    }
-    (tmp_path / "tsconfig.json").write_text(
-        json.dumps({"compilerOptions": options, "files": ["main.ts"]})
-    )
-    compiled = subprocess.run([compiler], cwd=tmp_path, capture_output=True, text=True)
-    assert compiled.returncode == 0, compiled.stdout
-    ran(["node", "built/main.js", url, *map(str, FILES)], tmp_path)
+    typescript_ran("openapi_generator.ts", tmp_path, url, *map(str, FILES))
     assert sorted(received[:2]) == DIGESTS
-
-
-def ran(command: list[str], folder: Path) -> None:
-    """Run a program in the folder; check what it tells of the answers."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert MODEL in found.pop("models")
-    assert found == TOLD
 
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="go is not on PATH")
@@ -181,7 +104,7 @@ def test_go(url: str, received: list[str], tmp_path: Path, broken: Path) -> None
         found = tmp_path / "fanlight" / left
         shutil.rmtree(found) if found.is_dir() else found.unlink(missing_ok=True)
     (tmp_path / "go.mod").write_text("module example.com/client\n\ngo 1.18\n")
-    shutil.copy(Path(__file__).with_name("generated.go"), tmp_path / "main.go")
+    shutil.copy(HERE / "openapi_generator.go", tmp_path / "main.go")
     built = subprocess.run(
         ["go", "build", "-o", "main", "."], cwd=tmp_path, capture_output=True, text=True
     )
@@ -206,7 +129,7 @@ def test_java(url: str, received: list[str], tmp_path: Path, broken: Path) -> No
     generator = importlib.import_module("openapi_generator_cli").__file__
     packages = [*Path(str(generator)).parent.glob("**/*.jar"), *JARS]
     paths = ":".join(map(str, packages))
-    program = Path(__file__).with_name("Generated.java")
+    program = HERE / "Generated.java"
     sources = [*(tmp_path / "client/src/main/java").rglob("*.java"), program]
     command = ["javac", "-nowarn", "-d", "built", "-cp", paths, *map(str, sources)]
     built = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
