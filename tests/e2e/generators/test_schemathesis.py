@@ -24,4 +24,4 @@ def test_it_finds_nothing(url: str, tmp_path: Path) -> None:
     command = [program, "run", f"{url}/openapi.json", *CHECKS, "--max-examples", "40"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-    assert "No issues found" in done.stdout
+    assert "Tested: 11" in done.stdout, done.stdout  # every operation
