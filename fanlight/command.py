@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -147,6 +148,8 @@ EXAMPLES = (
 
 class Root(Group):
     """The command `fanlight`. Imports a command of `COMMANDS` when the command line names it."""
+
+    synonyms = MappingProxyType({"train": "fit", "run": "serve", "start": "serve"})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -22,6 +22,7 @@ from fanlight.parameters import (
     NOTHING,
     Argument,
     Completed,
+    NamedPath,
     OneOf,
     Option,
     OrNone,
@@ -142,7 +143,7 @@ def _type(name: str, plain: Any, marks: Sequence[Any]) -> click.ParamType[Any]:
     if get_origin(plain) is Literal:
         return OneOf(name.replace("_", " "), [str(word) for word in get_args(plain)])
     if plain is Path:
-        return click.Path(path_type=Path)
+        return NamedPath()
     if plain is int:
         return click.INT
     return click.FLOAT if plain is float else click.STRING

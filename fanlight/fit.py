@@ -111,6 +111,6 @@ def _fit(ctx: click.Context, /, target: str, **values: Any) -> int:
         recipe = targets.recipe_for(target, changes)
     except OptionError as error:
         raise click.UsageError(str(error)) from None
-    if (taken := targets.taken(target)) is not None:
-        console().print(taken, markup=False, highlight=False)
+    for note in targets.notes(target, changes):
+        console().print(note, markup=False, highlight=False)
     return run("fit", build(Fit, {"recipe": recipe, **others}))

@@ -4,14 +4,16 @@ Help is grouped, shows examples, defaults and variables. Options may stand befor
 positional arguments. `--labels cat dog` gives an option several values.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from models.registry import unknown
+from models.registry import listed, unknown
 
 MAX_WIDTH = 100  # columns of help
 NOTHING = "\0"  # the value of an option for several values that is given without one
@@ -37,6 +39,18 @@ class OneOf(click.ParamType[Any]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         return [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
+
+
+class NamedPath(click.Path):
+    """A file or folder as a `Path`. An empty name is refused: it would mean the working folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the name is empty; the working folder is called '.'", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class Completed(click.ParamType[Any]):
@@ -234,7 +248,12 @@ _CONTEXT: dict[str, Any] = {
 
 
 class Group(click.Group):
-    """A command with subcommands, which help shows in groups."""
+    """A command with subcommands, which help shows in groups.
+
+    `synonyms` has words that people try first, each with the name of the command.
+    """
+
+    synonyms: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, name: str, *, examples: Sequence[Example] = (), **settings: Any) -> None:
         super().__init__(name, context_settings=_CONTEXT, no_args_is_help=True, **settings)
@@ -249,7 +268,11 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
-            raise click.UsageError(unknown("command", args[0], self.list_commands(ctx)), ctx)
+            there = self.list_commands(ctx)
+            text = unknown("command", args[0], there)
+            if meant := self.synonyms.get(args[0]):
+                text = f"no command {args[0]!r}: it is called {meant!r}; there are {listed(there)}"
+            raise click.UsageError(text, ctx)
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

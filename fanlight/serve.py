@@ -67,7 +67,7 @@ def _serve(ctx: click.Context, /, **values: Any) -> int:
     try:
         settings = Settings(**options)
     except ValidationError as error:
-        raise click.ClickException(_error_text(error, options)) from None
+        raise click.UsageError(_error_text(error, options), ctx) from None
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     try:
@@ -149,9 +149,10 @@ def _message(name: str, fault: Any) -> str:
 def _line(fault: Any, options: dict[str, Any]) -> str:
     """Return the line of an error: the setting, what is wrong, and the variable with the value."""
     name = ".".join(map(str, fault["loc"])) or "settings"
-    line = f"{name}: {_message(name, fault)}"
-    if fault["loc"] and name != "api_key":
-        value = options.get(name, os.environ.get(PREFIX + name.upper(), fault["input"]))
+    shown = f"--{name.replace('_', '-')}" if name in options else name
+    line = f"{shown}: {_message(name, fault)}"
+    value = options.get(name, os.environ.get(PREFIX + name.upper(), fault["input"]))
+    if fault["loc"] and name != "api_key" and value not in ("", ("",)):
         line += f", not {value!r}"
         near = nearest(str(value), _words(Settings.model_fields[name].annotation))
         line += f"; did you mean {near!r}?" if near else ""

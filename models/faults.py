@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from models.registry import nearest
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _PLAIN = {  # by the type of pydantic's error
     "bool_parsing": "should be true or false",
@@ -63,12 +64,12 @@ def with_value(fault: Mapping[str, Any]) -> str:
     return f"{reason(fault)}, not {text}" + (f"; did you mean {near!r}?" if near else "")
 
 
-def first(error: ValidationError) -> str:
+def first(error: "ValidationError") -> str:
     """Return `reason` for the first fault that an error lists."""
     return reason(error.errors()[0])
 
 
-def in_file(error: ValidationError) -> str:
+def in_file(error: "ValidationError") -> str:
     """Return the first fault of a file's content, with the place where it is."""
     found = error.errors()[0]
     place = ".".join(map(str, found["loc"]))[:_LONGEST_PLACE]  # of the file, which may be anything

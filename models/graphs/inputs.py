@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CHANNELS = (1, 3)
 _LOOKED_THROUGH = ("Add", "BatchNormalization", "Cast", "Div", "Identity", "Mul", "Pad", "Sub")
 _HIGHEST = (255, 127.5)  # what a graph divides by, which takes pixels as they are
-_CLOSE = 1e-3
+_TOLERANCE = 1e-3  # of a factor that scales pixels
 Dims = tuple[int | None, ...]
 
 
@@ -257,7 +257,7 @@ def _scales_itself(model: "ModelProto", name: str) -> bool:
         if node.op_type == "Add":
             return bool(values.size and values.min() < -1.5)
         factor = values if node.op_type == "Div" else 1 / np.where(values == 0, np.inf, values)
-        return any(bool(np.all(np.abs(factor / each - 1) < _CLOSE)) for each in _HIGHEST)
+        return any(bool(np.all(np.abs(factor / each - 1) < _TOLERANCE)) for each in _HIGHEST)
     return False
 
 

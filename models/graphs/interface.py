@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 DIFFERENCE = 1e-3  # of logits, between images that are run together and one by one
-_PROBES = 4  # images
+_PROBE_IMAGES = 4  # images
 
 
 @dataclass(frozen=True)
@@ -101,15 +101,15 @@ def _with_batch(
     inputs.adapt(result, taken, batch)
     trial.check(parsing.serialized(result))
     _, own = costs.bounded(result)
-    pictures = np.random.default_rng(0).random((_PROBES, *taken.shape), np.float32)
+    pictures = np.random.default_rng(0).random((_PROBE_IMAGES, *taken.shape), np.float32)
     pictures[0], pictures[1] = 0, 1
-    single = answers(result, [pictures[i : i + 1] for i in range(_PROBES)], size)
+    single = answers(result, [pictures[i : i + 1] for i in range(_PROBE_IMAGES)], size)
     if size is None:
         together = answers(result, [pictures], None)
         if together.shape != single.shape or _differ(together, single):
             raise GraphError("it answers otherwise for images that are run together")
     found = outputs.form(result, single, wishes.count, wishes.gives)
-    count = 2 if found.one else single.reshape(_PROBES, -1).shape[1]
+    count = 2 if found.one else single.reshape(_PROBE_IMAGES, -1).shape[1]
     outputs.adapt(result, found, count, batch, own)
     editing.keep_only(result, [result.graph.output[0].name])
     parsing.check(result)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
 Gives = Literal["logits", "probabilities"]
-LEAST = 1e-37  # a probability, so that its logarithm is finite
-_SUM = 1e-3  # that probabilities may differ from one in sum
+MIN_PROBABILITY = 1e-37  # a probability, so that its logarithm is finite
+_SUM_TOLERANCE = 1e-3  # that probabilities may differ from one in sum
 _PASSIVE = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze")
 
 
@@ -128,8 +128,8 @@ def form(
             "with --gives probabilities or --gives logits"
         )
     sums = answers.sum(1)
-    is_shares = answers.min() >= 0 and np.abs(sums - 1).max() < _SUM and not one
-    if gives == "probabilities" and (answers.min() < 0 or answers.max() > 1 + _SUM):
+    is_shares = answers.min() >= 0 and np.abs(sums - 1).max() < _SUM_TOLERANCE and not one
+    if gives == "probabilities" and (answers.min() < 0 or answers.max() > 1 + _SUM_TOLERANCE):
         raise GraphError("--gives probabilities: it answers with numbers below 0 or above 1")
     if gives == "probabilities" or (gives is None and is_shares):
         return Form(
@@ -158,7 +158,7 @@ def adapt(model: "ModelProto", found: Form, count: int, batch: int | str, own: S
         other = editor.add("Sub", [editor.constant(np.array(1, np.float32)), at])
         at = editor.add("Concat", [other, at], axis=1)
     if found.kind == "probabilities":
-        at = editor.add("Max", [at, editor.constant(np.array(LEAST, np.float32))])
+        at = editor.add("Max", [at, editor.constant(np.array(MIN_PROBABILITY, np.float32))])
         at = editor.add("Log", [at])
     if editor.nodes:
         at = editor.nodes[-1].output[0] = editor.name("logits")

@@ -28,7 +28,7 @@ class Averaging(TorchFunctionMode):
         if name in _IDLE:
             return args[0]
         if name in _SCALED:
-            return args[0] / args[0].detach().abs().mean().clamp_min(_SMALL)
+            return args[0] / args[0].detach().abs().mean().clamp_min(_MIN_MEAN)
         if name in _WEIGHTED and len(args) > 1:
             weight = torch.full_like(args[1], 1 / max(1, args[1][0].numel()))
             return func(args[0], weight, *args[2:], **named)
@@ -67,7 +67,7 @@ def _is_gate(one: Tensor, other: Tensor) -> bool:
     )
 
 
-_SMALL = 1e-12
+_MIN_MEAN = 1e-12  # of a divisor
 _SCALED = frozenset(("layer_norm", "rms_norm"))  # which keep attention's logits small
 _IDLE = frozenset(
     (

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_MOST = 20  # addresses of a header that are looked at
+_MAX_ADDRESSES = 20  # addresses of a header that are looked at
 
 
 class Forwarded:
@@ -38,7 +38,7 @@ class Forwarded:
                 if scheme in ("http", "https"):
                     scope["scheme"] = scheme
         found = None
-        for text in reversed(told[-_MOST:]):
+        for text in reversed(told[-_MAX_ADDRESSES:]):
             address = _address(text.strip())
             if address is None:
                 break

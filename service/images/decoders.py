@@ -39,8 +39,8 @@ from service.setting_values.environment import PREFIX
 
 log = logs.Log()
 MAX_JOBS = 5000  # of a process, before it is replaced: memory that it lost comes back
-PATIENCE = 8  # times the processor time that a job may have, until its process is killed
-LEAST_PATIENCE = 2.0  # seconds, the same
+MAX_TIMES_AS_LONG = 8  # of a job, times its expected processor time, until its process is killed
+MIN_JOB_SECONDS = 2.0  # that every job may take
 _AT_ONCE = 2**16  # bytes that are copied, to be sent in one call
 _CHUNK = 2**18  # bytes that are received in one call
 _START_SECONDS = 30  # until a process must have begun
@@ -202,8 +202,8 @@ class Process:
         loop = asyncio.get_running_loop()
         said = marshal.dumps(tuple(job))
         head = JOB.pack(len(said), len(encoded)) + said
-        patience = max(LEAST_PATIENCE, PATIENCE * job.seconds)
-        timer = loop.call_later(patience, self._overdue)
+        seconds = max(MIN_JOB_SECONDS, MAX_TIMES_AS_LONG * job.seconds)
+        timer = loop.call_later(seconds, self._overdue)
         self.jobs += 1
         try:
             if len(encoded) <= _AT_ONCE:

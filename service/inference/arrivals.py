@@ -1,7 +1,7 @@
 """Counts what a version answers, for /metrics: labels, scores, familiarity, unsure answers.
 
-Answers are kept and counted together: once there are `MANY` images or `MANY_VALUES` probabilities,
-with the first answer after `WHILE_SECONDS`, and whenever the metrics are read.
+Answers are kept and counted together: once there are `MAX_KEPT_IMAGES` images or `MAX_KEPT_VALUES`
+probabilities, with the first answer after `WHILE_SECONDS`, and whenever the metrics are read.
 """
 
 import time
@@ -15,8 +15,8 @@ from service.inference.doubt import DIGITS, Judge
 from service.inference.outputs import Outputs
 from service.monitoring.metrics import Counts
 
-MANY = 256  # images; to count each alone would cost some percent of a request
-MANY_VALUES = 2**17  # probabilities, which take 3 ms to count, and half a megabyte
+MAX_KEPT_IMAGES = 256  # images; to count each alone would cost some percent of a request
+MAX_KEPT_VALUES = 2**17  # probabilities, which take 3 ms to count, and half a megabyte
 WHILE_SECONDS = 10.0
 
 
@@ -30,7 +30,7 @@ class Arrivals:
         self, num_classes: int, judge: Judge | None, report: Callable[[Counts], None]
     ) -> None:
         self._num_classes, self._judge, self._report = num_classes, judge, report
-        self._many = min(MANY, max(1, MANY_VALUES // num_classes))  # images
+        self._many = min(MAX_KEPT_IMAGES, max(1, MAX_KEPT_VALUES // num_classes))  # images
         self._kept: list[Outputs] = []
         self._images = 0
         self._reported = time.monotonic()

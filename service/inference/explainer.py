@@ -25,7 +25,9 @@ from service.inference.runtimes.registry import Runtime
 BATCH_SECONDS = 0.25
 MAX_GRADIENT_BATCH = 128  # images of a pass forwards and back
 MAX_GRADIENT_BATCH_ON_CPU = 16  # a thread's memory for 32 was given back, and faulted in again
-OPERATIONS = 2 * 10**9  # multiply-adds of a batch, which take so long in torch forwards and back
+MAX_MULTIPLY_ADDS = (
+    2 * 10**9
+)  # multiply-adds of a batch, which take so long in torch forwards and back
 
 
 @dataclass(frozen=True)
@@ -86,5 +88,5 @@ def batch_sizes(checkpoint: Checkpoint, engine: Engine) -> tuple[int, int]:
     both = min(MAX_GRADIENT_BATCH, MAX_BATCH_VALUES // max(1, values))
     if checkpoint.device.type == "cpu":
         operations = sum(layer.multiply_adds for layer in layers)
-        both = min(both, MAX_GRADIENT_BATCH_ON_CPU, OPERATIONS // max(1, operations))
+        both = min(both, MAX_GRADIENT_BATCH_ON_CPU, MAX_MULTIPLY_ADDS // max(1, operations))
     return max(1, forward), max(1, both)

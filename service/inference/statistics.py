@@ -17,7 +17,7 @@ from service.monitoring.work import Work
 Report = Callable[[str, int, float], None]
 """A callback: gets a stage of `STAGES`, its number of further requests, and their seconds there."""
 STAGES = ("receive", "decode", "queue", "forward", "encode")
-MANY = 256  # requests, after which sums are reported; at the latest when somebody asks
+MAX_KEPT_REQUESTS = 256  # requests, after which sums are reported; at the latest when somebody asks
 _FIGURES = attrgetter("images", "receive", "decode", "queue", "forward")
 
 
@@ -68,7 +68,7 @@ class Statistics:
         """
         self._succeeded.append(work)
         work.encoded = self.stages["encode"].add
-        if len(self._succeeded) == MANY:
+        if len(self._succeeded) == MAX_KEPT_REQUESTS:
             self.report()
 
     def sum_up(self) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 USUAL_CONNECTIONS = 4096  # of which each may hold 64 KiB of a head
 RESERVED_FILES = 128  # for models, pages, processes that are started, and connections too many
-_LEAST = 8  # connections, however few files may be open
+_MIN_CONNECTIONS = 8  # connections, however few files may be open
 
 
 def max_connections(asked: int | None = None) -> int:
@@ -18,7 +18,7 @@ def max_connections(asked: int | None = None) -> int:
     if limit is None:
         return wanted
     reserved = min(RESERVED_FILES, limit // 3)
-    return min(wanted, max(_LEAST, limit - _open_files() - reserved))
+    return min(wanted, max(_MIN_CONNECTIONS, limit - _open_files() - reserved))
 
 
 def _limit() -> int | None:

@@ -20,7 +20,7 @@ MAX_LOOK_SECONDS = 1.0  # between two looks at all connections
 IDLE_SECONDS = 1.0  # of a connection that makes room for a new one
 MAX_REFUSED = 32  # connections too many that get time to read why; others are broken off
 _BETWEEN_SEARCHES = 0.1  # seconds between two searches for connections that make room
-_ROOM = 16  # a search ends one connection of so many
+_SEARCH_FRACTION = 16  # a search ends one connection of so many
 
 
 class Wait(Enum):
@@ -202,7 +202,7 @@ class Connections:
             and connection not in self.refused
         ]
         ending.sort(key=lambda each: each.patience.waited, reverse=True)
-        for connection in ending[: max(1, self.limits.max_connections // _ROOM)]:
+        for connection in ending[: max(1, self.limits.max_connections // _SEARCH_FRACTION)]:
             self._room += 1
             self._end(connection)
 

@@ -30,6 +30,15 @@ AllowedOrigins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(addresses.
 Count = Annotated[int, BeforeValidator(units.parse_count), Shown(units.show_count, "N")]
 
 
+def _named(value: Any) -> Any:
+    if value == "":
+        raise ValueError("the name is empty; the working folder is called '.'")
+    return value
+
+
+NamedPath = Annotated[Path, BeforeValidator(_named)]
+
+
 def _folders(value: Any) -> Any:
     """Convert the value of `repository`: one text, one folder, or a folder from each option.
 
@@ -40,7 +49,7 @@ def _folders(value: Any) -> Any:
     if isinstance(value, Path):
         return (value,)
     if isinstance(value, Sequence) and "" in value:
-        raise ValueError("a folder's name is empty; name a folder, '.' for the working folder")
+        raise ValueError("the name of a folder is empty; the working folder is called '.'")
     return value
 
 

@@ -196,6 +196,37 @@ def test_what_is_misspelt_is_answered_with_the_nearest(
     assert called == []
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"), [("train", "fit"), ("run", "serve"), ("start", "serve")]
+)
+def test_a_word_that_people_try_first_leads_to_the_command(
+    word: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([word, "mnist"]) == 2
+    assert f"no command '{word}': it is called '{meant}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["fit", "mnist", "--runs", ""],
+        ["fit", "mnist", "--repository", ""],
+        ["visualize", "weights", "mnist-cnn", "--output", ""],
+        ["visualize", "features", "mnist-cnn", ""],
+        ["visualize", "curves", ""],
+        ["import", "", "--labels", "a", "b"],
+        ["key", "alice", "--api-key-file", ""],
+        ["results", "--runs", ""],
+    ],
+)
+def test_an_empty_name_is_not_the_working_folder(
+    words: list[str], called: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert "the name is empty; the working folder is called '.'" in capsys.readouterr().err
+    assert called == []
+
+
 @pytest.mark.parametrize("line", ["fit mnist --architecture", "fit --name", "fit", "fit --nme x"])
 def test_a_command_s_mistake_leads_to_its_own_help(
     line: str, called: list[Any], capsys: pytest.CaptureFixture[str]
@@ -266,7 +297,7 @@ def test_a_bad_variable_is_named(
     monkeypatch.setenv("FANLIGHT_MAX_IMAGES", "few")
     assert main(["serve"]) == 2
     error = capsys.readouterr().err
-    assert error.endswith(", not 'few' (variable FANLIGHT_MAX_IMAGES)\n")
+    assert ", not 'few' (variable FANLIGHT_MAX_IMAGES)\n" in error
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:

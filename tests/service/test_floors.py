@@ -31,7 +31,7 @@ def test_the_core_loads_neither_a_web_framework_nor_torch(module: str) -> None:
     assert not modules & {*WEB, "torch"}
     shared = {name for name in modules if name.partition(".")[0] == "models"}
     # errors, whose code may run, and the runtimes that settings list, one of which keeps files
-    allowed = {"errors", "extras", "files", "permission", "registry"}
+    allowed = {"errors", "extras", "faults", "files", "permission", "registry"}
     allowed |= {"graphs", "graphs.errors", "graphs.session", "repository_paths"}
     assert shared <= {"models", *(f"models.{each}" for each in allowed)}
 

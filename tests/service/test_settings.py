@@ -71,7 +71,7 @@ class TestRepository:
         [
             (["nowhere", "neither"], "none of the folders"),
             (["there", "file"], "is a file"),
-            ([""], "name is empty"),
+            ([""], "the name of a folder is empty"),
         ],
     )
     def test_a_folder_that_can_not_be_is_refused(
@@ -129,12 +129,16 @@ def test_help_tells_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "told"),
     [
         (["--port", "x"], "port: should be a whole number, not 'x'"),
-        (["--max-batch-size", "0"], "max_batch_size: should be at least 1, not '0'"),
-        (["--max-body-bytes", "0"], "max_body_bytes: should be at least 1 KiB, not '0'"),
-        (["--access-log", "of"], "access_log: should be on or off, not 'of'"),
+        (["--max-batch-size", "0"], "--max-batch-size: should be at least 1, not '0'"),
+        (["--max-body-bytes", "0"], "--max-body-bytes: should be at least 1 KiB, not '0'"),
+        (["--max-body-bytes", "0"], "See fanlight serve --help"),
+        (["--access-log", "of"], "--access-log: should be on or off, not 'of'"),
+        (["--repository", ""], "--repository: the name of a folder is empty; the working folder"),
+        (["--graph-cache", ""], "--graph-cache: the name is empty; the working folder is called"),
+        (["--tls-certificate", ""], "--tls-certificate: the name is empty"),
         (["--version"], "no option --version here: fanlight --version"),
-        (["--watch-interval", "-1"], "watch_interval: "),
-        (["--watch-interval", "nan"], "watch_interval: "),
+        (["--watch-interval", "-1"], "--watch-interval: "),
+        (["--watch-interval", "nan"], "--watch-interval: "),
         (["--repository", "nowhere"], "fanlight fit"),
         (["--device", "abacus"], "(setting device)"),
         (["--tls-certificate", "chain.pem"], "tls_certificate needs tls_key too"),
@@ -144,12 +148,12 @@ def test_help_tells_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
             "no.pem: No such file or directory (settings tls_certificate and tls_key)",
         ),
         (["--api-key-file", "no"], "no: No such file or directory (setting api_key_file)"),
-        (["--api-key-file", ""], "(setting api_key_file)"),
+        (["--api-key-file", ""], "--api-key-file: the name is empty"),
         (["--metrics-access", "key"], "needs api_key or api_key_file"),
         (["--port", "9000", "--metrics-port", "9000"], "metrics_port must not be port (9000)"),
         (["--rate-burst", "3"], "rate_burst needs rate_limit"),
-        (["--rate-limit", "0"], "rate_limit: "),
-        (["--rate-limit", "nan"], "rate_limit: "),
+        (["--rate-limit", "0"], "--rate-limit: "),
+        (["--rate-limit", "nan"], "--rate-limit: "),
     ],
 )
 def test_what_can_not_be_started_is_told_in_a_line(
@@ -234,7 +238,7 @@ def test_an_empty_key_never_opens_the_service(
 ) -> None:
     """`--api-key "$KEY"` without such a variable."""
     assert main(["--repository", str(tmp_path), "--api-key", key]) == 2
-    assert "api_key: is empty; give a key" in capsys.readouterr().err
+    assert "--api-key: is empty; give a key" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("host", ["", " ", "é" * 70, "a\0b", "a..b", "300.1.1.1", "*"])

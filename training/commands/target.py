@@ -24,13 +24,16 @@ RECIPES = {name: entry.recipe for name, entry in CATALOGUE.items()} | {OWN: cata
 def recipe_for(target: str, changes: Mapping[str, Any]) -> Recipe:
     """Return the recipe for a folder of pictures, or the recipe of that name, with changed fields.
 
-    Raises `OptionError` if the target is neither, or if the changes are not allowed. See also
-    `taken`.
+    With another architecture, arguments of the recipe's own are left out. Raises `OptionError` if
+    the target is neither, or if the changes are not allowed. See also `notes`.
     """
     if target == OWN:
         return replace(RECIPES[OWN], **_started(changes))
     if target in RECIPES:
-        return replace(RECIPES[target], **changes)
+        recipe = RECIPES[target]
+        if _drops_arguments(target, changes):
+            recipe = replace(recipe, arguments={})
+        return replace(recipe, **changes)
     if not target.strip():
         raise OptionError(
             "the folder's name is empty: give a folder of pictures ('.' is the working folder), or "
@@ -61,17 +64,35 @@ def recipe_for(target: str, changes: Mapping[str, Any]) -> Recipe:
     return replace(RECIPES[OWN], **(own | _started(changes)))
 
 
-def taken(target: str) -> str | None:
-    """Return a note if the target is a recipe's name, and also that of a folder or file.
+def notes(target: str, changes: Mapping[str, Any]) -> list[str]:
+    """Return what the user may not expect of the recipe that `recipe_for` returns.
 
-    Such a folder may be used as the recipe's data set, too: the account says that.
+    The target may be the name of a recipe, and also that of a folder or file. Such a folder may be
+    used as the recipe's data set, too: the account says that. Or the architecture is another one.
     """
+    found = []
     if target in RECIPES and Path(target).exists():
-        return (
+        found.append(
             f"{target} is taken for the recipe of that name; to choose one for the pictures in "
             f"./{target}, write ./{target}"
         )
-    return None
+    if _drops_arguments(target, changes):
+        own = " ".join(f"{name}={value}" for name, value in RECIPES[target].arguments.items())
+        found.append(
+            f"the recipe's arguments ({own}) are left out, because they are those of "
+            f"{RECIPES[target].architecture}"
+        )
+    return found
+
+
+def _drops_arguments(target: str, changes: Mapping[str, Any]) -> bool:
+    known = RECIPES.get(target)
+    return (
+        known is not None
+        and bool(known.arguments)
+        and changes.get("architecture", known.architecture) != known.architecture
+        and "arguments" not in changes
+    )
 
 
 def _started(changes: Mapping[str, Any]) -> dict[str, Any]:

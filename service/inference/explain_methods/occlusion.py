@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 MAX_WINDOWS = 1024  # each is a forward pass
 WINDOWS_ACROSS = 8  # the default window is this part of the input's shorter side
-COSTLY = 2 * 10**10  # multiply-adds of all passes, above which windows don't overlap by default
+MAX_OVERLAPPING_MULTIPLY_ADDS = (
+    2 * 10**10
+)  # multiply-adds of all passes, above which windows don't overlap by default
 Length = Annotated[int, Field(ge=1)]
 Window = tuple[slice, slice]  # rows and columns
 
@@ -78,12 +80,12 @@ class Occlusion(ExplainMethod[OcclusionParameters]):
     def _stride(self, checkpoint: Checkpoint, window: int) -> int:
         """Return the default stride: half a window, so that windows overlap.
 
-        It is a whole window if all passes would take more than `COSTLY` multiply-adds.
+        It is a whole window if all passes would take more than `MAX_OVERLAPPING_MULTIPLY_ADDS`.
         """
         half = max(1, window // 2)
         passes = _count(checkpoint.card.input, window, half)
         operations = passes * sum(layer.multiply_adds for layer in checkpoint.layers)
-        return window if operations > COSTLY else half
+        return window if operations > MAX_OVERLAPPING_MULTIPLY_ADDS else half
 
     def passes(self, parameters: OcclusionParameters, spec: InputSpec) -> int:
         size, stride = _resolved(parameters)

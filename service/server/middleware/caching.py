@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Header = tuple[bytes, bytes]
-LARGE = 2**15  # bytes from which a text is compressed
+MIN_COMPRESSED_BYTES = 2**15  # bytes from which a text is compressed
 _LEVEL = 1  # of 9: a fifth of the time of the usual level
 _ON_LOOP = 2**16  # bytes that are compressed or hashed on the event loop, in half a millisecond
 _TEXTS = (b"application/json", b"application/problem+json", b"text/", b"application/javascript")
@@ -45,7 +45,7 @@ class Caching:
             body = message.get("body", b"")
             if not message.get("more_body"):
                 names = {name for name, _ in begun["headers"]}
-                large = len(body) >= LARGE and _is_text(begun["headers"])
+                large = len(body) >= MIN_COMPRESSED_BYTES and _is_text(begun["headers"])
                 plain = begun["status"] != 206 and b"content-encoding" not in names
                 if large and plain:
                     begun["headers"] += [(b"vary", b"Accept-Encoding")]

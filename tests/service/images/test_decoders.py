@@ -155,7 +155,7 @@ async def test_a_request_that_is_cancelled_ends_its_process(decoder: Decoder) ->
 
 
 async def test_a_process_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.images.decoders.LEAST_PATIENCE", 0.1)
+    monkeypatch.setattr("service.images.decoders.MIN_JOB_SECONDS", 0.1)
     decoder = Decoder(Settings(max_decode_time=0.02), processes=1)
     await decoder.pixels([USUAL], SPEC)
     [pid] = _children()

@@ -66,20 +66,20 @@ def test_of_no_finite_answers_there_is_nothing_to_count(judge: Judge) -> None:
 def test_many_are_reported_at_once_and_few_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Counts] = []
     counted = Arrivals(2, None, told.append)
-    for _ in range(arrivals.MANY - 1):
+    for _ in range(arrivals.MAX_KEPT_IMAGES - 1):
         counted.add(outputs([[0.2, 0.8]]))
     assert told == []
     counted.add(outputs([[0.2, 0.8]]))
-    assert [sum(each.labels) for each in told] == [arrivals.MANY]
+    assert [sum(each.labels) for each in told] == [arrivals.MAX_KEPT_IMAGES]
     counted.add(outputs([[0.2, 0.8]]))
     assert len(told) == 1
     monkeypatch.setattr(arrivals, "WHILE_SECONDS", -1.0)
     counted.add(outputs([[0.2, 0.8]]))
-    assert [sum(each.labels) for each in told] == [arrivals.MANY, 2]
+    assert [sum(each.labels) for each in told] == [arrivals.MAX_KEPT_IMAGES, 2]
 
 
 def test_of_many_classes_few_images_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrivals, "MANY_VALUES", 10)
+    monkeypatch.setattr(arrivals, "MAX_KEPT_VALUES", 10)
     told: list[Counts] = []
     counted = Arrivals(4, None, told.append)
     counted.add(outputs([[0.25] * 4]))

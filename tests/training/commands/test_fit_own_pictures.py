@@ -17,7 +17,7 @@ from models.errors import OptionError
 from tests.networks import LABELS
 from tests.training.commands.fitting import Fit
 from tests.training.pictures import write_colors
-from training.commands.target import model_name, recipe_for, taken
+from training.commands.target import model_name, notes, recipe_for
 from training.fitting import experiment
 from training.fitting.start import imagenet
 
@@ -286,12 +286,23 @@ def test_a_file_that_is_no_data_set(pets: Path) -> None:
 
 def test_a_folder_called_like_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert taken("mnist") is None
+    assert notes("mnist", {}) == []
     (tmp_path / "mnist").mkdir()
-    said = taken("mnist")
-    assert said is not None
+    [said] = notes("mnist", {})
     assert said.startswith("mnist is taken for the recipe of that name; to choose one for")
-    assert taken("./mnist") is None
+    assert notes("./mnist", {}) == []
+
+
+def test_arguments_of_a_recipe_are_those_of_its_architecture() -> None:
+    own = recipe_for("mnist", {}).arguments
+    assert own
+    assert recipe_for("mnist", {"architecture": "lenet"}).arguments == {}
+    [said] = notes("mnist", {"architecture": "lenet"})
+    assert said.endswith("are left out, because they are those of convnet")
+    assert recipe_for("mnist", {"architecture": "convnet"}).arguments == own
+    changed = {"architecture": "lenet", "arguments": {"dropout": 0.1}}
+    assert recipe_for("mnist", changed).arguments == {"dropout": 0.1}
+    assert notes("mnist", changed) == []
 
 
 def test_nothing_to_resume_is_said_before_pictures_are_read(
