@@ -102,7 +102,7 @@ class TestOracle:
     ) -> None:
         monkeypatch.setattr(occlusion, "WINDOWS_ACROSS", 2)
         small = only(ask(client, method="occlusion", target="blue"))
-        monkeypatch.setattr(occlusion, "COSTLY", 0)
+        monkeypatch.setattr(occlusion, "MAX_OVERLAPPING_MULTIPLY_ADDS", 0)
         large = only(ask(client, method="occlusion", target="blue"))
         for found, stride in ((small, 2), (large, 4)):
             said = only(ask(client, method="occlusion", target="blue", window=4, stride=stride))

@@ -42,7 +42,7 @@ def test_a_pass_forwards_and_back_has_so_many_operations(
     plain: Checkpoint, monkeypatch: pytest.MonkeyPatch, operations: int, images: int
 ) -> None:
     """However busy the machine was at the start."""
-    monkeypatch.setattr(explainer, "OPERATIONS", operations)
+    monkeypatch.setattr(explainer, "MAX_MULTIPLY_ADDS", operations)
     assert sum(layer.multiply_adds for layer in plain.layers) == 4 * 27 * 64 + 12
     for seconds in (1e-6, 10):
         assert explainer.batch_sizes(plain, engine(plain, seconds))[1] == images

@@ -67,9 +67,9 @@ def choose(loaded: Checkpoint, wanted: str = "auto", precision: str = "float32")
     return choice.choose(loaded, wanted, precision, 1, max_batch_size=8, graphs=Graphs(None))
 
 
-def test_there_are_three() -> None:
-    assert RUNTIMES.names() == ["cuda-graphs", "onnx", "torch"]
-    assert registry.choices() == ("auto", "cuda-graphs", "onnx", "torch")
+def test_the_choices_are_those_that_are_registered() -> None:
+    assert {"cuda-graphs", "onnx", "torch"} <= set(RUNTIMES.names())
+    assert registry.choices() == ("auto", *RUNTIMES.names())
 
 
 @pytest.mark.slow
