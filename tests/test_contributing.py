@@ -50,7 +50,7 @@ def test_an_image_format() -> None:
 
 
 def test_an_explain_method() -> None:
-    run("An explain method", methods, Field=Field)
+    run("An explain method", methods, Field=Field, torch=torch)
     method = methods.METHODS.get("smooth-grad")
     linear = nn.Linear(12, 2)
     network = nn.Sequential(nn.Flatten(), linear)
