@@ -93,9 +93,9 @@ def response(error: ServiceError, scope: Scope) -> JSONResponse:
 def encode(error: QueueFullError, scope: Scope, retry_after: int) -> tuple[int, RawHeaders, bytes]:
     """Return status, headers and body of the answer for a full queue.
 
-    It is what `response` makes for the /v1 API, with `retry_after` (in seconds) as `Retry-After`. It
-    is separate because a full server must refuse quickly. Like `response`, it stores the reason in
-    the scope, for the metrics.
+    It is what `response` makes for the /v1 API, with `retry_after`, in seconds, as `Retry-After`.
+    It is separate because a full server must refuse quickly. Like `response`, it stores the reason
+    in the scope, for the metrics.
     """
     scope[REFUSED] = _reason(error)
     body = orjson.dumps(
