@@ -17,7 +17,7 @@ from tests.e2e.servers import running
 from tests.graphs import LABELS, torch_like
 from tests.networks import DATA
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 DOCS = Path(__file__).parents[2] / "docs"
 FANLIGHT = [sys.executable, "-m", "fanlight"]
 

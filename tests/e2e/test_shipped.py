@@ -83,7 +83,7 @@ def test_the_cards_tell_how_they_were_made(name: str) -> None:
     assert card.metrics["test_accuracy"] > 0.85
 
 
-TAKE_LONG = ("xo", "fashion-mnist")
+TAKE_LONG = ("xo", "fashion-mnist", "mnist", "birds-vs-planes")
 CARDS = [
     pytest.param(name, marks=pytest.mark.thorough if name in TAKE_LONG else ())
     for name in checkpoint.names(SHIPPED)

@@ -242,7 +242,10 @@ def collector() -> Iterator[Collector]:
         thread.join()
 
 
-@pytest.mark.parametrize(("name", "told"), [(None, "fanlight"), ("birds", "birds")])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [pytest.param(None, "fanlight", marks=pytest.mark.thorough), ("birds", "birds")],
+)
 def test_a_collector_gets_them(
     collector: Collector,
     tmp_path: Path,
