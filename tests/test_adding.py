@@ -279,6 +279,7 @@ def test_the_tables_of_the_docs_have_all_of_them(project: Path) -> None:
         assert row in page
 
 
+@pytest.mark.thorough
 def test_the_help_has_those_that_are_chosen_there(project: Path) -> None:
     service = run(project, "-m", "service", "--help")
     assert "--toy-limit" in service

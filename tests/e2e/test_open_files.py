@@ -128,6 +128,7 @@ def is_answered(server: Server) -> bool:
     return False
 
 
+@pytest.mark.thorough
 def test_the_idlest_make_room(server: Server) -> None:
     with ExitStack() as opened:
         for _ in range(MANY):

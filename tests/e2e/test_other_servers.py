@@ -118,6 +118,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.thorough
 def test_the_answers_are_the_same(
     name: str, expected: list[tuple[int, str, Any]], repository: Path, tmp_path: Path
 ) -> None:

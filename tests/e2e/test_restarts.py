@@ -150,6 +150,7 @@ def report(what: str, load: SteadyLoad) -> None:
 @pytest.mark.anyio
 @behind("nginx", "haproxy")
 @pytest.mark.timeout(300 + 90 * RESTARTS)
+@pytest.mark.thorough
 async def test_two_instances_restart_in_turn(
     instances: list[Instance], kind: str, tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ async def test_a_head_that_does_not_end_is_given_up(start: Start, published: Pat
                 assert b" 408 " in await connection.reader.read()  # to the end
 
 
+@pytest.mark.thorough
 async def test_a_flood_is_refused_with_a_time_to_come_back(
     start: Start, published: Path, oracle: Oracle
 ) -> None:

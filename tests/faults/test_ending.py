@@ -93,6 +93,7 @@ async def test_no_process_is_left_after_the_end(
 
 
 @pytest.mark.parametrize("workers", [ONE, "2"])
+@pytest.mark.thorough
 async def test_no_process_is_left_when_the_supervisor_is_killed(
     start: Start, published: Path, oracle: Oracle, workers: str
 ) -> None:

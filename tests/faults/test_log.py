@@ -64,6 +64,7 @@ def broken_pipe() -> Iterator[int]:
         pytest.param(broken_pipe, id="nobody there", marks=pytest.mark.thorough),
     ],
 )
+@pytest.mark.thorough
 async def test_a_log_that_can_not_be_written_falsifies_nothing(
     start: Start, repository: Path, oracle: Oracle, broken: object
 ) -> None:

@@ -103,6 +103,7 @@ async def test_answers_are_right_while_versions_are_swapped(
         assert seen == set(range(1, SWAPS + 2))
 
 
+@pytest.mark.thorough
 async def test_a_version_with_infinite_outputs_is_not_an_internal_error(
     start: Start, repository: Path, oracle: Oracle
 ) -> None:

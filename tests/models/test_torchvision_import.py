@@ -27,6 +27,7 @@ def test_a_module_of_torchvision() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_first_import() -> None:
     program = (
         "from models.torchvision_import import torchvision;"

@@ -84,6 +84,7 @@ class TestEverybody:
         expect(page.locator("#value")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
+    @pytest.mark.thorough
     def test_a_key_is_asked_for(self, browser: Browser, tmp_path: Path) -> None:
         with running(tmp_path / "log", "--api-key", "sesame") as secured:
             page = browser.new_page(base_url=secured.url)

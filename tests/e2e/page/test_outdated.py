@@ -1,5 +1,6 @@
 """Answers that come when something else is asked already are not shown."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.page.visiting import OWL, needs_chromium, opened, upload, visit
@@ -35,6 +36,7 @@ def let_go(page: Page) -> None:
     expect(page.locator("body#late")).to_be_attached()
 
 
+@pytest.mark.thorough
 class TestOutdated:
     """An answer that comes late doesn't replace a newer one."""
 

@@ -100,6 +100,7 @@ def test_attention_sees_the_whole_image() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_windows_and_what_is_shifted_between_them() -> None:
     """Windows of 7×7 patches of 4×4 pixels; shifted ones see four of them."""
     found = fields(torchvision("models").swin_t(weights=None), (3, 224, 224))

@@ -85,6 +85,7 @@ def written(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.thorough
 def test_files_are_told_and_a_corner_in_numbers(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,6 +97,7 @@ def test_files_are_told_and_a_corner_in_numbers(
     assert written(here / "pictures") == sorted(names)
 
 
+@pytest.mark.thorough
 def test_a_corner_of_what_a_model_takes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = DATA / "birds-vs-planes" / "bird-owl.png"
     options = ("--model", "birds-vs-planes", "--repository", SHIPPED, "--row", 5, "--column", 7)
@@ -115,6 +117,7 @@ def test_a_corner_of_what_a_model_takes(here: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("before", [True, False])
+@pytest.mark.thorough
 def test_the_folder_is_chosen(before: bool, here: Path) -> None:
     output, what = ["--output", "some/where"], ["picture", str(DATA / "digits" / "3.png")]
     assert visualize(*(output + what if before else what + output)) == 0
@@ -163,6 +166,7 @@ def test_a_data_set_is_looked_at_in_the_size_of_its_recipe(here: Path, drawn: Dr
     assert height == 2 * 64 + 5
 
 
+@pytest.mark.thorough
 def test_a_data_set_of_no_recipe_is_looked_at_as_it_is(here: Path, drawn: Drawn) -> None:
     assert visualize("dataset", "patterns", "--data-root", here / "empty") == 0
     assert drawn.title == "patterns (train, 6,000 pictures)"

@@ -1,6 +1,7 @@
 """Classical features of a picture, as they are drawn."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.networks import picture
@@ -66,6 +67,7 @@ def test_large_and_grey_pictures_are_said_to_be(drawn: Drawn) -> None:
     assert values(drawn.panels["grey levels"]).shape == (64, 256)
 
 
+@pytest.mark.thorough
 def test_words_stay_in_the_figure(drawn: Drawn) -> None:
     for size in ((1, 1), (300, 3), (3, 300)):
         plots.classical(picture(0, size), "odd.png")

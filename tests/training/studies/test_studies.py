@@ -70,6 +70,7 @@ def finished(folder: Path) -> dict[str, float]:
 
 
 class TestCommand:
+    @pytest.mark.thorough
     def test_a_report_and_no_run_twice(
         self,
         study: Study,

@@ -74,6 +74,7 @@ def test_every_weight_is_drawn(shape: tuple[int, ...], pages: int, drawn: Drawn)
     assert all("page" not in figure.get_suptitle() for figure in drawn) == (pages == 1)
 
 
+@pytest.mark.thorough
 def test_no_page_is_larger_than_its_bound_and_no_weight_smaller(drawn: Drawn) -> None:
     for page in draw(torch.ones(600, 301, 3, 3)):
         assert max(opened(page).size) < 3600 + 500
