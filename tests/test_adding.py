@@ -266,6 +266,7 @@ def ask(server: Server, path: str, format: str = "png", **parameters: Any) -> An
     return answer.json()
 
 
+@pytest.mark.thorough
 def test_the_tables_of_the_docs_have_all_of_them(project: Path) -> None:
     run(project, "-m", "docs.tables")
     page = (project / "docs" / "kinds.md").read_text()

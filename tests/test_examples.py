@@ -24,6 +24,7 @@ def lines(page: Path) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_network_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained by its own loop, imported, served, asked: the commands of the README."""
     folder = tmp_path / "own_network"

@@ -64,6 +64,7 @@ def bad(chance: random.Random) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("requests", [600, pytest.param(6_000, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
 async def test_mixed_load(requests: int, server: Server) -> None:
     pictures = good()
     limits = httpx.Limits(max_connections=CONNECTIONS)

@@ -52,6 +52,7 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.thorough
 def test_a_folder_becomes_a_served_model(pictures: Path, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     shutil.copytree(checkpoint.find(SHIPPED, "mnist"), repository / "mnist" / "1")

@@ -241,6 +241,7 @@ async def test_a_killed_worker_loses_only_what_it_had_accepted(
 
 
 @pytest.mark.anyio
+@pytest.mark.thorough
 async def test_versions_are_swapped(repository: Path, tmp_path: Path) -> None:
     """Each swap publishes a copy by one rename, and takes the version before away."""
     flags = ("--repository", str(repository), "--watch-interval", "0.2", "--log-format", "json")

@@ -84,6 +84,7 @@ def test_the_command_and_its_workers_import_ours(own: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("module", ["fanlight", "training"])
+@pytest.mark.thorough
 def test_a_module_beside_which_they_stand_imports_ours(module: str, own: Path) -> None:
     if module == "training":
         for path in (own / "training").iterdir():  # it would be the program itself

@@ -246,6 +246,7 @@ def collector() -> Iterator[Collector]:
     ("name", "told"),
     [pytest.param(None, "fanlight", marks=pytest.mark.thorough), ("birds", "birds")],
 )
+@pytest.mark.thorough
 def test_a_collector_gets_them(
     collector: Collector,
     tmp_path: Path,

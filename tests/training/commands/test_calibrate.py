@@ -61,6 +61,7 @@ def test_the_next_version_has_both_and_the_same_weights(
     assert source(repository) == ("the test part of holiday, which the user gave as not trained on")
 
 
+@pytest.mark.thorough
 def test_familiarity_learns_strangers_and_the_card_names_them(repository: Path, data: Path) -> None:
     assert calibrate(repository, "--data", str(data), "--strangers", "patterns") == 0
     familiarity = card(repository).familiarity
@@ -95,6 +96,7 @@ def write_dark(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.thorough
 def test_strangers_are_those_of_the_training(
     tmp_path: Path, data: Path, is_there: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -235,6 +235,7 @@ class TestTrust:
             (None, "walls", False),
         ],
     )
+    @pytest.mark.thorough
     def test_strangers_that_it_has_seen_are_told(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
         learned: str | None, asked: str, is_told: bool,

@@ -344,6 +344,7 @@ def test_a_network_that_needs_values_has_no_traffic(
     assert "memory traffic can't be counted: " in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 def test_plots_of_the_traffic(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert profile("torchvision/squeezenet1_1", "--plots", str(tmp_path / "new"), *MACHINE) == 0
     names = ["intensity-torchvision-squeezenet1_1.png", "roofline-torchvision-squeezenet1_1.png"]

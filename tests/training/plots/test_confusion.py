@@ -66,6 +66,7 @@ def test_long_labels_and_titles_stay_in_the_figure(drawn: Drawn) -> None:
 
 
 @pytest.mark.parametrize("classes", [3, 20, 40])
+@pytest.mark.thorough
 def test_long_labels_are_whole(classes: int, drawn: Drawn) -> None:
     long = "a label of sixty letters, which is longer than one would like"
     names = [f"{n} {long}" if n % 2 else f"{long.replace(' ', '_')}_{n}" for n in range(classes)]

@@ -135,6 +135,7 @@ class TestCommand:
         assert datetime.fromisoformat(first["finished"]).date() == datetime.now(UTC).date()
         assert [each["seed"] for each in told["findings"][0]["held"]] == [1]
 
+    @pytest.mark.thorough
     def test_a_run_that_fails_is_named(
         self, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
