@@ -60,6 +60,7 @@ def tool(name: str, *arguments: str, folder: Path) -> str:
 def typescript_ran(program: str, folder: Path, *arguments: str) -> None:
     """Compile a program of this folder, beside the client in `folder`, strictly; then run it."""
     shutil.copy(HERE / program, folder / "main.ts")
+    shutil.copy(HERE / "told.ts", folder)
     (folder / "node_modules").symlink_to(NODE_MODULES)
     (folder / "package.json").write_text('{"type": "module"}')
     options = {"compilerOptions": _COMPILER_OPTIONS, "files": ["main.ts"]}

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import createClient from "openapi-fetch";
 import type { components, paths } from "./client/types.js";
+import { tell } from "./told.js";
 
 type Schemas = components["schemas"];
 type Form = Schemas["Images"];
@@ -65,19 +66,17 @@ const refused = await client.POST("/v1/models/{model}/predict", {
 });
 const problem: Schemas["Problem"] | undefined = refused.error;
 
-const told = {
-  live: live.status,
-  ready: ready.status,
-  figures: figures.includes("fanlight_build_info"),
-  models: list.models.map((each) => each.name).sort(),
-  labels: detail.card.labels,
-  label: predictions.predictions[0]?.label,
-  predictions: predictions.predictions.length,
-  features: features.layers.map((each) => each.shape),
-  kernels: kernels.shape,
-  fields: fields.layers.length > 0,
-  inputs: inputs.images.length,
-  explained: explained.explanations.length,
-  problem: [problem?.status, problem?.errors?.[0]?.index],
-};
-console.log(JSON.stringify(told));
+tell({
+  live,
+  ready,
+  figures,
+  list,
+  detail,
+  predictions,
+  features,
+  kernels,
+  fields,
+  inputs,
+  explained,
+  problem,
+});

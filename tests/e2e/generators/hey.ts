@@ -27,6 +27,7 @@ import type {
   Problem,
   ReceptiveFields,
 } from "./client/index.js";
+import { tell } from "./told.js";
 
 const [url, ...files] = process.argv.slice(2) as [string, ...string[]];
 client.setConfig({ baseUrl: url });
@@ -50,19 +51,17 @@ const explained = (await explain({ path, body, query: { method: "saliency" }, th
 const refused = await predict({ path, body: { images: [new Blob(["broken"])] } });
 const problem: Problem | undefined = refused.error;
 
-const told = {
-  live: alive.status,
-  ready: loaded.status,
-  figures: figures.includes("fanlight_build_info"),
-  models: list.models.map((each) => each.name).sort(),
-  labels: detail.card.labels,
-  label: predictions.predictions[0]?.label,
-  predictions: predictions.predictions.length,
-  features: seen.layers.map((each) => each.shape),
-  kernels: weights.shape,
-  fields: fields.layers.length > 0,
-  inputs: inputs.images.length,
-  explained: explained.explanations.length,
-  problem: [problem?.status, problem?.errors?.[0]?.index],
-};
-console.log(JSON.stringify(told));
+tell({
+  live: alive,
+  ready: loaded,
+  figures,
+  list,
+  detail,
+  predictions,
+  features: seen,
+  kernels: weights,
+  fields,
+  inputs,
+  explained,
+  problem,
+});

@@ -19,6 +19,7 @@ import {
   type Problem,
   type ReceptiveFields,
 } from "./client/index.js";
+import { tell } from "./told.js";
 
 const [url, ...files] = process.argv.slice(2) as [string, ...string[]];
 const configuration = new Configuration({ basePath: url });
@@ -48,20 +49,17 @@ try {
   problem = (await error.response.json()) as Problem;
 }
 
-const label: string = predictions.predictions[0].label;
-const told = {
-  live: live.status,
-  ready: ready.status,
-  figures: figures.includes("fanlight_build_info"),
-  models: list.models.map((each) => each.name).sort(),
-  labels: detail.card.labels,
-  label,
-  predictions: predictions.predictions.length,
-  features: features.layers.map((each) => each.shape),
-  kernels: kernels.shape,
-  fields: fields.layers.length > 0,
-  inputs: inputs.images.length,
-  explained: explained.explanations.length,
-  problem: [problem?.status, problem?.errors?.[0]?.index],
-};
-console.log(JSON.stringify(told));
+tell({
+  live,
+  ready,
+  figures,
+  list,
+  detail,
+  predictions,
+  features,
+  kernels,
+  fields,
+  inputs,
+  explained,
+  problem,
+});

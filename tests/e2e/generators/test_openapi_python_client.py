@@ -14,10 +14,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from models.preprocessing import InputSpec
 from service.app import create_app
-from service.images.decoding import Decoder
-from service.images.encoded import EncodedImage
 from service.settings import Settings
 from tests.e2e.servers import in_thread
 from tests.networks import DATA, encode, picture
@@ -49,20 +46,6 @@ def url(app: FastAPI) -> Iterator[str]:
     """The app on a loopback port, in a thread of this process."""
     with in_thread(app) as url:
         yield url
-
-
-@pytest.fixture
-def received(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The SHA-256 of every image that reaches the server's decoder."""
-    digests: list[str] = []
-    pixels = Decoder.pixels
-
-    async def recorded(decoder: Decoder, uploads: list[EncodedImage], spec: InputSpec) -> Any:
-        digests.extend(hashlib.sha256(upload.encoded).hexdigest() for upload in uploads)
-        return await pixels(decoder, uploads, spec)
-
-    monkeypatch.setattr(Decoder, "pixels", recorded)
-    return digests
 
 
 def test_two_pictures_arrive_byte_for_byte(generated: str, url: str, received: list[str]) -> None:
