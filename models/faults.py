@@ -1,4 +1,7 @@
-"""What pydantic found wrong with a value, in plain words."""
+"""Errors of pydantic in plain words.
+
+A `fault` here is one of the dicts that `pydantic.ValidationError.errors()` returns.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -35,9 +38,9 @@ _LONGEST_PLACE = 200  # characters
 
 
 def limit(fault: Mapping[str, Any], show: Callable[[float], str] = "{:g}".format) -> str | None:
-    """Return `should be at least 1`, with the limit as `show` formats it.
+    """Return a text such as `should be at least 1`; None if the fault is not about a limit.
 
-    None if the error of pydantic is not about a limit of a number.
+    `show` formats the number, for example with its unit.
     """
     for name, words in _LIMITS.items():
         if isinstance(value := fault.get("ctx", {}).get(name), int | float):
@@ -46,13 +49,16 @@ def limit(fault: Mapping[str, Any], show: Callable[[float], str] = "{:g}".format
 
 
 def reason(fault: Mapping[str, Any]) -> str:
-    """Return what an error of pydantic says, such as `should be a whole number`."""
+    """Return what is wrong, without the value: `should be a whole number`, for example."""
     message = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     return _PLAIN.get(fault["type"]) or limit(fault) or message
 
 
 def with_value(fault: Mapping[str, Any]) -> str:
-    """Return `reason` with the value that was given, and the nearest word that is allowed."""
+    """Return what is wrong, the value that was given, and the most similar of the allowed words.
+
+    For example: `should be 'grey' or 'viridis', not 'viridi'; did you mean 'viridis'?`
+    """
     kind, value = fault["type"], fault.get("input")
     is_about_value = kind in _PLAIN or kind == "literal_error" or limit(fault) is not None
     if kind in _WITHOUT_VALUE or not is_about_value or not isinstance(value, str | int | float):
@@ -65,12 +71,15 @@ def with_value(fault: Mapping[str, Any]) -> str:
 
 
 def first(error: "ValidationError") -> str:
-    """Return `reason` for the first fault that an error lists."""
+    """Return what is wrong first, without the field: `should be a whole number`, for example."""
     return reason(error.errors()[0])
 
 
 def in_file(error: "ValidationError") -> str:
-    """Return the first fault of a file's content, with the place where it is."""
+    """Return what is wrong first in the content of a file, with the field's name.
+
+    For example: `input.width: should be a whole number`. Without a field it is `the file: …`.
+    """
     found = error.errors()[0]
     place = ".".join(map(str, found["loc"]))[:_LONGEST_PLACE]  # of the file, which may be anything
     return f"{ascii(place)[1:-1] or 'the file'}: {reason(found)}"

@@ -42,10 +42,12 @@ class Averaging(TorchFunctionMode):
 
 
 def _without_gate(one: Any, other: Any) -> tuple[Any, Any]:
-    """Return the two factors of a product, prepared for the measurement of receptive fields.
+    """Return the two factors of a product as the measurement of receptive fields needs them.
 
-    A learned scale (`nn.Parameter`) becomes 1: scales that start near 0 would make the gradient
-    vanish. A channel gate, as in squeeze-and-excitation, is detached: no gradient passes it.
+    The measurement follows gradients from an output back to the pixels. A learned scale
+    (`nn.Parameter`) is replaced by 1, because a scale near 0 would hide its gradient. A channel
+    gate, as in squeeze-and-excitation, depends on every pixel of the image; it is detached, so that
+    no gradient passes through it.
     """
     factors = [one, other]
     for at, each in enumerate(factors):

@@ -120,9 +120,10 @@ def document(app: FastAPI, settings: Settings) -> dict[str, Any]:
 
 
 def _without_tuples(schema: Any) -> Any:
-    """Return a schema in which a tuple is a list of as many items, each like any of its parts.
+    """Return the JSON Schema with every tuple written as a list of that length.
 
-    Generators and linters ask for `items` of every list, and many do not know `prefixItems`.
+    A tuple is `prefixItems`, a schema for each item. It becomes `items`, one schema that fits all
+    of them: many generators do not know `prefixItems`, and linters ask for `items` of every list.
     """
     if isinstance(schema, list):
         return [_without_tuples(each) for each in schema]

@@ -47,10 +47,11 @@ def fit(
 ) -> Fitted:
     """Train as `loop.fit` does, for recipes whose `tune` is `head` or `head-first`.
 
-    The head alone is trained first, then with `head-first` all layers. If training all layers did
-    not raise the result on held-out pictures, the network with only its head trained is kept, and
-    the head is trained again on all of `train`. Also raises `OptionError` if the network does not
-    end in a linear layer.
+    The first epoch trains the last linear layer (the head) alone. With `head-first` the other
+    epochs train all layers, unless something speaks against it, which is told. If the result on
+    held-out pictures did not improve enough (`pays`), the network gets its first layers back, and
+    the head is trained again on all of `train`, held-out pictures included. Also raises
+    `OptionError` if the network does not end in a linear layer.
     """
     hooks = hooks or Hooks()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

@@ -61,7 +61,11 @@ def told(found: ClassMap, card: Card) -> dict[str, Any]:
 
 
 def values(found: ClassMap) -> dict[str, Any]:
-    """Return the fields `winners` and `scores` of `LabelMap`, as arrays (rows, columns)."""
+    """Return the fields `winners` and `scores` of `LabelMap` as arrays (rows, columns).
+
+    For each place these are the index of the most probable label, int32, and its probability,
+    float32.
+    """
     return {"winners": found.winners.int().numpy(), "scores": found.scores.numpy()}
 
 
