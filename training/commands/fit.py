@@ -16,8 +16,8 @@ from models.checkpoint import Card, TrainingRecord
 from models.errors import OptionError
 from models.trust import Fitted as TrustFitted
 from models.trust import Trust, second_look
-from training.commands import options
-from training.data import names
+from training.commands import fit_messages, options
+from training.commands.fit_messages import counted
 from training.data.account import LEFT_OUT, Account
 from training.fitting import evaluation, experiment, loop, trust
 from training.fitting.experiment import Outcome, Pictures
@@ -101,9 +101,9 @@ class Fit:
         console.print(review.text(), markup=False, highlight=False)
         if why is not None:
             console.print(why)
-        _tell(recipe, pictures, self.recipe, console)
+        fit_messages.print_choices(recipe, pictures, self.recipe, console)
         if self.evaluate_on is not None:
-            _tell_evaluated(self.evaluate_on, pictures, console)
+            fit_messages.print_evaluated_part(self.evaluate_on, pictures, console)
         console.print(
             f"{recipe.name}: {len(pictures.train):,} pictures on {device}, run folder {run.folder}"
         )
@@ -129,9 +129,9 @@ class Fit:
         drawn = ", ".join(sorted(p.name for p in run.folder.iterdir() if p.suffix in _DRAWN))
         if left_out := outputs.left_out(outcome.fitted.network, pictures.spec):
             console.print(left_out, markup=False, highlight=False)
-        _tell_outcome(recipe, pictures, outcome, console)
+        fit_messages.print_outcome(recipe, pictures, outcome, console)
         doubted = trusted.doubted(card.labels)
-        first = _first(outcome, pictures)
+        first = fit_messages.first_predictions(outcome, pictures)
         for told in filter(None, (first, outcome.test.told_apart(), trusted.text, doubted, *twice)):
             console.print(told, markup=False, highlight=False)
         console.print(
@@ -171,10 +171,12 @@ class Fit:
         size += len(pictures.strangers or ()) if recipe.tune == "all" else 0
         quiet = not console.is_terminal  # in a file the bar would leave an empty line
         with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
-            task = progress.add_task(_name(recipe, 1), total=epochs * size)
+            task = progress.add_task(fit_messages.epoch_name(recipe, 1), total=epochs * size)
 
             def on_epoch(epoch: Epoch) -> None:
-                text = f"{_name(recipe, epoch.number)}  loss {epoch.train.loss:.4f}"
+                text = (
+                    f"{fit_messages.epoch_name(recipe, epoch.number)}  loss {epoch.train.loss:.4f}"
+                )
                 if epoch.validation:
                     text += f"  validation accuracy {epoch.validation.accuracy:.4f}"
                 progress.update(task, description=text, completed=epoch.number * size)
@@ -182,7 +184,7 @@ class Fit:
                     console.print(text, highlight=False)
 
             def on_step(step: Step) -> None:
-                text = _step(recipe, step)
+                text = fit_messages.step_text(recipe, step)
                 progress.update(task, description=text)
                 if quiet:  # a line a point
                     console.print(text, highlight=False)
@@ -245,121 +247,10 @@ def _is_slow_in_bfloat16() -> bool:
     return torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX", "AVX2")
 
 
-def _tell(recipe: Recipe, pictures: Pictures, asked: Recipe, console: Console) -> None:
-    """Print which fields of the recipe were chosen, and whether classes differ much in size."""
-    chosen = recipe.differences(asked)
-    if chosen:
-        if "epochs" in chosen and recipe.tune == "head-first":
-            chosen["epochs"] = f"{recipe.epochs} at most"  # the head alone may do
-        console.print("chosen: " + ", ".join(f"{name} {value}" for name, value in chosen.items()))
-    if recipe.tune == "all" and (warning := _few_validate(recipe, pictures)) is not None:
-        console.print(warning)
-    if recipe.size is None and registry.named(recipe.architecture).stated is None:
-        shape = "×".join(map(str, pictures.spec.shape))
-        console.print(f"the input was worked out from the network: {shape}")
-    counts = torch.bincount(pictures.train.targets, minlength=len(pictures.labels)).tolist()
-    if recipe.class_weights == "none" and max(counts) > _IMBALANCE * min(counts):
-        text = ", ".join(f"{label} {n:,}" for label, n in zip(pictures.labels, counts, strict=True))
-        console.print(
-            f"the classes differ in size: {text}. The small ones count as much as the large ones "
-            "with --class-weights balanced"
-        )
-
-
-def _few_validate(recipe: Recipe, pictures: Pictures) -> str | None:
-    """Return a warning if too few pictures validate the epochs; None if there are enough."""
-    if pictures.validation is not None:
-        count, advice = len(pictures.validation), "add some to that folder"
-    else:
-        sizes = torch.bincount(pictures.train.targets).tolist()
-        count = sum(round(size * recipe.validation_fraction) for size in sizes)
-        advice = "add pictures, or raise --validation-fraction"
-    if count >= FEW_VALIDATE or not recipe.validation_fraction:
-        return None
-    if not count:
-        return f"no picture validates it, so the last epoch is kept: {advice}"
-    return (
-        f"{_pictures(count)} {'validates' if count == 1 else 'validate'} it and "
-        f"{'chooses' if count == 1 else 'choose'} its epoch: the figure means little; {advice}"
-    )
-
-
-def _pictures(count: int) -> str:
-    return f"{count:,} picture{'' if count == 1 else 's'}"
-
-
-def _name(recipe: Recipe, number: int) -> str:
-    """Return the name of an epoch; epoch 1 trains the head alone in recipes that fit it first."""
-    if number == 1 and recipe.tune != "all":
-        return "epoch 1, the head alone"
-    return f"epoch {number}/{recipe.epochs_to_run}"
-
-
-def _step(recipe: Recipe, step: Step) -> str:
-    """Format the figures of a step for the progress line; figures without a value are left out."""
-    text = f"{_name(recipe, step.epoch)}  " if step.epoch else ""
-    text += f"step {step.number:,}"
-    if step.mean_loss is not None:
-        text += f"  loss {step.mean_loss:.4f}"
-    if step.test is not None:
-        text += f"  accuracy on {step.test_pictures:,} test pictures {step.test.accuracy:.4f}"
-    return text
-
-
-def _tell_evaluated(count: int, pictures: Pictures, console: Console) -> None:
-    """Print a note if `--evaluate-on` exceeds the test set, or its pictures miss some classes."""
-    if count > len(pictures.test):
-        console.print(
-            f"--evaluate-on {count:,}: the test set has {_pictures(len(pictures.test))}, all of "
-            "which are evaluated"
-        )
-    targets = pictures.test.targets
-    first = set(targets[:count].tolist())
-    if missing := sorted(set(targets.tolist()) - first):
-        without = names.some(pictures.labels[target] for target in missing)
-        console.print(
-            f"--evaluate-on {count:,}: the first test pictures show nothing of {without}, so their "
-            f"accuracy says nothing about these; there are {len(targets):,} test pictures",
-            markup=False,
-            highlight=False,
-        )
-
-
-def _first(outcome: Outcome, pictures: Pictures) -> str:
-    """Return a sentence with the predictions for the first test pictures, which marks wrong
-    ones."""
-    pairs = experiment.first(outcome.test_logits, pictures)
-    told = [
-        names.shown(taken_for if taken_for == actual else f"{taken_for} (is {actual})")
-        for actual, taken_for in pairs
-    ]
-    count = "test picture is" if len(pairs) == 1 else f"{len(pairs)} test pictures are"
-    return f"the first {count} taken for: {', '.join(told)}"
-
-
 def _reasons(why: str | None, note: str | None) -> dict[str, str]:
     """Return what the card has beside the recipe: why its start and its layers were chosen."""
     reasons = {"start_because": why, "tuned_because": note}
     return {name: text for name, text in reasons.items() if text is not None}
-
-
-def _tell_outcome(recipe: Recipe, pictures: Pictures, outcome: Outcome, console: Console) -> None:
-    """Print the figures, each accuracy with its interval, and the classes where they differ."""
-    fitted, test = outcome.fitted, outcome.test
-    if fitted.selected.validation is not None:
-        accuracy, count = fitted.selected.validation.accuracy, fitted.validated
-        console.print(
-            f"{'cross-validation' if fitted.is_crossed else 'validation'}: accuracy {accuracy:.4f} "
-            f"({evaluation.interval(accuracy, count)}; {_pictures(count)})"
-            + (": of so few it means little" if count < FEW_VALIDATE else "")
-        )
-    console.print(
-        f"epoch {fitted.selected.number} of {len(fitted.history)} selected: "
-        f"test accuracy {test.accuracy:.4f} ({test.interval}), loss {test.loss:.4f} "
-        f"({_pictures(len(pictures.test))}, trained in {outcome.seconds:.0f} s)"
-    )
-    if (hidden := test.verdict()) is not None:
-        console.print(hidden, markup=False, highlight=False)
 
 
 def _trusted(
@@ -415,8 +306,8 @@ def _review_again(
         outcome.metrics["test_accuracy_without_copies"] = without
         left = len(pictures.test) - len(seen)
         console.print(
-            f"test accuracy without the {_pictures(len(seen))} that train has too, or nearly: "
-            f"{without:.4f} ({evaluation.interval(without, left)}; {_pictures(left)}); with them "
+            f"test accuracy without the {counted(len(seen))} that train has too, or nearly: "
+            f"{without:.4f} ({evaluation.interval(without, left)}; {counted(left)}); with them "
             f"{outcome.test.accuracy:.4f} ({outcome.test.interval})"
         )
     judged = labels.judge(
@@ -445,5 +336,3 @@ def _check_finite(outcome: Outcome, recipe: Recipe, console: Console) -> None:
 
 
 _DRAWN = (".png", ".html")
-FEW_VALIDATE = 30  # pictures; the 95 % interval of an accuracy on fewer is 0.3 wide and more
-_IMBALANCE = 2.0  # largest class to smallest, from which on it is told
