@@ -20,9 +20,9 @@ from pathlib import Path
 import pytest
 
 from service.settings import SHIPPED, Settings
+from tests.e2e.proxies import NGINX_PATHS, Proxy, proxying
 from tests.e2e.servers import Server, free_port, running
 from tests.e2e.steady_load import SteadyLoad
-from tests.e2e.test_proxies import NGINX_PATHS, Proxy, proxying
 from tests.waiting import until_async
 
 RESTARTS = int(os.environ.get("RESTARTS", "1"))
