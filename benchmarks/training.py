@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from training.data.datasets import ImageSet
-from training.fitting import loop
+from training.fitting import loop, state
 from training.recipes import catalogue
 
 PICTURES = 10_000
@@ -71,7 +71,7 @@ class FanlightsWay:
         self._images = images
         generator = torch.Generator().manual_seed(0)
         device = torch.device("cpu")
-        self._training = loop.Training(RECIPE, images, RECIPE.input, device, generator)
+        self._training = state.Training(RECIPE, images, RECIPE.input, device, generator)
 
     def epoch(self) -> None:
         loop.train_one_epoch(self._training, self._images, RECIPE.input)

@@ -10,8 +10,8 @@ import pytest
 from models.errors import DamagedFileError
 from training import results
 from training.fitting.evaluation import Metrics
-from training.fitting.loop import Epoch
 from training.fitting.records.run_folder import Run
+from training.fitting.state import Epoch
 from training.recipes.catalogue import CATALOGUE, recipe
 from training.recipes.recipe import Recipe
 from training.results import Record

@@ -21,11 +21,11 @@ from training.commands.fit_messages import counted
 from training.data.account import LEFT_OUT, Account
 from training.fitting import evaluation, experiment, loop, trust
 from training.fitting.experiment import Outcome, Pictures
-from training.fitting.loop import Epoch, TrainingError
 from training.fitting.records import provenance
 from training.fitting.records.run_folder import STEPS, Run, as_json
 from training.fitting.records.steps import Step, StepPlan
 from training.fitting.start import pretrained
+from training.fitting.state import Epoch, TrainingError
 from training.recipes import auto
 from training.recipes.recipe import Recipe
 from training.review import labels

@@ -11,8 +11,8 @@ from typing_extensions import Doc
 from models import devices, files
 from models.errors import OptionError, message
 from training.commands import options
-from training.fitting.loop import TrainingError
 from training.fitting.records.run_folder import Run
+from training.fitting.state import TrainingError
 from training.studies import report, runner
 from training.studies.catalogue import STUDIES
 from training.studies.study import SEEDS

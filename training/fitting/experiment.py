@@ -23,10 +23,11 @@ from training.data.datasets import DatasetError, ImageSet
 from training.data.files import sources
 from training.fitting import denormals, evaluation, loop, predicting, tuning
 from training.fitting.evaluation import Evaluation
-from training.fitting.loop import Epoch, Fitted, Hooks, StateError, TrainingError
+from training.fitting.loop import Hooks
 from training.fitting.records import steps
 from training.fitting.records.run_folder import STATE, TO_START_ANEW, WEIGHTS, Run
 from training.fitting.records.steps import Step, StepPlan, StepRecord
+from training.fitting.state import Epoch, Fitted, StateError, TrainingError, history_of
 from training.profiling import memory
 from training.recipes.recipe import Recipe
 
@@ -138,7 +139,7 @@ def run(
             "--resume"
         )
     try:
-        history = loop.history_of(state["training"])
+        history = history_of(state["training"])
         seconds = float(state["seconds"])
         if not 0 <= seconds < math.inf:
             raise no_state

@@ -39,7 +39,7 @@ from training.data import names, patterns
 from training.data.datasets import ImageSet
 from training.data.files import sources
 from training.fitting import loop, predicting
-from training.fitting.loop import Fitted
+from training.fitting.state import Fitted
 from training.recipes.recipe import Recipe
 
 MAX_REFERENCE = 10_000  # pictures that were trained on, or of strangers; more change little

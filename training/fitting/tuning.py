@@ -24,9 +24,10 @@ from models.trust import Answers
 from training.data.datasets import ImageSet
 from training.fitting import evaluation, loop, optimization
 from training.fitting.evaluation import Metrics
-from training.fitting.loop import Epoch, Fitted, Hooks, Training
+from training.fitting.loop import Hooks
 from training.fitting.start import head
 from training.fitting.start.head import Choice, Head
+from training.fitting.state import Epoch, Fitted, Training
 from training.recipes.recipe import Recipe
 
 FEATURE_BATCH = 16  # pictures; larger ones are not quicker on a CPU, and take memory

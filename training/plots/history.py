@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import ColorType
 
-from training.fitting.loop import Epoch
 from training.fitting.records.steps import Step
+from training.fitting.state import Epoch
 from training.plots.figures import heading, key, logarithmic, png, say
 from training.plots.text.lettering import lettering
 

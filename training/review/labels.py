@@ -21,8 +21,8 @@ from models.scores import is_right
 from models.structure import reading
 from training.data.datasets import ImageSet
 from training.fitting import predicting
-from training.fitting.loop import Fitted
 from training.fitting.predicting import EVALUATION_BATCH
+from training.fitting.state import Fitted
 
 HELD_OUT = "the network, which was not trained on them"
 CROSS_VALIDATED = (

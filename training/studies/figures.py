@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from training.fitting.loop import Epoch
+from training.fitting.state import Epoch
 from training.studies.study import Criterion, Measured, Results, Spread
 
 LEARNED = 0.7  # validation accuracy: far from chance, and below all that was reported as learning

@@ -12,7 +12,7 @@ from models.checkpoint import read_state_dict
 from models.errors import damaged
 from training import plots
 from training.data import datasets
-from training.fitting import loop, predicting
+from training.fitting import predicting, state
 from training.fitting.records.run_folder import WEIGHTS, Run, RunError
 from training.recipes.recipe import Recipe
 from training.studies.study import Measured, Results, Spread, Study, Variant
@@ -76,7 +76,7 @@ def _accuracy_on(dataset: str, run: Run, recipe: Recipe, root: Path) -> float:
 
 def _network(run: Run, recipe: Recipe, num_classes: int) -> nn.Module:
     """The run's network with its last weights; raises `DamagedFileError` where they don't fit."""
-    network = loop.build_network(recipe, num_classes, torch.device("cpu"))
+    network = state.build_network(recipe, num_classes, torch.device("cpu"))
     try:
         network.load_state_dict(weights(run))
     except RuntimeError as error:

@@ -20,9 +20,9 @@ import torch
 
 from models import devices
 from training.fitting import experiment
-from training.fitting.loop import TrainingError
 from training.fitting.records import provenance
 from training.fitting.records.run_folder import Run, as_json
+from training.fitting.state import TrainingError
 from training.recipes.recipe import Recipe
 
 _LOOK = 1.0  # seconds between two looks at the histories

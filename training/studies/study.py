@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Self
 
-from training.fitting.loop import Epoch
+from training.fitting.state import Epoch
 from training.recipes.recipe import Recipe
 
 SEEDS = (0, 1, 2)

@@ -14,9 +14,9 @@ from tests.training.commands.fitting import Fit
 from tests.training.pictures import write_colors
 from training import plots
 from training.fitting import predicting
-from training.fitting.loop import Epoch
 from training.fitting.records.run_folder import Run
 from training.fitting.records.steps import Step
+from training.fitting.state import Epoch
 
 pytestmark = pytest.mark.slow
 

@@ -22,8 +22,8 @@ from training.data.files import folders
 from training.data.files.folders import Files
 from training.data.files.splits import Split
 from training.fitting.evaluation import Metrics
-from training.fitting.loop import Epoch
 from training.fitting.records.run_folder import Run
+from training.fitting.state import Epoch
 from training.recipes.recipe import Recipe
 
 pytestmark = pytest.mark.slow

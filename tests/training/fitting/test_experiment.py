@@ -19,8 +19,8 @@ from training.data.sets import xo
 from training.fitting import evaluation, experiment, predicting
 from training.fitting.evaluation import Metrics
 from training.fitting.experiment import Outcome
-from training.fitting.loop import Epoch, Fitted
 from training.fitting.records.run_folder import WEIGHTS, Run
+from training.fitting.state import Epoch, Fitted
 from training.profiling import memory
 from training.recipes.recipe import Recipe
 

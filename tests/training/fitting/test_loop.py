@@ -15,8 +15,9 @@ from tests.networks import SPEC, Tiny
 from tests.training.fitting.conftest import PLAIN, Register
 from tests.training.pictures import RECIPE, colors, numbered
 from training.data.datasets import ImageSet
-from training.fitting import loop, predicting
-from training.fitting.loop import Epoch, Fitted, Hooks, Training
+from training.fitting import loop, predicting, state
+from training.fitting.loop import Hooks
+from training.fitting.state import Epoch, Fitted, Training
 from training.recipes.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -295,7 +296,7 @@ class TestGpu:
         assert figures.accuracy > 0.95
 
     def test_logits_equal_those_of_the_cpu(self) -> None:
-        network = loop.build_network(RECIPE, 3, CPU)
+        network = state.build_network(RECIPE, 3, CPU)
         expected = predicting.predict(network, colors(), SPEC)
         logits = predicting.predict(network.to(self.DEVICE), colors().to(self.DEVICE), SPEC)
         torch.testing.assert_close(logits.cpu(), expected, atol=1e-2, rtol=1e-2)

@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from tests.networks import SPEC, Tiny
 from tests.training.fitting.test_loop import CPU
 from tests.training.pictures import RECIPE, colors
-from training.fitting import loop, predicting
+from training.fitting import predicting, state
 
 
 class TestEvaluate:
     def test_predict_gives_logits_in_the_order_of_the_pictures(self) -> None:
-        network = loop.build_network(RECIPE, 3, CPU).eval()
+        network = state.build_network(RECIPE, 3, CPU).eval()
         images = colors(predicting.EVALUATION_BATCH // 3 + 1)
         assert len(images) % predicting.EVALUATION_BATCH
         logits = predicting.predict(network.train(), images, SPEC)
@@ -21,7 +21,7 @@ class TestEvaluate:
         torch.testing.assert_close(logits, expected)
 
     def test_figures_cover_the_last_batch(self) -> None:
-        network = loop.build_network(RECIPE, 3, CPU)
+        network = state.build_network(RECIPE, 3, CPU)
         images = colors(predicting.EVALUATION_BATCH // 3 + 1)
         logits = predicting.predict(network, images, SPEC)
         right = (logits.argmax(1) == images.targets).sum().item()

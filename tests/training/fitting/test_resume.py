@@ -24,8 +24,9 @@ from tests.training.pictures import colors, write_colors
 from tests.waiting import until
 from training.data.datasets import ImageSet
 from training.fitting import loop
-from training.fitting.loop import Epoch, Hooks
+from training.fitting.loop import Hooks
 from training.fitting.records.run_folder import Run
+from training.fitting.state import Epoch
 from training.recipes.recipe import Recipe
 
 CPU = torch.device("cpu")

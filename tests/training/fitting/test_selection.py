@@ -13,7 +13,8 @@ from tests.training.fitting.conftest import PLAIN, Register
 from tests.training.fitting.test_loop import CPU, Scripted, fit, same_weights
 from tests.training.pictures import RECIPE, colors
 from training.fitting import loop, predicting
-from training.fitting.loop import Hooks, Training
+from training.fitting.loop import Hooks
+from training.fitting.state import Training
 
 
 class TestSelection:

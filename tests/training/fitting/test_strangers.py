@@ -10,8 +10,9 @@ from torch import nn
 from tests.networks import SPEC
 from tests.training.pictures import RECIPE, colors, numbered
 from training.data.datasets import ImageSet
-from training.fitting import loop, predicting
-from training.fitting.loop import Fitted, Hooks, Training
+from training.fitting import loop, predicting, state
+from training.fitting.loop import Hooks
+from training.fitting.state import Fitted, Training
 from training.recipes.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -46,7 +47,7 @@ def test_its_logits_are_those_of_the_wide_one() -> None:
     loop.train_one_epoch(training, pictures, SPEC)
     wide = predicting.predict(training.kept_network(), pictures, SPEC)
     own = predicting.predict(training.kept_network(), colors(), SPEC)
-    narrow = loop.without_strangers(training.kept_network(), RECIPE, 3).eval()
+    narrow = state.without_strangers(training.kept_network(), RECIPE, 3).eval()
     assert wide.shape == (36, 5)
     assert torch.equal(own, wide[:24, :3])
     assert torch.allclose(predicting.predict(narrow, colors(), SPEC), own, atol=1e-6)

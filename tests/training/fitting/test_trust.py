@@ -13,7 +13,7 @@ from tests.training.pictures import colors
 from training.data import patterns
 from training.data.datasets import ImageSet
 from training.fitting import loop, predicting, trust, tuning
-from training.fitting.loop import Fitted
+from training.fitting.state import Fitted
 from training.recipes.recipe import Recipe
 
 RECIPE = Recipe(

@@ -14,10 +14,11 @@ from models.preprocessing import InputSpec
 from tests.networks import SPEC
 from tests.training.pictures import colors
 from training.data.datasets import ImageSet
-from training.fitting import evaluation, loop, predicting, tuning
+from training.fitting import evaluation, predicting, state, tuning
 from training.fitting.evaluation import Metrics
-from training.fitting.loop import Epoch, Fitted, Hooks
+from training.fitting.loop import Hooks
 from training.fitting.start import head
+from training.fitting.state import Epoch, Fitted
 from training.recipes.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -43,7 +44,7 @@ def start(recipe: Recipe, num_classes: int = 3) -> dict[str, Tensor]:
     """The weights that the training of the recipe begins with."""
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        return loop.build_network(recipe, num_classes, CPU).state_dict()
+        return state.build_network(recipe, num_classes, CPU).state_dict()
 
 
 def fit(recipe: Recipe, train: ImageSet, **arguments: Any) -> Fitted:

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from tests.training.plots.drawn import Drawn, opened, tick_labels, xs, ys
 from training import plots
 from training.fitting.evaluation import Metrics
-from training.fitting.loop import Epoch
 from training.fitting.records.steps import Step
+from training.fitting.state import Epoch
 
 LONG = "Adam with a learning rate of 0.001 and pixels from 0 to 255, one hidden layer of a thousand"
 

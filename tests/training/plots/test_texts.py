@@ -22,8 +22,8 @@ from training.data import corner
 from training.data.datasets import ImageSet
 from training.fitting import evaluation
 from training.fitting.evaluation import Metrics
-from training.fitting.loop import Epoch
 from training.fitting.records.steps import Step
+from training.fitting.state import Epoch
 
 LABELS = (
     "a label of sixty letters, which is longer than one would like",

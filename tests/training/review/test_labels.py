@@ -9,7 +9,7 @@ from torch import Tensor
 from tests.networks import LABELS, SPEC
 from tests.training.pictures import colors
 from training.data.datasets import ImageSet
-from training.fitting.loop import Fitted
+from training.fitting.state import Fitted
 from training.review import labels
 from training.review.labels import HELD_OUT, Judged, suspects, thresholds
 

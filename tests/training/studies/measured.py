@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from training.fitting.evaluation import Metrics
-from training.fitting.loop import Epoch
+from training.fitting.state import Epoch
 from training.studies.study import Measured, Spread
 
 

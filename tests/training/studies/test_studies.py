@@ -12,7 +12,7 @@ from PIL import Image
 from fanlight.command import main
 from models.architectures import registry
 from training.data import datasets
-from training.fitting import loop
+from training.fitting import state
 from training.fitting.records.run_folder import WEIGHTS, Run
 from training.recipes.recipe import Recipe
 from training.studies import report, runner
@@ -154,7 +154,7 @@ class TestReport:
         self, tmp_path: Path, colors_folder: Path
     ) -> None:
         run = Run.at(tmp_path / "run", RECIPE)
-        network = loop.build_network(RECIPE, 3, torch.device("cpu"))
+        network = state.build_network(RECIPE, 3, torch.device("cpu"))
         run.write_tensors(WEIGHTS, network.state_dict())
         found = report.hidden_values(STUDY, {"4": run}, colors_folder.parent)
         test = datasets.load("colors", "test", colors_folder.parent, RECIPE.input)

@@ -30,10 +30,10 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 from models import faults, files
 from models.errors import FanlightError, damaged
 from training.fitting.evaluation import Metrics
-from training.fitting.loop import Epoch
 from training.fitting.records import steps
 from training.fitting.records.steps import Step
 from training.fitting.records.table import Table, figures
+from training.fitting.state import Epoch
 from training.recipes.recipe import Recipe
 
 RECIPE, RESULT, STATE, WEIGHTS = "recipe.json", "result.json", "state.pt", "weights.pt"

@@ -18,8 +18,8 @@ from models.preprocessing import InputSpec
 from training.data.datasets import ImageSet
 from training.fitting import evaluation, predicting
 from training.fitting.evaluation import Metrics, Tally
-from training.fitting.loop import Epoch, Training
 from training.fitting.records.table import Table, figures
+from training.fitting.state import Epoch, Training
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ import torch
 
 from models.errors import DamagedFileError
 from training.fitting.evaluation import Metrics
-from training.fitting.loop import Epoch
 from training.fitting.records.run_folder import (
     LOCK,
     RECIPE,
@@ -26,6 +25,7 @@ from training.fitting.records.run_folder import (
     RunHeldError,
     as_json,
 )
+from training.fitting.state import Epoch
 from training.recipes.recipe import Recipe
 
 COLORS = Recipe("colors", "colors", "tiny", 2, 4, "adam", 0.01, {"n_channel": 8}, mean=(0.5,))

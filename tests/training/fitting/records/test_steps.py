@@ -18,12 +18,13 @@ from models.preprocessing import InputSpec
 from tests.networks import SPEC, Tiny
 from tests.training.pictures import RECIPE, colors, numbered
 from training.data.datasets import ImageSet
-from training.fitting import evaluation, loop, optimization, predicting, tuning
+from training.fitting import evaluation, loop, optimization, predicting, state, tuning
 from training.fitting.evaluation import Metrics
-from training.fitting.loop import Epoch, Fitted, Hooks, Training
+from training.fitting.loop import Hooks
 from training.fitting.records import steps
 from training.fitting.records.run_folder import Run
 from training.fitting.records.steps import Step, StepPlan, StepRecord
+from training.fitting.state import Epoch, Fitted, Training
 from training.recipes.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -157,7 +158,7 @@ class TestTestPictures:
         fit(PLAIN, found)
         with torch.random.fork_rng():
             torch.manual_seed(PLAIN.seed)
-            network = loop.build_network(PLAIN, 3, CPU)
+            network = state.build_network(PLAIN, 3, CPU)
         first = colors(seed=1).subset(torch.arange(5))
         assert found.rows[0].test == predicting.evaluate(network, first, SPEC)
 

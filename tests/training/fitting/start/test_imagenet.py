@@ -12,7 +12,7 @@ import torch
 from models.architectures import registry
 from models.errors import DamagedFileError, InstallationError
 from models.preprocessing import read
-from training.fitting import loop
+from training.fitting import state
 from training.fitting.start import imagenet, pretrained
 from training.recipes.recipe import Recipe
 
@@ -65,7 +65,7 @@ def test_no_code_of_the_package_runs() -> None:
 @installed
 def test_a_new_head_behind_the_weights() -> None:
     recipe = Recipe("a", "a", NAME, pretrained="imagenet")
-    network = loop.build_network(recipe, 2, torch.device("cpu"))
+    network = state.build_network(recipe, 2, torch.device("cpu"))
     weights = imagenet.weights(NAME, network)
     assert torch.equal(network.get_parameter("stem.conv.weight"), weights["stem.conv.weight"])
     assert network.get_parameter("head.weight").shape == (2, 1280)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models.architectures import registry
 from models.preprocessing import InputSpec
 from tests.training.pictures import colors
-from training.fitting import loop
+from training.fitting import loop, state
 from training.fitting.start import initialisation
 from training.recipes.recipe import Recipe
 
@@ -64,7 +64,7 @@ class TestXavier:
     def test_a_recipe_asks_for_it(self) -> None:
         plain = replace(RECIPE, architecture="mlp", arguments={}, initialisation="default")
         default, xavier = (
-            loop.build_network(recipe, 10, CPU).get_parameter("0.weight")
+            state.build_network(recipe, 10, CPU).get_parameter("0.weight")
             for recipe in (plain, replace(plain, initialisation="xavier"))
         )
         assert default.abs().max().item() <= (1 / 784) ** 0.5
@@ -115,7 +115,7 @@ class TestWhitening:
         train = colors(8)
         spec = InputSpec(channels=3, height=8, width=8)
         generator = torch.Generator().manual_seed(0)
-        training = loop.Training(RECIPE, train, spec, CPU, generator)
+        training = state.Training(RECIPE, train, spec, CPU, generator)
         before = {n: p.detach().clone() for n, p in training.network.named_parameters()}
         loop.train_one_epoch(training, train, spec)
         still = [
@@ -131,7 +131,7 @@ class TestWhitening:
     def test_pictures_of_every_class_decide(self, monkeypatch: pytest.MonkeyPatch) -> None:
         train, spec = colors(8), InputSpec(channels=3, height=8, width=8)
         monkeypatch.setattr(loop, "WHITENING_PICTURES", 7)
-        training = loop.Training(RECIPE, train, spec, CPU, torch.Generator())
+        training = state.Training(RECIPE, train, spec, CPU, torch.Generator())
         expected = registry.architecture("convnet").build(3, widths=[8])
         initialisation.whiten(expected, spec.normalize(train.images[::4]))
         stem = training.network.get_parameter("stem.weight")
@@ -142,7 +142,7 @@ class TestWhitening:
         torch.save(network.state_dict(), tmp_path / "weights.pt")
         recipe = replace(RECIPE, pretrained=str(tmp_path / "weights.pt"))
         spec = InputSpec(channels=3, height=8, width=8)
-        training = loop.Training(recipe, colors(8), spec, CPU, torch.Generator())
+        training = state.Training(recipe, colors(8), spec, CPU, torch.Generator())
         stem = training.network.get_parameter("stem.weight")
         assert torch.equal(stem, network.get_parameter("stem.weight"))
         assert stem.requires_grad

@@ -8,7 +8,7 @@ import torch
 from models.architectures import registry
 from models.checkpoint import CheckpointError
 from tests.networks import Tiny
-from training.fitting import loop
+from training.fitting import state
 from training.fitting.start import pretrained
 from training.recipes.recipe import Recipe
 
@@ -45,7 +45,7 @@ def test_other_classes_keep_a_new_head(weights: Path) -> None:
 
 def test_a_recipe_asks_for_it(weights: Path) -> None:
     recipe = Recipe("c", "c", "tiny", 1, 4, "sgd", 0.1, pretrained=str(weights))
-    network = loop.build_network(recipe, 2, torch.device("cpu"))
+    network = state.build_network(recipe, 2, torch.device("cpu"))
     assert torch.equal(network.get_parameter("conv.weight"), tiny(3, seed=1).conv.weight)
     assert network.get_parameter("fc.weight").shape == (2, 4)
 
