@@ -130,7 +130,7 @@ class TestWhitening:
 
     def test_pictures_of_every_class_decide(self, monkeypatch: pytest.MonkeyPatch) -> None:
         train, spec = colors(8), InputSpec(channels=3, height=8, width=8)
-        monkeypatch.setattr(loop, "WHITENING_PICTURES", 7)
+        monkeypatch.setattr(state, "WHITENING_PICTURES", 7)
         training = state.Training(RECIPE, train, spec, CPU, torch.Generator())
         expected = registry.architecture("convnet").build(3, widths=[8])
         initialisation.whiten(expected, spec.normalize(train.images[::4]))
