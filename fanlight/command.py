@@ -230,10 +230,28 @@ def _version(ctx: click.Context, parameter: click.Parameter, value: Any) -> None
 
 
 def _reason(error: click.UsageError) -> str:
-    if not isinstance(error, click.BadParameter) or isinstance(error, click.MissingParameter):
+    if isinstance(error, click.MissingParameter):
+        return _missing(error)
+    if not isinstance(error, click.BadParameter):
         return error.format_message()
     name = error.param.get_error_hint(error.ctx) if error.param and error.ctx else error.param_hint
     return ": ".join([*([str(name).replace("'", "")] if name else []), error.message])
+
+
+def _missing(error: click.MissingParameter) -> str:
+    """Return what is missing, with a command line that has it, if the help shows one."""
+    name = error.param.get_error_hint(error.ctx) if error.param and error.ctx else "a parameter"
+    path = error.ctx.command_path if error.ctx else PROGRAM
+    lines = [each.line for each in _examples(error.ctx) if each.line.startswith(f"{path} ")]
+    shown = f"; for example: {lines[0]}" if lines else ""
+    return str(name).replace("'", "") + f" is missing{shown}"
+
+
+def _examples(ctx: click.Context | None) -> list[Example]:
+    """Return the examples of a command, and of the groups that it is in."""
+    if ctx is None:
+        return []
+    return [*getattr(ctx.command, "examples", ()), *_examples(ctx.parent)]
 
 
 def _refuse_usage(reason: str, error: click.UsageError, words: Sequence[str]) -> int:

@@ -20,9 +20,11 @@ from typing_extensions import Doc
 
 from fanlight.parameters import (
     NOTHING,
+    NUMBER,
+    WHOLE_NUMBER,
     Argument,
     Completed,
-    NamedPath,
+    NonEmptyPath,
     OneOf,
     Option,
     OrNone,
@@ -115,7 +117,7 @@ def _parameter(
         )
     if get_origin(plain) is tuple:
         inner = _type(field.name, get_args(plain)[0], marks)
-        takes = is_number if inner is click.FLOAT else _anything
+        takes = is_number if inner is NUMBER else _anything
         return Option(
             [name, field.name],
             type=_OrNothing(inner),
@@ -143,10 +145,10 @@ def _type(name: str, plain: Any, marks: Sequence[Any]) -> click.ParamType[Any]:
     if get_origin(plain) is Literal:
         return OneOf(name.replace("_", " "), [str(word) for word in get_args(plain)])
     if plain is Path:
-        return NamedPath()
+        return NonEmptyPath()
     if plain is int:
-        return click.INT
-    return click.FLOAT if plain is float else click.STRING
+        return WHOLE_NUMBER
+    return NUMBER if plain is float else click.STRING
 
 
 _WORDS = {

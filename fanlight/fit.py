@@ -9,7 +9,7 @@ from click.shell_completion import CompletionItem
 from fanlight.fields import given, parameters
 from fanlight.parameters import Argument, Command, Example, flag
 from fanlight.train import build, console, run
-from models.errors import OptionError
+from models.errors import OptionError, message
 from training.commands import target as targets
 from training.commands.fit import Fit
 from training.commands.target import OWN, RECIPES
@@ -109,8 +109,9 @@ def _fit(ctx: click.Context, /, target: str, **values: Any) -> int:
     others = {name: value for name, value in found.items() if name not in (*_RECIPE, "target")}
     try:
         recipe = targets.recipe_for(target, changes)
+        notes = targets.notes(target, changes)
     except OptionError as error:
-        raise click.UsageError(str(error)) from None
-    for note in targets.notes(target, changes):
+        raise click.UsageError(message(error) or "") from None
+    for note in notes:
         console().print(note, markup=False, highlight=False)
     return run("fit", build(Fit, {"recipe": recipe, **others}))

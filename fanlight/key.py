@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fanlight.parameters import Argument, Command, Example, NamedPath, Option
+from fanlight.parameters import Argument, Command, Example, NonEmptyPath, Option
 from models.errors import OptionError
 from models.errors import message as error_message
 from service.access import api_keys
@@ -33,7 +33,7 @@ def command() -> click.Command:
             Argument("name", "whose key it is; the log names it"),
             Option(
                 ["--api-key-file", "path"],
-                type=NamedPath(),
+                type=NonEmptyPath(),
                 metavar="FILE",
                 envvar=f"{PREFIX}API_KEY_FILE",
                 help="file to add the key to; made where there is none",

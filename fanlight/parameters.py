@@ -13,6 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from models.files import EMPTY_PATH
 from models.registry import listed, unknown
 
 MAX_WIDTH = 100  # columns of help
@@ -41,16 +42,33 @@ class OneOf(click.ParamType[Any]):
         return [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
 
 
-class NamedPath(click.Path):
-    """A file or folder as a `Path`. An empty name is refused: it would mean the working folder."""
+class NonEmptyPath(click.Path):
+    """A file or folder as a `Path`. An empty one is refused: it would mean the working folder."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
-            self.fail("the name is empty; the working folder is called '.'", param, ctx)
+            self.fail(EMPTY_PATH, param, ctx)
         return super().convert(value, param, ctx)
+
+
+class Number(click.ParamType[Any]):
+    """A number, whole or not, whose error has the words that all of our errors have."""
+
+    def __init__(self, inner: click.ParamType[Any], name: str) -> None:
+        self.inner, self.name = inner, name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self.inner.convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"should be a {self.name}, not {value!r}", param, ctx)
+
+
+WHOLE_NUMBER = Number(click.INT, "whole number")
+NUMBER = Number(click.FLOAT, "number")
 
 
 class Completed(click.ParamType[Any]):

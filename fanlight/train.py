@@ -45,14 +45,14 @@ def build(kind: type, values: dict[str, Any]) -> Any:
     try:
         return kind(**values)
     except OptionError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(message(error) or "") from None
 
 
 def run(name: str, command: Any) -> int:
     """Run a command, print its error, and return the exit code.
 
-    It is 0, 2 for an option that is not allowed, 1 after another error that the user can mend, or
-    130 after an interrupt. Other errors are raised.
+    It is 0, 2 for an option or name that is not allowed, 1 after another error that the user can
+    mend, or 130 after an interrupt. Other errors are raised.
     """
     _warn_of_variables()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata that no network sees
@@ -64,8 +64,10 @@ def run(name: str, command: Any) -> int:
             raise
         if isinstance(error, OSError):
             text = "; ".join(filter(None, [text, next_step(error), *_notes(error)]))
-        console(stderr=True).print(f"error: {text}")
-        return 2 if isinstance(error, OptionError) else 1
+        is_usage = isinstance(error, OptionError)
+        see = f"\nSee fanlight {name} --help" if is_usage else ""
+        console(stderr=True).print(f"error: {text}{see}")
+        return 2 if is_usage else 1
     except KeyboardInterrupt:
         console(stderr=True).print(f"interrupted{_GO_ON.get(name, '')}")
         return 130

@@ -2,10 +2,10 @@
 
 import torch
 
-from models.errors import FanlightError
+from models.errors import OptionError
 
 
-class DeviceError(FanlightError):
+class DeviceError(OptionError):
     """The device isn't known, or this machine doesn't have it."""
 
 

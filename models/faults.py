@@ -24,7 +24,6 @@ _PLAIN = {  # by the type of pydantic's error
     "int_parsing": "should be a whole number",
     "int_parsing_size": "has too many digits",
     "int_type": "should be a whole number",
-    "json_invalid": "is no valid JSON",
     "list_type": "should be a list",
     "missing": "is missing",
     "model_type": "should be a mapping",
@@ -32,24 +31,33 @@ _PLAIN = {  # by the type of pydantic's error
     "tuple_type": "should be a list",
 }
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
-_WITHOUT_VALUE = ("extra_forbidden", "json_invalid", "missing")
+_SHOW_VALUE = {*_PLAIN, "literal_error"} - {"extra_forbidden", "missing"}
+_EXACT_FLOATS = 2**53  # up to which every whole number is a float
 _LONGEST_VALUE = 60  # characters of a value that is repeated
 _LONGEST_PLACE = 200  # characters
 
 
-def limit(fault: Mapping[str, Any], show: Callable[[float], str] = "{:g}".format) -> str | None:
+def limit(fault: Mapping[str, Any], show: Callable[[float], str] | None = None) -> str | None:
     """Return a text such as `should be at least 1`; None if the fault is not about a limit.
 
-    `show` formats the number, for example with its unit.
+    `show` formats the number, for example with its unit. Without it every digit is shown.
     """
     for name, words in _LIMITS.items():
         if isinstance(value := fault.get("ctx", {}).get(name), int | float):
-            return f"should be {words} {show(value)}"
+            return f"should be {words} {(show or number)(value)}"
     return None
+
+
+def number(value: float) -> str:
+    """Return the number with all of its digits, and whole numbers without a fraction: `1`."""
+    is_whole = float(value).is_integer() and abs(value) < _EXACT_FLOATS
+    return str(int(value)) if is_whole else str(value)
 
 
 def reason(fault: Mapping[str, Any]) -> str:
     """Return what is wrong, without the value: `should be a whole number`, for example."""
+    if fault["type"] == "json_invalid":
+        return f"is no valid JSON: {fault['ctx']['error']}"
     message = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     return _PLAIN.get(fault["type"]) or limit(fault) or message
 
@@ -60,8 +68,8 @@ def with_value(fault: Mapping[str, Any]) -> str:
     For example: `should be 'grey' or 'viridis', not 'viridi'; did you mean 'viridis'?`
     """
     kind, value = fault["type"], fault.get("input")
-    is_about_value = kind in _PLAIN or kind == "literal_error" or limit(fault) is not None
-    if kind in _WITHOUT_VALUE or not is_about_value or not isinstance(value, str | int | float):
+    shows_value = kind in _SHOW_VALUE or limit(fault) is not None
+    if not shows_value or not isinstance(value, str | int | float):
         return reason(fault)
     if len(text := ascii(value)) > _LONGEST_VALUE:
         text = f"{text[:_LONGEST_VALUE]}…"

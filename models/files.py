@@ -21,6 +21,8 @@ from models.errors import FanlightError, damaged
 
 DRAFT = ".draft-"
 """The prefix of drafts' names, before 32 hexadecimal digits. A killed writer leaves its draft."""
+EMPTY_PATH = "the path is empty; give that of a file or folder ('.' is the working folder)"
+"""What errors say of an empty path, which would mean the working folder."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _KINDS = {

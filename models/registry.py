@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from models.errors import FanlightError
+from models.errors import OptionError
 
 Parameters = Mapping[str, Mapping[str, Any]]
 """Name of a parameter → its JSON Schema: type, default, limits, description."""
@@ -49,7 +49,7 @@ class Completion:
     or_folder: bool = False
 
 
-class UnknownNameError(FanlightError):
+class UnknownNameError(OptionError):
     """No entry has that name."""
 
 

@@ -25,6 +25,7 @@ from service.process import cpu, garbage, memory, open_files
 from service.repository.repository import Repository
 from service.requests.reception import Receiver
 from service.responses import openapi, problems
+from service.responses.addresses import Addresses
 from service.routes import pages, routers
 from service.server import protocol
 from service.server.connections import ConnectionLimits
@@ -178,8 +179,9 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.openapi = lambda: openapi.document(app, settings)  # type: ignore[method-assign]
-    problems.install(app)
-    for router in routers():
+    found = routers()
+    problems.install(app, Addresses(found))
+    for router in found:
         app.include_router(router, dependencies=[Depends(check_query)])
     pages.mount_assets(app)
     return app

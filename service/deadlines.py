@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from service.errors import ClientLeftError, DeadlineError, ServiceError, SlowBodyError
+from service.setting_values.units import show_seconds
 
 WATCH_AFTER_SECONDS = 0.1  # most answers are quicker, and need no task that watches the connection
 
@@ -120,9 +121,10 @@ class Deadline:
     def _too_slow(self) -> ServiceError:
         if self._receiving:
             return SlowBodyError(
-                f"the body did not arrive within {self.seconds:g} s (setting request_timeout)"
+                f"the body did not arrive within {show_seconds(self.seconds)} "
+                "(setting request_timeout)"
             )
         return DeadlineError(
-            f"no answer within {self.seconds:g} s ({self._limit}): the server is busy, "
+            f"no answer within {show_seconds(self.seconds)} ({self._limit}): the server is busy, "
             "or what was asked takes longer; ask for less, or try again later"
         )

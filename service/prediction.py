@@ -24,6 +24,7 @@ from service.inference.engine import NOT_FINITE, NotFiniteError, PredictionResul
 from service.monitoring.work import Work, begin
 from service.repository.loading import ServingModel
 from service.repository.repository import Repository
+from service.setting_values.units import show_seconds
 from service.settings import Settings
 
 
@@ -184,7 +185,8 @@ class Predictor:
         if wait > self.settings.max_queue_wait:
             raise QueueFullError(
                 f"the images in the queue of this model take {wait:.1f} s, more than "
-                f"{self.settings.max_queue_wait:g} s (setting max_queue_wait); try again later"
+                f"{show_seconds(self.settings.max_queue_wait)} (setting max_queue_wait); try again "
+                "later"
             )
         full = self.settings.max_queue_size * batcher.seconds_per_item
         if batcher.waiting and waited > full:

@@ -28,7 +28,7 @@ from service.setting_values.kinds import (
     Count,
     Folders,
     Modules,
-    NamedPath,
+    NonEmptyPath,
     Proxies,
     Seconds,
     Switch,
@@ -74,12 +74,12 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
-    tls_certificate: NamedPath | None = Field(
+    tls_certificate: NonEmptyPath | None = Field(
         None,
         description="PEM file of the certificate and its chain, for HTTPS; read again when it "
         "changes",
     )
-    tls_key: NamedPath | None = Field(
+    tls_key: NonEmptyPath | None = Field(
         None, description="PEM file of the certificate's private key, without a password"
     )
     metrics_port: int | None = Field(
@@ -132,7 +132,7 @@ class Settings(BaseSettings):
         description="familiarity below which an answer is unsure, of models that are calibrated; "
         "default: that of the model's card, usually 0.05",
     )
-    graph_cache: NamedPath | None = Field(
+    graph_cache: NonEmptyPath | None = Field(
         None,
         description="folder of exported graphs, which make later starts quicker, and which may be "
         "emptied at any time; default: fanlight in the user's cache",
@@ -248,7 +248,7 @@ class Settings(BaseSettings):
         None,
         description="ask for it as 'Authorization: Bearer KEY'; better set as a variable",
     )
-    api_key_file: NamedPath | None = Field(
+    api_key_file: NonEmptyPath | None = Field(
         None,
         description="file of the API keys that may ask, each with a name, as 'fanlight key' makes "
         "them; read again when it changes",

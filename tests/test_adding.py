@@ -79,6 +79,7 @@ NEW = {
 
         class ToyParameters(Parameters):
             toys: int = Field(2, ge=1, le=7, description="toys to play with")
+            child: str = Field(description="who plays")
 
 
         class Toy(ExplainMethod[ToyParameters]):
@@ -254,7 +255,9 @@ def encoded(format: str) -> bytes:
     return buffer.getvalue()
 
 
-def ask(server: Server, path: str, format: str = "png", **parameters: Any) -> Any:
+def ask(
+    server: Server, path: str, format: str = "png", status: int = 200, **parameters: Any
+) -> Any:
     type = {"png": "image/png", "pcx": "image/vnd.zbrush.pcx"}[format]
     answer = httpx.post(
         f"{server.url}/v1/models/doll/{path}",
@@ -262,7 +265,7 @@ def ask(server: Server, path: str, format: str = "png", **parameters: Any) -> An
         headers={"Content-Type": type},
         params=parameters,
     )
-    assert answer.status_code == 200, answer.text
+    assert answer.status_code == status, answer.text
     return answer.json()
 
 
@@ -320,8 +323,10 @@ def test_an_explain_method(
     assert "toy" in schema["method"]["enum"]
     assert "toy: The same number everywhere" in schema["method"]["description"]
     assert schema["toys"]["maximum"] == 7
-    [explained] = ask(server, "explain", method="toy", toys=5)["explanations"]
+    [explained] = ask(server, "explain", method="toy", toys=5, child="Ada")["explanations"]
     assert explained["max"] == 5
+    refused = ask(server, "explain", status=422, method="toy", toys=5)
+    assert refused["detail"].endswith("child is missing; toy needs it: who plays")
 
 
 def test_an_architecture(described: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from torch import nn
 
 from models import faults
 from models.architectures import inputs, outputs, own_code
-from models.errors import FanlightError
+from models.errors import FanlightError, OptionError
 from models.permission import OURS
 from models.preprocessing import InputSpec
 from models.registry import Parameters, unknown
@@ -33,7 +33,7 @@ CLASSES = (
 USUAL_CLASSES = 10  # of a network that is built only to see what it takes
 
 
-class ArchitectureError(FanlightError):
+class ArchitectureError(OptionError):
     """No architecture of that name, or arguments that it does not take."""
 
 

@@ -9,7 +9,7 @@ import unicodedata
 from itertools import islice
 from pathlib import Path
 
-from models.checkpoint.errors import CheckpointError
+from models.checkpoint.errors import CheckpointError, ModelNameError
 from models.registry import proposal
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -21,9 +21,9 @@ _NUMBER = re.compile("[1-9][0-9]{0,17}")
 
 
 def check_name(name: str) -> None:
-    """Raise `CheckpointError` if a model can't have this name, and propose one that it can."""
+    """Raise `ModelNameError` if a model can't have this name, and propose one that it can."""
     if name in RESERVED:
-        raise CheckpointError(
+        raise ModelNameError(
             f"{name!r} can't name a model, since /v2/models/{name} is another address; give one "
             f"by --name, such as --name {proposed_name(name)}"
         )
@@ -32,7 +32,7 @@ def check_name(name: str) -> None:
     shown = repr(name if len(name) <= MAX_NAME else f"{name[:_SHOWN]}…")
     near = proposed_name(name)
     say = f", such as --name {near[: _SHOWN if len(name) > MAX_NAME else None]}" if near else ""
-    raise CheckpointError(
+    raise ModelNameError(
         f"{shown} can't name a model: a name has small letters (a to z), digits, '.', '_' and '-', "
         f"begins with a letter or digit, and is {MAX_NAME} characters long at most; give one by "
         f"--name{say}"

@@ -54,7 +54,8 @@ class InferenceRequest:
     """The tensors of a request, and what it asks for.
 
     `outputs` is empty if the request names none; then `binary` says whether the usual outputs are
-    binary. `timeout` is how long the answer may take once the body has arrived, in seconds.
+    binary. `timeout` is how long the answer may take from here on, in seconds: its time starts
+    anew once the body is parsed, so the whole can take longer than the setting request_timeout.
     """
 
     inputs: Mapping[str, Tensor]
@@ -119,7 +120,7 @@ def parse(content: bytes, headers: Mapping[bytes, bytes], max_images: int) -> In
     told = _json(content[:end])
     inputs = told.get("inputs")
     if not isinstance(inputs, list) or not inputs or not all(isinstance(e, dict) for e in inputs):
-        raise MalformedBodyError('the JSON must have "inputs", a list of tensors')
+        raise MalformedBodyError('the JSON must have "inputs", a list of one tensor or more')
     found, left = dict[str, Tensor](), memoryview(content)[end:]
     for each in inputs:
         tensor, left = _tensor(each, left, max_images)

@@ -61,7 +61,7 @@ def _texts(content: bytes, most: int) -> list[Any]:
         raise InvalidInputError(f"the body has {others[0][:100]!r}; send {SHAPE}")
     instances = told.get("instances") if isinstance(told, dict) else None
     if not isinstance(instances, list) or not instances:
-        raise InvalidInputError(f"the body has no list of instances; send {SHAPE}")
+        raise InvalidInputError(f"the body has no list of instances, or an empty one; send {SHAPE}")
     if len(instances) > most:
         raise TooLargeError(f"more than {most} images in a request (setting max_images)")
     return [_text(each) for each in instances]

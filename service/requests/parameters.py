@@ -3,6 +3,7 @@
 Routes take them as `Annotated[Model, Query()]`; `parse` reads the same models without FastAPI.
 """
 
+import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, cast, get_args, get_origin
 from urllib.parse import parse_qsl
@@ -155,11 +156,15 @@ class _ExplainParameters(_TopK, _Format, ModelParameters):
     opacity: float = Field(0.7, ge=0, le=1, description="of the heat in a PNG")
 
     @model_validator(mode="after")
-    def _refuse_parameters_of_other_methods(self) -> Self:
+    def _fit_the_method(self) -> Self:
         taken = METHODS.get(self.method).model.model_fields
         for name in sorted(self.model_fields_set & own_fields().keys() - taken.keys()):
             text = unknown(f"parameter of {self.method}", name, taken)
             raise PydanticCustomError("unknown_parameter", "{text}", {"text": text})
+        for name, field in taken.items():
+            if field.is_required() and getattr(self, name) is None:
+                text = f"{name} is missing; {self.method} needs it: {field.description}"
+                raise PydanticCustomError("missing_parameter", "{text}", {"text": text})
         return self
 
     def own(self) -> dict[str, Any]:
@@ -195,13 +200,31 @@ def own_fields() -> dict[str, Any]:
 
 
 def _without_default(field: FieldInfo) -> tuple[Any, Any]:
-    """Return type and field of a parameter whose default, if it has one, is only described."""
-    kind = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-    if field.default is None:
-        return kind, field
-    text = f"{field.description or ''}; default: {field.default}".removeprefix("; ")
+    """Return type and field of a parameter that may be left out: its default is only described.
+
+    One without a default is described as needed; its method refuses a request without it.
+    """
+    parts = field.asdict()
+    attributes: dict[str, Any] = dict(parts["attributes"])
+    default = None
+    if field.is_required():
+        default = "needed"
+    elif field.default_factory is not None or field.default is not None:
+        default = f"default: {_plain(field.get_default(call_default_factory=True))}"
+    attributes.pop("default", None)
+    attributes.pop("default_factory", None)
+    texts = (attributes.pop("description", None), default)
+    described = Field(None, description="; ".join(filter(None, texts)) or None, **attributes)
+    kind: Any = parts["annotation"]
+    if parts["metadata"]:
+        kind = Annotated[kind, *parts["metadata"]]
     absent: Any = SkipJsonSchema[None]  # type: ignore[misc]  # mypy knows it in annotations only
-    return kind | absent, Field(None, description=text)
+    return kind | absent, described
+
+
+def _plain(value: Any) -> str:
+    """Return the value as a client writes it in a URL."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 if TYPE_CHECKING:

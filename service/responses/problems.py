@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Scope
 
 from service.errors import ImageFault, QueueFullError, ServiceError, invalid_parameters
+from service.responses.addresses import Addresses
 from service.responses.schemas import ImageProblem, Problem
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -29,10 +30,18 @@ LATE = "fanlight.late"
 _NO_ANSWER = (401, 408, 413, 429, 499, 500, 503, 504)  # statuses
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of the app with a problem document."""
+def install(app: FastAPI, addresses: Addresses) -> None:
+    """Answer every error of the app with a problem document.
+
+    If nothing is at a path, or if it takes other methods, the error tells what `addresses` has.
+    """
+
+    async def http_exception(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        return _http_exception(request, error, addresses)
+
     app.add_exception_handler(ServiceError, _service_error)
-    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(HTTPException, http_exception)
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -135,21 +144,27 @@ async def _unexpected(request: Request, _error: Exception) -> JSONResponse:
     return unexpected(request.scope)
 
 
-async def _http_exception(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101
-    slash = "; addresses have no slash at the end" if request.scope["path"].endswith("/") else ""
-    details = {
-        404: f"there is nothing at {request.scope['path']}{slash}; /docs lists what there is",
-        405: f"{request.method} is not possible here; possible: "
-        + (error.headers or {}).get("Allow", "see /docs"),
-    }
+def _http_exception(request: Request, error: HTTPException, addresses: Addresses) -> JSONResponse:
+    path, detail, headers = request.scope["path"], error.detail, error.headers
+    prefix = request.scope.get("root_path", "")
+    local = path.removeprefix(prefix)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        slash = "; addresses have no slash at the end" if path.endswith("/") else ""
+        near = addresses.meant(local)
+        meant = f"did you mean {prefix}{near}? " if near else ""
+        detail = f"there is nothing at {path}{slash}; {meant}{prefix}/docs lists what there is"
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        listed = (headers or {}).get("Allow", f"see {prefix}/docs")
+        possible = ", ".join(addresses.methods(local)) or listed
+        detail = f"{request.method} is not possible here; possible: {possible}"
+        headers = {"Allow": possible}
     return problem(
         error.status_code,
         HTTPStatus(error.status_code).phrase,
-        details.get(error.status_code, error.detail),
-        request.scope["path"],
+        detail,
+        path,
         request.state.request_id,
-        headers=error.headers,
+        headers=headers,
     )
 
 

@@ -28,6 +28,7 @@ from service.server.coalescing import MAX_UNWANTED, CoalescingTransport
 from service.server.connections import MAX_REFUSED, ConnectionLimits, Connections, Patience, Wait
 from service.server.fast_path import FastPath, PendingAnswer
 from service.server.middleware.security_headers import LINES, Header
+from service.setting_values.units import show_seconds
 
 MAX_HEAD = 2**16  # bytes of a request's line and headers, trailers included
 _PER_HEADER = 32  # bytes that a header counts besides its own, as in HTTP/2 (RFC 9113, 6.5.2)
@@ -47,9 +48,7 @@ _INVALID = "Invalid HTTP request received."
 _VERSION = "The request line must end in HTTP/1.1 or HTTP/1.0."
 _HOST = "A request of HTTP/1.1 must have the header Host once."
 _CODING = "The only Transfer-Encoding that this server takes is chunked, once."
-_TOO_SLOW = (
-    "The line and the headers of a request must arrive within {:g} s (setting head_timeout)."
-)
+_TOO_SLOW = "The line and the headers of a request must arrive within {} (setting head_timeout)."
 _FULL = (
     "The server has {:,} connections, and takes no more (setting max_connections); "
     "try again in a second."
@@ -458,7 +457,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def hang_up(self, wait: Wait) -> None:
         if wait is Wait.HEAD:
-            self._say(408, _TOO_SLOW.format(self._server.limits.head_timeout))
+            self._say(408, _TOO_SLOW.format(show_seconds(self._server.limits.head_timeout)))
         elif wait is Wait.REQUEST:
             self._direct.close()
         else:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator
 from pydantic_settings import NoDecode
 
 from models import repository_paths
+from models.files import EMPTY_PATH
 from models.permission import modules
 from service.setting_values import addresses, units
 
@@ -30,13 +31,13 @@ AllowedOrigins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(addresses.
 Count = Annotated[int, BeforeValidator(units.parse_count), Shown(units.show_count, "N")]
 
 
-def _named(value: Any) -> Any:
+def _not_empty(value: Any) -> Any:
     if value == "":
-        raise ValueError("the name is empty; the working folder is called '.'")
+        raise ValueError(EMPTY_PATH)
     return value
 
 
-NamedPath = Annotated[Path, BeforeValidator(_named)]
+NonEmptyPath = Annotated[Path, BeforeValidator(_not_empty)]
 
 
 def _folders(value: Any) -> Any:
@@ -49,7 +50,7 @@ def _folders(value: Any) -> Any:
     if isinstance(value, Path):
         return (value,)
     if isinstance(value, Sequence) and "" in value:
-        raise ValueError("the name of a folder is empty; the working folder is called '.'")
+        raise ValueError(EMPTY_PATH)
     return value
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from fanlight import serve
 from fanlight.command import COMMANDS, EXAMPLES, main
+from models.files import EMPTY_PATH
 from service import launch
 from service.settings import GROUPS, Settings
 from training.commands.calibrate import Calibrate
@@ -78,6 +79,8 @@ def test_examples_are_command_lines_that_are_taken(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my-pictures").mkdir()
     Path("checkpoints").mkdir()
+    for name in ("weights.pt", "net.onnx"):
+        Path(name).touch()
     examples = [each for entry in COMMANDS.values() for each in entry.examples]
     lines = [each.line for each in (*examples, *serve.EXAMPLES, *EXAMPLES)]
     for line in lines:
@@ -223,7 +226,7 @@ def test_an_empty_name_is_not_the_working_folder(
     words: list[str], called: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == 2
-    assert "the name is empty; the working folder is called '.'" in capsys.readouterr().err
+    assert EMPTY_PATH in capsys.readouterr().err
     assert called == []
 
 
@@ -398,7 +401,11 @@ def test_an_option_that_can_not_be_is_a_mistake_of_usage(words: list[str]) -> No
 
 
 @pytest.mark.parametrize("labels", [["--labels=cat", "dog"], ["--labels", "cat", "--labels=dog"]])
-def test_several_values_may_begin_with_an_equals_sign(labels: list[str], called: list[Any]) -> None:
+def test_several_values_may_begin_with_an_equals_sign(
+    labels: list[str], called: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("weights.pt").touch()
     assert main(["import", "weights.pt", "--architecture", "mlp", *labels]) == 0
     assert called[-1].labels == ("cat", "dog")
 
@@ -414,3 +421,27 @@ def test_a_file_that_begins_with_a_dash(
     Path("-dash.pt").unlink()
     assert main(line) == 2
     assert "no option -d" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("fit", "FOLDER|RECIPE is missing; for example: fanlight fit "),
+        ("visualize kernels", "MODEL is missing; for example: fanlight visualize kernels "),
+        ("import", "WEIGHTS is missing; for example: fanlight import "),
+        ("fit xo --epochs two", "--epochs: should be a whole number, not 'two'"),
+        ("fit xo --mean a", "--mean: should be a number, not 'a'"),
+        ("fit xo --architecture lenett", "no architecture 'lenett'; did you mean 'lenet'?"),
+        ("fit xo --name a/b", "'a/b' can't name a model"),
+        ("export xo --format onix", "no export format 'onix'; did you mean 'onnx'?"),
+        ("profile lenet --device cudo", "no device 'cudo'; take auto, cpu"),
+    ],
+)
+def test_what_was_typed_wrongly_is_an_error_of_usage(
+    line: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(line.split()) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.endswith(" --help\n")

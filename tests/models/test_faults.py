@@ -75,6 +75,14 @@ def test_a_limit_is_shown_with_its_unit() -> None:
     assert faults.limit(found) is None
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1.0, "1"), (0.1234567891, "0.1234567891"), (100_000_007, "100000007"), (1e30, "1e+30")],
+)
+def test_no_digit_of_a_limit_is_lost(value: float, shown: str) -> None:
+    assert faults.number(value) == shown
+
+
 def test_the_first_fault_of_several() -> None:
     assert faults.first(fault(count=0, odd=2)) == "should be at least 1"
 
@@ -83,7 +91,8 @@ def test_the_first_fault_of_several() -> None:
     ("text", "told"),
     [
         ('{"inner": {"width": "x"}}', "inner.width: should be a whole number"),
-        ("{", "the file: is no valid JSON"),
+        ("{", "the file: is no valid JSON: EOF while parsing an object at line 1 column 1"),
+        ('{"count":\n 1,}', "the file: is no valid JSON: trailing comma at line 2 column 4"),
         ("[]", "the file: should be a mapping"),
         ('{"\\u202e": 1}', r"\u202e: is not known"),
     ],

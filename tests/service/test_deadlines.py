@@ -6,6 +6,7 @@ import pytest
 
 from service.deadlines import Deadline, DeadlineTimer
 from service.errors import ClientLeftError, DeadlineError, ServiceError, SlowBodyError
+from service.setting_values.units import show_seconds
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +37,7 @@ async def test_the_answer_has_a_deadline(seconds: float) -> None:
     await asyncio.wait_for(request.given_up.wait(), 5)
     [reason] = request.reasons
     assert isinstance(reason, DeadlineError)
-    assert f"within {seconds} s" in reason.detail
+    assert f"within {show_seconds(seconds)} (" in reason.detail
     assert "request_timeout" in reason.detail
     assert not len(request.timer)
 
@@ -56,7 +57,7 @@ async def test_an_answer_may_be_allowed_less_time(monkeypatch: pytest.MonkeyPatc
     request.deadline.allow(0.01, "timeout of the request")
     await asyncio.wait_for(request.given_up.wait(), 5)
     [reason] = request.reasons
-    assert "within 0.01 s (timeout of the request)" in reason.detail
+    assert "within 10 ms (timeout of the request)" in reason.detail
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.2])
@@ -65,7 +66,7 @@ async def test_the_body_has_a_deadline_of_its_own(seconds: float) -> None:
     await asyncio.wait_for(request.given_up.wait(), 5)
     [reason] = request.reasons
     assert isinstance(reason, SlowBodyError)
-    assert f"within {seconds} s" in reason.detail
+    assert f"within {show_seconds(seconds)} (" in reason.detail
     assert request.watched == 0  # the one who reads the body hears when the client leaves
 
 

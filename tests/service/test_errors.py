@@ -413,3 +413,26 @@ class Test422:
         type = MULTIPART
         answer = client.post(PREDICT, content=b"--x--\r\n", headers={"Content-Type": type})
         assert "the form has no part" in problem(answer, 422)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/v1/modles", "did you mean /v1/models? /docs lists"),
+        ("/v1/models/tiny/predictt", "did you mean /v1/models/tiny/predict? /docs lists"),
+        ("/helth/live", "did you mean /health/live? /docs lists"),
+        ("/predict", "did you mean /v1/models/{model}/predict? /docs lists"),
+        ("/v1/models/", "no slash at the end; did you mean /v1/models? /docs lists"),
+        ("/elsewhere", "there is nothing at /elsewhere; /docs lists"),
+        ("/" + "x" * 5_000, "; /docs lists"),
+    ],
+)
+def test_a_wrong_address_names_the_nearest(serve: Serve, path: str, told: str) -> None:
+    assert told in problem(serve().post(path), 404)["detail"]
+
+
+@pytest.mark.parametrize("path", ["/predictions/tiny", "/predictions/tiny/1"])
+def test_all_methods_of_an_address_are_told(serve: Serve, path: str) -> None:
+    answer = serve().get(path)
+    assert problem(answer, 405)["detail"] == "GET is not possible here; possible: POST, PUT"
+    assert answer.headers["allow"] == "POST, PUT"

@@ -16,7 +16,7 @@ import torch
 from captum import attr
 from fastapi.testclient import TestClient
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, ValidationError, create_model
 
 from models import checkpoint
 from models.checkpoint import Checkpoint
@@ -366,3 +366,28 @@ def test_parameters_that_would_change_those_of_other_methods_are_refused(
         METHODS.register(Toy())
         with pytest.raises(ValueError, match=message):
             parameters.own_fields()
+
+
+class Needed(methods.Parameters):
+    size: int = Field(description="pixels of a tile", ge=2)
+    is_smooth: bool = True
+    places: list[int] = Field(default_factory=lambda: [1, 2], description="where")
+
+
+def test_parameters_of_one_method_may_be_left_out_and_tell_their_default() -> None:
+    class Toy(methods.ExplainMethod[methods.Parameters]):
+        name, title, description, model = "toy", "Toy", "A toy.", Needed
+
+        def attribute(self, subject: methods.Subject, _: object) -> methods.Attribution:
+            return methods.Attribution(subject.batch[0, 0])
+
+    with METHODS.restored():
+        METHODS.register(Toy())
+        asked = create_model("Asked", **parameters.own_fields())
+    asked(size=None)
+    told = {name: field.description for name, field in asked.model_fields.items()}
+    assert told["size"] == "pixels of a tile; needed"
+    assert told["is_smooth"] == "default: true"
+    assert told["places"] == "where; default: [1, 2]"
+    with pytest.raises(ValidationError, match="greater than or equal to 2"):
+        asked(size=1)

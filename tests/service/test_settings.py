@@ -71,7 +71,7 @@ class TestRepository:
         [
             (["nowhere", "neither"], "none of the folders"),
             (["there", "file"], "is a file"),
-            ([""], "the name of a folder is empty"),
+            ([""], "the path is empty"),
         ],
     )
     def test_a_folder_that_can_not_be_is_refused(
@@ -133,9 +133,9 @@ def test_help_tells_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
         (["--max-body-bytes", "0"], "--max-body-bytes: should be at least 1 KiB, not '0'"),
         (["--max-body-bytes", "0"], "See fanlight serve --help"),
         (["--access-log", "of"], "--access-log: should be on or off, not 'of'"),
-        (["--repository", ""], "--repository: the name of a folder is empty; the working folder"),
-        (["--graph-cache", ""], "--graph-cache: the name is empty; the working folder is called"),
-        (["--tls-certificate", ""], "--tls-certificate: the name is empty"),
+        (["--repository", ""], "--repository: the path is empty"),
+        (["--graph-cache", ""], "--graph-cache: the path is empty"),
+        (["--tls-certificate", ""], "--tls-certificate: the path is empty"),
         (["--version"], "no option --version here: fanlight --version"),
         (["--watch-interval", "-1"], "--watch-interval: "),
         (["--watch-interval", "nan"], "--watch-interval: "),
@@ -148,7 +148,7 @@ def test_help_tells_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
             "no.pem: No such file or directory (settings tls_certificate and tls_key)",
         ),
         (["--api-key-file", "no"], "no: No such file or directory (setting api_key_file)"),
-        (["--api-key-file", ""], "--api-key-file: the name is empty"),
+        (["--api-key-file", ""], "--api-key-file: the path is empty"),
         (["--metrics-access", "key"], "needs api_key or api_key_file"),
         (["--port", "9000", "--metrics-port", "9000"], "metrics_port must not be port (9000)"),
         (["--rate-burst", "3"], "rate_burst needs rate_limit"),

@@ -93,7 +93,8 @@ def test_errors_that_the_user_can_mend(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a-file").write_text("no folder")
-    assert main(["evaluate", "colors", "--repository", str(publish(tmp_path)), *option]) == 1
+    status = 2 if "--device" in option else 1
+    assert main(["evaluate", "colors", "--repository", str(publish(tmp_path)), *option]) == status
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error

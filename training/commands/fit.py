@@ -167,7 +167,7 @@ class Fit:
             TimeRemainingColumn(),
         )
         epochs = recipe.epochs_to_run
-        size = loop.trained_on(recipe, pictures.train, pictures.validation is not None)
+        size = loop.sizes(recipe, pictures.train, pictures.validation).trained_on
         size += len(pictures.strangers or ()) if recipe.tune == "all" else 0
         quiet = not console.is_terminal  # in a file the bar would leave an empty line
         with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
@@ -257,12 +257,12 @@ def _trusted(
     outcome: Outcome, recipe: Recipe, pictures: Pictures, console: Console
 ) -> trust.Trusted:
     """Calibrate the network, with a progress bar if that takes further trainings."""
-    if not trust.trains_again(outcome.fitted, recipe):
+    if not trust.trains_again(recipe, trust.sizes_of(outcome.fitted)):
         return trust.fit(outcome.fitted, recipe, pictures.spec)
     count = trust.FURTHER_TRAININGS
     console.print(
-        "too few pictures were held out to calibrate it: it is calibrated by cross-validation, "
-        f"with {count} more trainings, each of about {outcome.seconds:.0f} s"
+        f"trained; {count} more trainings calibrate it, each of about {outcome.seconds:.0f} s. If "
+        "this is interrupted, --resume goes on from here"
     )
     columns = (TextColumn("calibrating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(

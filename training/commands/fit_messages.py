@@ -4,8 +4,9 @@ import torch
 from rich.console import Console
 
 from models.architectures import registry
+from models.trust import LEAST_IMAGES
 from training.data import names
-from training.fitting import evaluation, experiment
+from training.fitting import evaluation, experiment, loop, trust
 from training.fitting.experiment import Outcome, Pictures
 from training.fitting.records.steps import Step
 from training.recipes.recipe import Recipe
@@ -23,6 +24,13 @@ def print_choices(recipe: Recipe, pictures: Pictures, asked: Recipe, console: Co
         console.print("chosen: " + ", ".join(f"{name} {value}" for name, value in chosen.items()))
     if recipe.tune == "all" and (warning := _few_validate(recipe, pictures)) is not None:
         console.print(warning)
+    held = loop.sizes(recipe, pictures.train, pictures.validation)
+    if trust.trains_again(recipe, held):
+        console.print(
+            f"of {LEAST_IMAGES} pictures that calibration needs, {held.calibration} are held out: "
+            f"after this training {trust.FURTHER_TRAININGS} more follow, each of which leaves a "
+            "part of the pictures out. Fewer --epochs shorten all of them"
+        )
     if recipe.size is None and registry.named(recipe.architecture).stated is None:
         shape = "×".join(map(str, pictures.spec.shape))
         console.print(f"the input was worked out from the network: {shape}")

@@ -45,7 +45,6 @@ def run(asked: "Import", console: Console) -> None:
             f"{path} is an ONNX graph, which brings its network along: leave out {options}"
         )
     name = asked.name if asked.name is not None else path.stem
-    checkpoint.check_name(name)
     labels = read_labels(asked.labels)
     try:
         model = parsing.read(path)
@@ -63,6 +62,7 @@ def run(asked: "Import", console: Console) -> None:
         content = parsing.serialized(adapted.model)
     except GraphError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    checkpoint.check_name(name)
     checkpoint.check_labels(labels)
     if not asked.labels_changed:
         repositories.check_same_labels(asked.repository, name, labels)

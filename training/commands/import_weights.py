@@ -81,10 +81,13 @@ class Import:
     """What an ONNX graph returns; by default this is read from its last operator."""
 
     def __post_init__(self) -> None:
+        if not self.weights.exists():
+            raise OptionError(f"there is no file {self.weights}: correct the path")
         if import_graph.is_graph(self.weights):
             return
         if self.architecture is None:
             raise OptionError("weights need --architecture, the network that they are of")
+        registry.named(self.architecture)
         if not self.labels:
             raise OptionError("weights need --labels, the classes in the order of the logits")
         if self.layout or self.graph_output or self.gives:
@@ -94,8 +97,6 @@ class Import:
         if self.architecture is None or import_graph.is_graph(self.weights):
             import_graph.run(self, console)
             return
-        name = self.name if self.name is not None else saved_files.name_of(self.weights)
-        checkpoint.check_name(name)
         labels = read_labels(self.labels)
         checkpoint.check_labels(labels)
         architecture = registry.named(self.architecture)
@@ -104,11 +105,13 @@ class Import:
             "interpolation",
         )
         changes = {name: v for name in changed if (v := getattr(self, name)) is not None}
-        if not self.labels_changed:
-            repositories.check_same_labels(self.repository, name, labels)
         spec = architecture.input_for(self.arguments, **changes)
         content = saved_files.read(self.weights)
         found = state_dicts.choose(content, self.weights, self.key)
+        name = self.name if self.name is not None else saved_files.name_of(self.weights)
+        checkpoint.check_name(name)
+        if not self.labels_changed:
+            repositories.check_same_labels(self.repository, name, labels)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # a new head is the same each time
             network = architecture.build(len(labels), **self.arguments)

@@ -9,7 +9,9 @@ from rich import box
 from rich.table import Table
 
 from models import checkpoint
+from models.architectures import registry
 from models.errors import OptionError
+from models.files import EMPTY_PATH
 from models.registry import proposal
 from training.data.files import archives, refusals, sources, tables
 from training.fitting.start import imagenet
@@ -24,20 +26,20 @@ RECIPES = {name: entry.recipe for name, entry in CATALOGUE.items()} | {OWN: cata
 def recipe_for(target: str, changes: Mapping[str, Any]) -> Recipe:
     """Return the recipe for a folder of pictures, or the recipe of that name, with changed fields.
 
-    With another architecture, arguments of the recipe's own are left out. Raises `OptionError` if
-    the target is neither, or if the changes are not allowed. See also `notes`.
+    With another architecture, arguments that only the recipe's own has are left out. Raises
+    `OptionError` if the target is neither, or if the changes are not allowed, and
+    `ArchitectureError` for an unknown architecture. See also `notes`.
     """
     if target == OWN:
         return replace(RECIPES[OWN], **_started(changes))
     if target in RECIPES:
         recipe = RECIPES[target]
-        if _drops_arguments(target, changes):
-            recipe = replace(recipe, arguments={})
-        return replace(recipe, **changes)
+        left_out = _arguments_left_out(recipe, changes)
+        kept = {name: value for name, value in recipe.arguments.items() if name not in left_out}
+        return replace(recipe, **{"arguments": kept, **changes})
     if not target.strip():
         raise OptionError(
-            "the folder's name is empty: give a folder of pictures ('.' is the working folder), or "
-            "a recipe; fanlight fit --list shows the recipes"
+            f"FOLDER|RECIPE: {EMPTY_PATH}; or give a recipe: fanlight fit --list shows them"
         )
     folder = Path(target)
     if not (folder.is_dir() or tables.is_table(folder) or archives.is_archive(folder)):
@@ -76,23 +78,35 @@ def notes(target: str, changes: Mapping[str, Any]) -> list[str]:
             f"{target} is taken for the recipe of that name; to choose one for the pictures in "
             f"./{target}, write ./{target}"
         )
-    if _drops_arguments(target, changes):
-        own = " ".join(f"{name}={value}" for name, value in RECIPES[target].arguments.items())
+    if target in RECIPES and changes.get("architecture"):
+        found += _notes_of_architecture(RECIPES[target], recipe_for(target, changes), changes)
+    return found
+
+
+def _notes_of_architecture(own: Recipe, chosen: Recipe, changes: Mapping[str, Any]) -> list[str]:
+    found = []
+    if left_out := _arguments_left_out(own, changes):
+        named = " ".join(f"{name}={own.arguments[name]}" for name in left_out)
         found.append(
-            f"the recipe's arguments ({own}) are left out, because they are those of "
-            f"{RECIPES[target].architecture}"
+            f"left out of the recipe's arguments, because {chosen.architecture} has none of that "
+            f"name: {named}"
+        )
+    channels = chosen.input.channels
+    if channels != own.input.channels and chosen.dataset == own.dataset:
+        found.append(
+            f"the input has {channels} channel{'s' * (channels > 1)}, as {chosen.architecture} "
+            f"takes it; the recipe's own has {own.input.channels}"
         )
     return found
 
 
-def _drops_arguments(target: str, changes: Mapping[str, Any]) -> bool:
-    known = RECIPES.get(target)
-    return (
-        known is not None
-        and bool(known.arguments)
-        and changes.get("architecture", known.architecture) != known.architecture
-        and "arguments" not in changes
-    )
+def _arguments_left_out(own: Recipe, changes: Mapping[str, Any]) -> list[str]:
+    """Return the recipe's arguments that another architecture in the changes does not have."""
+    architecture = changes.get("architecture", own.architecture)
+    if architecture == own.architecture or "arguments" in changes or not own.arguments:
+        return []
+    taken = registry.named(architecture).parameters
+    return [name for name in own.arguments if name not in taken]
 
 
 def _started(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -260,8 +260,9 @@ def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> Im
         return replace(images, place=name, origins=origins)
     except (OSError, RuntimeError) as error:
         raise DatasetError(
-            f"{name} is not under {root} and could not be downloaded ({error}); "
-            "give the folder that holds it as --data-root"
+            f"{name} is not under {root} and could not be downloaded "
+            f"({' '.join(str(error).split())}); connect to the network, or give the folder that "
+            "holds it as --data-root"
         ) from error
 
 

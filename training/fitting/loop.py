@@ -6,7 +6,7 @@ and augmented there. Losses are summed on the device, so that no step waits to r
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -112,12 +112,23 @@ def hold_back(
     return train.hold_out(fraction, generator) if fraction else (train, train.subset(_NO_PICTURES))
 
 
-def trained_on(recipe: Recipe, train: ImageSet, has_validation: bool) -> int:
-    """Return about how many pictures an epoch has."""
-    if has_validation or not recipe.validation_fraction:
-        generator = torch.Generator()
-        return len(train if has_validation else hold_back(recipe, train, generator)[0])
-    return round(len(train) * (1 - recipe.validation_fraction))
+class Sizes(NamedTuple):
+    """About how many pictures `fit` trains on, and how many it holds back that can calibrate."""
+
+    trained_on: int
+    calibration: int
+
+
+def sizes(recipe: Recipe, train: ImageSet, validation: ImageSet | None) -> Sizes:
+    """Return the sizes of the parts that `fit` splits the pictures into."""
+    if validation is not None:
+        return Sizes(len(train), len(validation))
+    counts = torch.bincount(train.targets, minlength=len(train.labels)).tolist()
+    held = sum(round(each * recipe.validation_fraction) for each in counts)
+    if not held:
+        held = sum(round(each * recipe.calibration_fraction) for each in counts)
+        held = 0 if held < LEAST_IMAGES else held
+    return Sizes(len(train) - held, held)
 
 
 _NO_PICTURES = torch.empty(0, dtype=torch.long)

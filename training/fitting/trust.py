@@ -210,7 +210,7 @@ def _fit(
         )
         others = _strangers(fitted, recipe, spec, fitted.crossed)
         return Trusted(trust.fit(fitted.crossed, source, strangers=others), fitted.crossed)
-    if trains_again(fitted, recipe):
+    if trains_again(recipe, sizes_of(fitted)):
         return _crossed(fitted, recipe, spec, on_training)
     images = fitted.calibration
     count = 0 if images is None else len(images)
@@ -225,16 +225,20 @@ def _fit(
     return Trusted(trust.fit(found, source, reference, others, look), found)
 
 
-def trains_again(fitted: Fitted, recipe: Recipe) -> bool:
+def trains_again(recipe: Recipe, sizes: loop.Sizes) -> bool:
     """Return whether further networks are trained to calibrate this one by cross-validation.
 
     That is so if too few pictures were held out for calibration, and so few were trained on that it
     takes little time. Pretrained weights, fitted heads and the schedule `plateau` exclude it.
     """
-    held = 0 if fitted.calibration is None else len(fitted.calibration)
-    is_quick = trust.LEAST_IMAGES <= len(fitted.trained_on) <= MAX_TRAINED_AGAIN
+    is_quick = trust.LEAST_IMAGES <= sizes.trained_on <= MAX_TRAINED_AGAIN
     is_plain = recipe.tune == "all" and recipe.pretrained is None and recipe.schedule != "plateau"
-    return fitted.crossed is None and held < trust.LEAST_IMAGES and is_quick and is_plain
+    return sizes.calibration < trust.LEAST_IMAGES and is_quick and is_plain
+
+
+def sizes_of(fitted: Fitted) -> loop.Sizes:
+    """Return how many pictures the network was trained on, and how many are left to calibrate."""
+    return loop.Sizes(len(fitted.trained_on), len(fitted.calibration or ()))
 
 
 def _crossed(

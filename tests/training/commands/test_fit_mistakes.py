@@ -16,20 +16,28 @@ from training.fitting import loop
 from training.fitting.evaluation import Metrics
 
 
+def _told(message: str, status: int, capsys: pytest.CaptureFixture[str]) -> bool:
+    """Whether one line has the message, and after an error of usage another names the help."""
+    see = "See fanlight fit --help\n" if status == 2 else ""
+    told = f"error: .*{re.escape(message)}.*\n{see}"
+    return re.fullmatch(told, capsys.readouterr().err) is not None
+
+
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "status", "message"),
     [
-        (["--dataset", "nothing"], "no data set 'nothing'"),
-        (["--architecture", "huge"], "no architecture 'huge'; there are"),
-        (["--device", "cuda:99"], "'cuda:99' is not there"),
-        (["--name", "Colors!"], "'Colors!' can't name a model"),
+        (["--dataset", "nothing"], 1, "no data set 'nothing'"),
+        (["--architecture", "huge"], 2, "no architecture 'huge'; there are"),
+        (["--device", "cuda:99"], 2, "'cuda:99' is not there"),
+        (["--name", "Colors!"], 2, "'Colors!' can't name a model"),
+        (["--arguments", "widths=[4]"], 2, "no argument 'widths'; there are "),
     ],
 )
 def test_mistakes_are_told_before_anything_is_made(
-    fit: Fit, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    fit: Fit, arguments: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert fit(*arguments) == 1
-    assert re.fullmatch(f"error: .*{re.escape(message)}.*\n", capsys.readouterr().err)
+    assert fit(*arguments) == status
+    assert _told(message, status, capsys)
     assert not fit.repository.exists()
     assert not fit.runs.exists()
 
@@ -62,7 +70,7 @@ def test_a_training_that_fails_publishes_nothing(
     fit: Fit, arguments: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert fit(*arguments) == status
-    assert re.fullmatch(f"error: .*{re.escape(message)}.*\n", capsys.readouterr().err)
+    assert _told(message, status, capsys)
     assert checkpoint.versions(fit.repository / "colors") == []
     assert (fit.run_folder() / "recipe.json").exists()
 

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from fanlight.command import main
 from models import checkpoint
+from models.architectures.registry import ARCHITECTURES, register
 from models.errors import OptionError
+from models.preprocessing import InputSpec
 from tests.networks import LABELS
 from tests.training.commands.fitting import Fit
 from tests.training.pictures import write_colors
@@ -269,7 +272,7 @@ class TestPhotographs:
 
 @pytest.mark.parametrize("target", ["", "  "])
 def test_an_empty_name_is_not_the_working_folder(target: str) -> None:
-    with pytest.raises(OptionError, match="the folder's name is empty: give a folder of pictures"):
+    with pytest.raises(OptionError, match="FOLDER\\|RECIPE: the path is empty"):
         recipe_for(target, {})
 
 
@@ -298,11 +301,33 @@ def test_arguments_of_a_recipe_are_those_of_its_architecture() -> None:
     assert own
     assert recipe_for("mnist", {"architecture": "lenet"}).arguments == {}
     [said] = notes("mnist", {"architecture": "lenet"})
-    assert said.endswith("are left out, because they are those of convnet")
+    assert said.endswith("has none of that name: channels=1 widths=[16, 32, 64]")
     assert recipe_for("mnist", {"architecture": "convnet"}).arguments == own
     changed = {"architecture": "lenet", "arguments": {"dropout": 0.1}}
     assert recipe_for("mnist", changed).arguments == {"dropout": 0.1}
     assert notes("mnist", changed) == []
+
+
+@pytest.mark.parametrize(("recipe", "channels"), [("mnist", 1), ("birds-vs-planes", 3)])
+def test_arguments_that_another_architecture_has_too_stay(recipe: str, channels: int) -> None:
+    with ARCHITECTURES.restored():
+
+        @register("toy-of-channels", InputSpec(channels=1, height=32, width=32))
+        def toy(num_classes: int, channels: int = 1) -> nn.Module:
+            """A toy."""
+            return nn.Sequential(nn.Flatten(), nn.Linear(1024 * channels, num_classes))
+
+        changes = {"architecture": "toy-of-channels"}
+        assert recipe_for(recipe, changes).arguments == {"channels": channels}
+        [said] = notes(recipe, changes)
+    assert "toy-of-channels has none of that name: widths=" in said
+
+
+def test_another_number_of_channels_is_told() -> None:
+    *_, said = notes("birds-vs-planes", {"architecture": "lenet"})
+    assert said == "the input has 1 channel, as lenet takes it; the recipe's own has 3"
+    [said] = notes("fashion-mnist-lenet", {"architecture": "birdplane-base"})
+    assert said == "the input has 3 channels, as birdplane-base takes it; the recipe's own has 1"
 
 
 def test_nothing_to_resume_is_said_before_pictures_are_read(
@@ -319,7 +344,8 @@ def test_a_calibration_by_further_trainings_is_told_before(
     data = write_colors(tmp_path / "colors", pictures=20)
     assert fit(dataset=data) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "it is calibrated by cross-validation, with 5 more trainings, each of about" in told
+    assert "calibration needs, 6 are held out: after this training 5 more follow" in told
+    assert "5 more trainings calibrate it, each of about" in told
     calibration = checkpoint.read_card(fit.version(1)).calibration
     assert calibration is not None
     assert calibration.images == 54

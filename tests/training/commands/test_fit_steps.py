@@ -107,7 +107,7 @@ class TestFigures:
         (["--evaluate-every-steps", "-5"], "--evaluate-every-steps must be 1 or more, not -5"),
         ([*EVERY, "--evaluate-on", "0"], "--evaluate-on must be 1 or more, not 0"),
         (["--evaluate-on", "9"], "but not when: add --evaluate-every-steps N"),
-        (["--evaluate-every-steps", "often"], "'often' is not a valid integer"),
+        (["--evaluate-every-steps", "often"], "should be a whole number, not 'often'"),
     ],
 )
 def test_options_that_can_not_be(

@@ -74,7 +74,7 @@ def test_labels_of_scikit_learn_are_taken(
         ((), "--labels needs 3 names"),
         (("--labels", "a", "b"), "--labels needs 3 names"),
         (("--labels", "a", "a", "b"), "labels must differ"),
-        (("--labels", *LABELS, "--architecture", "lenet5"), "leave out --architecture"),
+        (("--labels", *LABELS, "--architecture", "lenet"), "leave out --architecture"),
         (("--labels", *LABELS, "--by-order", "--key", "x"), "leave out --key, --by-order"),
         (("--labels", *LABELS, "--channels", "1"), "takes images of 3, not 1"),
         (("--labels", *LABELS, "--mean", "1", "2"), "mean has 2 values"),
@@ -119,9 +119,9 @@ def test_options_of_graphs_are_not_for_weights(
     torch.save({}, tmp_path / "w.pt")
     assert run(tmp_path / "w.pt", "--labels", "a", "b") == 2
     assert "weights need --architecture" in said(capsys)
-    assert run(tmp_path / "w.pt", "--architecture", "lenet5") == 2
+    assert run(tmp_path / "w.pt", "--architecture", "lenet") == 2
     assert "weights need --labels" in said(capsys)
-    arguments = ("--labels", "a", "b", "--architecture", "lenet5", "--layout", "nchw")
+    arguments = ("--labels", "a", "b", "--architecture", "lenet", "--layout", "nchw")
     assert run(tmp_path / "w.pt", *arguments) == 2
     assert "are for ONNX graphs" in said(capsys)
 

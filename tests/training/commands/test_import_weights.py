@@ -121,7 +121,6 @@ def test_it_says_where_it_published(weights: Path, capsys: pytest.CaptureFixture
         ),
         (("--architecture", "birdplane-width", "--labels", "a", "b"), "it is another network, or"),
         (("--architecture", "mnist-cnn", "--labels", "a", "b"), "it lacks 'conv1.0.weight' 16×1"),
-        (("--architecture", "huge", "--labels", "a", "b"), "no architecture 'huge'"),
         (
             ("--architecture", "birdplane-batchnorm", "--labels", "a", "b", "c"),
             "planes.pt: the head has 2 outputs, and there are 3 labels: --labels needs 2 names",
@@ -129,12 +128,7 @@ def test_it_says_where_it_published(weights: Path, capsys: pytest.CaptureFixture
         (("--architecture", "birdplane-batchnorm", "--labels", "a", "a"), "labels must differ"),
         (("--architecture", "birdplane-batchnorm", "--labels", "a"), "two labels or more, not 1"),
         (("--architecture", "birdplane-batchnorm", "--labels", "a", ""), "label 1 is empty"),
-        ((*PLANES, "--name", "Birds & planes"), "can't name a model"),
         ((*PLANES, "--height", "16"), "does not take an input"),
-        ((*PLANES, "--std", "0", "1", "1"), "std must be above 0"),
-        ((*PLANES, "--mean", "0.5", "0.5"), "mean has 2 values for 3 channels"),
-        ((*PLANES, "--arguments", "depth=3"), "can't be built with {'depth': 3}"),
-        ((*PLANES, "--arguments", "channels=2"), "the input: should be 1 or 3"),
     ],
 )
 def test_what_does_not_fit_is_not_published(
@@ -147,8 +141,30 @@ def test_what_does_not_fit_is_not_published(
     assert checkpoint.versions(weights.parent / "repository" / "planes") == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--architecture", "huge"), "no architecture 'huge'"),
+        (("--architecture", "huge", "--labels", "a", "b"), "no architecture 'huge'"),
+        ((*PLANES, "--name", "Birds & planes"), "can't name a model"),
+        ((*PLANES, "--std", "0", "1", "1"), "std must be above 0"),
+        ((*PLANES, "--mean", "0.5", "0.5"), "mean has 2 values for 3 channels"),
+        ((*PLANES, "--arguments", "depth=3"), "can't be built with {'depth': 3}"),
+        ((*PLANES, "--arguments", "channels=2"), "the input: should be 1 or 3"),
+    ],
+)
+def test_options_that_can_not_be_are_refused(
+    weights: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(weights, *arguments) == 2
+    told = f"error: .*{re.escape(message)}.*\nSee fanlight import --help\n"
+    assert re.fullmatch(told, capsys.readouterr().err)
+    assert checkpoint.versions(weights.parent / "repository" / "planes") == []
+
+
 def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What others have saved is in tests/models/importing."""
-    assert run(tmp_path / "missing.pt", "--architecture", "tiny", "--labels", "a", "b") == 1
-    assert "missing.pt can't be read: No such file" in capsys.readouterr().err
+    for arguments in ((), PLANES, ("--architecture", "huge"), ("--name", "No Name")):
+        assert run(tmp_path / "missing.pt", *arguments) == 2
+        assert "error: there is no file " in capsys.readouterr().err
     assert not (tmp_path / "repository").exists()

@@ -294,8 +294,10 @@ def test_mistakes_are_told(
     Path("fine.png").write_bytes(encode(picture(0)))
     Path("odd").mkdir()
     Path("odd/history.csv").write_text("a,b,c\n1,2,3,4\n")
-    assert visualize(*arguments) == (2 if "--step" in arguments else 1)
+    is_usage = "--step" in arguments or "--device" in arguments
+    assert visualize(*arguments) == (2 if is_usage else 1)
     printed = capsys.readouterr()
-    assert re.fullmatch(f"error: .*{re.escape(message)}.*\n", printed.err)
+    see = "See fanlight visualize --help\n" if is_usage else ""
+    assert re.fullmatch(f"error: .*{re.escape(message)}.*\n{see}", printed.err)
     assert printed.out == ""
     assert not Path("pictures").exists()

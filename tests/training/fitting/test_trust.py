@@ -57,6 +57,14 @@ class TestAnswers:
 
 
 class TestHoldBack:
+    @pytest.mark.parametrize(
+        "changes", [{}, {"validation_fraction": 0.1}, {"calibration_fraction": 0.1}]
+    )
+    @pytest.mark.parametrize("pictures", [40, 150, 400])
+    def test_sizes_are_told_before(self, pictures: int, changes: dict[str, Any]) -> None:
+        told = loop.sizes(replace(RECIPE, **changes), colors(pictures), None)
+        assert told == trust.sizes_of(fitted(pictures, **(changes | {"epochs": 1})))
+
     def test_what_calibrates_was_not_trained_on(self) -> None:
         found = fitted()
         assert found.calibration is not None
@@ -81,12 +89,8 @@ class TestHoldBack:
         assert found.calibration is not None
         assert len(found.calibration) == 0
 
-    @pytest.mark.parametrize("fraction", [0.0, 0.25])
-    def test_an_epoch_has_as_many_pictures_as_the_progress_bar_says(self, fraction: float) -> None:
-        recipe = replace(RECIPE, validation_fraction=fraction)
-        expected = len(fitted(validation_fraction=fraction).trained_on)
-        assert loop.trained_on(recipe, colors(400), False) == expected
-        assert loop.trained_on(recipe, colors(400), True) == 1200
+    def test_with_pictures_for_validation_nothing_else_is_held_back(self) -> None:
+        assert loop.sizes(RECIPE, colors(400), colors(20)) == (1200, 60)
 
 
 class TestFit:
@@ -235,12 +239,15 @@ class TestCrossed:
     def test_others_are_only_trained_where_that_is_quick_and_needed(
         self, pictures: int, changes: dict[str, Any], expected: bool
     ) -> None:
-        assert trust.trains_again(fitted(pictures, **changes), RECIPE) == expected
+        sizes = trust.sizes_of(fitted(pictures, **changes))
+        assert trust.trains_again(RECIPE, sizes) == expected
+        told_before = loop.sizes(replace(RECIPE, **changes), colors(pictures), None)
+        assert trust.trains_again(RECIPE, told_before) == expected
 
     @pytest.mark.parametrize("changes", [{"tune": "head"}, {"pretrained": "imagenet"}])
     def test_large_networks_are_not_trained_again(self, changes: dict[str, Any]) -> None:
-        few = fitted(40, validation_fraction=0.1)
-        assert not trust.trains_again(few, replace(RECIPE, **changes))
+        few = trust.sizes_of(fitted(40, validation_fraction=0.1))
+        assert not trust.trains_again(replace(RECIPE, **changes), few)
 
     def test_without_a_method_the_energy_tells(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def refused(*_: object) -> None:
