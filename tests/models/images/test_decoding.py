@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from models.preprocessing import ImageError, TooManyPixelsError, decode, read
-from tests.models.test_preprocessing import (
+from tests.models.pictures import (
     BLUE,
     GREEN,
     ORIENTATION,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from models.images.png import MAX_PIXELS
 from models.preprocessing import TooManyPixelsError, decode, read, read_small
-from tests.models.test_preprocessing import spec
+from tests.models.pictures import spec
 from tests.networks import encode, picture, png, png_of_size
 
 
