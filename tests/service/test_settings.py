@@ -241,6 +241,51 @@ def test_an_empty_key_never_opens_the_service(
     assert "--api-key: is empty; give a key" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("key", [" ", "   ", "\t"])
+@pytest.mark.parametrize("is_option", [True, False], ids=["option", "variable"])
+def test_a_blank_key_is_refused_and_not_repeated(
+    key: str,
+    is_option: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if not is_option:
+        monkeypatch.setenv("FANLIGHT_API_KEY", key)
+    option = ["--api-key", key] if is_option else []
+    assert main(["--repository", str(tmp_path), *option]) == 2
+    error = capsys.readouterr().err
+    assert "is empty; give a key" in error
+    assert ", not " not in error
+    assert repr(key) not in error
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--max-batch-size", "0"],
+        ["--port", "9000", "--metrics-port", "9000"],  # of all settings together
+        ["--rate-burst", "3"],
+    ],
+    ids=lambda words: words[0],
+)
+@pytest.mark.parametrize("is_option", [True, False], ids=["option", "variable"])
+def test_the_key_is_not_in_the_error_of_another_setting(
+    wrong: list[str],
+    is_option: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if not is_option:
+        monkeypatch.setenv("FANLIGHT_API_KEY", "sesame")
+    option = ["--api-key", "sesame"] if is_option else []
+    assert main(["--repository", str(tmp_path), *option, *wrong]) == 2
+    error = capsys.readouterr().err
+    assert wrong[-2].removeprefix("--") in error.replace("_", "-")
+    assert "sesame" not in error
+
+
 @pytest.mark.parametrize("host", ["", " ", "é" * 70, "a\0b", "a..b", "300.1.1.1", "*"])
 def test_what_is_no_address(host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--repository", str(tmp_path), "--host", host]) == 2
