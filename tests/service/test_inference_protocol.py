@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tests.networks import LABELS, SPEC, picture
 from tests.service.conftest import Serve
 from tests.service.connections import PREDICT
+from tests.service.held_run import HeldRun
 from tests.service.inference_protocol import (
     COLORS,
     IMAGES,
@@ -27,6 +28,7 @@ from tests.service.inference_protocol import (
     tensor,
 )
 from tests.service.test_predict import parts
+from tests.service.test_unavailable import batcher_of
 
 PIXELS = np.stack([SPEC.pixels(picture(seed)).numpy() for seed in range(3)])  # (3, 3, 8, 8)
 NORMALISED: NDArray[np.float32] = SPEC.normalize(torch.from_numpy(PIXELS)).numpy()
@@ -175,11 +177,29 @@ class TestInfer:
         logits = next(each for each in told["outputs"] if each["name"] == "logits")
         np.testing.assert_allclose(logits["data"], wanted["predictions"][0]["logits"], atol=1e-5)
 
-    def test_a_timeout(self, client: TestClient) -> None:
-        image, binary = encoded(*IMAGES)
-        answer = infer(client, image, binary=binary, parameters={"timeout": 1})
-        assert answer.status_code in (200, 504)  # a tiny network may be that quick
-        if answer.status_code == 504:
-            assert "(timeout of the request)" in answer.json()["error"]
-        slow = infer(client, image, binary=binary, parameters={"timeout": 10_000_000})
-        assert slow.status_code == 200
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "microseconds", "told"),
+    [
+        ({}, 50_000, "within 0.05 s (timeout of the request)"),
+        ({"request_timeout": 0.3}, 10**9, "within 0.3 s (setting request_timeout)"),
+    ],
+    ids=["of the request", "of the service, which is shorter"],
+)
+def test_504_when_the_network_never_answers(
+    serve: Serve, settings: dict[str, Any], microseconds: int, told: str
+) -> None:
+    client = serve(**settings)
+    hold = HeldRun(batcher_of(client))
+    image, binary = encoded(*IMAGES)
+    answer = infer(client, image, binary=binary, parameters={"timeout": microseconds})
+    hold.let_go.set()
+    assert answer.status_code == 504
+    assert told in answer.json()["error"]
+
+
+def test_200_within_the_timeout_of_the_request(client: TestClient) -> None:
+    image, binary = encoded(*IMAGES)
+    answer = infer(client, image, binary=binary, parameters={"timeout": 10_000_000})
+    assert answer.status_code == 200
