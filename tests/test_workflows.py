@@ -74,6 +74,25 @@ def test_a_scheduled_job_runs_the_tests_that_ci_run_leaves_out() -> None:
     assert recipe.split("\n")[0].split()[:3] == ["pytest", "-m", "thorough"]
 
 
+def test_what_the_nightly_job_installs_is_pinned() -> None:
+    workflow = content(GITHUB / "workflows" / "nightly.yml")
+    commands = " ".join(step.get("run", "") for step in steps(workflow))
+    [packages] = re.findall(r"pip install -c constraints.txt -e '\.\[test\]' (.*?) &&", commands)
+    pinned = (ROOT / "constraints.txt").read_text()
+    for package in packages.split():
+        assert f"\n{package}==" in pinned
+
+
+def test_the_nightly_job_has_what_its_tests_need() -> None:
+    """A test whose program or data set is missing is skipped, and nobody notices."""
+    workflow = content(GITHUB / "workflows" / "nightly.yml")
+    commands = " ".join(step.get("run", "") for step in steps(workflow))
+    [programs] = re.findall(r"apt-get install -y --no-install-recommends (.*)", commands)
+    assert {"nginx-light", "haproxy", "prometheus"} <= set(programs.split())
+    assert workflow["env"]["FANLIGHT_DATA"]
+    assert commands.index("fanlight visualize dataset") < commands.index("just test -m data")
+
+
 def test_a_scheduled_job_audits_the_packages() -> None:
     workflow = content(GITHUB / "workflows" / "audit.yml")
     assert workflow[TRIGGERS]["schedule"]
