@@ -216,7 +216,7 @@ def put_load_on(server: Server) -> None:
 
 
 @needs["prometheus"]
-@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.thorough
 def test_a_real_prometheus_has_something_for_every_panel(workers: str, tmp_path: Path) -> None:
     log = tmp_path / "log"

@@ -83,13 +83,7 @@ def proxy(kind: str, upstreams: int) -> Proxy:
     return Proxy(("haproxy", "-db", "-f", "proxy.conf"), HAPROXY.replace("SERVERS", servers))
 
 
-def behind(usual: str, other: str) -> pytest.MarkDecorator:
-    """The kind of the proxy; the other is for the thorough tests."""
-    kinds = [usual, pytest.param(other, marks=pytest.mark.thorough)]
-    return pytest.mark.parametrize("kind", kinds, indirect=True)
-
-
-@pytest.fixture
+@pytest.fixture(params=["nginx", "haproxy"])
 def kind(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     if not shutil.which(name):
@@ -148,7 +142,6 @@ def report(what: str, load: SteadyLoad) -> None:
 
 
 @pytest.mark.anyio
-@behind("nginx", "haproxy")
 @pytest.mark.timeout(300 + 90 * RESTARTS)
 @pytest.mark.thorough
 async def test_two_instances_restart_in_turn(
@@ -167,7 +160,6 @@ async def test_two_instances_restart_in_turn(
 
 @pytest.mark.anyio
 @pytest.mark.thorough
-@behind("haproxy", "nginx")
 @pytest.mark.timeout(300 + 120 * RESTARTS)
 async def test_workers_are_replaced_one_after_the_other(
     repository: Path, kind: str, tmp_path: Path

@@ -80,7 +80,7 @@ def watched(service: Service) -> Iterator[list[int]]:
         end_all(tree)
 
 
-@pytest.mark.parametrize("workers", [ONE, "2"])
+@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.thorough
 async def test_no_process_is_left_after_the_end(
     start: Start, published: Path, oracle: Oracle, workers: str
@@ -92,7 +92,7 @@ async def test_no_process_is_left_after_the_end(
             until(lambda: not any(map(figures.is_alive, tree)), 10)
 
 
-@pytest.mark.parametrize("workers", [ONE, "2"])
+@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.thorough
 async def test_no_process_is_left_when_the_supervisor_is_killed(
     start: Start, published: Path, oracle: Oracle, workers: str

@@ -59,10 +59,7 @@ def broken_pipe() -> Iterator[int]:
 
 @pytest.mark.parametrize(
     "broken",
-    [
-        pytest.param(full_disk, id="full disk"),
-        pytest.param(broken_pipe, id="nobody there", marks=pytest.mark.thorough),
-    ],
+    [pytest.param(full_disk, id="full disk"), pytest.param(broken_pipe, id="nobody there")],
 )
 @pytest.mark.thorough
 async def test_a_log_that_can_not_be_written_falsifies_nothing(

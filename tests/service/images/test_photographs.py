@@ -97,7 +97,6 @@ def test_what_comes_out_is_what_is_limited(
     "format",
     ["PNG", *(pytest.param(each, marks=pytest.mark.thorough) for each in ("AVIF", "HEIF", "TIFF"))],
 )
-@pytest.mark.thorough
 async def test_12_megapixels_of_other_formats(format: str, decoder: Decoder) -> None:
     image = picture(0, (126, 94)).resize((4032, 3024), Image.Resampling.BICUBIC)
     options: dict[str, dict[str, Any]] = {

@@ -154,8 +154,8 @@ def test_texts_stay_in_the_figure_and_apart(kind: str, drawn: Drawn) -> None:
         assert drawn.overlapping_ticks() == []
 
 
-@pytest.mark.parametrize("classes", [30, pytest.param(100, marks=pytest.mark.thorough)])
 @pytest.mark.thorough
+@pytest.mark.parametrize("classes", [30, 100])
 def test_labels_of_very_many_classes_stay_apart(
     classes: int, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
