@@ -61,15 +61,40 @@ def test_the_next_version_has_both_and_the_same_weights(
     assert source(repository) == ("the test part of holiday, which the user gave as not trained on")
 
 
-@pytest.mark.thorough
-def test_familiarity_learns_strangers_and_the_card_names_them(repository: Path, data: Path) -> None:
-    assert calibrate(repository, "--data", str(data), "--strangers", "patterns") == 0
+def write_walls(folder: Path) -> Path:
+    """Pictures of no class."""
+    folder.mkdir()
+    for number in range(9):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("strangers", "told"),
+    [
+        ("walls", "walls (stranger)"),
+        pytest.param(
+            "patterns",
+            "patterns (colours, gradients, noise, stripes, shapes, strokes)",
+            marks=pytest.mark.thorough,
+        ),
+    ],
+)
+def test_familiarity_learns_strangers_and_the_card_names_them(
+    strangers: str,
+    told: str,
+    repository: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_walls(tmp_path / "walls")
+    monkeypatch.chdir(tmp_path)
+    assert calibrate(repository, "--data", str(data), "--strangers", strangers) == 0
     familiarity = card(repository).familiarity
     assert familiarity is not None
     assert familiarity.method == "outlier-exposure"
-    assert familiarity.strangers == (
-        "patterns (colours, gradients, noise, stripes, shapes, strokes)"
-    )
+    assert familiarity.strangers == told
     checkpoint.load(repository / "colors" / "2", torch.device("cpu"))
 
 
@@ -102,10 +127,7 @@ def test_strangers_are_those_of_the_training(
 ) -> None:
     walls = tmp_path / "walls"
     if is_there:
-        for number in range(9):
-            path = walls / f"{number}.png"
-            path.parent.mkdir(exist_ok=True)
-            Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
+        write_walls(walls)
     recipe = {"recipe": {"strangers": f"{walls} + patterns"}}
     trained = record(tmp_path / "elsewhere", 0).model_copy(update=recipe)
     publish_tiny(tmp_path / "trained", training=trained)

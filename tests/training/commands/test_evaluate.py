@@ -229,13 +229,15 @@ class TestTrust:
     @pytest.mark.parametrize(
         ("learned", "asked", "is_told"),
         [
-            ("walls + patterns", "walls", True),
-            ("walls + patterns", "other", False),
-            ("patterns", "patterns", False),  # of which other pictures are asked about
+            ("walls", "walls", True),
+            ("walls", "other", False),
             (None, "walls", False),
+            pytest.param("walls + patterns", "walls", True, marks=pytest.mark.thorough),
+            pytest.param("walls + patterns", "other", False, marks=pytest.mark.thorough),
+            # of which other pictures are asked about
+            pytest.param("patterns", "patterns", False, marks=pytest.mark.thorough),
         ],
     )
-    @pytest.mark.thorough
     def test_strangers_that_it_has_seen_are_told(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
         learned: str | None, asked: str, is_told: bool,

@@ -345,10 +345,22 @@ def test_a_network_that_needs_values_has_no_traffic(
     assert "memory traffic can't be counted: " in capsys.readouterr().out
 
 
-@pytest.mark.thorough
-def test_plots_of_the_traffic(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert profile("torchvision/squeezenet1_1", "--plots", str(tmp_path / "new"), *MACHINE) == 0
-    names = ["intensity-torchvision-squeezenet1_1.png", "roofline-torchvision-squeezenet1_1.png"]
+@pytest.mark.parametrize(
+    ("network", "in_file"),
+    [
+        ("lenet", "lenet"),
+        pytest.param(
+            "torchvision/squeezenet1_1",
+            "torchvision-squeezenet1_1",
+            marks=pytest.mark.thorough,
+        ),
+    ],
+)
+def test_plots_of_the_traffic(
+    network: str, in_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert profile(network, "--plots", str(tmp_path / "new"), *MACHINE) == 0
+    names = [f"intensity-{in_file}.png", f"roofline-{in_file}.png"]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == names
     printed = capsys.readouterr().out
     assert all(name in printed for name in names)

@@ -91,11 +91,14 @@ def test_a_corner_of_what_a_model_takes(here: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("before", [True, False])
-@pytest.mark.thorough
-def test_the_folder_is_chosen(before: bool, here: Path) -> None:
-    output, what = ["--output", "some/where"], ["picture", str(DATA / "digits" / "3.png")]
+def test_the_folder_is_chosen(
+    before: bool, here: Path, colors_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, what = ["--output", "some/where"], ["dataset", str(colors_folder)]
     assert visualize(*(output + what if before else what + output)) == 0
-    assert len(written(here / "some" / "where")) == 2
+    assert written(here / "some" / "where") == ["dataset-colors-train.png"]
+    assert capsys.readouterr().out == "some/where/dataset-colors-train.png\n"
+    assert not (here / "pictures").exists()
 
 
 def test_a_picture_of_any_name(here: Path, drawn: Drawn) -> None:

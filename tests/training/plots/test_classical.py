@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.cases import one_in
 from tests.networks import picture
 from tests.training.plots.drawn import Drawn, values
 from training import plots
@@ -67,8 +68,7 @@ def test_large_and_grey_pictures_are_said_to_be(drawn: Drawn) -> None:
     assert values(drawn.panels["grey levels"]).shape == (64, 256)
 
 
-@pytest.mark.thorough
-def test_words_stay_in_the_figure(drawn: Drawn) -> None:
-    for size in ((1, 1), (300, 3), (3, 300)):
-        plots.classical(picture(0, size), "odd.png")
-        assert drawn.words_outside() == []
+@pytest.mark.parametrize("size", one_in(3, [(1, 1), (300, 3), (3, 300)]))
+def test_words_stay_in_the_figure(size: tuple[int, int], drawn: Drawn) -> None:
+    plots.classical(picture(0, size), "odd.png")
+    assert drawn.words_outside() == []

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.cases import one_in
 from tests.training.plots.drawn import Drawn, opened, values
 from training import plots
 from training.fitting import evaluation
@@ -65,8 +66,7 @@ def test_long_labels_and_titles_stay_in_the_figure(drawn: Drawn) -> None:
     assert drawn.words_outside() == []
 
 
-@pytest.mark.parametrize("classes", [3, 20, 40])
-@pytest.mark.thorough
+@pytest.mark.parametrize("classes", one_in(3, [3, 20, 40]))
 def test_long_labels_are_whole(classes: int, drawn: Drawn) -> None:
     long = "a label of sixty letters, which is longer than one would like"
     names = [f"{n} {long}" if n % 2 else f"{long.replace(' ', '_')}_{n}" for n in range(classes)]

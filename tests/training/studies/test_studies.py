@@ -12,6 +12,7 @@ from PIL import Image
 from fanlight.command import main
 from models.architectures import registry
 from training.data import datasets
+from training.data.datasets import DatasetError
 from training.fitting import state
 from training.fitting.records.run_folder import WEIGHTS, Run
 from training.recipes.recipe import Recipe
@@ -134,6 +135,22 @@ class TestCommand:
         assert first["commit"]
         assert datetime.fromisoformat(first["finished"]).date() == datetime.now(UTC).date()
         assert [each["seed"] for each in told["findings"][0]["held"]] == [1]
+
+    def test_a_run_that_ends_with_an_error_is_named(
+        self,
+        study: Study,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """The first one is finished; no process is started."""
+        errors = (None, DatasetError("no data set 'colors'"))
+        monkeypatch.setattr(runner, "run", lambda recipes, *_: zip(recipes, errors, strict=True))
+        assert run(tmp_path, tmp_path, "--quick") == 1
+        told = capsys.readouterr()
+        first, second = (runner.folder(Path(), each).name for each in study.quick().recipes())
+        assert told.out.replace("\n", "").endswith(first)
+        assert told.err == f"error: runs failed:\n  {second}: no data set 'colors'\n"
 
     @pytest.mark.thorough
     def test_a_run_that_fails_is_named(
