@@ -20,6 +20,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
+def url(server: Server) -> str:
+    """The address of the page."""
+    return server.url
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
@@ -28,9 +34,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
+def page(browser: Browser, url: str) -> Iterator[Page]:
     """The page; whatever it complains about, or asks of another host, fails the test."""
-    context = browser.new_context(base_url=server.url, viewport={"width": 1280, "height": 900})
+    context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.set_default_timeout(SLOW)
     expect.set_options(timeout=SLOW)
@@ -41,7 +47,7 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
         "request",
         lambda request: (
             None
-            if request.url.startswith((server.url, "data:", "blob:"))
+            if request.url.startswith((url, "data:", "blob:"))
             else problems.append(request.url)
         ),
     )

@@ -67,7 +67,6 @@ def visit(page: Page, model: str) -> None:
     expect(page.locator("#facts")).not_to_be_empty()
 
 
-@pytest.mark.thorough
 def test_a_stranger_is_marked_in_words_and_said(page: Page, images: list[Path]) -> None:
     visit(page, "sure")
     upload(page, *images)

@@ -9,7 +9,16 @@ import torch
 from playwright.sync_api import Page, Route, expect
 from torch.nn.functional import conv2d
 
-from tests.e2e.page.visiting import OWL, PLANE, needs_chromium, opened, upload, visit
+from tests.e2e.page.visiting import (
+    OWL,
+    PLANE,
+    hold,
+    let_go,
+    needs_chromium,
+    opened,
+    upload,
+    visit,
+)
 from tests.models.convolutional.test_class_map import collage
 from tests.models.convolutional.test_class_map import opened as opened_tile
 
@@ -115,6 +124,15 @@ class TestInside:
         *parts, total = map(float, terms)
         assert sum(parts) == pytest.approx(total, abs=0.006)  # ten roundings
         assert total == float(told[1])
+
+    def test_a_layer_that_comes_late_does_not_replace_a_newer_one(self, page: Page) -> None:
+        opened(page)
+        hold(page, "layer=stem")
+        page.locator(".node[data-layer='stem']").click()
+        page.locator(".node[data-layer='relu']").click()
+        expect(page.locator("#layer h3")).to_contain_text("relu: ReLU")
+        let_go(page)
+        expect(page.locator("#layer h3")).to_contain_text("relu: ReLU")
 
     def test_a_layer_tells_what_it_sees(self, page: Page) -> None:
         opened(page)

@@ -9,8 +9,11 @@ from playwright.sync_api import Page, expect
 from models import checkpoint
 from models.architectures import registry
 from models.preprocessing import InputSpec
+from service.app import create_app
+from service.settings import Settings
+from tests.cases import one_in
 from tests.e2e.page.visiting import needs_chromium, opened
-from tests.e2e.servers import Server, running
+from tests.e2e.servers import in_thread
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 LABELS = (
@@ -26,12 +29,12 @@ LABELS = (
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("labels")
     torch.manual_seed(0)
     network = registry.architecture("birdplane-batchnorm").build(len(LABELS))
     checkpoint.publish(
-        folder / "models",
+        folder,
         network,
         name="labels",
         architecture="birdplane-batchnorm",
@@ -40,14 +43,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             channels=3, height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)
         ),
     )
-    with running(folder / "log", "--repository", str(folder / "models")) as server:
-        yield server
+    with in_thread(create_app(Settings(repository=folder, device="cpu"))) as url:
+        yield url
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.thorough
-def test_every_label_can_be_read(page: Page, width: int, scheme: str) -> None:
+@pytest.mark.parametrize(
+    "window", one_in(4, [(360, "dark"), (360, "light"), (1280, "dark"), (1280, "light")])
+)
+def test_every_label_can_be_read(page: Page, window: tuple[int, str]) -> None:
+    width, scheme = window
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     opened(page)

@@ -1,39 +1,14 @@
-"""Answers that come when something else is asked already are not shown."""
+"""Answers that come when something else is asked already are not shown.
+
+tests/e2e/page/test_inside.py has the case of a layer.
+"""
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.page.visiting import OWL, needs_chromium, opened, upload, visit
+from tests.e2e.page.visiting import OWL, hold, let_go, needs_chromium, opened, upload, visit
 
 pytestmark = needs_chromium
-
-
-def hold(page: Page, part: str) -> None:
-    """Hold back answers whose address has that part, until `let_go`; then `body#late` is there."""
-    page.evaluate(
-        """part => {
-            const answer = fetch;
-            const released = new Promise(resolve => { window.letGo = resolve; });
-            const mark = () => { document.body.id = "late"; };
-            window.fetch = async (target, options) => {
-                if (!String(target).includes(part)) return answer(target, options);
-                try {
-                    const found = await answer(target, options);
-                    await released;
-                    return found;
-                } finally {  // the page has seen it two frames later
-                    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(mark)));
-                }
-            };
-        }""",
-        part,
-    )
-
-
-def let_go(page: Page) -> None:
-    """Give the page the answers that were held back."""
-    page.evaluate("window.letGo()")
-    expect(page.locator("body#late")).to_be_attached()
 
 
 @pytest.mark.thorough
@@ -49,15 +24,6 @@ class TestOutdated:
         let_go(page)
         expect(page.locator("#facts")).to_contain_text("circles, crosses")
         expect(page.locator("#target")).to_contain_text("crosses")
-
-    def test_layers(self, page: Page) -> None:
-        opened(page)
-        hold(page, "layer=stem")
-        page.locator(".node[data-layer='stem']").click()
-        page.locator(".node[data-layer='relu']").click()
-        expect(page.locator("#layer h3")).to_contain_text("relu: ReLU")
-        let_go(page)
-        expect(page.locator("#layer h3")).to_contain_text("relu: ReLU")
 
     def test_heat_maps(self, page: Page) -> None:
         opened(page)

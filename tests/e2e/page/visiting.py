@@ -29,3 +29,31 @@ def opened(page: Page, query: str = "") -> None:
     upload(page, OWL)
     expect(page.locator(".legend i").first).to_be_visible()
     expect(page.locator(".node img[src]").last).to_be_visible()
+
+
+def hold(page: Page, part: str) -> None:
+    """Hold back answers whose address has that part, until `let_go`; then `body#late` is there."""
+    page.evaluate(
+        """part => {
+            const answer = fetch;
+            const released = new Promise(resolve => { window.letGo = resolve; });
+            const mark = () => { document.body.id = "late"; };
+            window.fetch = async (target, options) => {
+                if (!String(target).includes(part)) return answer(target, options);
+                try {
+                    const found = await answer(target, options);
+                    await released;
+                    return found;
+                } finally {  // the page has seen it two frames later
+                    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(mark)));
+                }
+            };
+        }""",
+        part,
+    )
+
+
+def let_go(page: Page) -> None:
+    """Give the page the answers that were held back."""
+    page.evaluate("window.letGo()")
+    expect(page.locator("body#late")).to_be_attached()
