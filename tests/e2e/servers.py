@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 import uvicorn
@@ -65,14 +66,14 @@ def running(
 
 
 @contextmanager
-def in_thread(app: FastAPI) -> Iterator[str]:
+def in_thread(app: FastAPI, http: Any = LimitedHttpProtocol) -> Iterator[str]:
     """The address of an application that runs on a loopback port, in a thread of this process.
 
-    The protocol is that of `fanlight serve`.
+    The protocol is that of `fanlight serve`, or `http`, as uvicorn takes it.
     """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_config=None, proxy_headers=False, http=LimitedHttpProtocol)
+        config = uvicorn.Config(app, log_config=None, proxy_headers=False, http=http)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

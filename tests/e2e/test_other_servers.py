@@ -12,9 +12,12 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
+from structlog.testing import capture_logs
 
-from service.settings import SHIPPED
-from tests.e2e.servers import Server, free_port, running, wait_until_ready
+from service.app import create_app
+from service.server.protocol import LimitedHttpProtocol
+from service.settings import SHIPPED, Settings
+from tests.e2e.servers import Server, free_port, in_thread, running, wait_until_ready
 from tests.networks import DATA
 
 IMAGE = (DATA / "digits" / "7.png").read_bytes()
@@ -111,13 +114,20 @@ def expected(
     return found
 
 
-THOROUGH = ("uvicorn-h11", "hypercorn", "gunicorn")
-NAMES = [
-    pytest.param(name, marks=pytest.mark.thorough if name in THOROUGH else ()) for name in SERVERS
-]
+def test_the_answers_of_plain_uvicorn_are_the_same(repository: Path) -> None:
+    settings = Settings(repository=repository, device="cpu", request_timeout=PATIENCE)
+    found, told = [], []
+    for http in (LimitedHttpProtocol, "h11"):
+        with capture_logs() as lines, in_thread(create_app(settings), http) as url:
+            found.append(answers(url))
+        told.append([each["missing"] for each in lines if each["event"] == "other_server"])
+    assert alike(*found), found
+    own, [missing] = told
+    assert own == []
+    assert "the fast path for predictions" in missing
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SERVERS)
 @pytest.mark.thorough
 def test_the_answers_are_the_same(
     name: str, expected: list[tuple[int, str, Any]], repository: Path, tmp_path: Path
