@@ -27,19 +27,12 @@ def test_a_module_of_torchvision() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.thorough
-def test_the_first_import() -> None:
+def test_models_imports_torchvision_only_when_it_is_asked_for() -> None:
+    """The first import of a process."""
     program = (
+        "import sys, models, models.checkpoint, models.devices, models.features;"
+        "print([name for name in sys.modules if name.partition('.')[0] == 'torchvision']);"
         "from models.torchvision_import import torchvision;"
         "print(torchvision('datasets').__name__, torchvision('models').__name__)"
     )
-    assert python(program) == "torchvision.datasets torchvision.models"
-
-
-@pytest.mark.slow
-def test_models_does_not_import_torchvision() -> None:
-    program = (
-        "import sys, models, models.checkpoint, models.devices, models.features;"
-        "print([name for name in sys.modules if name.partition('.')[0] == 'torchvision'])"
-    )
-    assert python(program) == "[]"
+    assert python(program) == "[]\ntorchvision.datasets torchvision.models"

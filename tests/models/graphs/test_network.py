@@ -135,7 +135,6 @@ def test_a_missing_package_is_named(package: str, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
-@pytest.mark.thorough
 def test_torch_alone_is_enough_for_other_networks() -> None:
     program = (
         "import sys; sys.modules['onnx'] = sys.modules['onnxruntime'] = None;"

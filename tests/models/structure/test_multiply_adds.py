@@ -135,7 +135,6 @@ def test_other_threads_are_not_counted() -> None:
     assert counter.total == 0
 
 
-@pytest.mark.thorough
 def test_the_compiler_of_torch_is_not_imported() -> None:
     program = (
         "import sys, torch; from models.structure import reading; "
