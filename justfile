@@ -18,7 +18,7 @@ test *arguments:
 fast *arguments:
     pytest -m "not slow and not thorough and not gpu" -n auto --dist loadfile {{ arguments }}
 
-# Run the tests that do at length what others do in short; CI does so every night
+# Run the tests that take too long for each change; CI does so every night
 thorough *arguments:
     pytest -m thorough -n auto --dist loadfile {{ arguments }}
 

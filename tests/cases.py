@@ -1,4 +1,4 @@
-"""Cases of tests with very many, of which some run each time and all run every night."""
+"""Cases of tests with very many, of which some run each time and the others every night."""
 
 from collections.abc import Iterable
 from typing import Any
