@@ -22,7 +22,7 @@ from models.trust import SecondLook
 MAX_PIXELS = 2**18  # of an image, 512 × 512: maps of 64 channels as large are 64 MiB
 MAX_VALUES = 2**25  # of the largest maps, 128 MiB
 MAX_MULTIPLY_ADDS = 10**11  # of one pass: some 10 s on a core
-COSTLY = 2 * 10**10  # multiply-adds of all passes, above which the step is larger by default
+COSTLY_MULTIPLY_ADDS = 2 * 10**10  # of all passes; above it the step is larger by default
 MAX_SCORES = 2**22  # places times classes
 STEPS_ACROSS = 8  # the default step is this part of the window's shorter side
 
@@ -174,7 +174,8 @@ def _step(form: Form | Windows, size: tuple[int, int], classes: int, asked: int 
     cheap = [
         each
         for each in possible
-        if min(each) >= min(wanted) and stitching.multiply_adds(form, size, each) <= COSTLY
+        if min(each) >= min(wanted)
+        and stitching.multiply_adds(form, size, each) <= COSTLY_MULTIPLY_ADDS
     ]
     return next(iter(cheap), form.stride)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 DIFFERENCE = 1e-3  # of logits, between images that are run together and one by one
-_PROBE_IMAGES = 4  # images
+_PROBE_IMAGES = 4  # in a batch, to see whether answers are one an image
 
 
 @dataclass(frozen=True)

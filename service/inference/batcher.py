@@ -364,20 +364,20 @@ class Batcher(Generic[Item, Result]):
         batch: list[_Slice[Item, Result]], results: Sequence[Result | BaseException]
     ) -> None:
         position = 0
-        is_whole = not any(isinstance(result, BaseException) for result in results)
+        has_failed = any(isinstance(result, BaseException) for result in results)
         for request, start, stop in batch:
             own = results[position : position + stop - start]
             position += stop - start
             if request.future.done():
                 continue
             failed = (
-                {}
-                if is_whole
-                else {
+                {
                     index: result
                     for index, result in enumerate(own, start)
                     if isinstance(result, BaseException)
                 }
+                if has_failed
+                else {}
             )
             if failed:
                 error = BatchFailedError(

@@ -106,7 +106,7 @@ class Record:
         now = time.perf_counter()
         elapsed = now - self._started
         scope = self._scope
-        operation = scope.get("operation") or _operation(scope)
+        operation = _operation(scope)
         self._metrics.answered(operation, status, elapsed)
         if operation == "predict":
             self._metrics.predicted(self.way)

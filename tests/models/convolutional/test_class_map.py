@@ -147,7 +147,7 @@ def test_the_step_is_a_part_of_the_stride_that_was_asked_for() -> None:
 def test_costs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     model, image = shipped(), picture(0, (64, 64))
     once = model.structure.form.multiply_adds(64, 64)  # type: ignore[union-attr]
-    monkeypatch.setattr(class_map, "COSTLY", once)
+    monkeypatch.setattr(class_map, "COSTLY_MULTIPLY_ADDS", once)
     assert mapped(model, image).step == (8, 8)  # one pass
     monkeypatch.setattr(class_map, "MAX_MULTIPLY_ADDS", 3 * once)
     with pytest.raises(OptionError, match="step 1 makes too many places"):

@@ -51,6 +51,26 @@ def test_a_test_set_with_other_labels(
     assert "test has classes that " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [("net.onnx", "net.onnx"), ("notes.txt", "notes.txt"), ("download", "no weights to download")],
+)
+def test_what_has_no_weights_is_told_before_a_run_folder_is_made(
+    source: str,
+    told: str,
+    fit: Fit,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.onnx").write_bytes(b"\x08\x08\x12\x07pytorch")
+    Path("notes.txt").write_text("nothing")
+    assert fit("--pretrained", source) == 1
+    assert told in capsys.readouterr().err
+    assert not fit.runs.exists()
+
+
 def test_weights_that_are_not_there(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit("--pretrained", "missing.pt") == 1
     assert "missing.pt: no file of weights is there" in capsys.readouterr().err

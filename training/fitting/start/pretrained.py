@@ -14,15 +14,20 @@ DOWNLOAD = "download"
 
 
 def check(source: str | None, architecture: str) -> None:
-    """Check, before a training, that the weights of `source` are there. `download` is not checked.
+    """Check, before a training, that the weights of `source` can be had. Nothing is downloaded.
 
-    Raises `CheckpointError` for a missing file, and `InstallationError` for weights of `imagenet`
-    that are not installed.
+    Raises `CheckpointError` for a file that is missing or has no weights, and for an architecture
+    of which nothing can be downloaded; `InstallationError` for weights of `imagenet` that are not
+    installed.
     """
     if source == imagenet.IMAGENET:
         imagenet.check(architecture)
-    elif source is not None and source != DOWNLOAD and not Path(source).is_file():
-        raise CheckpointError(f"{source}: no file of weights is there; see --pretrained")
+    elif source == DOWNLOAD:
+        _check_downloadable(architecture)
+    elif source is not None:
+        if not Path(source).is_file():
+            raise CheckpointError(f"{source}: no file of weights is there; see --pretrained")
+        _from_file(Path(source))
 
 
 def start_from(network: nn.Module, architecture: str, source: str) -> None:
@@ -59,12 +64,16 @@ def _from_file(file: Path) -> dict[str, Tensor]:
         raise CheckpointError(str(error)) from error
 
 
-def _downloaded(architecture: str) -> dict[str, Tensor]:
+def _check_downloadable(architecture: str) -> None:
     if not architecture.startswith(TORCHVISION_PREFIX):
         raise CheckpointError(
             f"{architecture} has no weights to download; name a file, or take "
             f"{TORCHVISION_PREFIX}<name>"
         )
+
+
+def _downloaded(architecture: str) -> dict[str, Tensor]:
+    _check_downloadable(architecture)
     name = architecture.removeprefix(TORCHVISION_PREFIX)
     try:
         network: nn.Module = torchvision("models").get_model(name, weights="DEFAULT")
