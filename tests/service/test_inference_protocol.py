@@ -182,8 +182,8 @@ class TestInfer:
 @pytest.mark.parametrize(
     ("settings", "microseconds", "told"),
     [
-        ({}, 50_000, "within 0.05 s (timeout of the request)"),
-        ({"request_timeout": 0.3}, 10**9, "within 0.3 s (setting request_timeout)"),
+        ({}, 50_000, "within 50 ms (timeout of the request)"),
+        ({"request_timeout": 0.3}, 10**9, "within 300 ms (setting request_timeout)"),
     ],
     ids=["of the request", "of the service, which is shorter"],
 )
