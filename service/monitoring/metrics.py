@@ -5,12 +5,13 @@ With more than one worker, their metrics are summed; see `service.monitoring.wor
 
 import asyncio
 import platform
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import metadata
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -24,9 +25,11 @@ from prometheus_client import (
 from models.checkpoint import Card
 from models.trust.card import TENTHS
 from service.monitoring import logs, workers_figures
+from service.monitoring.gone_versions import GoneVersions
 from service.monitoring.log_writer import LOST
 
 log = logs.Log()
+Kind = TypeVar("Kind", Counter, Gauge, Histogram)
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MOST_LABELS = 100  # of a version that have a figure each
@@ -51,22 +54,29 @@ class Metrics:
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         described = self._described = list[tuple[str, str, Sequence[str], str]]()
+        self._of_versions: list[Counter | Gauge | Histogram] = []
+
+        def kept(made: Kind, by: Sequence[str]) -> Kind:
+            if {"model", "version"} <= set(by):
+                self._of_versions.append(made)
+            return made
 
         def counter(name: str, about: str, by: Sequence[str] = ()) -> Counter:
             described.append((f"{name}_total", "counter", by, about))
-            return Counter(name, about, by, registry=registry)
+            return kept(Counter(name, about, by, registry=registry), by)
 
         def gauge(
             name: str, about: str, by: Sequence[str] = (), multiprocess_mode: Any = "livemax"
         ) -> Gauge:
             described.append((name, "gauge", by, about))
-            return Gauge(name, about, by, registry=registry, multiprocess_mode=multiprocess_mode)
+            made = Gauge(name, about, by, registry=registry, multiprocess_mode=multiprocess_mode)
+            return kept(made, by)
 
         def histogram(
             name: str, about: str, by: Sequence[str], buckets: Sequence[float]
         ) -> Histogram:
             described.append((name, "histogram", by, about))
-            return Histogram(name, about, by, registry=registry, buckets=buckets)
+            return kept(Histogram(name, about, by, registry=registry, buckets=buckets), by)
 
         version = ["model", "version"]
         requests = histogram(
@@ -219,6 +229,7 @@ class Metrics:
             "Tasks of asyncio that are not done, when this process was last asked for its figures",
             multiprocess_mode="liveall",
         )
+        self._gone = GoneVersions()
         self._request = cache(requests.labels)
         self._ways = {way: ways.labels(way) for way in ("fast_path", "application")}
         self.in_flight = 0  # requests
@@ -286,6 +297,7 @@ class Metrics:
     def _look(self, asking: int = 0) -> None:
         """Update the metrics that change all the time, without `asking` requests for /metrics."""
         self._count_ways()
+        self._forget_the_gone()
         self._in_flight.set(max(0, self.in_flight - asking))
         for report in self._asked:
             report()
@@ -329,6 +341,7 @@ class Metrics:
     def loaded(self, card: Card, runtime: str, fallback: bool) -> None:
         """Set the gauges of a version that begins to answer, with the usual shares in its card."""
         model, version = card.name, card.version
+        self._gone.there(model, version)
         self._ready.labels(model, version, runtime).set(1)
         self._fallback.labels(model, version).set(fallback)
         self._forget_usual(model, version)
@@ -371,6 +384,7 @@ class Metrics:
 
     def failed(self, model: str, version: int) -> None:
         """Count a version that could not be loaded, and set its gauge."""
+        self._gone.there(model, version)
         self._failed.labels(model, version).set(1)
         self._load_failures.labels(model).inc()
 
@@ -394,6 +408,18 @@ class Metrics:
         self._fallback.labels(model, version).set(0)
         self._changed.labels(model, version).set(0)
         self._forget_usual(model, version)
+
+    def gone(self, model: str, version: int) -> None:
+        """Remove all figures of a version, `gone_versions.KEPT_SECONDS` from now."""
+        self._gone.gone(model, version)
+
+    def _forget_the_gone(self) -> None:
+        for model, version in self._gone.over():
+            with warnings.catch_warnings(action="ignore"):  # of workers: `exposition` leaves it out
+                for figures in self._of_versions:
+                    figures.remove_by_labels({"model": model, "version": version})
+            for of_version in (self._batch, self._pass, self._queue):
+                of_version.cache_clear()
 
     def _forget_usual(self, model: str, version: int) -> None:
         """Remove the gauges of the usual shares of a version that no longer answers.
@@ -421,7 +447,7 @@ class Metrics:
         self._look(asking=1)
         with suppress(RuntimeError):  # where no event loop runs
             self._tasks.set(len(asyncio.all_tasks()))
-        return generate_latest(workers_figures.registry() or self._registry)
+        return generate_latest(workers_figures.registry(self._gone.has_figures) or self._registry)
 
     def close(self) -> None:
         """Withdraw the gauges of this process, which ends. Its counters stay in the sums."""

@@ -7,7 +7,7 @@ folder. Without it there is only one process, which has its metrics in memory.
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -41,14 +41,18 @@ def are_shared() -> bool:
     return bool(os.environ.get(FOLDER))
 
 
-def registry() -> CollectorRegistry | None:
-    """The figures of all workers together; None where there is one process only."""
+def registry(has_figures: Callable[[str, str], bool]) -> CollectorRegistry | None:
+    """The figures of all workers together; None where there is one process only.
+
+    Figures of a version are left out unless `has_figures(model, version)`: what workers have
+    written can't be removed.
+    """
     if not are_shared():
         return None
     folder = Path(os.environ[FOLDER])
     _forget_the_dead(folder)
     found = CollectorRegistry()
-    MultiProcessCollector(found)  # type: ignore[no-untyped-call]
+    found.register(_Written(has_figures))
     found.register(_Workers(folder))
     return found
 
@@ -57,6 +61,23 @@ def leave() -> None:
     """Withdraw the gauges of this process, which ends; what it has counted stays."""
     if are_shared():
         mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+
+class _Written:
+    """A collector of what the workers have written, summed, without versions that are gone."""
+
+    def __init__(self, has_figures: Callable[[str, str], bool]) -> None:
+        self._has_figures = has_figures
+        self._all = MultiProcessCollector(None)  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._all.collect():  # type: ignore[no-untyped-call]
+            metric.samples = [each for each in metric.samples if self._is_told(each.labels)]
+            yield metric
+
+    def _is_told(self, labels: Mapping[str, str]) -> bool:
+        is_of_version = "model" in labels and "version" in labels
+        return not is_of_version or self._has_figures(labels["model"], labels["version"])
 
 
 class _Workers:

@@ -301,6 +301,8 @@ class Repository:
             version.loaded.lease.retired = version.loaded.marks.retired = True
             runtime = version.loaded.chosen.runtime.name
         self._metrics.removed(name, number, runtime)
+        if number not in self._versions.get(name, {}):  # where another repository has it
+            self._metrics.gone(name, number)
         log.info("removed", model=name, version=number)
 
     def _all(self) -> list[Version]:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 from importlib import metadata
@@ -171,6 +172,46 @@ def test_what_is_usual_goes_with_its_version(
     for name in ("answers", "answer_scores", "answer_familiarity"):
         assert figure(text, f"fanlight_usual_{name}") == 0
     assert figure(text, "fanlight_calibration_images") == 0
+
+
+SWAPS = """
+import sys
+from pathlib import Path
+from service.monitoring import gone_versions
+from service.monitoring.metrics import Metrics
+from tests import trusted
+
+gone_versions.KEPT_SECONDS = float(sys.argv[1])
+figures, folder = Metrics(), Path(sys.argv[2])
+for number in range(1, 5):
+    card = trusted.publish_trusted(folder, "sure")
+    figures.loaded(card, "onnx", fallback=False)
+    figures.ran("sure", number, 1, 0.01)
+    figures.waiting("sure", number, 1)
+    if number > 1:
+        figures.removed("sure", number - 1, "onnx")
+        figures.gone("sure", number - 1)
+print(figures.exposition().decode())
+"""
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize(("kept", "versions"), [(0, {"4"}), (300, {"1", "2", "3", "4"})])
+def test_figures_of_a_version_that_is_gone_are_kept_for_a_while(
+    several: bool, kept: float, versions: set[str], tmp_path: Path
+) -> None:
+    """In a process of its own, because the client decides at its import how figures are kept."""
+    folder = {workers_figures.FOLDER: str(tmp_path)} if several else {}
+    told = subprocess.run(
+        [sys.executable, "-c", SWAPS, str(kept), str(tmp_path / "repository")],
+        env=os.environ | folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(re.findall(r'model="sure".*version="(\d+)"', told.stdout)) == versions
+    assert figure(told.stdout, "fanlight_batch_images_count", version="4") == 1
+    assert not told.stderr
 
 
 def test_what_was_answered_last_is_counted_when_a_version_goes(

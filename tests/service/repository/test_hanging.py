@@ -66,6 +66,16 @@ def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hang]:
     hang.release()
 
 
+def until_updated(client: TestClient, expected: dict[str, list[str]]) -> None:
+    """Update until the states are as expected: on a busy machine, one update may not suffice."""
+
+    def is_so() -> bool:
+        update(client)
+        return states(client) == expected
+
+    until(is_so)
+
+
 class TestVersion:
     def test_holds_up_no_other(self, serve: Serve, repository: Path, hang: Hang) -> None:
         publish_tiny(repository, "shapes")
@@ -88,11 +98,9 @@ class TestVersion:
     ) -> None:
         client = serve(watch_interval=3600)
         shutil.rmtree(repository / "colors" / "2")
-        update(client)
-        until(lambda: states(client) == {"colors": ["ready"]})
+        until_updated(client, {"colors": ["ready"]})
         publish_tiny(repository, "shapes")
-        update(client)
-        until(lambda: states(client) == {"colors": ["ready"], "shapes": ["ready"]})
+        until_updated(client, {"colors": ["ready"], "shapes": ["ready"]})
         hang.release()
 
     def test_does_not_keep_the_service_from_ending(self, repository: Path, hang: Hang) -> None:
@@ -172,8 +180,8 @@ class TestChangedFolder:
         with capture_logs() as logs:
             update(client)
             update(client)
-        [line] = logs
-        assert (line["event"], line["version"]) == ("changed", 2)
+        [version] = [line["version"] for line in logs if line["event"] == "changed"]
+        assert version == 2  # a busy machine may tell more, such as what is slow to load
         first, second = versions(client)
         assert "warnings" not in first
         assert "weights.pt is not the one that was loaded; what was" in second["warnings"][0]

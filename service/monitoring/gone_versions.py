@@ -1,0 +1,54 @@
+"""Which versions still have figures: those that are there, and for a while those that are gone.
+
+Without an end, each version that was ever served would stay in memory and in /metrics.
+"""
+
+import time
+from collections.abc import Callable
+
+KEPT_SECONDS = 300.0  # after a version is gone, so that Prometheus sees its last figures
+Version = tuple[str, str]
+"""A model and the number of a version, as labels of figures have them."""
+
+
+class GoneVersions:
+    """The versions that this process serves, and when the others were gone.
+
+    Other workers may serve a version of which this process knows nothing; it counts as gone from
+    when its figures are first met.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._there: set[Version] = set()
+        self._since: dict[Version, float] = {}
+        self._over: set[Version] = set()
+
+    def there(self, model: str, version: int) -> None:
+        """Note that a version is there."""
+        pair = model, str(version)
+        self._there.add(pair)
+        self._since.pop(pair, None)
+        self._over.discard(pair)
+
+    def gone(self, model: str, version: int) -> None:
+        """Note that a version is gone. Its figures stay for `KEPT_SECONDS`."""
+        pair = model, str(version)
+        self._there.discard(pair)
+        self._since[pair] = self._clock()
+
+    def over(self) -> list[Version]:
+        """Return the versions whose figures are to be removed now; each is returned once."""
+        limit = self._clock() - KEPT_SECONDS
+        found = [pair for pair, since in self._since.items() if since <= limit]
+        for pair in found:
+            del self._since[pair]
+        self._over.update(found)
+        return found
+
+    def has_figures(self, model: str, version: str) -> bool:
+        """Return whether /metrics tells the figures of a version, which any worker may serve."""
+        pair = model, version
+        if pair not in self._there and pair not in self._over:
+            self._since.setdefault(pair, self._clock())
+        return pair not in self._over
