@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +10,8 @@ from PIL import Image
 
 from models.images.colours import viridis
 from service.errors import TooLargeError
-from service.requests.parameters import MAX_TILE
+from service.requests.parameters import MAX_TILE, Colormap, Normalize
 
-Colormap = Literal["grey", "viridis"]
-Normalize = Literal["channel", "layer"]
 Floats = NDArray[np.float32]
 MAX_PIXELS = 2**24  # of a drawn picture
 _USUAL_TILE = 48  # pixels that a map has at least
