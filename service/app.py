@@ -35,6 +35,7 @@ from service.server.middleware.caching import Caching
 from service.server.middleware.head import HeadAsGet
 from service.server.middleware.metrics_port import MetricsPort
 from service.server.middleware.prefix import Prefix
+from service.server.middleware.turns import Turns
 from service.server.shortcut import Shortcut
 from service.setting_values import environment
 from service.settings import Settings
@@ -80,7 +81,7 @@ class Application(FastAPI):
     def __init__(self, state: AppState, **settings: Any) -> None:
         super().__init__(**settings)
         self.state = state  # type: ignore[assignment] # in place of one without types
-        inside: ASGIApp = HeadAsGet(Caching(Shortcut(super().__call__, state)))
+        inside: ASGIApp = HeadAsGet(Turns(Caching(Shortcut(super().__call__, state))))
         if state.settings.metrics_port is not None:
             inside = MetricsPort(inside, state.settings.metrics_port)
         if state.settings.root_path is not None:

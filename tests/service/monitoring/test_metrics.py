@@ -320,3 +320,18 @@ async def test_figures_are_brought_up_to_date_whatever_fails(
         task = asyncio.create_task(found.keep_current())
         await until_async(lambda: calls > 3)
         task.cancel()
+
+
+def test_figures_are_made_anew_a_few_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("service.monitoring.metrics.time.monotonic", lambda: now)
+    told = Metrics()
+
+    def asked() -> float:
+        told.refused("queue-full")
+        return figure(told.exposition().decode(), "fanlight_refused_requests_total")
+
+    most = metrics.MOST_EXPOSITIONS
+    assert [asked() for _ in range(most + 3)] == [*range(1, most + 1), most, most, most]
+    now += 1
+    assert asked() == most + 4
