@@ -24,6 +24,7 @@ from service.errors import (
 from service.images.encoded import EncodedImage
 from service.requests import base64_text, tensors
 from service.requests.base64_text import NotBase64Error
+from service.requests.json_body import where
 from service.requests.tensors import BYTES, Tensor
 
 HEADER = "Inference-Header-Content-Length"
@@ -194,8 +195,10 @@ def _json(text: bytes) -> dict[str, Any]:
     try:
         told = orjson.loads(text)
     except orjson.JSONDecodeError as error:
+        is_text = error.doc or not text
+        reason = where(error.pos, len(error.doc)) if is_text else "its text is not UTF-8"
         raise MalformedBodyError(
-            f"the body is not JSON: {error}; with tensors behind the JSON, the header {HEADER} "
+            f"the body is not JSON: {reason}; with tensors behind the JSON, the header {HEADER} "
             "tells the length of the JSON"
         ) from None
     if not isinstance(told, dict):

@@ -74,14 +74,24 @@ def encoded(texts: list[Any]) -> Generator[None, None, list[EncodedImage]]:
 
 def _parsed(body: bytes | bytearray) -> Any:
     try:
-        return json.loads(body, object_pairs_hook=_object)
+        encoding = json.detect_encoding(body)
+        return json.loads(body.decode(encoding, "surrogatepass"), object_pairs_hook=_object)
     except json.JSONDecodeError as error:  # which holds the whole body
-        reason = f"{error.msg} (at character {error.pos} of {len(body)})"
-        raise MalformedBodyError(f"the body is not {JSON}: {reason}; send {SHAPE}") from None
+        reason = where(error.pos, len(error.doc))
+    except UnicodeDecodeError as error:
+        reason = f"its text is not {encoding.upper()} from byte {error.start + 1:,} on"
     except (ValueError, RecursionError):
-        raise MalformedBodyError(
-            f"the body is not {JSON}: its text is not UTF-8, or a number is too long; send {SHAPE}"
-        ) from None
+        reason = "a number in it is too long"
+    raise MalformedBodyError(f"the body is not {JSON}: {reason}; send {SHAPE}")
+
+
+def where(position: int, length: int) -> str:
+    """Return where a text of `length` characters ceases to be JSON, in words."""
+    if not length:
+        return "it is empty"
+    if position >= length:
+        return f"it ends too early, after character {length:,}"
+    return f"it is no JSON from character {position + 1:,} of {length:,} on"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -53,6 +53,8 @@ _FULL = (
     "The server has {:,} connections, and takes no more (setting max_connections); "
     "try again in a second."
 )
+_NOT_IN_TRAILERS = (b"connection", b"proxy-connection")
+_TRAILER = "Connection can't be a trailer."
 _CONNECT = "This server is no proxy: it does not take CONNECT."
 
 
@@ -250,9 +252,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._head += len(name) + len(value) + _PER_HEADER
         if self._head > MAX_HEAD:
             self._refuse(_TOO_LONG)
-        if not self._in_head:  # a trailer says nothing
-            return
         name = name.lower()
+        if not self._in_head:  # a trailer says nothing
+            if name in _NOT_IN_TRAILERS:  # httptools would obey it
+                self._refuse(_TRAILER)
+            return
         self.headers.append((name, value))
         if name == b"host":
             self._hosts += 1
@@ -399,7 +403,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif not self._ended:
-            self._idle_since = self.loop.time()
+            if not self._in_head:  # else a part of the next head has arrived already
+                self._idle_since = self.loop.time()
         elif not self._leaving:
             self._say(400, self._refusal or _INVALID)
 

@@ -119,6 +119,17 @@ class TestHeads:
         assert b"within 100 ms (setting head_timeout)" in answer
         assert (app.begun, app.ended) == (0, {"unfinished_head": 1})
 
+    @pytest.mark.parametrize("start", [b"G", b"GET / HT", HEAD])
+    async def test_that_begins_with_the_request_before_gets_408_too(self, start: bytes) -> None:
+        app = App(head_timeout=0.1)
+        async with serving(app) as connect:
+            client = connect()
+            client.send(WHOLE + start)
+            answer = await all_of(client)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"HTTP/1.1 408 " in answer
+        assert app.ended == {"unfinished_head": 1}
+
     @pytest.mark.parametrize("drop", [b"a", b"\r\n"])
     async def test_drops_do_not_extend_the_time(self, drop: bytes) -> None:
         app = App(head_timeout=0.2)

@@ -346,3 +346,20 @@ async def test_a_trailer_is_no_header() -> None:
         [(_, _, headers, body)] = (await ours([data[:cut], data[cut:]])).requests
         assert dict(headers).keys() == {b"host", b"transfer-encoding"}
         assert body == b"a"
+
+
+@pytest.mark.parametrize(
+    ("trailer", "told"),
+    [
+        ("Connection: close", "Connection can't be a trailer."),
+        ("proxy-connection: Close", "Connection can't be a trailer."),
+        ("Content-Length: 5", "Invalid"),
+        ("transfer-encoding: x", "Invalid"),
+    ],
+)
+async def test_a_trailer_that_the_parser_would_obey_is_refused(trailer: str, told: str) -> None:
+    whole = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = b"POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+    outcome = await ours([whole + head + b"0\r\n" + trailer.encode() + b"\r\n\r\n" + whole])
+    assert [target for _, target, _, _ in outcome.requests] == [b"/a"]
+    assert outcome.refused.startswith(told)
