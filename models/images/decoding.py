@@ -21,9 +21,10 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from models.errors import ImageError, TooManyPixelsError
 from models.images import framing, png, webp
 from models.images.containers import jpeg
+from models.images.containers import png as png_container
 from models.images.containers.essence import Claim, Essence, orientation
 from models.images.formats import FORMATS as KNOWN
-from models.images.formats import JPEG, WEBP, ImageFormat, sniff
+from models.images.formats import JPEG, PNG, WEBP, ImageFormat, sniff
 from models.images.framing import Rule
 
 Pixels = NDArray[np.uint8]
@@ -352,7 +353,15 @@ def _open(
         turned = _turned_by_container(image)
     _check_size(Claim(*image.size, 0), max_pixels)
     image.load()
+    if format is PNG and _may_lack_rows(image):
+        png_container.check_rows(encoded)
     return image, turned
+
+
+def _may_lack_rows(image: ImageFile.ImageFile) -> bool:
+    """Return whether the last row of a decoded PNG may be missing: Pillow leaves it at 0."""
+    last = image.crop((0, image.height - 1, image.width, image.height))
+    return bool(image.info.get("interlace")) or not np.asarray(last).any()
 
 
 def _turned_by_container(image: ImageFile.ImageFile) -> int:

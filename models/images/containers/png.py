@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Iterator
 
 from models.errors import ImageError
 from models.images.containers.essence import MAX_EXIF, Claim, Essence, orientation
@@ -14,6 +15,11 @@ _HEADER = struct.Struct(">2I5B")
 _CHUNK = struct.Struct(">I4s")
 _CHECKSUM = struct.Struct(">I")
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # color type → samples a pixel
+_ADAM7 = (  # the passes of an interlaced image: first column and row, steps across and down
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
+    *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+)
+_AT_ONCE = 2**16  # bytes that are unpacked at once
 _KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 
 
@@ -67,6 +73,47 @@ def essence(encoded: bytes) -> Essence:
             _check(encoded, found, packed)
             return Essence(b"".join(kept), found, orientation(exif, xmp))
     raise ImageError(f"a PNG of more than {MAX_CHUNKS:,} chunks; save it anew")
+
+
+def check_rows(encoded: bytes) -> None:
+    """Raise `ImageError` if the packed pixels end before the last row.
+
+    `encoded` is the `Essence` of a PNG. Pillow leaves rows black that do not come. All pixels are
+    unpacked for this, some at a time.
+    """
+    found = claim(encoded)
+    left = 0 if found is None else _unpacked_bytes(found.width, found.height, encoded)
+    unpacking = zlib.decompressobj()
+    for kind, content in _chunks(encoded):
+        if kind != b"IDAT":
+            continue
+        part: bytes | memoryview = content
+        while left > 0 and len(part) and not unpacking.eof:
+            left -= len(unpacking.decompress(part, _AT_ONCE))
+            part = unpacking.unconsumed_tail
+    if left > len(unpacking.flush()):
+        raise ImageError("corrupt or truncated: a PNG whose pixels end before the last row")
+
+
+def _chunks(encoded: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield the kind and the content of each chunk of a file whose chunks are whole."""
+    position, view = len(SIGNATURE), memoryview(encoded)
+    while position + _CHUNK.size <= len(encoded):
+        length, kind = _CHUNK.unpack_from(encoded, position)
+        start = position + _CHUNK.size
+        yield kind, view[start : start + length]
+        position = start + length + _CHECKSUM.size
+
+
+def _unpacked_bytes(width: int, height: int, encoded: bytes) -> int:
+    """Return how many bytes the pixels have: each row has one more, its filter."""
+    depth, color, interlaced = encoded[24], encoded[25], encoded[28]
+    bits = _SAMPLES.get(color, 1) * depth
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = ((-(-(width - x) // across), -(-(height - y) // down)) for x, y, across, down in passes)
+    return sum(
+        rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 and rows > 0
+    )
 
 
 def _check(encoded: bytes, found: Claim, packed: int) -> None:
