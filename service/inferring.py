@@ -84,7 +84,7 @@ class InferenceDoor:
     ) -> list[Pixels]:
         if self._given.arrays is not None:
             return list(self._given.arrays)
-        return await decoder.pixels(images, spec)
+        return await decoder.pixels(images, spec, self.client)
 
     async def wait(self, queued: Queued[Pixels, PredictionResult]) -> list[PredictionResult]:
         return await queued.future
@@ -118,8 +118,10 @@ class Inferrer:
                 reception.allow(request.timeout, "timeout of the request")
             if layers or given.is_normalised:
                 work.received(len(given.files), sum(len(each.encoded) for each in given.files))
-                return await self._look_inside(serving, request, given, layers, work)
-            door = InferenceDoor(given, address)
+                return await self._look_inside(
+                    serving, request, given, layers, reception.client, work
+                )
+            door = InferenceDoor(given, reception.client)
             asked = PredictParameters(version=serving.checkpoint.card.version, familiarity=False)
             predicted = await self.predictor.predict(scope, model, asked, door)
             return inference_response.encode(predicted.card, request, predicted.results)
@@ -138,6 +140,7 @@ class Inferrer:
         request: InferenceRequest,
         given: Given,
         layers: Mapping[str, Layer],
+        client: str,
         work: Work,
     ) -> Response:
         """Answer a request for activations of layers, or with normalised values."""
@@ -160,7 +163,7 @@ class Inferrer:
         with self.inspector.places.maps.place():
             arrays = given.arrays
             if arrays is None:
-                arrays = await self.decoder.pixels(given.files, card.input)
+                arrays = await self.decoder.pixels(given.files, card.input, client)
             asked = [FeatureRequest(array, tuple(layers)) for array in arrays]
             work.decoded()
             async with self.inspector.budget.hold(max(1, values)):

@@ -118,7 +118,7 @@ class Inspector:
                     )
                 self._check_values(count, each, asked)
                 with self.places.maps.place():
-                    pictures = await self.decoder.pixels(encoded, card.input)
+                    pictures = await self.decoder.pixels(encoded, card.input, images.client)
                     work.decoded()
                     async with self.budget.hold(each * count):
                         held = perf_counter() - work.started - work.decode
@@ -188,7 +188,7 @@ class Inspector:
                 async with self.originals.hold(len(encoded) * kept):
                     work.starts()
                     return await self._explanations(
-                        serving, question, encoded, asked, told, longest, work
+                        serving, question, encoded, asked, told, longest, images.client, work
                     )
 
     async def _explanations(
@@ -199,6 +199,7 @@ class Inspector:
         asked: ExplainParameters,
         told: Told,
         longest: int | None,
+        client: str,
         work: Work,
     ) -> Response:
         """Decode the images of `explain`, explain them and encode the answer.
@@ -207,7 +208,7 @@ class Inspector:
         """
         card = serving.checkpoint.card
         decoded = await self.decoder.decode_with_original(
-            encoded, card.input, longest or ORIGINAL, fits=longest is not None
+            encoded, card.input, longest or ORIGINAL, fits=longest is not None, client=client
         )
         work.decoded()
         originals = [
@@ -270,7 +271,9 @@ class Inspector:
             if asked.format == "png" and len(encoded) != 1:
                 raise InvalidInputError(f"format=png takes one image, not {len(encoded)}")
             with self.places.inputs.place():
-                decoded = await self.decoder.decode_with_original(encoded, card.input)
+                decoded = await self.decoder.decode_with_original(
+                    encoded, card.input, client=images.client
+                )
                 work.decoded()
                 return await self.places.inputs.run(inputs.encode, decoded, card, asked)
 

@@ -34,6 +34,7 @@ from service.images.decoder_process import (
     START,
     Job,
 )
+from service.images.fair_turns import FairTurns
 from service.monitoring import logs
 from service.setting_values.environment import PREFIX
 
@@ -54,7 +55,7 @@ _ENVIRONMENT = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class EndedError(Exception):
     """A process ended during its job.
 
@@ -245,19 +246,22 @@ class Process:
 
 
 class Lane:
-    """A group of decoder processes; jobs wait for a free one, first come, first served."""
+    """A group of decoder processes; jobs wait for a free one, in turns of their clients.
 
-    def __init__(self, template: Template, size: int, niceness: int) -> None:
+    A job that would wait longer than `max_wait` seconds is refused.
+    """
+
+    def __init__(self, template: Template, size: int, niceness: int, max_wait: float) -> None:
         self._template, self._niceness = template, niceness
-        self._turns = asyncio.Semaphore(size)
+        self._turns = FairTurns(size, max_wait)
         self._idle: list[Process] = []
 
-    async def run(self, job: Job, encoded: bytes) -> tuple[int, bytes]:
+    async def run(self, job: Job, encoded: bytes, client: str | None = None) -> tuple[int, bytes]:
         """Run a job on a free process, and return the kind and content of the answer.
 
-        Any error or cancellation ends the process.
+        Any error or cancellation ends the process. Raises `QueueFullError` to refuse the job.
         """
-        async with self._turns:
+        async with self._turns.turn(client):
             process = await self._process()
             try:
                 answer = await process.run(job, encoded)

@@ -72,8 +72,9 @@ class Decoder:
     """Decodes uploads under the limits of the settings, all but small ones in other processes.
 
     There are `processes` for images whose header promises little work, and as many for others. At
-    most `max_queue_size` images may wait. Requests share the processes: however many images a
-    request has, at most `processes` of them are being decoded at a time.
+    most `max_queue_size` images may wait, and none for longer than `max_queue_wait`. Requests
+    share the processes: however many images a request has, at most `processes` of them are being
+    decoded at a time. Where several clients wait, their images get turns one after the other.
     """
 
     def __init__(self, settings: Settings, processes: int) -> None:
@@ -83,8 +84,9 @@ class Decoder:
         # of a body that is perhaps decoded at once
         self.quick_bytes = SMALL_BODY_BYTES if processes > 1 else QUICK_JPEG_BYTES + FORM_BYTES
         self._template = Template()
-        self._light = Lane(self._template, processes, NICENESS)
-        self._heavy = Lane(self._template, processes, NICENESS_OF_HEAVY)
+        longest = settings.max_queue_wait
+        self._light = Lane(self._template, processes, NICENESS, longest)
+        self._heavy = Lane(self._template, processes, NICENESS_OF_HEAVY, longest)
         self.waiting = 0  # images that wait to be decoded, or are being decoded
 
     def start(self) -> None:
@@ -97,10 +99,13 @@ class Decoder:
         self._heavy.close()
         self._template.close()
 
-    async def pixels(self, uploads: Sequence[EncodedImage], spec: InputSpec) -> list[Pixels]:
+    async def pixels(
+        self, uploads: Sequence[EncodedImage], spec: InputSpec, client: str | None = None
+    ) -> list[Pixels]:
         """Decode images to the network's input, uint8 (C, H, W), in the order sent.
 
-        Raises a `ServiceError` that names every image that is not acceptable.
+        `client` is whom they count for: its API key or address. Raises a `ServiceError` that names
+        every image that is not acceptable.
         """
         found: list[Pixels | None] = []
         for index, upload in enumerate(uploads):
@@ -109,7 +114,7 @@ class Decoder:
             found.append(self._small(upload, spec))
         others = [index for index, array in enumerate(found) if array is None]
         if others:
-            decoded = await self._decode(uploads, others, partial(self._pixels, spec))
+            decoded = await self._decode(uploads, others, partial(self._pixels, spec, client))
             for index in others:
                 found[index] = decoded[index]
         return cast(list[Pixels], found)
@@ -184,6 +189,7 @@ class Decoder:
         longest: int = ORIGINAL,
         *,
         fits: bool = False,
+        client: str | None = None,
     ) -> list[DecodedImage]:
         """Decode images to the network's input, each with its original, in the order sent.
 
@@ -191,7 +197,7 @@ class Decoder:
         so that the input has room in the image. Raises a `ServiceError` that names every image that
         is not acceptable.
         """
-        decode = partial(self._with_original, spec, longest, fits)
+        decode = partial(self._with_original, spec, longest, fits, client)
         decoded = await self._decode(uploads, range(len(uploads)), decode)
         return list(decoded.values())
 
@@ -238,17 +244,17 @@ class Decoder:
         finally:  # the traceback of a fault leads to this frame: in a cycle they would stay
             del outcomes, found, faults
 
-    async def _pixels(self, spec: InputSpec, upload: EncodedImage) -> Pixels:
+    async def _pixels(self, spec: InputSpec, client: str | None, upload: EncodedImage) -> Pixels:
         if self._is_quick_jpeg(upload, spec):
             await asyncio.sleep(0)
             return self._read(upload, spec)
-        content = await self._ask(upload, spec)
+        content = await self._ask(upload, spec, client)
         return _unpacked(content, spec)
 
     async def _with_original(
-        self, spec: InputSpec, longest: int, fits: bool, upload: EncodedImage
+        self, spec: InputSpec, longest: int, fits: bool, client: str | None, upload: EncodedImage
     ) -> DecodedImage:
-        content = await self._ask(upload, spec, original=longest, fits=fits)
+        content = await self._ask(upload, spec, client, original=longest, fits=fits)
         size = spec.channels * spec.height * spec.width
         pixels = _unpacked(content, spec)
         *box, width, height = SHOWN.unpack_from(content, size)
@@ -258,7 +264,13 @@ class Decoder:
         return DecodedImage(pixels, original, cast(decoding.Box, tuple(box)))
 
     async def _ask(
-        self, upload: EncodedImage, spec: InputSpec, *, original: int = 0, fits: bool = False
+        self,
+        upload: EncodedImage,
+        spec: InputSpec,
+        client: str | None,
+        *,
+        original: int = 0,
+        fits: bool = False,
     ) -> bytes:
         """Decode an image in another process under limits; return the content of the answer.
 
@@ -286,7 +298,7 @@ class Decoder:
             fits,
         )
         try:
-            kind, content = await lane.run(job, upload.encoded)
+            kind, content = await lane.run(job, upload.encoded, client)
         except EndedError as error:
             raise _of_end(error, upload.encoded, seconds) from error
         if kind == TOO_MANY:

@@ -4,6 +4,7 @@ from collections.abc import MutableMapping, Sequence
 from typing import Any, Self
 
 from models.preprocessing import InputSpec, Pixels
+from service.access.gate import CALLER
 from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
 from service.inference.batcher import Queued
@@ -45,7 +46,8 @@ class AsgiDoor:
     async def decode(
         self, decoder: Decoder, images: Sequence[EncodedImage], spec: InputSpec
     ) -> list[Pixels]:
-        return await decoder.pixels(images, spec)
+        client = self._scope.get(CALLER) or self.client
+        return await decoder.pixels(images, spec, client)
 
     async def wait(self, queued: Queued[Pixels, PredictionResult]) -> list[PredictionResult]:
         return await queued.future

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Protocol, Self
 
+from service.access.gate import CALLER
 from service.deadlines import Deadline, DeadlineTimer
 from service.errors import ClientLeftError, ServiceError
 from service.images.encoded import EncodedImage
@@ -156,6 +157,11 @@ class Reception(Attendance):
         self, kind: type[BaseException] | None, error: BaseException | None, where: object, /
     ) -> None:
         self.__exit__(kind, error, where)
+
+    @property
+    def client(self) -> str:
+        """Whom the request counts for: its API key, or else its address."""
+        return str(self._scope.get(CALLER) or (self._scope.get("client") or ("",))[0])
 
     def begin(self, model: str, version: int) -> Work:
         """Start the `Work` of the request, which is about this version of a model."""

@@ -170,7 +170,9 @@ async def test_the_time_of_an_image_grows_with_its_bytes(
     """A decoder spends its time on bytes as well as on pixels. The advice is not what it is."""
     allowed = []
 
-    async def too_slow(lane: Lane, job: Job, encoded: bytes) -> tuple[int, bytes]:
+    async def too_slow(
+        lane: Lane, job: Job, encoded: bytes, client: str | None
+    ) -> tuple[int, bytes]:
         allowed.append(job.seconds)
         raise EndedError(TOO_LONG, late=False)
 
