@@ -169,7 +169,8 @@ class Settings(BaseSettings):
         5.0,
         gt=0,
         le=3600,
-        description="time that the images in the queue of a network may take, before 429",
+        description="time that the images before a new one may take, in the queue of a network or "
+        "while they are decoded, before 429",
     )
     request_timeout: Seconds = Field(
         30.0, gt=0, le=3600, description="time to receive a request, and again to answer it"

@@ -8,7 +8,8 @@ from time import perf_counter
 
 from service.errors import QueueFullError
 
-_PACE_WEIGHT = 0.1  # of the newest turn in the average of their seconds
+FIRST_SECONDS = 0.1  # that a turn is thought to take before one has ended
+_PACE_WEIGHT = 0.2  # of the newest turn in the average of their seconds
 
 
 class FairTurns:
@@ -23,7 +24,7 @@ class FairTurns:
         self._size, self._max_wait, self._clock = size, max_wait, clock
         self._free = size
         self._lines: dict[str | None, deque[asyncio.Future[None]]] = {}
-        self._seconds = 0.0  # that a turn takes, averaged over the last ones
+        self._seconds = FIRST_SECONDS  # that a turn takes, averaged over the last ones
 
     @asynccontextmanager
     async def turn(self, client: str | None) -> AsyncIterator[None]:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from service.errors import QueueFullError
-from service.images.fair_turns import FairTurns
+from service.images.fair_turns import FIRST_SECONDS, FairTurns
 
 pytestmark = pytest.mark.anyio
 
@@ -76,19 +76,30 @@ async def test_who_leaves_gives_the_turn_to_the_next() -> None:
 
 async def test_who_would_wait_too_long_is_refused_and_others_are_not() -> None:
     now = 0.0
-    work = Work(FairTurns(1, 0.1, lambda: now))
-    task = work.start("a")
+    work = Work(FairTurns(1, 5 * FIRST_SECONDS, lambda: now))
+    tasks = [work.start("a") for _ in range(6)]
     await asyncio.sleep(0)
-    now = 0.25
-    await work.end_one()  # a turn takes 25 ms on average from now on
-    await task
-    tasks = [work.start("a") for _ in range(5)]
-    await asyncio.sleep(0)
-    with pytest.raises(QueueFullError, match=r"more than 0.1 s \(setting max_queue_wait\)"):
+    with pytest.raises(QueueFullError, match=r"more than 0.5 s \(setting max_queue_wait\)"):
         await work.start("a")
     other = work.start("b")
     await asyncio.sleep(0)
-    for _ in range(6):
+    for _ in range(7):
         await work.end_one()
     await asyncio.gather(*tasks, other)
-    assert "".join(work.began) == "aaabaaa"
+    assert "".join(work.began) == "aabaaaa"
+
+
+@pytest.mark.parametrize(("seconds", "refused"), [(0.0, 1), (2.0, 6)])
+async def test_how_long_turns_take_is_learned(seconds: float, refused: int) -> None:
+    now = 0.0
+    work = Work(FairTurns(1, 5 * FIRST_SECONDS, lambda: now))
+    first = work.start("a")
+    await asyncio.sleep(0)
+    now = seconds
+    await work.end_one()
+    tasks = [work.start("a") for _ in range(8)]
+    await asyncio.sleep(0)
+    assert sum(each.done() for each in tasks) == refused
+    for each in (first, *tasks):
+        each.cancel()
+    await asyncio.gather(first, *tasks, return_exceptions=True)
