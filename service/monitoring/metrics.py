@@ -58,10 +58,13 @@ class Metrics:
         ProcessCollector(registry=registry)
         described = self._described = list[tuple[str, str, Sequence[str], str]]()
         self._of_versions: list[Counter | Gauge | Histogram] = []
+        self._of_models: list[Counter | Gauge | Histogram] = []
 
         def kept(made: Kind, by: Sequence[str]) -> Kind:
             if {"model", "version"} <= set(by):
                 self._of_versions.append(made)
+            elif "model" in by:
+                self._of_models.append(made)
             return made
 
         def counter(name: str, about: str, by: Sequence[str] = ()) -> Counter:
@@ -81,11 +84,11 @@ class Metrics:
             described.append((name, "histogram", by, about))
             return kept(Histogram(name, about, by, registry=registry, buckets=buckets), by)
 
-        version = ["model", "version"]
+        version, request = ["model", "version"], ["operation", "model", "status"]
         requests = histogram(
             "fanlight_request_seconds",
             "From the head of a request to the head of its answer",
-            ["operation", "status"],
+            request,
             buckets=_SECONDS,
         )
         batches = histogram(
@@ -246,9 +249,13 @@ class Metrics:
         """Name, type, labels and meaning of each figure, except those of the process."""
         return self._described
 
-    def answered(self, operation: str, status: int, seconds: float) -> None:
-        """Count a request and its time. `operation` is that of the OpenAPI document, or "other"."""
-        self._request(operation, status).observe(seconds)
+    def answered(self, operation: str, model: str, status: int, seconds: float) -> None:
+        """Count a request and its time. `operation` is that of the OpenAPI document, or "other".
+
+        `model` may be any text of a client: one that is not served is counted as "".
+        """
+        model = model if self._gone.is_served(model) else ""
+        self._request(operation, model, status).observe(seconds)
 
     def ended_late(self, operation: str, status: int) -> None:
         """Count a stream of lines that ended in a problem of this status."""
@@ -415,16 +422,20 @@ class Metrics:
         self._forget_usual(model, version)
 
     def gone(self, model: str, version: int) -> None:
-        """Remove all figures of a version, `gone_versions.KEPT_SECONDS` from now."""
+        """Remove all figures of a version, `gone_versions.KEPT_SECONDS` from now.
+
+        Those of its model go with the last version.
+        """
         self._gone.gone(model, version)
 
     def _forget_the_gone(self) -> None:
         for model, version in self._gone.over():
+            by = {"model": model, "version": version} if version else {"model": model}
             with warnings.catch_warnings(action="ignore"):  # of workers: `exposition` leaves it out
-                for figures in self._of_versions:
-                    figures.remove_by_labels({"model": model, "version": version})
-            for of_version in (self._batch, self._pass, self._queue):
-                of_version.cache_clear()
+                for figures in self._of_versions if version else self._of_models:
+                    figures.remove_by_labels(by)
+            for kept in (self._request, self._batch, self._pass, self._queue):
+                kept.cache_clear()
 
     def _forget_usual(self, model: str, version: int) -> None:
         """Remove the gauges of the usual shares of a version that no longer answers.

@@ -44,8 +44,8 @@ def are_shared() -> bool:
 def registry(has_figures: Callable[[str, str], bool]) -> CollectorRegistry | None:
     """The figures of all workers together; None where there is one process only.
 
-    Figures of a version are left out unless `has_figures(model, version)`: what workers have
-    written can't be removed.
+    Figures of a version are left out unless `has_figures(model, version)`, those of a model unless
+    `has_figures(model, "")`: what workers have written can't be removed.
     """
     if not are_shared():
         return None
@@ -76,8 +76,8 @@ class _Written:
             yield metric
 
     def _is_told(self, labels: Mapping[str, str]) -> bool:
-        is_of_version = "model" in labels and "version" in labels
-        return not is_of_version or self._has_figures(labels["model"], labels["version"])
+        model = labels.get("model")  # empty for requests that are about none
+        return not model or self._has_figures(model, labels.get("version", ""))
 
 
 class _Workers:

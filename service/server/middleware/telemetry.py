@@ -50,10 +50,14 @@ def _operation(scope: Scope) -> str:
     return scope.get("operation") or getattr(scope.get("route"), "operation_id", None) or "other"
 
 
+def _named(scope: Scope) -> str:
+    """The model in the path of a request without `Work`, which nobody may serve; "" for none."""
+    return scope.get("path_params", {}).get("model") or model_of(scope["path"]) or ""
+
+
 def _of_model(scope: Scope) -> dict[str, str]:
-    """The field `model`, from the path, for a request that failed before its `Work` started."""
-    model = scope.get("path_params", {}).get("model") or model_of(scope["path"])
-    return {"model": quote(model)} if model else {}
+    """The field `model` of the log, for a request that failed before its `Work` started."""
+    return {"model": quote(model)} if (model := _named(scope)) else {}
 
 
 class Record:
@@ -107,12 +111,13 @@ class Record:
         elapsed = now - self._started
         scope = self._scope
         operation = _operation(scope)
-        self._metrics.answered(operation, status, elapsed)
+        work = scope.get(WORK)
+        model = _named(scope) if work is None else work.model
+        self._metrics.answered(operation, model, status, elapsed)
         if operation == "predict":
             self._metrics.predicted(self.way)
         if status >= 400 and (reason := scope.get(problems.REFUSED)):
             self._metrics.refused(reason)
-        work = scope.get(WORK)
         if work is not None and work.forward:
             work.answered(now)
             took = 1e3 * elapsed, 1e3 * work.decode, 1e3 * work.queue, 1e3 * work.forward

@@ -33,7 +33,7 @@ def test_one_that_is_gone_is_over_once_after_a_while(clock: Clock) -> None:
     assert versions.over() == []
     assert versions.has_figures("xo", "1")
     clock.now = KEPT_SECONDS
-    assert versions.over() == [("xo", "1")]
+    assert versions.over() == [("xo", "1"), ("xo", "")]
     assert versions.over() == []
     assert not versions.has_figures("xo", "1")
 
@@ -48,6 +48,27 @@ def test_one_that_comes_back_has_figures_again(clock: Clock, after: float) -> No
     clock.now = 10 * KEPT_SECONDS
     assert versions.over() == []
     assert versions.has_figures("xo", "1")
+
+
+def test_a_model_goes_with_its_last_version(clock: Clock) -> None:
+    versions = GoneVersions(clock)
+    versions.there("xo", 1)
+    versions.there("xo", 2)
+    versions.gone("xo", 1)
+    assert versions.is_served("xo")
+    assert not versions.is_served("strangers")
+    clock.now = KEPT_SECONDS
+    assert versions.over() == [("xo", "1")]
+    assert versions.has_figures("xo", "")
+    versions.gone("xo", 2)
+    assert not versions.is_served("xo")
+    assert versions.has_figures("xo", "")
+    clock.now = 2 * KEPT_SECONDS
+    assert versions.over() == [("xo", "2"), ("xo", "")]
+    assert not versions.has_figures("xo", "")
+    versions.there("xo", 3)
+    assert versions.is_served("xo")
+    assert versions.has_figures("xo", "")
 
 
 def test_one_of_another_worker_is_gone_from_when_it_is_met(clock: Clock) -> None:

@@ -37,23 +37,32 @@ def figure(text: str, name: str, **labels: str) -> float:
     return found
 
 
-def test_requests_are_counted_by_operation_and_status(serve: Serve) -> None:
+def test_requests_are_counted_by_operation_model_and_status(serve: Serve) -> None:
     client = serve()
     assert client.post(PREDICT, files=parts(encode(picture(1)))).status_code == 200
     assert client.post(PREDICT, files=parts(b"")).status_code == 422
     assert client.get("/v1/models").status_code == 200
+    assert client.get("/v1/models/colors").status_code == 200
+    assert client.post("/v2/models/colors/infer", json={}).status_code == 400
     assert client.get("/v1/models/strangers").status_code == 404
+    assert client.post("/v1/models/strangers/predict").status_code == 404
+    assert client.post(f"{PREDICT}?version=9").status_code == 404
     assert client.get("/nothing/1").status_code == client.get("/nothing/2").status_code == 404
     text = client.get("/metrics").text
-    for operation, status, count in (
-        ("predict", "200", 1),
-        ("predict", "422", 1),
-        ("list_models", "200", 1),
-        ("get_model", "404", 1),
-        ("other", "404", 2),  # no label for each path that a stranger thinks of
+    for operation, model, status, count in (
+        ("predict", "colors", "200", 1),
+        ("predict", "colors", "422", 1),
+        ("predict", "colors", "404", 1),
+        ("predict", "", "404", 1),
+        ("list_models", "", "200", 1),
+        ("get_model", "colors", "200", 1),
+        ("v2_infer", "colors", "400", 1),
+        ("get_model", "", "404", 1),
+        ("other", "", "404", 2),  # no label for each path that a stranger thinks of
     ):
-        labels = {"operation": operation, "status": status}
+        labels = {"operation": operation, "model": model, "status": status}
         assert figure(text, "fanlight_request_seconds_count", **labels) == count
+    assert "strangers" not in text
 
 
 def test_batches_are_counted_by_version(serve: Serve) -> None:
@@ -191,6 +200,10 @@ for number in range(1, 5):
     if number > 1:
         figures.removed("sure", number - 1, "onnx")
         figures.gone("sure", number - 1)
+figures.failed("old", 1)
+for model in ("old", "sure", ""):
+    figures.answered("get_model", model, 200, 0.01)
+figures.gone("old", 1)
 print(figures.exposition().decode())
 """
 
@@ -211,6 +224,9 @@ def test_figures_of_a_version_that_is_gone_are_kept_for_a_while(
     )
     assert set(re.findall(r'model="sure".*version="(\d+)"', told.stdout)) == versions
     assert figure(told.stdout, "fanlight_batch_images_count", version="4") == 1
+    requests = re.findall(r'fanlight_request_seconds_count{model="(\w*)"', told.stdout)
+    assert set(requests) == {"sure", ""} | ({"old"} if kept else set())
+    assert ('model="old"' in told.stdout) == bool(kept)
     assert not told.stderr
 
 

@@ -282,7 +282,8 @@ async def test_requests_have_their_line_and_their_figure(serving: Serving) -> No
         assert (line["method"], line["path"], line["status"]) == ("POST", PREDICT, 200)
         assert line["request_id"] == answer.headers["x-request-id"] == "mine"
         figures = client.app.state.metrics.exposition().decode()
-        assert 'fanlight_request_seconds_count{operation="predict",status="200"} 1.0' in figures
+        labels = 'model="colors",operation="predict",status="200"'
+        assert f"fanlight_request_seconds_count{{{labels}}} 1.0" in figures
 
 
 async def test_a_server_that_stops_answers_first(serving: Serving) -> None:

@@ -39,7 +39,8 @@ def test_it_is_counted_as_the_operation(serve: Serve) -> None:
     client = serve()
     client.head("/v1/models/colors")
     figures = client.get("/metrics").text
-    assert 'fanlight_request_seconds_count{operation="get_model",status="200"} 1.0' in figures
+    labels = 'model="colors",operation="get_model",status="200"'
+    assert f"fanlight_request_seconds_count{{{labels}}} 1.0" in figures
 
 
 @pytest.mark.slow
