@@ -13,8 +13,10 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 import yaml
+from fastapi.routing import APIRoute
 
 from deploy.grafana import dashboard
+from service.routes import routers
 from tests.e2e.servers import Server, free_port, running
 from tests.networks import DATA
 from tests.waiting import until
@@ -84,9 +86,9 @@ FIRING = {  # series of two hours, a value a minute
         'fanlight_refused_requests_total{instance="a", reason="queue-full"}: 0+120x120'
     ],
     "FanlightSlowPredictions": [
-        'fanlight_request_seconds_bucket{instance="a", operation="predict", le="1"}: 0+50x120',
-        'fanlight_request_seconds_bucket{instance="a", operation="predict", le="2.5"}: 0+60x120',
-        'fanlight_request_seconds_bucket{instance="a", operation="predict", le="+Inf"}: 0+60x120',
+        'fanlight_answer_seconds_bucket{instance="a", operation="v2_infer", le="1"}: 0+50x120',
+        'fanlight_answer_seconds_bucket{instance="a", operation="v2_infer", le="2.5"}: 0+60x120',
+        'fanlight_answer_seconds_bucket{instance="a", operation="v2_infer", le="+Inf"}: 0+60x120',
     ],
     "FanlightBrokenNetwork": [
         'fanlight_not_finite_images_total{instance="a", model="m", version="1"}: 0+1x120'
@@ -102,11 +104,35 @@ QUIET = [  # what a service tells that is well
     'fanlight_request_seconds_count{instance="a", operation="predict", status="422"}: 0+60x120',
     'fanlight_request_seconds_count{instance="a", operation="ready", status="503"}: 0+60x120',
     'fanlight_refused_requests_total{instance="a", reason="queue-full"}: 0+6x120',
-    'fanlight_request_seconds_bucket{instance="a", operation="predict", le="1"}: 0+60x120',
+    'fanlight_answer_seconds_bucket{instance="a", operation="predict", le="1"}: 0+60x120',
+    'fanlight_answer_seconds_bucket{instance="a", operation="predict", le="+Inf"}: 0+60x120',
+    'fanlight_answer_seconds_bucket{instance="a", operation="explain", le="1"}: 0x120',
+    'fanlight_answer_seconds_bucket{instance="a", operation="explain", le="+Inf"}: 0+600x120',
+    'fanlight_request_seconds_bucket{instance="a", operation="predict", le="1"}: 0x120',
     'fanlight_request_seconds_bucket{instance="a", operation="predict", le="+Inf"}: 0+60x120',
     'fanlight_not_finite_images_total{instance="a", model="m", version="1"}: 3x120',
     'fanlight_log_lines_lost_total{instance="a"}: 5x120',
 ]
+
+
+def test_latency_is_that_of_every_way_to_a_prediction() -> None:
+    known = {
+        str(each.operation_id)
+        for router in routers()
+        for each in router.routes
+        if isinstance(each, APIRoute)
+    }
+    ways = {each for each in known if re.fullmatch(dashboard.PREDICTIONS, each)}
+    assert ways == {
+        *("predict", "v2_infer", "v2_infer_version", "invocations"),
+        *("tensorflow_predict", "tensorflow_version"),
+        *("torchserve_predictions", "torchserve_version"),
+        *("torchserve_put", "torchserve_put_version"),
+    }
+    asked = [rules()["FanlightSlowPredictions"]["expr"]]
+    asked += [each for each in expressions() if "quantile" in each]
+    assert len(asked) == 4
+    assert all(f'operation=~"{dashboard.PREDICTIONS}"' in each for each in asked)
 
 
 def test_each_alert_has_its_case() -> None:

@@ -23,7 +23,8 @@ def _quantile(quantile: float, metric: str, labels: str) -> str:
     return f"histogram_quantile({quantile}, {rate})"
 
 
-_PREDICT = f'{_INSTANCE}, operation="predict"'
+PREDICTIONS = "predict|v2_infer.*|invocations|tensorflow_.+|torchserve_.+"  # operations
+_PREDICTIONS = f'{_MODEL}, operation=~"{PREDICTIONS}"'
 PANELS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     # title, unit, what to look for, legend → expression
     (
@@ -51,11 +52,11 @@ PANELS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     (
         "Latency of predictions",
         "s",
-        "From the head of a request to the head of its answer, with the client's upload.",
+        "From when the body has arrived to the head of its answer, without the client's upload.",
         {
-            "half": _quantile(0.5, "fanlight_request_seconds", _PREDICT),
-            "95 %": _quantile(0.95, "fanlight_request_seconds", _PREDICT),
-            "99 %": _quantile(0.99, "fanlight_request_seconds", _PREDICT),
+            "half": _quantile(0.5, "fanlight_answer_seconds", _PREDICTIONS),
+            "95 %": _quantile(0.95, "fanlight_answer_seconds", _PREDICTIONS),
+            "99 %": _quantile(0.99, "fanlight_answer_seconds", _PREDICTIONS),
         },
     ),
     (

@@ -7,7 +7,7 @@ import asyncio
 import platform
 import time
 import warnings
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -29,9 +29,10 @@ from models.trust.card import TENTHS
 from service.monitoring import logs, workers_figures
 from service.monitoring.gone_versions import GoneVersions
 from service.monitoring.log_writer import LOST
+from service.monitoring.quick_histogram import QuickHistogram
 
 log = logs.Log()
-Kind = TypeVar("Kind", Counter, Gauge, Histogram)
+Kind = TypeVar("Kind", bound=Counter | Gauge | Histogram)
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MOST_LABELS = 100  # of a version that have a figure each
@@ -80,14 +81,20 @@ class Metrics:
 
         def histogram(
             name: str, about: str, by: Sequence[str], buckets: Sequence[float]
-        ) -> Histogram:
+        ) -> QuickHistogram:
             described.append((name, "histogram", by, about))
-            return kept(Histogram(name, about, by, registry=registry, buckets=buckets), by)
+            return kept(QuickHistogram(name, about, by, registry=registry, buckets=buckets), by)
 
         version, request = ["model", "version"], ["operation", "model", "status"]
         requests = histogram(
             "fanlight_request_seconds",
             "From the head of a request to the head of its answer",
+            request,
+            buckets=_SECONDS,
+        )
+        self._answers = histogram(
+            "fanlight_answer_seconds",
+            "From when the body of a request with images has arrived to the head of its answer",
             request,
             buckets=_SECONDS,
         )
@@ -241,6 +248,7 @@ class Metrics:
         self._request = cache(requests.labels)
         self._ways = {way: ways.labels(way) for way in ("fast_path", "application")}
         self.in_flight = 0  # requests
+        self._working = defaultdict[tuple[str, str, int], list[float]](list)  # since the last look
         self._uncounted = dict.fromkeys(self._ways, 0)  # requests since the last forward pass
         self._batch, self._pass = cache(batches.labels), cache(passes.labels)
         self._queue = cache(self._queued.labels)
@@ -249,13 +257,24 @@ class Metrics:
         """Name, type, labels and meaning of each figure, except those of the process."""
         return self._described
 
-    def answered(self, operation: str, model: str, status: int, seconds: float) -> None:
+    def answered(
+        self,
+        operation: str,
+        model: str,
+        status: int,
+        seconds: float,
+        working: float | None = None,
+    ) -> None:
         """Count a request and its time. `operation` is that of the OpenAPI document, or "other".
 
-        `model` may be any text of a client: one that is not served is counted as "".
+        `model` may be any text of a client: one that is not served is counted as "". `working` is
+        the seconds since its body had arrived, if it has images. Their histogram changes with the
+        next look at the metrics, since that takes less time for each.
         """
         model = model if self._gone.is_served(model) else ""
         self._request(operation, model, status).observe(seconds)
+        if working is not None:
+            self._working[operation, model, status].append(working)
 
     def ended_late(self, operation: str, status: int) -> None:
         """Count a stream of lines that ended in a problem of this status."""
@@ -309,6 +328,7 @@ class Metrics:
     def _look(self, asking: int = 0) -> None:
         """Update the metrics that change all the time, without `asking` requests for /metrics."""
         self._count_ways()
+        self._count_working()
         self._forget_the_gone()
         self._in_flight.set(max(0, self.in_flight - asking))
         for report in self._asked:
@@ -458,6 +478,11 @@ class Metrics:
             self._lost.inc(lost)
             self._lost_before += lost
 
+    def _count_working(self) -> None:
+        working, self._working = self._working, defaultdict(list)
+        for labels, seconds in working.items():
+            self._answers.labels(*labels).observe_all(seconds)
+
     def exposition(self) -> bytes:
         """Return the metrics of all workers in Prometheus' text format.
 
@@ -480,6 +505,7 @@ class Metrics:
     def close(self) -> None:
         """Withdraw the gauges of this process, which ends. Its counters stay in the sums."""
         self._count_ways()
+        self._count_working()
         workers_figures.leave()
 
 

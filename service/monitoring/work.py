@@ -14,16 +14,17 @@ class Work:
     """The work on a request: sizes and times. Values that are not known yet are 0.
 
     `size` is that of the encoded images in bytes, `batch_size` that of the largest batch that they
-    were in. `started` is the time of `perf_counter` when decoding begins. `receive` is the seconds
-    before, in which the body arrived. From `started` on, `decode`, `queue` and `forward` are the
-    seconds of three stages that follow one another. `encoded` is called with the seconds from the
-    end of `forward` until the answer is ready. `span` is the context of the request's span, to
-    which the spans of its batches are linked.
+    were in. `arrived` is the time of `perf_counter` when the whole body was there, `started` that
+    when decoding begins. `receive` is the seconds before `started`, in which the body arrived. From
+    `started` on, `decode`, `queue` and `forward` are the seconds of three stages that follow one
+    another. `encoded` is called with the seconds from the end of `forward` until the answer is
+    ready. `span` is the context of the request's span, to which the spans of its batches are
+    linked.
     """
 
     __slots__ = (
-        *("batch_size", "begun", "decode", "encoded", "forward", "images", "model", "queue"),
-        *("receive", "size", "span", "started", "version"),
+        *("arrived", "batch_size", "begun", "decode", "encoded", "forward", "images", "model"),
+        *("queue", "receive", "size", "span", "started", "version"),
     )
     encoded: Callable[[float], None] | None
 
@@ -31,12 +32,14 @@ class Work:
         self.model, self.version, self.span = model, version, span
         self.images = self.size = self.batch_size = 0
         self.started = self.receive = self.decode = self.queue = self.forward = 0.0
+        self.arrived = 0.0
         self.begun, self.encoded = perf_counter(), None
 
     def received(self, images: int, size: int) -> None:
         """Note that the images have arrived, `size` bytes together; decoding begins now."""
         self.images, self.size, self.started = images, size, perf_counter()
         self.receive = self.started - self.begun
+        self.arrived = self.arrived or self.started
 
     def starts(self) -> None:
         """Note that decoding begins only now, because it had to wait for memory."""
@@ -89,10 +92,11 @@ class Work:
 def begin(scope: MutableMapping[str, Any], model: str, version: int) -> Work:
     """Start the `Work` of a request, and put it into its scope.
 
-    If the scope has one already, from an earlier step of the same request, its start is kept.
+    If the scope has one already, from an earlier step of the same request, it is kept when that
+    began and when the body had arrived.
     """
     before: Work | None = scope.get(WORK)
     work = scope[WORK] = Work(model, version, scope.get(SPAN))
     if before is not None:
-        work.begun = before.begun
+        work.begun, work.arrived = before.begun, before.arrived
     return work

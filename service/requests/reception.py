@@ -5,13 +5,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from time import perf_counter
 from typing import Any, Protocol, Self
 
 from service.access.gate import CALLER
 from service.deadlines import Deadline, DeadlineTimer
 from service.errors import ClientLeftError, ServiceError
 from service.images.encoded import EncodedImage
-from service.monitoring.work import Work, begin
+from service.monitoring.work import WORK, Work, begin
 from service.requests.bodies import Body, BodyLimits
 from service.settings import Settings
 
@@ -182,6 +183,8 @@ class Reception(Attendance):
                 raise ClientLeftError("the client left before its body had arrived")
             chunk = message.get("body", b"")
             more = message.get("more_body", False)
+            if not more and (work := self._scope.get(WORK)) is not None:
+                work.arrived = perf_counter()
             self._hold(len(chunk))
             for unpacked in self._body.feed(chunk, more):
                 self._hold(unpacked or 0)

@@ -113,7 +113,8 @@ class Record:
         operation = _operation(scope)
         work = scope.get(WORK)
         model = _named(scope) if work is None else work.model
-        self._metrics.answered(operation, model, status, elapsed)
+        working = now - work.arrived if work is not None and work.arrived else None
+        self._metrics.answered(operation, model, status, elapsed, working)
         if operation == "predict":
             self._metrics.predicted(self.way)
         if status >= 400 and (reason := scope.get(problems.REFUSED)):

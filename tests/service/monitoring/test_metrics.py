@@ -1,6 +1,7 @@
 """Figures for Prometheus: of requests, batches and models, summed over the workers."""
 
 import asyncio
+import base64
 import os
 import re
 import shutil
@@ -63,6 +64,37 @@ def test_requests_are_counted_by_operation_model_and_status(serve: Serve) -> Non
         labels = {"operation": operation, "model": model, "status": status}
         assert figure(text, "fanlight_request_seconds_count", **labels) == count
     assert "strangers" not in text
+
+
+def test_requests_with_images_are_counted_from_when_they_have_arrived(serve: Serve) -> None:
+    client = serve(torchserve_paths="on")
+    image = encode(picture(1))
+    model, instances = "/v1/models/colors", {"instances": [base64.b64encode(image).decode()]}
+    assert client.post(PREDICT, content=image).status_code == 200
+    assert client.post(PREDICT, content=b"none").status_code == 415
+    assert client.post(f"{model}/explain?method=saliency", content=image).status_code == 200
+    assert client.post("/invocations", content=image).status_code == 200
+    assert client.post("/predictions/colors", content=image).status_code == 200
+    assert client.post(f"{model}:predict", json=instances).status_code == 200
+    assert client.post("/v2/models/colors/infer", json={}).status_code == 400
+    assert client.get(model).status_code == 200
+    assert client.post("/v1/models/strangers/predict", content=image).status_code == 404
+    for _ in range(2):  # what was told is not told again
+        text = client.get("/metrics").text
+        for operation, status in (
+            ("predict", "200"),
+            ("predict", "415"),
+            ("explain", "200"),
+            ("invocations", "200"),
+            ("torchserve_predictions", "200"),
+            ("tensorflow_predict", "200"),
+            ("v2_infer", "400"),
+        ):
+            labels = {"operation": operation, "model": "colors", "status": status}
+            assert figure(text, "fanlight_answer_seconds_count", **labels) == 1
+            whole = figure(text, "fanlight_request_seconds_sum", **labels)
+            assert 0 < figure(text, "fanlight_answer_seconds_sum", **labels) < whole
+        assert figure(text, "fanlight_answer_seconds_count") == 7
 
 
 def test_batches_are_counted_by_version(serve: Serve) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, MutableMapping
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from service.deadlines import DeadlineTimer
 from service.errors import ClientLeftError, DeadlineError, SlowBodyError
 from service.images.encoded import EncodedImage
+from service.monitoring.work import begin
 from service.requests.bodies import BodyLimits
 from service.requests.reception import Reception
 from service.settings import Settings
@@ -84,6 +86,31 @@ async def test_work_in_time_is_left_alone() -> None:
     assert asyncio.all_tasks() == before
     assert LIMITS.held == 0
     assert not len(timer)
+
+
+async def test_its_work_knows_when_the_whole_body_had_arrived() -> None:
+    times = list[float]()
+
+    async def receive() -> MutableMapping[str, Any]:
+        times.append(perf_counter())
+        return {"type": "http.request", "body": b"x", "more_body": len(times) < 3}
+
+    class Parsed(Body):
+        def __init__(self, *_: object) -> None: ...
+
+        def feed(self, _chunk: bytes, _more: bool) -> Iterable[None]:
+            times.append(perf_counter())
+            return ()
+
+    scope: dict[str, Any] = {"headers": []}
+    reception = Reception(scope, LIMITS, receive, 10, DeadlineTimer(), Parsed)
+    work = reception.begin("xo", 1)
+    async with reception as images:
+        work.received(len(images), 1)
+    assert times == sorted(times)
+    assert len(times) == 4
+    assert times[2] <= work.arrived <= times[3] <= work.started
+    assert begin(scope, "xo", 1).arrived == work.arrived  # a later step keeps it
 
 
 async def test_an_error_of_the_work_comes_through() -> None:
