@@ -11,8 +11,8 @@ from service.setting_values.addresses import ALL
 Header = tuple[bytes, bytes]
 _METHODS = b"GET, HEAD, POST, PUT"
 _TAKEN = (
-    b"Accept, Authorization, Content-Encoding, Content-Type, Inference-Header-Content-Length, "
-    b"Traceparent, X-Request-ID"
+    b"Accept, Authorization, Content-Encoding, Content-Type, If-None-Match, "
+    b"Inference-Header-Content-Length, Traceparent, Tracestate, X-Request-ID"
 )
 _TOLD = (
     b"ETag, Inference-Header-Content-Length, Retry-After, Server-Timing, X-Batch-Size, X-Fanlight, "

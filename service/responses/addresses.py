@@ -18,9 +18,10 @@ class Addresses:
         self._routes = [each for each in routes if isinstance(each, APIRoute)]
 
     def methods(self, path: str) -> list[str]:
-        """Return the methods that the path takes, sorted."""
+        """Return the methods that the path takes, sorted; HEAD is taken wherever GET is."""
         matching = (each for each in self._routes if each.path_regex.match(path))
-        return sorted({method for each in matching for method in each.methods or ()})
+        found = {method for each in matching for method in each.methods or ()}
+        return sorted(found | {"HEAD"} if "GET" in found else found)
 
     def meant(self, path: str) -> str | None:
         """Return the address that is most similar to a path that has none; None if none is similar.

@@ -154,7 +154,7 @@ def _http_exception(request: Request, error: HTTPException, addresses: Addresses
         meant = f"did you mean {prefix}{near}? " if near else ""
         detail = f"there is nothing at {path}{slash}; {meant}{prefix}/docs lists what there is"
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        listed = (headers or {}).get("Allow", f"see {prefix}/docs")
+        listed = (headers or {}).get("Allow", "GET, HEAD")  # of files, which tell none
         possible = ", ".join(addresses.methods(local)) or listed
         detail = f"{request.method} is not possible here; possible: {possible}"
         headers = {"Allow": possible}

@@ -6,7 +6,7 @@ from typing import Any
 
 import fastapi_offline
 from fastapi import APIRouter, FastAPI, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from service.responses import openapi_3_0
@@ -37,8 +37,8 @@ def mount_assets(app: FastAPI) -> None:
 
 
 @router.get("/")
-async def playground() -> FileResponse:
-    return _page("index.html", PLAYGROUND)
+async def playground(request: Request) -> Response:
+    return await _page(request, "index.html", PLAYGROUND)
 
 
 @router.get("/openapi-3.0.json")
@@ -48,15 +48,15 @@ async def older_document(request: Request) -> JSONResponse:
 
 
 @router.get("/docs")
-async def docs() -> FileResponse:
-    return _page("docs.html", DOCS)
+async def docs(request: Request) -> Response:
+    return await _page(request, "docs.html", DOCS)
 
 
-def _page(name: str, policy: str) -> FileResponse:
-    headers = {
-        "Content-Security-Policy": policy,
-        "Referrer-Policy": "same-origin",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cache-Control": CACHED,
-    }
-    return FileResponse(STATIC / name, headers=headers)
+async def _page(request: Request, name: str, policy: str) -> Response:
+    """The page, or 304 if the browser has it."""
+    response = await Assets(directory=STATIC).get_response(name, request.scope)
+    response.headers["Content-Security-Policy"] = policy
+    response.headers["Referrer-Policy"] = response.headers["Cross-Origin-Opener-Policy"] = (
+        "same-origin"
+    )
+    return response

@@ -215,6 +215,13 @@ def test_405_names_the_possible_methods(client: TestClient) -> None:
     assert answer.headers["allow"] == "POST"
 
 
+@pytest.mark.parametrize("path", ["/v1/models", "/", "/openapi.json", "/static/docs.css"])
+def test_405_names_head_where_get_is(client: TestClient, path: str) -> None:
+    answer = client.post(path)
+    assert problem(answer, 405)["detail"] == "POST is not possible here; possible: GET, HEAD"
+    assert answer.headers["allow"] == "GET, HEAD"
+
+
 class Test413:
     @pytest.mark.slow
     def test_declared_body(self, serve: Serve) -> None:

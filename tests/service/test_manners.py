@@ -42,6 +42,12 @@ class TestServerTiming:
         told = timings(answer.headers["server-timing"])
         assert list(told) == ["total", "decode", "queue", "forward"]
 
+    def test_what_needs_no_network_tells_of_decoding(self, client: TestClient) -> None:
+        answer = client.post("/v1/models/colors/input", files=parts(IMAGE))
+        told = timings(answer.headers["server-timing"])
+        assert list(told) == ["total", "decode"]
+        assert 0 < told["decode"] <= told["total"]
+
     def test_others_tell_the_whole(self, client: TestClient) -> None:
         told = timings(client.get("/v1/models").headers["server-timing"])
         assert list(told) == ["total"]
@@ -55,6 +61,7 @@ class TestRequestId:
             "Root=1-67891233-abcdef012345678912345678;Sampled=1",
             "YWJj/+8=",
             "gateway:42|a~b,c@d#e",
+            "{550e8400-e29b-41d4-a716-446655440000}",
             "x" * 200,
         ],
     )
@@ -169,6 +176,20 @@ class TestETag:
         assert client.get(path, headers={"If-None-Match": '"x"'}).status_code == 200
         assert client.head(path).headers["etag"] == tag
 
+    @pytest.mark.parametrize("path", ["/", "/docs", "/static/docs.css"])
+    def test_nor_are_pages_and_their_files(self, client: TestClient, path: str) -> None:
+        first = client.get(path)
+        for asked in (
+            {"If-None-Match": first.headers["etag"]},
+            {"If-Modified-Since": first.headers["last-modified"]},
+        ):
+            again = client.get(path, headers=asked)
+            assert (again.status_code, again.content) == (304, b"")
+            assert again.headers["etag"] == first.headers["etag"]
+            assert again.headers["cache-control"] == first.headers["cache-control"]
+        other = client.get(path, headers={"If-None-Match": '"x"'})
+        assert (other.status_code, other.content) == (200, first.content)
+
     @pytest.mark.parametrize("path", ["/health/live", "/metrics", "/v1/models/no"])
     def test_neither_states_nor_errors(self, client: TestClient, path: str) -> None:
         assert "etag" not in client.get(path).headers
@@ -211,7 +232,9 @@ class TestCors:
         answer = client.options(PREDICT, headers=asked)
         assert (answer.status_code, answer.content) == (204, b"")
         assert answer.headers["access-control-allow-origin"] == PAGE
-        assert "Authorization" in answer.headers["access-control-allow-headers"]
+        allowed = answer.headers["access-control-allow-headers"].split(", ")
+        for header in ("Authorization", "If-None-Match", "Traceparent", "Tracestate"):
+            assert header in allowed
         assert "POST" in answer.headers["access-control-allow-methods"]
         other = client.options(PREDICT, headers={**asked, "Origin": "https://evil.com"})
         assert "access-control-allow-origin" not in other.headers

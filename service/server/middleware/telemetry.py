@@ -24,7 +24,7 @@ from service.server.middleware.security_headers import Header
 from service.server.shortcut import model_of
 
 _HEADER = b"x-request-id"
-_ACCEPTABLE = re.compile(rb"[A-Za-z0-9._:/+=@~,;#|-]{1,200}")  # UUIDs, base64, Amzn-Trace-Id, …
+_ACCEPTABLE = re.compile(rb"[A-Za-z0-9._:/+=@~,;#|{}-]{1,200}")  # UUIDs, base64, Amzn-Trace-Id, …
 _TRACE = b"traceparent"
 _PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
@@ -123,6 +123,8 @@ class Record:
             work.answered(now)
             took = 1e3 * elapsed, 1e3 * work.decode, 1e3 * work.queue, 1e3 * work.forward
             timing = b"total;dur=%.3f, decode;dur=%.3f, queue;dur=%.3f, forward;dur=%.3f" % took
+        elif work is not None and work.decode:
+            timing = b"total;dur=%.3f, decode;dur=%.3f" % (1e3 * elapsed, 1e3 * work.decode)
         else:
             timing = b"total;dur=%.3f" % (1e3 * elapsed)
         own = ((_HEADER, self.request_id.encode()), (b"server-timing", timing))
