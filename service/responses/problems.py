@@ -25,6 +25,8 @@ MEDIA_TYPE = "application/problem+json"
 _V2 = "/v2"
 REFUSED = "fanlight.refused"
 """Key of an ASGI scope for the reason why its request got no answer."""
+ROOT = "fanlight.root"
+"""Key of an ASGI scope for the setting root_path, which clients see before each path."""
 LATE = "fanlight.late"
 """Key of an ASGI scope for the status of a problem at the end of an answer of status 200."""
 _NO_ANSWER = (401, 408, 413, 429, 499, 500, 503, 504)  # statuses
@@ -58,16 +60,16 @@ def problem(
     status: int,
     title: str,
     detail: str,
-    instance: str,
-    request_id: str,
+    scope: Scope,
     images: Sequence[ImageFault] = (),
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """Return the response for a problem; `instance` is the requested path, not percent-encoded.
+    """Return the response for a problem with the request of this scope.
 
     Under /v2 its body is `{"error": …}`, as clients of the Open Inference Protocol expect it.
     """
-    if instance == _V2 or instance.startswith(f"{_V2}/"):
+    path = scope["path"]
+    if path == _V2 or path.startswith(f"{_V2}/"):
         faults = [f"image {each.index}: {each.reason}" for each in images]
         text = "; ".join([detail, *(each for each in faults if each not in detail)])
         return JSONResponse({"error": text}, status, dict(headers or {}))
@@ -76,8 +78,8 @@ def problem(
         title=title,
         status=status,
         detail=detail,
-        instance=quote(instance),
-        request_id=request_id,
+        instance=_instance(scope),
+        request_id=scope["state"]["request_id"],
         errors=[ImageProblem(**vars(each)) for each in images] or None,
     )
     return JSONResponse(
@@ -88,15 +90,7 @@ def problem(
 def response(error: ServiceError, scope: Scope) -> JSONResponse:
     """Return the response for an error, and store its reason in the scope (`REFUSED`)."""
     scope[REFUSED] = _reason(error)
-    return problem(
-        error.status,
-        error.title,
-        error.detail,
-        scope["path"],
-        scope["state"]["request_id"],
-        error.images,
-        error.headers,
-    )
+    return problem(error.status, error.title, error.detail, scope, error.images, error.headers)
 
 
 def encode(error: QueueFullError, scope: Scope, retry_after: int) -> tuple[int, RawHeaders, bytes]:
@@ -113,7 +107,7 @@ def encode(error: QueueFullError, scope: Scope, retry_after: int) -> tuple[int, 
             "title": error.title,
             "status": error.status,
             "detail": error.detail,
-            "instance": quote(scope["path"]),
+            "instance": _instance(scope),
             "request_id": scope["state"]["request_id"],
         }
     )
@@ -123,6 +117,11 @@ def encode(error: QueueFullError, scope: Scope, retry_after: int) -> tuple[int, 
         (b"content-type", MEDIA_TYPE.encode()),
     ]
     return error.status, headers, body
+
+
+def _instance(scope: Scope) -> str:
+    """Return the path of the request as its client sees it, percent-encoded."""
+    return quote(scope.get(ROOT, "") + scope["path"])
 
 
 def _reason(error: ServiceError) -> str | None:
@@ -145,8 +144,9 @@ async def _unexpected(request: Request, _error: Exception) -> JSONResponse:
 
 
 def _http_exception(request: Request, error: HTTPException, addresses: Addresses) -> JSONResponse:
-    path, detail, headers = request.scope["path"], error.detail, error.headers
-    prefix = request.scope.get("root_path", "")
+    scope, detail, headers = request.scope, error.detail, error.headers
+    root = scope.get(ROOT, "")
+    path, prefix = root + scope["path"], root + scope.get("root_path", "")
     local = path.removeprefix(prefix)
     if error.status_code == HTTPStatus.NOT_FOUND:
         slash = "; addresses have no slash at the end" if path.endswith("/") else ""
@@ -162,8 +162,7 @@ def _http_exception(request: Request, error: HTTPException, addresses: Addresses
         error.status_code,
         HTTPStatus(error.status_code).phrase,
         detail,
-        path,
-        request.state.request_id,
+        scope,
         headers=headers,
     )
 

@@ -133,6 +133,7 @@ class FastPath:
             self._failed(error)
             return None
         scope.update(method="POST", path=path, operation="predict")
+        scope[problems.ROOT] = state.settings.root_path or ""
         pending.record = self._telemetry.record(scope, started)
         pending.record.way = "fast_path"
         if refusal is not None:

@@ -257,6 +257,19 @@ class TestBehindAProxy:
         assert client.get("/fanlight").status_code == 200
         assert client.get("/fanlightly/v1/models").status_code == 404
 
+    def test_problems_name_the_path_that_the_client_sees(self, serve: Serve) -> None:
+        client = serve(root_path="/fanlight")
+        for prefix in ("", "/fanlight"):  # taken away by the proxy, or not
+            told = client.post(f"{prefix}/v1/models/n%20o/predict", content=IMAGE).json()
+            assert told["instance"] == "/fanlight/v1/models/n%20o/predict"
+            told = client.get(f"{prefix}/v1/model").json()
+            assert told["instance"] == "/fanlight/v1/model"
+            assert told["detail"] == (
+                "there is nothing at /fanlight/v1/model; did you mean /fanlight/v1/models? "
+                "/fanlight/docs lists what there is"
+            )
+            assert client.get(f"{prefix}/v2/models/no").json().keys() == {"error"}
+
     def test_it_leads_to_no_figures(self, serve: Serve) -> None:
         """With a port of their own they are not answered here, under whatever path."""
         client = serve(root_path="/fanlight", metrics_port=1)

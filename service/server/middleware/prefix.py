@@ -2,6 +2,8 @@
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.responses.problems import ROOT
+
 
 class Prefix:
     """ASGI middleware: changes `/prefix/v1/models` to `/v1/models`; keeps paths without prefix."""
@@ -12,6 +14,7 @@ class Prefix:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path, prefix = scope["path"], self._prefix
+            scope[ROOT] = prefix
             if path == prefix or path.startswith(f"{prefix}/"):
                 scope["path"] = path[len(prefix) :] or "/"
                 raw = scope.get("raw_path")

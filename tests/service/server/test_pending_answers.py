@@ -114,7 +114,7 @@ async def test_the_deadline_holds(serving: Serving) -> None:
 
 
 async def test_a_full_queue_is_told(serving: Serving) -> None:
-    async with serving(max_queue_size=1, max_images=1) as client:
+    async with serving(max_queue_size=1, max_images=1, root_path="/fanlight") as client:
         held = client.hold()
         others = [await client.another() for _ in range(2)]
         others[0].writer.write(post())
@@ -126,6 +126,7 @@ async def test_a_full_queue_is_told(serving: Serving) -> None:
             with capture_logs() as lines:
                 refused = await client.post()
                 assert (refused.status, refused.told["title"]) == (429, "Queue full")
+                assert refused.told["instance"] == f"/fanlight{PREDICT}"
                 assert refused.headers["retry-after"] == "1"
                 await until_async(lambda: lines)
             assert [(line["event"], line["refused"]) for line in lines] == [("overloaded", 1)]
