@@ -1,6 +1,6 @@
 """Answers of the service → typed values; problem documents → `ClientError`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, TypeVar
@@ -55,7 +55,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Features:
+class Features(Mapping[str, NDArray[np.float32]]):
     """Activations (N, …) by layer, float32, and the probabilities (N, classes) of the same pass."""
 
     layers: Mapping[str, NDArray[np.float32]]
@@ -64,6 +64,12 @@ class Features:
 
     def __getitem__(self, layer: str) -> NDArray[np.float32]:
         return self.layers[layer]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
 
 
 def check(answer: httpx.Response) -> None:

@@ -109,6 +109,10 @@ class TestAnswers:
         assert found.labels == LABELS
         best = [LABELS[index] for index in found.probabilities.argmax(1)]
         assert best == [each.label for each in client.predict(MODEL, IMAGES)]
+        assert list(found) == list(found.layers) == ["conv", "penultimate"]
+        shapes = {name: values.shape for name, values in found.items()}
+        assert shapes == {"conv": (3, 4, 8, 8), "penultimate": (3, 4)}
+        assert "fc" not in found
         assert list(client.features(MODEL, IMAGES[0], "conv").layers) == ["conv"]
 
     def test_explanations(self, client: Client) -> None:
