@@ -297,7 +297,8 @@ class Settings(BaseSettings):
         "off", description="whether /predictions/<model> is answered, as TorchServe does"
     )
     access_log: Switch = Field(
-        True, description="a line of the log for each request; errors have theirs in any case"
+        True,
+        description="a line of the log for each request; unexpected errors have theirs in any case",
     )
     tracing: Switch = Field(
         False,

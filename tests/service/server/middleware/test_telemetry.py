@@ -129,6 +129,7 @@ def test_the_access_log_can_be_off_alone(serve: Serve, monkeypatch: pytest.Monke
     with capture_logs() as lines:
         client = serve(access_log=False)
         assert client.post(PREDICT, files=parts(*IMAGES)).status_code == 200
+        assert client.post("/v1/models/no/predict", files=parts(*IMAGES)).status_code == 404
         monkeypatch.setattr("service.prediction.Predictor.predict", broken)
         answer = client.post(PREDICT, files=parts(*IMAGES))
     assert answer.status_code == 500
