@@ -103,7 +103,8 @@ def essence(encoded: bytes) -> Essence:
     for marker, start in segments:
         stop = start + 2 + _length(encoded, start)
         if marker == _APP1 and encoded.startswith(b"Exif\0\0", start + 4):
-            exif += encoded[start + (10 if exif else 4) : min(stop, start + MAX_EXIF)]
+            if len(exif) < MAX_EXIF:  # more is not looked at
+                exif += encoded[start + (10 if exif else 4) : min(stop, start + MAX_EXIF)]
         elif marker == _APP1 and encoded.startswith(b"http://ns.adobe.com/xap/1.0/\0", start + 4):
             xmp = encoded[start:stop]
         if marker in _FRAMES and claimed is None:
