@@ -58,6 +58,14 @@ audit:
 soak *arguments:
     python -m benchmarks soak {{ arguments }}
 
+# Mutate images of all formats, and decode them: time and memory are watched (docs/reliability.md)
+fuzz *arguments:
+    python -m benchmarks.soak.fuzz {{ arguments }}
+
+# Ten restarts behind proxies with default settings, and a worker killed every 5 s for 10 minutes
+restarts *arguments:
+    RESTARTS=10 KILLS=120 pytest tests/e2e/test_restarts.py -m "" {{ arguments }}
+
 # What needs neither torch nor the other dependencies: CI runs it first
 [private]
 lint:
