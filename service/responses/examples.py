@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-MEDIA_TYPE = "application/problem+json"
+MEDIA_TYPES = ("application/json", "application/problem+json", "text/plain")
 FILE = Path(__file__).with_name("examples.json")
 MODEL, LAYER = "mnist-cnn", "conv1.0"  # of a model that Fanlight ships
 _NAMES = {"model": MODEL, "layer": LAYER, "method": "saliency"}  # of parameters
@@ -21,17 +21,15 @@ def answers() -> dict[str, Any]:
 def add(operation: dict[str, Any]) -> None:
     """Add examples to one operation of the OpenAPI document, which is changed in place.
 
-    They are of its JSON answer, of its errors, and of the parameters that it requires.
+    They are of its answer in JSON or text, of its errors, and of the parameters that it requires.
     """
-    example = answers().get(operation["operationId"])
-    content = operation["responses"]["200"].get("content", {})
-    if example is not None and "application/json" in content:
-        content["application/json"]["example"] = example
-    problems = answers()["problems"]
+    name = operation["operationId"]
+    problems = answers()["problems"].get(name, {})
+    examples = problems | ({"200": answers()[name]} if name in answers() else {})
     for status, response in operation["responses"].items():
         for media_type, told in response.get("content", {}).items():
-            if status in problems and media_type == MEDIA_TYPE:
-                told["example"] = problems[status]
+            if status in examples and media_type in MEDIA_TYPES:
+                told["example"] = examples[status]
     for parameter in operation.get("parameters", ()):
         name = parameter["name"]
         if name in _NAMES and parameter["required"]:

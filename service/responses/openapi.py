@@ -5,7 +5,6 @@ Request bodies are read by hand, so their schema is written by hand: file parts 
 """
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +13,6 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from models.images import formats as image_formats
-from service.errors import ServiceError
 from service.requests.bodies import FORM, PART, PARTS
 from service.requests.json_body import JSON
 from service.responses import examples
@@ -23,16 +21,33 @@ from service.responses.problems import MEDIA_TYPE
 from service.responses.schemas import Problem
 from service.settings import Settings
 
-OF_IMAGES = (400, 401, 404, 408, 413, 415, 422, 429, 503, 504)  # statuses of errors
 Responses = dict[int | str, dict[str, Any]]  # as FastAPI's decorators take them
 _BINARY = {"type": "string", "format": "binary"}
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _RETRY = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}}
+_PROBLEMS = {  # what each status of an error means, where an operation does not say otherwise
+    400: "The body is not what its Content-Type says",
+    401: "The API key is missing or wrong; only a service that asks for one answers this",
+    404: "There is no such model, or no such version of it",
+    408: "The body did not arrive in time (setting request_timeout)",
+    413: "The request, or the answer that it asks for, is over a limit; `detail` names it",
+    415: "The body or a part of it is not an image of a type that is taken",
+    422: "A query parameter is unknown, or its value is not allowed",
+    429: "This client asks too often, or too many requests wait already",
+    503: "The service, or the version of the model, can't answer now; `detail` says why",
+    504: "The answer was not ready in time (setting request_timeout)",
+}
+OF_IMAGES = tuple(_PROBLEMS)  # the statuses of an operation that takes images
+NO_LAYER = "There is no such model, version or layer"
+BAD_IMAGE = "A query parameter is not allowed, or the body or one of its images can't be used"
+NOT_FINITE = f"{BAD_IMAGE}, or the network gives no finite numbers for an image"
 
 IMAGES: dict[str, Any] = {  # clients of openapi-generator would send JSON if it stood here
     "required": True,
     "description": f"One or many images as parts named `{PART}` (taken too: "
-    f"{', '.join(f'`{name}`' for name in PARTS[1:])}), or one image as the body. Also as JSON: "
+    f"{', '.join(f'`{name}`' for name in PARTS[1:])}), or one image as the body: "
+    f"`curl -F {PART}=@7.png ADDRESS`, `curl -H 'Content-Type: image/png' --data-binary @7.png "
+    "ADDRESS`. Also as JSON: "
     '`{"images": ["…", …]}` or `{"image": "…"}` with base64, base64url or data URLs, which stands '
     "here alone, since generated clients would take it for the usual way. "
     f"Taken are {image_formats.taken()}. The bytes decide what an image is; its declared "
@@ -67,12 +82,15 @@ def answers(
     return {200: {"model": model, "content": content, "headers": {TOLD: told}}}
 
 
-def problems(*statuses: int) -> Responses:
-    """The `responses` of a route that can answer with these error statuses."""
-    titles = {error.status: error.title for error in ServiceError.__subclasses__()}
+def problems(*statuses: int, but: Mapping[int, str] = MappingProxyType({})) -> Responses:
+    """The `responses` of a route that can answer with these error statuses.
+
+    `but` are descriptions of statuses that mean something else, or more, for this route.
+    """
+    meanings = {**_PROBLEMS, **but}
     return {
         status: {
-            "description": titles.get(status, HTTPStatus(status).phrase),
+            "description": meanings[status],
             "content": {MEDIA_TYPE: {"schema": _PROBLEM}},
             **({"headers": _RETRY} if status in (429, 503) else {}),
         }

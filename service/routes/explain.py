@@ -17,9 +17,14 @@ router = APIRouter(prefix="/v1/models", tags=["look inside"], dependencies=[Depe
     "/{model}/explain",
     operation_id="explain",
     summary="Which pixels speak for a class?",
+    response_description="A heat map for each image, and its prediction",
     openapi_extra={"requestBody": openapi.IMAGES},
     response_class=Response,
-    responses=openapi.answers(Explanations, lines.CONTENT) | openapi.problems(*openapi.OF_IMAGES),
+    responses=openapi.answers(Explanations, lines.CONTENT)
+    | openapi.problems(
+        *openapi.OF_IMAGES,
+        but={404: openapi.NO_LAYER, 422: f"{openapi.NOT_FINITE}; or the method does not fit"},
+    ),
 )
 async def explain(
     model: str,

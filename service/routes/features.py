@@ -16,9 +16,11 @@ router = APIRouter(prefix="/v1/models", tags=["look inside"], dependencies=[Depe
     "/{model}/features",
     operation_id="features",
     summary="Feature maps of images",
+    response_description="The activations of the layers, and a prediction for each image",
     openapi_extra={"requestBody": openapi.IMAGES},
     response_class=Response,
-    responses=openapi.answers(Features) | openapi.problems(*openapi.OF_IMAGES),
+    responses=openapi.answers(Features)
+    | openapi.problems(*openapi.OF_IMAGES, but={404: openapi.NO_LAYER, 422: openapi.NOT_FINITE}),
 )
 async def features(
     model: str, asked: Annotated[FeaturesParameters, Query()], images: Images, state: State

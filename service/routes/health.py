@@ -21,6 +21,7 @@ class Health(Schema):
     "/health/live",
     operation_id="live",
     summary="Does it answer?",
+    response_description="The process answers",
     responses=openapi.problems(422),
 )
 async def live(_: Annotated[NoParameters, Query()]) -> Health:
@@ -32,7 +33,8 @@ async def live(_: Annotated[NoParameters, Query()]) -> Health:
     "/health/ready",
     operation_id="ready",
     summary="Should it get requests?",
-    responses=openapi.problems(422, 503),
+    response_description="Send it requests",
+    responses=openapi.problems(422, 503, but={503: "A model is not ready, or the server ends"}),
 )
 async def ready(_: Annotated[NoParameters, Query()], state: State) -> Health:
     """Every model that was there at the start has a version that is verified, loaded and warmed.
@@ -49,9 +51,12 @@ async def ready(_: Annotated[NoParameters, Query()], state: State) -> Health:
     summary="Figures for Prometheus",
     response_class=Response,
     dependencies=[Depends(authorize_metrics)],
+    response_description="The figures, in the text format of Prometheus",
     responses={
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
-        **openapi.problems(401, 404, 422, 429, 503),
+        **openapi.problems(
+            *(401, 404, 422, 429, 503), but={404: "Another port has them (setting metrics_port)"}
+        ),
     },
 )
 async def metrics(_: Annotated[NoParameters, Query()], state: State) -> Response:

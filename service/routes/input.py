@@ -16,9 +16,11 @@ router = APIRouter(prefix="/v1/models", tags=["look inside"], dependencies=[Depe
     "/{model}/input",
     operation_id="input",
     summary="Images as the network gets them",
+    response_description="The pixels of each image, at the size of the network's input",
     openapi_extra={"requestBody": openapi.IMAGES},
     response_class=Response,
-    responses=openapi.answers(Inputs, npz=False) | openapi.problems(*openapi.OF_IMAGES),
+    responses=openapi.answers(Inputs, npz=False)
+    | openapi.problems(*openapi.OF_IMAGES, but={422: openapi.BAD_IMAGE}),
 )
 async def inputs(
     model: str, asked: Annotated[InputParameters, Query()], images: Images, state: State

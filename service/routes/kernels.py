@@ -16,8 +16,10 @@ router = APIRouter(prefix="/v1/models", tags=["look inside"], dependencies=[Depe
     "/{model}/kernels/{layer:path}",
     operation_id="kernels",
     summary="Weights of a layer",
+    response_description="The weights, their shape, and the least and greatest of them",
     response_class=Response,
-    responses=openapi.answers(Kernels) | openapi.problems(401, 404, 413, 422, 429, 503, 504),
+    responses=openapi.answers(Kernels)
+    | openapi.problems(*(401, 404, 413, 422, 429, 503, 504), but={404: openapi.NO_LAYER}),
 )
 async def kernels(
     request: Request,

@@ -16,6 +16,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(a
     "",
     operation_id="list_models",
     summary="List the models",
+    response_description="The models by name, each with its versions and their states",
     response_model_exclude_none=True,
     responses=openapi.problems(401, 422, 429, 503),
 )
@@ -34,6 +35,7 @@ async def list_models(_: Annotated[NoParameters, Query()], state: State) -> Mode
     "/{model}",
     operation_id="get_model",
     summary="Describe a model",
+    response_description="The card of the model, its layers, and what it can be asked",
     response_model_exclude_none=True,
     responses=openapi.problems(401, 404, 422, 429, 503),
 )

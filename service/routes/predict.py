@@ -17,9 +17,10 @@ router = APIRouter(prefix="/v1/models", tags=["predict"])
     "/{model}/predict",
     operation_id="predict",
     summary="Classify images",
+    response_description="A prediction for each image, in the order of the images",
     response_model=Predictions,
     openapi_extra={"requestBody": openapi.IMAGES},
-    responses=openapi.problems(*openapi.OF_IMAGES),
+    responses=openapi.problems(*openapi.OF_IMAGES, but={422: openapi.NOT_FINITE}),
 )
 async def predict(
     request: Request, model: str, asked: Annotated[PredictParameters, Query()], state: State

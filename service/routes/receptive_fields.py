@@ -16,8 +16,9 @@ router = APIRouter(prefix="/v1/models", tags=["look inside"], dependencies=[Depe
     "/{model}/receptive-fields",
     operation_id="receptive_fields",
     summary="How much of the image each layer sees",
+    response_description="The size and the step of the receptive field of each layer and block",
     response_model_exclude_none=True,
-    responses=openapi.problems(401, 404, 413, 422, 429, 503, 504),
+    responses=openapi.problems(401, 404, 422, 429, 503, 504),
 )
 async def receptive_fields(
     request: Request, model: str, asked: Annotated[ModelParameters, Query()], state: State

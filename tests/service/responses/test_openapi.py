@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 import openapi_spec_validator
@@ -67,7 +68,8 @@ def test_json_is_told_in_words(document: dict[str, Any], operation: str) -> None
     body = path["post"]["requestBody"]
     assert next(iter(body["content"])) == "multipart/form-data"
     assert not any("json" in each for each in body["content"])
-    assert '{"images": ["…", …]}' in body["description"]
+    for example in ('{"images": ["…", …]}', "curl -F images=@", "--data-binary @"):
+        assert example in body["description"]
 
 
 def test_the_header_of_pictures_is_text(document: dict[str, Any]) -> None:
@@ -92,6 +94,25 @@ def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
     assert {int(status) for status in predict} == {
         200, 400, 401, 404, 408, 413, 415, 422, 429, 503, 504
     }  # fmt: skip
+
+
+def test_every_status_says_what_it_means_for_its_operation(document: dict[str, Any]) -> None:
+    told = {
+        (operation["operationId"], int(status)): response["description"]
+        for operation in operations(document)
+        for status, response in operation["responses"].items()
+    }
+    usual = {"Successful Response", *(each.phrase for each in HTTPStatus)}
+    assert not usual & set(told.values())
+    refused = {name: text for (name, status), text in told.items() if status == 422}
+    assert {name for name, text in refused.items() if "image" in text} == {
+        *("predict", "features", "explain", "input")
+    }
+    assert {name for name, text in refused.items() if "finite" in text} == {
+        *("predict", "features", "explain")
+    }
+    succeeded = [text for (_, status), text in told.items() if status == 200]
+    assert len(set(succeeded)) == len(succeeded)
 
 
 def test_schemas_have_names_and_no_null(document: dict[str, Any]) -> None:
