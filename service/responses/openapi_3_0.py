@@ -1,7 +1,7 @@
 """The OpenAPI document in version 3.0.3, for generators that do not know 3.1.
 
 What 3.0 lacks is converted (OpenAPI 3.0.3, "Schema Object"): exclusive limits are true or false
-beside the limit, and no default is null.
+beside the limit, no default is null, and nothing stands beside a reference ("Reference Object").
 """
 
 import copy
@@ -33,4 +33,6 @@ def _converted(told: Any) -> Any:
         del found["default"]
     if "const" in found and "enum" not in found:
         found["enum"] = [found.pop("const")]
+    if "$ref" in found and len(found) > 1:
+        found["allOf"] = [{"$ref": found.pop("$ref")}]
     return found

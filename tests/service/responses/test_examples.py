@@ -101,14 +101,16 @@ def test_as_3_0_it_is_valid(client: TestClient, document: dict[str, Any]) -> Non
 def test_what_3_0_lacks_is_said_otherwise() -> None:
     told = {
         "type": "array",
-        "items": {"anyOf": [{"type": "integer"}, {"const": "x"}]},
+        "items": {"anyOf": [{"type": "integer"}, {"const": "x"}, {"$ref": "#/a"}]},
+        "properties": {"b": {"$ref": "#/a", "title": "B"}},
         "example": {"const": 1, "exclusiveMinimum": 2},
     }
     assert openapi_3_0.rendering({"schema": told}) == {
         "openapi": "3.0.3",
         "schema": {
             "type": "array",
-            "items": {"anyOf": [{"type": "integer"}, {"enum": ["x"]}]},
+            "items": {"anyOf": [{"type": "integer"}, {"enum": ["x"]}, {"$ref": "#/a"}]},
+            "properties": {"b": {"allOf": [{"$ref": "#/a"}], "title": "B"}},
             "example": {"const": 1, "exclusiveMinimum": 2},
         },
     }
