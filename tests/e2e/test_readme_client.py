@@ -1,6 +1,7 @@
-"""The Python programs of README and of the page about the protocol, run as they stand."""
+"""The Python programs of README and of the pages about clients, run as they stand."""
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,25 +21,39 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def printed(page: str, server: Server, folder: Path) -> list[str]:
-    """What the first program of a page prints, in a folder with our tests' files."""
-    found = re.search(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    assert found is not None
-    program = found[1].replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
+def asking(page: str, server: Server) -> str:
+    """A page whose commands and programs ask our server."""
+    return (ROOT / page).read_text().replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
+
+
+def printed(page: str, server: Server, folder: Path, number: int = 0) -> list[str]:
+    """What a program of a page prints, in a folder with our tests' files."""
+    programs = re.findall(r"```python\n(.*?)```", asking(page, server), re.DOTALL)
     (folder / "tests").symlink_to(ROOT / "tests")
-    command = [sys.executable, "-c", program]
+    return ran([sys.executable, "-c", programs[number]], folder)
+
+
+def ran(command: list[str], folder: Path) -> list[str]:
     run = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, check=True, timeout=60
     )
     return run.stdout.splitlines()
 
 
-def test_readme(server: Server, tmp_path: Path) -> None:
-    label, shape = printed("README.md", server, tmp_path)
+@pytest.mark.parametrize("page", ["README.md", "docs/clients.md"])
+def test_our_own_client(page: str, server: Server, tmp_path: Path) -> None:
+    label, shape = printed(page, server, tmp_path)
     assert label.split()[0] == "bird"
     assert shape == "(1, 24, 31, 31)"
     with Image.open(tmp_path / "why.png") as drawn:
         assert drawn.format == "PNG"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/clients.md"])
+def test_a_generated_client(page: str, server: Server, tmp_path: Path) -> None:
+    [options] = re.findall(r"^(?:\S*/)?openapi-python-client (.*)$", asking(page, server), re.M)
+    ran([sys.executable, "-m", "openapi_python_client", *shlex.split(options)], tmp_path)
+    assert printed(page, server, tmp_path, number=1) == ["bird"]
 
 
 def test_the_protocol(server: Server, tmp_path: Path) -> None:
