@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 CHINESE = (ROOT / "README.zh-CN.md").read_text()
 PAGES = [ROOT / "README.zh-CN.md", ROOT / "CONTRIBUTING.md", *tables.pages()]
+CHINESE_PAGES = [each for each in PAGES if each.name.endswith(".zh-CN.md")]
 GENERATED = {"command.md"}  # its text is help, not what a shell runs
 WORD = re.compile(r"\A[A-Z]{2,}\Z|…|\.\.\.")  # stands for something of the reader's
 
@@ -50,6 +51,13 @@ def test_one_command_starts_the_service_and_one_passes_the_tests() -> None:
     for text in (README, CHINESE):
         found = re.findall(r"^python3 -m venv \.venv && .*$", text, re.MULTILINE)
         assert [each.split()[-1] for each in found] == ["serve", ".venv/bin/pytest"]
+
+
+@pytest.mark.parametrize("page", CHINESE_PAGES, ids=lambda page: page.name)
+def test_chinese_has_its_own_punctuation_and_ends_its_links(page: Path) -> None:
+    han, text = r"[\u4e00-\u9fff]", page.read_text("utf-8")
+    assert re.findall(rf"{han}[,:;?!].*|[,:;?!]{han}.*", text) == []
+    assert re.findall(r"https?://[^\s<>)]*[^\x00-\x7f].*", text) == []  # all that is the link
 
 
 def test_it_is_a_screen_and_a_half() -> None:
