@@ -8,6 +8,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fastapi import FastAPI
+from playwright.sync_api import sync_playwright
+from starlette.staticfiles import StaticFiles
+
+from tests.e2e.page.visiting import CHROMIUM, needs_chromium
+from tests.e2e.servers import in_thread
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -54,3 +60,28 @@ def test_links_out_of_the_docs_are_names_there(site: Path) -> None:
     text = (site / "deploy.html").read_text("utf-8")
     assert "deploy/nginx/fanlight.conf" in text
     assert "../deploy/nginx" not in text
+
+
+@pytest.mark.slow
+def test_a_page_says_its_language(site: Path) -> None:
+    for page, language in (("tutorial.zh-CN.html", "zh-CN"), ("tutorial.html", "en")):
+        assert f'<html lang="{language}"' in (site / page).read_text("utf-8")
+
+
+@pytest.mark.slow
+@needs_chromium
+@pytest.mark.parametrize(
+    ("word", "page"), [("混淆矩阵", "tutorial.zh-CN"), ("kernel", "look-inside")]
+)
+def test_the_search_finds_words_of_both_languages(site: Path, word: str, page: str) -> None:
+    app = FastAPI()
+    app.mount("/", StaticFiles(directory=site))
+    with in_thread(app) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.goto(f"{url}/index.html")
+        tab.locator("input.md-search__input").fill(word)
+        tab.locator(f"a.md-search-result__link[href*='/{page}.html']").first.wait_for(
+            timeout=10_000
+        )
+        browser.close()
