@@ -16,7 +16,7 @@ PACKAGES = ["models", "training", "service", "fanlight", "benchmarks"]
 INDEX = (ROOT / "docs" / "decisions" / "README.md").read_text()
 COMMANDS = [
     *("check", "test", "fast", "thorough", "fix", "serve", "e2e", "faults", "docs", "audit"),
-    "soak",
+    *("soak", "fuzz", "restarts"),
 ]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[a-z]*.md"))
 PAGES = [

@@ -155,7 +155,7 @@ def _http_exception(request: Request, error: HTTPException, addresses: Addresses
         detail = f"there is nothing at {path}{slash}; {meant}{prefix}/docs lists what there is"
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         listed = (headers or {}).get("Allow", "GET, HEAD")  # of files, which tell none
-        possible = ", ".join(addresses.methods(local)) or listed
+        possible = ", ".join(addresses.methods(local) or sorted(listed.split(", ")))
         detail = f"{request.method} is not possible here; possible: {possible}"
         headers = {"Allow": possible}
     return problem(

@@ -21,9 +21,9 @@ def received(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     digests: list[str] = []
     pixels = Decoder.pixels
 
-    async def recorded(decoder: Decoder, uploads: list[EncodedImage], spec: Any) -> Any:
+    async def recorded(decoder: Decoder, uploads: list[EncodedImage], *others: Any) -> Any:
         digests.extend(hashlib.sha256(each.encoded).hexdigest() for each in uploads)
-        return await pixels(decoder, uploads, spec)
+        return await pixels(decoder, uploads, *others)
 
     monkeypatch.setattr(Decoder, "pixels", recorded)
     return digests
