@@ -290,7 +290,7 @@ class TestLane:
             finally:
                 ended.set()
 
-        client = serve(request_timeout=0.2)
+        client = serve(request_timeout=1)
         monkeypatch.setattr(explanation, "explain", endless)
         assert ask(client).status_code == 504
         assert ended.wait(10)
@@ -391,3 +391,18 @@ def test_parameters_of_one_method_may_be_left_out_and_tell_their_default() -> No
     assert told["places"] == "where; default: [1, 2]"
     with pytest.raises(ValidationError, match="greater than or equal to 2"):
         asked(size=1)
+
+
+@pytest.mark.parametrize("method", ["occlusion", "integrated-gradients"])
+@pytest.mark.parametrize(("colour", "baseline"), [(0, "black"), (255, "white")])
+def test_an_image_that_is_the_baseline_everywhere_says_why_its_map_is_0(
+    client: TestClient, method: str, colour: int, baseline: str
+) -> None:
+    flat = encode(Image.new("RGB", (SPEC.width, SPEC.height), (colour,) * 3))
+    found = only(ask(client, flat, method=method, baseline=baseline))
+    assert (found["min"], found["max"]) == (0, 0)
+    assert f"the image is {baseline} everywhere, as the baseline is" in found["note"]
+    other = "white" if baseline == "black" else "black"
+    assert "everywhere, as the baseline" not in str(
+        only(ask(client, flat, method=method, baseline=other))
+    )

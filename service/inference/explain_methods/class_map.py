@@ -41,7 +41,8 @@ class ClassMap(ExplainMethod[ClassMapParameters]):
     title = "Class map"
     description = (
         "Which class the network sees where in the whole image, in its own size: the probability "
-        "of the target in the input's window around each pixel, 0 to 1."
+        "of the target around each pixel, 0 to 1, as the network finds it when it is slid over "
+        "the whole image."
     )
     model = ClassMapParameters
     needs_gradients = False

@@ -15,6 +15,7 @@ from service.inference.explain_methods.method import (
     ExplainMethod,
     Parameters,
     Subject,
+    hidden_by_nothing,
 )
 
 MAX_STEPS = 256  # each is a pass forwards and back
@@ -50,16 +51,22 @@ class IntegratedGradients(ExplainMethod[IntegratedGradientsParameters]):
 
         first = subjects[0]
         batch = torch.cat([each.batch.detach() for each in subjects])  # (N, C, H, W)
+        baseline = first.baseline(parameters.baseline)
         values, deltas = attr.IntegratedGradients(first.forward).attribute(
             batch,
-            baselines=first.baseline(parameters.baseline).expand_as(batch),
+            baselines=baseline.expand_as(batch),
             target=torch.tensor([each.target for each in subjects], device=batch.device),
             n_steps=parameters.steps,
             internal_batch_size=max(first.batch_size, len(subjects)),
             return_convergence_delta=True,
         )  # (N, C, H, W) and (N,)
         sums = values.sum(1).detach()  # (N, H, W)
-        return [Attribution(each, delta) for each, delta in zip(sums, deltas.tolist(), strict=True)]
+        is_baseline = (batch == baseline).flatten(1).all(1).tolist()
+        nothing = hidden_by_nothing(parameters.baseline)
+        return [
+            Attribution(each, delta, reason=nothing if is_flat else None)
+            for each, delta, is_flat in zip(sums, deltas.tolist(), is_baseline, strict=True)
+        ]
 
 
 METHODS.register(IntegratedGradients())

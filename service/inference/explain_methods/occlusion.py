@@ -22,6 +22,7 @@ from service.inference.explain_methods.method import (
     ExplainMethod,
     Parameters,
     Subject,
+    hidden_by_nothing,
 )
 
 if TYPE_CHECKING:
@@ -119,7 +120,12 @@ class Occlusion(ExplainMethod[OcclusionParameters]):
         scores = _scores(subjects, passes, level)
         falls = np.zeros(hides.shape)
         falls[hides] = scores[: len(subjects)].repeat(hides.sum(1)) - scores[len(subjects) :]
-        return [Attribution(torch.from_numpy(each)) for each in _means(falls, windows, pixels)]
+        maps = _means(falls, windows, pixels)
+        nothing = hidden_by_nothing(parameters.baseline)
+        return [
+            Attribution(torch.from_numpy(values), reason=None if counts.any() else nothing)
+            for values, counts in zip(maps, hides, strict=True)
+        ]
 
 
 def _resolved(parameters: OcclusionParameters) -> tuple[int, int]:
