@@ -283,6 +283,11 @@ first seed, and has no penalty in it. Time is that of the training alone, on a v
 without a GPU, with other programs beside it. Where a training has fewer epochs than its recipe, the
 row says so: `1 of 10`.
 
+A row of a recipe judges nothing. Because it has the weights of the epoch that validated best, a
+network that had unlearned all by its last epoch still looks good here, as that for crosses without
+pooling. The studies below judge by criteria, with the weights of the last epoch: `xo-channels`,
+`xo-depth` and `xo-pooling` the networks for crosses, `alexnet` AlexNet, `lenet` the LeNets.
+
 ## Recipes
 """
 _STUDIES_HEAD = """## Studies
@@ -293,4 +298,5 @@ studies are trained once. A claim of the first author is judged by a criterion t
 code before the runs were made; where a part of it came later, the finding says so. It is judged for
 each seed by itself: the claim is seen if the criterion holds with every seed, not seen if it holds
 with none, and unclear otherwise. "About" means within 0.02. Where another criterion stood before,
-the finding says which. Studies that are missing here are not run yet."""
+the finding says which. Studies and rows that are missing here are not run yet; of those in batches
+of 128, the two on tiny inputs are."""
