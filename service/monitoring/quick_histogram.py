@@ -8,7 +8,7 @@ from prometheus_client import Histogram
 
 
 class QuickHistogram(Histogram):
-    """A `Histogram` with `observe_all`; it uses private members, so pyproject bounds the version."""
+    """A `Histogram` with `observe_all`; its private members bound the version in pyproject."""
 
     def observe_all(self, amounts: Sequence[float]) -> None:
         """Observe each of the amounts, as `observe` does."""
