@@ -8,7 +8,7 @@ from prometheus_client import Histogram
 
 
 class QuickHistogram(Histogram):
-    """A `Histogram` with `observe_all`; its private members bound the version in pyproject."""
+    """A `Histogram` with `observe_all`. It uses private members, so pyproject has a bound."""
 
     def observe_all(self, amounts: Sequence[float]) -> None:
         """Observe each of the amounts, as `observe` does."""
