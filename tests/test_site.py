@@ -79,9 +79,11 @@ def test_the_search_finds_words_of_both_languages(site: Path, word: str, page: s
     with in_thread(app) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         tab = browser.new_page()
-        tab.goto(f"{url}/index.html")
-        tab.locator("input.md-search__input").fill(word)
+        tab.goto(f"{url}/index.html", wait_until="networkidle")  # before, nobody hears the typing
+        asked = tab.locator("input.md-search__input")
+        asked.click()
+        asked.press_sequentially(word)
         tab.locator(f"a.md-search-result__link[href*='/{page}.html']").first.wait_for(
-            timeout=10_000
+            timeout=60_000
         )
         browser.close()
