@@ -80,7 +80,7 @@ def found() -> dict[str, Any]:
 
 
 def _ask(client: TestClient, more: str = "", model: str = MODEL) -> Asked:
-    """Ask every operation, with `more` in the query."""
+    """Send a request to every operation, with `more` at the end of its URL; return the answers."""
     paths = {name: f"{path}{more}".replace(MODEL, model) for name, path in _PATHS.items()}
     return _send(client, model, more, content=IMAGE.read_bytes(), headers=_PNG) | {
         name: client.get(path) for name, path in paths.items()
@@ -88,7 +88,7 @@ def _ask(client: TestClient, more: str = "", model: str = MODEL) -> Asked:
 
 
 def _send(client: TestClient, model: str = MODEL, more: str = "", **body: Any) -> Asked:
-    """Send a body to each operation that takes images."""
+    """POST the same body to each operation that takes images; return the answers by operation."""
     return {
         name: client.post(f"{path}{more}".replace(MODEL, model), **body)
         for name, path in _OF_IMAGES.items()
@@ -96,7 +96,10 @@ def _send(client: TestClient, model: str = MODEL, more: str = "", **body: Any) -
 
 
 def _refused() -> Iterator[Asked]:
-    """Requests that are refused; of two with the same status the later one is the example."""
+    """Send requests that are refused, and yield the answers.
+
+    Of two errors of one operation with the same status, the later one becomes the example.
+    """
     content = IMAGE.read_bytes()
     with TemporaryDirectory() as folder:
         shutil.copytree(SHIPPED / MODEL, Path(folder) / MODEL)

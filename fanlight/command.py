@@ -239,7 +239,7 @@ def _reason(error: click.UsageError) -> str:
 
 
 def _missing(error: click.MissingParameter) -> str:
-    """Return what is missing, with a command line that has it, if the help shows one."""
+    """Return the error text for a missing argument, with an example line from the help, if any."""
     name = error.param.get_error_hint(error.ctx) if error.param and error.ctx else "a parameter"
     path = error.ctx.command_path if error.ctx else PROGRAM
     lines = [each.line for each in _examples(error.ctx) if each.line.startswith(f"{path} ")]

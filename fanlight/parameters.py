@@ -55,7 +55,10 @@ class NonEmptyPath(click.Path):
 
 
 class Number(click.ParamType[Any]):
-    """A number, whole or not, whose error has the words that all of our errors have."""
+    """A type for numbers, with an error like `should be a whole number, not 'two'`.
+
+    click's own types say it in other words than our errors elsewhere.
+    """
 
     def __init__(self, inner: click.ParamType[Any], name: str) -> None:
         self.inner, self.name = inner, name

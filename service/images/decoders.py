@@ -248,12 +248,15 @@ class Process:
 class Lane:
     """A group of decoder processes; jobs wait for a free one, in turns of their clients.
 
-    A job that would wait longer than `max_wait` seconds is refused.
+    A job that would wait longer than `max_wait` seconds is refused; a job is thought to take
+    `seconds` until one has ended.
     """
 
-    def __init__(self, template: Template, size: int, niceness: int, max_wait: float) -> None:
+    def __init__(
+        self, template: Template, size: int, niceness: int, max_wait: float, seconds: float
+    ) -> None:
         self._template, self._niceness = template, niceness
-        self._turns = FairTurns(size, max_wait)
+        self._turns = FairTurns(size, max_wait, seconds)
         self._idle: list[Process] = []
 
     async def run(self, job: Job, encoded: bytes, client: str | None = None) -> tuple[int, bytes]:

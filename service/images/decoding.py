@@ -51,6 +51,7 @@ LARGE_BYTES = 10_000_000  # for each of which a file may take `max_decode_time`
 MEMORY_PER_PIXEL = 9  # bytes, of the network's input
 MEMORY_PER_BYTE = 4  # bytes for each of the encoded image: copies
 MEMORY = 24 * 2**20  # bytes, whatever the image
+SECONDS, SECONDS_OF_HEAVY = 0.005, 0.1  # that an image takes, as long as none has been decoded
 NICENESS, NICENESS_OF_HEAVY = 0, 5  # of the processes that decode light images, and others
 _MARGIN = 0.01  # seconds; the kernel looks at a process's time every few milliseconds
 
@@ -85,8 +86,8 @@ class Decoder:
         self.quick_bytes = SMALL_BODY_BYTES if processes > 1 else QUICK_JPEG_BYTES + FORM_BYTES
         self._template = Template()
         longest = settings.max_queue_wait
-        self._light = Lane(self._template, processes, NICENESS, longest)
-        self._heavy = Lane(self._template, processes, NICENESS_OF_HEAVY, longest)
+        self._light = Lane(self._template, processes, NICENESS, longest, SECONDS)
+        self._heavy = Lane(self._template, processes, NICENESS_OF_HEAVY, longest, SECONDS_OF_HEAVY)
         self.waiting = 0  # images that wait to be decoded, or are being decoded
 
     def start(self) -> None:
@@ -104,8 +105,9 @@ class Decoder:
     ) -> list[Pixels]:
         """Decode images to the network's input, uint8 (C, H, W), in the order sent.
 
-        `client` is whom they count for: its API key or address. Raises a `ServiceError` that names
-        every image that is not acceptable.
+        `client` is the name of the sender's API key, or else its address: where several clients
+        wait, each gets its share. Raises a `ServiceError` that names every image that is not
+        acceptable.
         """
         found: list[Pixels | None] = []
         for index, upload in enumerate(uploads):
@@ -391,10 +393,18 @@ def _format(upload: EncodedImage) -> ImageFormat:
 
 
 def _joined(faults: Mapping[int, Exception], uploads: Sequence[EncodedImage]) -> Exception:
-    """Return one error that names all invalid images, or the first unexpected exception itself."""
+    """Return one error that names all invalid images, or the first unexpected exception itself.
+
+    An image that was refused because others wait is not invalid: if there are no invalid ones, its
+    error is returned itself.
+    """
     for fault in faults.values():
         if not isinstance(fault, ServiceError):
             return fault
+    invalid = {i: fault for i, fault in faults.items() if not isinstance(fault, QueueFullError)}
+    if not invalid:
+        return next(iter(faults.values()))
+    faults = invalid
     kinds = {type(fault) for fault in faults.values()}
     kind = cast(type[ServiceError], kinds.pop() if len(kinds) == 1 else InvalidInputError)
     problems = [

@@ -7,24 +7,29 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 
 from service.errors import QueueFullError
+from service.setting_values.units import show_seconds
 
-FIRST_SECONDS = 0.1  # that a turn is thought to take before one has ended
 _PACE_WEIGHT = 0.2  # of the newest turn in the average of their seconds
 
 
 class FairTurns:
     """At most `size` turns are taken at a time; those that wait get them client by client.
 
-    A client is refused when its turn would come later than in `max_wait` seconds by the `clock`.
+    A client is refused when its turn would come later than in `max_wait` seconds. How long turns
+    take is learned from those that end; `seconds` is the guess before the first has ended.
     """
 
     def __init__(
-        self, size: int, max_wait: float, clock: Callable[[], float] = perf_counter
+        self,
+        size: int,
+        max_wait: float,
+        seconds: float,
+        clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._size, self._max_wait, self._clock = size, max_wait, clock
         self._free = size
         self._lines: dict[str | None, deque[asyncio.Future[None]]] = {}
-        self._seconds = FIRST_SECONDS  # that a turn takes, averaged over the last ones
+        self._seconds = seconds  # that a turn takes, averaged over the last ones
 
     @asynccontextmanager
     async def turn(self, client: str | None) -> AsyncIterator[None]:
@@ -58,7 +63,7 @@ class FairTurns:
         if seconds > self._max_wait:
             raise QueueFullError(
                 f"the images that are to be decoded before this one take {seconds:.1f} s, more "
-                f"than {self._max_wait:g} s (setting max_queue_wait); try again later"
+                f"than {show_seconds(self._max_wait)} (setting max_queue_wait); try again later"
             )
 
     def _end(self) -> None:

@@ -1,4 +1,7 @@
-"""A histogram that takes many values together; one alone takes a microsecond, two in a worker."""
+"""A Prometheus histogram to which many values can be added in one call.
+
+Adding them one by one takes 1 µs for each, and 2 µs in a process with several workers.
+"""
 
 from bisect import bisect_left
 from collections import Counter

@@ -90,10 +90,10 @@ class Work:
 
 
 def begin(scope: MutableMapping[str, Any], model: str, version: int) -> Work:
-    """Start the `Work` of a request, and put it into its scope.
+    """Create the `Work` of a request, and store it in the request's ASGI scope.
 
-    If the scope has one already, from an earlier step of the same request, it is kept when that
-    began and when the body had arrived.
+    The scope may hold one already, from an earlier step of the same request. The new one takes over
+    two of its times: when the request began, and when its body had arrived.
     """
     before: Work | None = scope.get(WORK)
     work = scope[WORK] = Work(model, version, scope.get(SPAN))

@@ -52,11 +52,11 @@ class AskedOutput:
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """The tensors of a request, and what it asks for.
+    """The parsed body of a request: its input tensors, and which outputs it asks for.
 
-    `outputs` is empty if the request names none; then `binary` says whether the usual outputs are
-    binary. `timeout` is how long the answer may take from here on, in seconds: its time starts
-    anew once the body is parsed, so the whole can take longer than the setting request_timeout.
+    A request may name its `outputs`. If it names none, it gets those that the model has by default,
+    and `binary` says whether as bytes or as JSON numbers. `timeout` is the client's own limit in
+    seconds, None if it sets none: the time from when the body is parsed until the answer is ready.
     """
 
     inputs: Mapping[str, Tensor]

@@ -161,7 +161,8 @@ class Reception(Attendance):
 
     @property
     def client(self) -> str:
-        """Whom the request counts for: its API key, or else its address."""
+        """Who sends the request, where clients share something: the name of the API key, or else
+        the client's address."""
         return str(self._scope.get(CALLER) or (self._scope.get("client") or ("",))[0])
 
     def begin(self, model: str, version: int) -> Work:

@@ -76,10 +76,10 @@ def essence(encoded: bytes) -> Essence:
 
 
 def check_rows(encoded: bytes) -> None:
-    """Raise `ImageError` if the packed pixels end before the last row.
+    """Raise `ImageError` if the compressed pixels of a PNG end before its last row.
 
-    `encoded` is the `Essence` of a PNG. Pillow leaves rows black that do not come. All pixels are
-    unpacked for this, some at a time.
+    Pillow does not notice that, and leaves the missing rows black. `encoded` is what `essence`
+    returned. All pixels are decompressed, 64 KiB at a time, only to count their bytes.
     """
     found = claim(encoded)
     left = 0 if found is None else _unpacked_bytes(found.width, found.height, encoded)

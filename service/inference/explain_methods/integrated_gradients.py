@@ -15,7 +15,7 @@ from service.inference.explain_methods.method import (
     ExplainMethod,
     Parameters,
     Subject,
-    hidden_by_nothing,
+    baseline_everywhere,
 )
 
 MAX_STEPS = 256  # each is a pass forwards and back
@@ -62,7 +62,7 @@ class IntegratedGradients(ExplainMethod[IntegratedGradientsParameters]):
         )  # (N, C, H, W) and (N,)
         sums = values.sum(1).detach()  # (N, H, W)
         is_baseline = (batch == baseline).flatten(1).all(1).tolist()
-        nothing = hidden_by_nothing(parameters.baseline)
+        nothing = baseline_everywhere(parameters.baseline)
         return [
             Attribution(each, delta, reason=nothing if is_flat else None)
             for each, delta, is_flat in zip(sums, deltas.tolist(), is_baseline, strict=True)

@@ -93,7 +93,7 @@ class Subject(NamedTuple):
     whole: WholeImage | None = None
 
 
-def hidden_by_nothing(baseline: str) -> str:
+def baseline_everywhere(baseline: str) -> str:
     """Return the reason why an image that is the baseline everywhere has no attributions."""
     return f"the image is {baseline} everywhere, as the baseline is; choose another baseline"
 

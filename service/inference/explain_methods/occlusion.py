@@ -22,7 +22,7 @@ from service.inference.explain_methods.method import (
     ExplainMethod,
     Parameters,
     Subject,
-    hidden_by_nothing,
+    baseline_everywhere,
 )
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Occlusion(ExplainMethod[OcclusionParameters]):
         falls = np.zeros(hides.shape)
         falls[hides] = scores[: len(subjects)].repeat(hides.sum(1)) - scores[len(subjects) :]
         maps = _means(falls, windows, pixels)
-        nothing = hidden_by_nothing(parameters.baseline)
+        nothing = baseline_everywhere(parameters.baseline)
         return [
             Attribution(torch.from_numpy(values), reason=None if counts.any() else nothing)
             for values, counts in zip(maps, hides, strict=True)

@@ -110,7 +110,7 @@ def _own_children() -> list[str]:
 
 
 async def test_an_idle_process_that_died_is_replaced_before_a_job(template: Template) -> None:
-    lane = Lane(template, 1, 0, 10.0)
+    lane = Lane(template, 1, 0, 10.0, 0.1)
     await lane.run(JOB, USUAL.encoded)
     [pid] = _children()
     os.kill(pid, signal.SIGKILL)
@@ -195,7 +195,7 @@ async def test_processes_are_replaced_after_many_jobs(
     template: Template, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.images.decoders.MAX_JOBS", 2)
-    lane = Lane(template, 1, 0, 10.0)
+    lane = Lane(template, 1, 0, 10.0, 0.1)
     pids = set()
     for _ in range(4):
         await lane.run(JOB, USUAL.encoded)

@@ -10,7 +10,7 @@ from PIL import Image
 from models.images import decoding
 from models.images.framing import RULES
 from models.preprocessing import FramingRule, InputSpec, decode
-from service.errors import InvalidInputError
+from service.errors import InvalidInputError, QueueFullError, ServiceError
 from service.images.decoder_process import Job
 from service.images.decoders import TOO_LONG, EndedError, Lane, Process
 from service.images.decoding import Decoder
@@ -185,3 +185,25 @@ async def test_the_time_of_an_image_grows_with_its_bytes(
         f"64 × 64 pixels in {size:,} bytes take more than {units.show_seconds(seconds)} of "
         f"processor time to decode (setting max_decode_time); send it with fewer pixels, {advice}"
     )
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_an_image_that_would_wait_too_long_is_not_called_invalid(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    async def refused(
+        lane: Lane, job: Job, encoded: bytes, client: str | None
+    ) -> tuple[int, bytes]:
+        raise QueueFullError("others wait")
+
+    monkeypatch.setattr(Lane, "run", refused)
+    large = EncodedImage(encode(picture(0, (300, 300)), "BMP"), "", "")
+    unknown = EncodedImage(b"no image", "", "")
+    with pytest.raises(ServiceError) as error:
+        await decoder.pixels([large, unknown] if broken else [large, large], SPEC)
+    if broken:
+        assert error.value.status == 415
+        assert "image 1" in error.value.detail
+        assert "image 0" not in error.value.detail
+    else:
+        assert (error.value.status, error.value.detail) == (429, "others wait")

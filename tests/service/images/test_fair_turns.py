@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from service.errors import QueueFullError
-from service.images.fair_turns import FIRST_SECONDS, FairTurns
+from service.images.fair_turns import FairTurns
 
 pytestmark = pytest.mark.anyio
 
@@ -14,7 +14,7 @@ class Work:
     """Takes turns, each of which lasts until it is ended, and notes whose turns began."""
 
     def __init__(self, turns: FairTurns | None = None) -> None:
-        self.turns = turns or FairTurns(1, 1000.0)
+        self.turns = turns or FairTurns(1, 1000.0, 0.1)
         self.began: list[str] = []
         self._ends: list[asyncio.Event] = []
 
@@ -46,7 +46,7 @@ async def test_clients_take_turns() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 async def test_no_more_than_that_many_at_a_time(size: int) -> None:
-    work = Work(FairTurns(size, 1000.0))
+    work = Work(FairTurns(size, 1000.0, 0.1))
     tasks = [work.start("a") for _ in range(5)]
     await asyncio.sleep(0)
     assert len(work.began) == size
@@ -76,10 +76,10 @@ async def test_who_leaves_gives_the_turn_to_the_next() -> None:
 
 async def test_who_would_wait_too_long_is_refused_and_others_are_not() -> None:
     now = 0.0
-    work = Work(FairTurns(1, 5 * FIRST_SECONDS, lambda: now))
+    work = Work(FairTurns(1, 0.5, 0.1, lambda: now))
     tasks = [work.start("a") for _ in range(6)]
     await asyncio.sleep(0)
-    with pytest.raises(QueueFullError, match=r"more than 0.5 s \(setting max_queue_wait\)"):
+    with pytest.raises(QueueFullError, match=r"more than 500 ms \(setting max_queue_wait\)"):
         await work.start("a")
     other = work.start("b")
     await asyncio.sleep(0)
@@ -92,7 +92,7 @@ async def test_who_would_wait_too_long_is_refused_and_others_are_not() -> None:
 @pytest.mark.parametrize(("seconds", "refused"), [(0.0, 1), (2.0, 6)])
 async def test_how_long_turns_take_is_learned(seconds: float, refused: int) -> None:
     now = 0.0
-    work = Work(FairTurns(1, 5 * FIRST_SECONDS, lambda: now))
+    work = Work(FairTurns(1, 0.5, 0.1, lambda: now))
     first = work.start("a")
     await asyncio.sleep(0)
     now = seconds
