@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.monitoring.metrics import Counts, Metrics
+from service.monitoring.metrics import Metrics
+from service.monitoring.version_figures import Counts
 from tests import trusted
 
 RULES = Path(__file__).parents[1] / "deploy" / "prometheus" / "drift.yml"
@@ -25,8 +26,8 @@ def expressions() -> dict[str, str]:
 def test_every_figure_is_one_of_the_service(tmp_path: Path) -> None:
     card = trusted.publish_trusted(tmp_path)
     figures = Metrics()
-    figures.loaded(card, "onnx", fallback=False)
-    figures.arrived("sure", 1, card.labels, Counts([1] * 3, [1] * 10, [1] * 10, {}))
+    figures.versions.loaded(card, "onnx", fallback=False)
+    figures.versions.arrived("sure", 1, card.labels, Counts([1] * 3, [1] * 10, [1] * 10, {}))
     told = set(re.findall(r"^(fanlight_\w+)", figures.exposition().decode(), re.MULTILINE))
     rules = expressions()
     named = set(re.findall(r"\bfanlight_\w+", " ".join(rules.values())))

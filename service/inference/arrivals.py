@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.trust.card import TENTHS
 from service.inference.doubt import DIGITS, Judge
 from service.inference.outputs import Outputs
-from service.monitoring.metrics import Counts
+from service.monitoring.version_figures import Counts
 
 MAX_KEPT_IMAGES = 256  # images; to count each alone would cost some percent of a request
 MAX_KEPT_VALUES = 2**17  # probabilities, which take 3 ms to count, and half a megabyte

@@ -119,19 +119,19 @@ class Loader:
         if judge is not None and (why := doubt.too_low(judge.trust, judge.threshold)):
             marks.threshold_too_low(why)
         labels = verified.card.labels
-        report = partial(self._metrics.arrived, name, number, labels)
+        report = partial(self._metrics.versions.arrived, name, number, labels)
         arrivals = Arrivals(len(labels), judge, report)
 
-        counted = Statistics(partial(self._metrics.staged, name, number))
+        counted = Statistics(partial(self._metrics.versions.staged, name, number))
 
         def observe(outputs: Outputs, seconds: float) -> None:
             images = len(outputs.probabilities)
-            self._metrics.ran(name, number, images, seconds)
+            self._metrics.versions.ran(name, number, images, seconds)
             counted.ran(images, seconds)
             arrivals.add(outputs)
 
         def tell_queue() -> None:
-            self._metrics.waiting(name, number, batcher.waiting)
+            self._metrics.versions.waiting(name, number, batcher.waiting)
 
         async with AsyncExitStack() as resources:  # closed here if warming fails
             engine = Engine(

@@ -38,7 +38,7 @@ class Marks:
         if not self._not_finite:
             log.error("not finite", model=self.model, version=self.version, images=images)
         self._not_finite += images
-        self._metrics.not_finite(self.model, self.version, images)
+        self._metrics.versions.not_finite(self.model, self.version, images)
 
     def threshold_too_low(self, reason: str) -> None:
         """Record and log why the threshold in force calls no image unfamiliar."""
@@ -55,7 +55,7 @@ class Marks:
             log.info("as loaded again", model=self.model, version=self.version)
         else:
             log.warning("changed", model=self.model, version=self.version, reason=reason)
-        self._metrics.changed(self.model, self.version, reason is not None)
+        self._metrics.versions.changed(self.model, self.version, reason is not None)
 
     @property
     def warnings(self) -> list[str]:

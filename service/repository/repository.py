@@ -300,9 +300,9 @@ class Repository:
         if version.loaded:
             version.loaded.lease.retired = version.loaded.marks.retired = True
             runtime = version.loaded.chosen.runtime.name
-        self._metrics.removed(name, number, runtime)
+        self._metrics.versions.removed(name, number, runtime)
         if number not in self._versions.get(name, {}):  # where another repository has it
-            self._metrics.gone(name, number)
+            self._metrics.versions.gone(name, number)
         log.info("removed", model=name, version=number)
 
     def _all(self) -> list[Version]:
@@ -364,7 +364,7 @@ class Repository:
         self._answering.clear()
         self._awaited.pop(version.name, None)
         fell_back = chosen.fallback is not None
-        self._metrics.loaded(loaded.checkpoint.card, chosen.runtime.name, fell_back)
+        self._metrics.versions.loaded(loaded.checkpoint.card, chosen.runtime.name, fell_back)
         named = {"model": version.name, "version": version.number}
         log.info("loaded", **named, device=str(self._loader.device), runtime=chosen.runtime.name)
         if chosen.fallback:
@@ -377,7 +377,7 @@ class Repository:
         version.reason = reason if known else "internal error; see the log"
         if version.name in self._replaced:
             version.reason += "; the model of this name in another repository goes on answering"
-        self._metrics.failed(version.name, version.number)
+        self._metrics.versions.failed(version.name, version.number)
         log.error(
             "not loaded",
             model=version.name,

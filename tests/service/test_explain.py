@@ -346,6 +346,16 @@ class Version(methods.Parameters):
     version: str = "new"
 
 
+def toy(own: type[methods.Parameters]) -> methods.ExplainMethod[methods.Parameters]:
+    class Toy(methods.ExplainMethod[methods.Parameters]):
+        name, title, description, model = "toy", "Toy", "A toy.", own
+
+        def attribute(self, subject: methods.Subject, _: object) -> methods.Attribution:
+            return methods.Attribution(subject.batch[0, 0])
+
+    return Toy()
+
+
 @pytest.mark.parametrize(
     ("own", "message"),
     [
@@ -356,14 +366,8 @@ class Version(methods.Parameters):
 def test_parameters_that_would_change_those_of_other_methods_are_refused(
     own: type[methods.Parameters], message: str
 ) -> None:
-    class Toy(methods.ExplainMethod[methods.Parameters]):
-        name, title, description, model = "toy", "Toy", "A toy.", own
-
-        def attribute(self, subject: methods.Subject, _: object) -> methods.Attribution:
-            return methods.Attribution(subject.batch[0, 0])
-
     with METHODS.restored():
-        METHODS.register(Toy())
+        METHODS.register(toy(own))
         with pytest.raises(ValueError, match=message):
             parameters.own_fields()
 
@@ -375,14 +379,8 @@ class Needed(methods.Parameters):
 
 
 def test_parameters_of_one_method_may_be_left_out_and_tell_their_default() -> None:
-    class Toy(methods.ExplainMethod[methods.Parameters]):
-        name, title, description, model = "toy", "Toy", "A toy.", Needed
-
-        def attribute(self, subject: methods.Subject, _: object) -> methods.Attribution:
-            return methods.Attribution(subject.batch[0, 0])
-
     with METHODS.restored():
-        METHODS.register(Toy())
+        METHODS.register(toy(Needed))
         asked = create_model("Asked", **parameters.own_fields())
     asked(size=None)
     told = {name: field.description for name, field in asked.model_fields.items()}

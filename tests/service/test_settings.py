@@ -241,19 +241,27 @@ def test_an_empty_key_never_opens_the_service(
     assert "--api-key: is empty; give a key" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("key", [" ", "   ", "\t"])
-@pytest.mark.parametrize("is_option", [True, False], ids=["option", "variable"])
-def test_a_blank_key_is_refused_and_not_repeated(
-    key: str,
-    is_option: bool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    if not is_option:
+GiveKey = Callable[[str], list[str]]
+
+
+@pytest.fixture(params=["option", "variable"])
+def give_key(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> GiveKey:
+    """Gives the API key as a variable, or returns the words that give it as an option."""
+
+    def give(key: str) -> list[str]:
+        if request.param == "option":
+            return ["--api-key", key]
         monkeypatch.setenv("FANLIGHT_API_KEY", key)
-    option = ["--api-key", key] if is_option else []
-    assert main(["--repository", str(tmp_path), *option]) == 2
+        return []
+
+    return give
+
+
+@pytest.mark.parametrize("key", [" ", "   ", "\t"])
+def test_a_blank_key_is_refused_and_not_repeated(
+    key: str, give_key: GiveKey, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--repository", str(tmp_path), *give_key(key)]) == 2
     error = capsys.readouterr().err
     assert "is empty; give a key" in error
     assert ", not " not in error
@@ -269,18 +277,13 @@ def test_a_blank_key_is_refused_and_not_repeated(
     ],
     ids=lambda words: words[0],
 )
-@pytest.mark.parametrize("is_option", [True, False], ids=["option", "variable"])
 def test_the_key_is_not_in_the_error_of_another_setting(
     wrong: list[str],
-    is_option: bool,
+    give_key: GiveKey,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if not is_option:
-        monkeypatch.setenv("FANLIGHT_API_KEY", "sesame")
-    option = ["--api-key", "sesame"] if is_option else []
-    assert main(["--repository", str(tmp_path), *option, *wrong]) == 2
+    assert main(["--repository", str(tmp_path), *give_key("sesame"), *wrong]) == 2
     error = capsys.readouterr().err
     assert wrong[-2].removeprefix("--") in error.replace("_", "-")
     assert "sesame" not in error

@@ -9,7 +9,7 @@ from service.inference import arrivals, doubt
 from service.inference.arrivals import Arrivals
 from service.inference.doubt import Judge
 from service.inference.outputs import Outputs
-from service.monitoring.metrics import Counts
+from service.monitoring.version_figures import Counts
 from tests import trusted
 
 

@@ -16,8 +16,9 @@ import pytest
 
 from models.checkpoint import Checkpoint
 from service.inference.runtimes import onnx_runtime
-from service.monitoring import metrics, workers_figures
-from service.monitoring.metrics import Counts, Metrics
+from service.monitoring import metrics, version_figures, workers_figures
+from service.monitoring.metrics import Metrics
+from service.monitoring.version_figures import Counts
 from tests import trusted
 from tests.e2e.servers import running
 from tests.networks import DATA, LABELS, encode, picture, publish_tiny
@@ -177,7 +178,7 @@ def test_answers_are_counted_beside_what_is_usual(serve: Serve, repository: Path
 def test_counters_of_a_version_begin_with_0(tmp_path: Path) -> None:
     """One that begins with a number shows Prometheus no increase: the first images are lost."""
     told = Metrics()
-    told.loaded(trusted.publish_trusted(tmp_path), "onnx", fallback=False)
+    told.versions.loaded(trusted.publish_trusted(tmp_path), "onnx", fallback=False)
     text = told.exposition().decode()
     for name, count in (
         ("answers", len(LABELS)),
@@ -198,7 +199,7 @@ def test_what_is_usual_goes_with_its_version(
     kinds: tuple[trusted.Kind, ...] = ("features", "calibration")
     cards = [trusted.publish_trusted(tmp_path / each, "sure", each) for each in kinds]
     for card in (*cards, cards[0]):
-        told.loaded(card, "onnx", fallback=False)
+        told.versions.loaded(card, "onnx", fallback=False)
         text = told.exposition().decode()
         has_familiarity = card.familiarity is not None
         tenths = figure(text, "fanlight_usual_answer_familiarity")
@@ -207,7 +208,7 @@ def test_what_is_usual_goes_with_its_version(
     with monkeypatch.context() as patched:
         if several:  # processes, whose figures can't be withdrawn
             patched.setenv(workers_figures.FOLDER, str(tmp_path))
-        told.removed("sure", 1, "onnx")
+        told.versions.removed("sure", 1, "onnx")
     text = told.exposition().decode()
     assert ("fanlight_usual_answers{" in text) == several
     for name in ("answers", "answer_scores", "answer_familiarity"):
@@ -226,16 +227,16 @@ gone_versions.KEPT_SECONDS = float(sys.argv[1])
 figures, folder = Metrics(), Path(sys.argv[2])
 for number in range(1, 5):
     card = trusted.publish_trusted(folder, "sure")
-    figures.loaded(card, "onnx", fallback=False)
-    figures.ran("sure", number, 1, 0.01)
-    figures.waiting("sure", number, 1)
+    figures.versions.loaded(card, "onnx", fallback=False)
+    figures.versions.ran("sure", number, 1, 0.01)
+    figures.versions.waiting("sure", number, 1)
     if number > 1:
-        figures.removed("sure", number - 1, "onnx")
-        figures.gone("sure", number - 1)
-figures.failed("old", 1)
+        figures.versions.removed("sure", number - 1, "onnx")
+        figures.versions.gone("sure", number - 1)
+figures.versions.failed("old", 1)
 for model in ("old", "sure", ""):
     figures.answered("get_model", model, 200, 0.01)
-figures.gone("old", 1)
+figures.versions.gone("old", 1)
 print(figures.exposition().decode())
 """
 
@@ -276,11 +277,11 @@ def test_what_was_answered_last_is_counted_when_a_version_goes(
 
 def test_a_version_of_many_labels_has_few_figures() -> None:
     told = Metrics()
-    labels = [f"label{number}" for number in range(metrics.MOST_LABELS + 50)]
-    told.arrived("many", 1, labels, Counts([1] * len(labels), [0] * 10, [0] * 10, {}))
+    labels = [f"label{number}" for number in range(version_figures.MOST_LABELS + 50)]
+    told.versions.arrived("many", 1, labels, Counts([1] * len(labels), [0] * 10, [0] * 10, {}))
     text = told.exposition().decode()
-    assert text.count("fanlight_answers_total{") == metrics.MOST_LABELS + 1
-    assert figure(text, "fanlight_answers_total", label=metrics.OTHERS) == 50
+    assert text.count("fanlight_answers_total{") == version_figures.MOST_LABELS + 1
+    assert figure(text, "fanlight_answers_total", label=version_figures.OTHERS) == 50
 
 
 def test_models_and_their_runtimes(
