@@ -20,9 +20,10 @@ from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor
 
 from models.errors import ImageError, TooManyPixelsError
-from models.images import decoding
-from models.images.decoding import FORMATS, Pixels, decode, read, read_small
+from models.images import scaling
+from models.images.decoding import FORMATS, decode, read, read_small
 from models.images.framing import Rule
+from models.images.scaling import Pixels
 
 __all__ = [
     "FORMATS",
@@ -130,13 +131,13 @@ class InputSpec(BaseModel):
 
     def array(self, image: Image.Image) -> Pixels:
         """Return the same pixels as `pixels`, as an array."""
-        return decoding.scaled(image, self)
+        return scaling.scaled(image, self)
 
-    def box(self, size: tuple[int, int]) -> decoding.Box:
+    def box(self, size: tuple[int, int]) -> scaling.Box:
         """Return the part of a picture of that width and height that the network gets, in its
         pixels: (left, top, right, bottom). If a framing rule finds a subject, the part is another
-        one, which `decoding.scaled_with_box` returns."""
-        return decoding.box(size, self)
+        one, which `scaling.scaled_with_box` returns."""
+        return scaling.box(size, self)
 
     def normalize(self, batch: Tensor) -> Tensor:
         """Normalise uint8 pixels (N, C, H, W) to float32 (N, C, H, W).

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from benchmarks.as_taken import crosses, held_out, tuning
 from benchmarks.as_taken.family import Scene
 from models.checkpoint import Checkpoint, load_named
-from models.images.decoding import Frame, Pixels, read
+from models.images.decoding import read
+from models.images.scaling import Frame, Pixels
 from models.preprocessing import InputSpec
 from models.repository_paths import SHIPPED
 from training.data import datasets

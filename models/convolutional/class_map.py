@@ -15,7 +15,7 @@ from models.convolutional.picture import Picture
 from models.convolutional.stitching import Step
 from models.convolutional.windows import Windows
 from models.errors import OptionError
-from models.images.decoding import Box
+from models.images.scaling import Box
 from models.preprocessing import InputSpec
 from models.trust import SecondLook
 

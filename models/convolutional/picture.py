@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.images import decoding
-from models.images.decoding import Box, Frame, Pixels
+from models.images import scaling
+from models.images.scaling import Box, Frame, Pixels
 from models.preprocessing import InputSpec
 
 LEAST_LONGEST = 512  # pixels that the longer side of an image may always have
@@ -77,7 +77,7 @@ def prepared(
         left, top = (image.width - part[1]) // 2, (image.height - part[0]) // 2
         cut = left, top, left + part[1], top + part[0]
     frame = Frame(spec.channels, *part, "stretch", None, spec.interpolation)
-    pixels = decoding.scaled(image if cut == (0, 0, *image.size) else image.crop(cut), frame)
+    pixels = scaling.scaled(image if cut == (0, 0, *image.size) else image.crop(cut), frame)
     changes, before = list[str](), sent or image.size
     if part != (height, width):
         changes.append("Only the middle of the image, which is very long, is looked at.")
@@ -102,7 +102,7 @@ def prepared(
 
 def _as_predicted(image: Image.Image, spec: InputSpec, sent: tuple[int, int] | None) -> Picture:
     """Prepare an image of the input's own size as for a prediction."""
-    pixels, (left, top, right, bottom) = decoding.scaled_with_box(image, spec)
+    pixels, (left, top, right, bottom) = scaling.scaled_with_box(image, spec)
     changes = _scaling(sent or image.size, image.size)
     if spec.rule is not None or spec.resize_size is not None:
         changes.append("The image has the size of the input, and is framed as for a prediction.")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.images.decoding import Pixels
+from models.images.scaling import Pixels
 
 _CONTRAST = 48  # levels of 255 by which a pixel of the subject differs from the ground
 _FAR = 40  # levels of 255 outside of the range: another ground

@@ -30,9 +30,9 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from models.errors import ImageError, TooManyPixelsError
-from models.images import decoding
-from models.images.decoding import Box, Frame, Framing, Pixels
+from models.images import decoding, scaling
 from models.images.formats import FORMATS
+from models.images.scaling import Box, Frame, Framing, Pixels
 
 START, KILL = b"s", b"k"  # commands to the template
 COMMAND = struct.Struct("<ci")  # with the niceness, or the process to kill
@@ -232,7 +232,7 @@ def with_original(
     gets: left, top, right, bottom in fractions of its width and height.
     """
     image = decoding.decode_for(encoded, to, formats=formats, max_pixels=max_pixels)
-    pixels, (left, top, right, bottom) = decoding.scaled_with_box(image, to)
+    pixels, (left, top, right, bottom) = scaling.scaled_with_box(image, to)
     box = left / image.width, top / image.height, right / image.width, bottom / image.height
     kept = longer_side(image.size, to, longest) if fits else float(longest)
     if formats == ("JPEG",) and max(image.size) < longest:  # decoded too small to be shown

@@ -17,7 +17,7 @@ from typing import TypeVar, cast
 import numpy as np
 from PIL import Image
 
-from models.images import decoding
+from models.images import decoding, scaling
 from models.images.containers import jpeg
 from models.images.formats import JPEG, ImageFormat, is_image_type, sniff, taken
 from models.preprocessing import ImageError, InputSpec, Pixels, TooManyPixelsError
@@ -263,7 +263,7 @@ class Decoder:
         shown = content[size + SHOWN.size :]
         mode = "L" if len(shown) == width * height else "RGB"
         original = Image.frombytes(mode, (width, height), shown)
-        return DecodedImage(pixels, original, cast(decoding.Box, tuple(box)))
+        return DecodedImage(pixels, original, cast(scaling.Box, tuple(box)))
 
     async def _ask(
         self,
@@ -294,7 +294,7 @@ class Decoder:
             original,
             (actual.pillow,),
             most,
-            decoding.Frame.of(spec).packed,
+            scaling.Frame.of(spec).packed,
             max(seconds - _MARGIN, seconds / 2),
             memory,
             fits,

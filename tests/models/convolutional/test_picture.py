@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from models.convolutional import picture
-from models.images import decoding
+from models.images import scaling
 from models.preprocessing import FramingRule, InputSpec, decode
 from tests.networks import DATA
 from tests.networks import picture as drawn
@@ -71,7 +71,7 @@ def test_an_image_of_the_own_size_is_that_of_a_prediction() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
     for image in (digit, ImageOps.invert(digit.convert("L")), Image.fromarray(noise)):
         prepared = picture.prepared(image, GREY, cheap)
-        pixels, box = decoding.scaled_with_box(image, GREY)
+        pixels, box = scaling.scaled_with_box(image, GREY)
         np.testing.assert_array_equal(prepared.pixels, pixels)
         assert prepared.box == tuple(each / 28 for each in box)
         assert "framed as for a prediction" in " ".join(prepared.changes)

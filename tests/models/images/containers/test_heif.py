@@ -9,8 +9,9 @@ from PIL import Image
 from models.errors import ImageError, TooManyPixelsError
 from models.images import heif as plugins
 from models.images.containers import heif
-from models.images.decoding import Frame, decode, read
+from models.images.decoding import decode, read
 from models.images.formats import FORMATS
+from models.images.scaling import Frame
 from tests.networks import encode
 
 plugins.register_heic()

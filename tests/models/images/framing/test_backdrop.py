@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.images.decoding import Frame, decode, read
+from models.images.decoding import decode, read
 from models.images.framing import RULES
+from models.images.scaling import Frame
 from tests.models.images.framing.pictures import likeness, seven
 
 FRAME = Frame(1, 28, 28, "crop", rule=RULES["digits"])

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from models.images import decoding
-from models.images.decoding import Frame, read, read_small
+from models.images import scaling
+from models.images.decoding import read, read_small
 from models.images.framing import RULES
+from models.images.scaling import Frame
 from models.preprocessing import FramingRule, InputSpec
 from tests.models.images.framing.pictures import laid, likeness, seven
 from training.data import datasets
@@ -77,14 +78,14 @@ def test_a_large_jpeg_keeps_a_small_subject() -> None:
 
 
 def test_the_box_is_around_the_subject() -> None:
-    pixels, box = decoding.scaled_with_box(laid((300, 200), (150, 60), 100, 0, 255), SPEC)
+    pixels, box = scaling.scaled_with_box(laid((300, 200), (150, 60), 100, 0, 255), SPEC)
     assert likeness(pixels, seven()) > 0.9
     assert box == pytest.approx((150, 60, 250, 160), abs=4)
 
 
 def test_where_nothing_is_found_the_picture_is_scaled_as_it_is() -> None:
     blank = Image.new("L", (300, 200), 200)
-    pixels, box = decoding.scaled_with_box(blank, SPEC)
+    pixels, box = scaling.scaled_with_box(blank, SPEC)
     assert np.array_equal(pixels, PLAIN.array(blank))
     assert box == PLAIN.box(blank.size)
 
