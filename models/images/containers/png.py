@@ -19,7 +19,7 @@ _ADAM7 = (  # the passes of an interlaced image: first column and row, steps acr
     *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
     *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
 )
-_AT_ONCE = 2**16  # bytes that are unpacked at once
+_DECOMPRESSED_AT_ONCE = 2**16  # bytes
 _KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 
 
@@ -79,19 +79,22 @@ def check_rows(encoded: bytes) -> None:
     """Raise `ImageError` if the compressed pixels of a PNG end before its last row.
 
     Pillow does not notice that, and leaves the missing rows black. `encoded` is what `essence`
-    returned. All pixels are decompressed, 64 KiB at a time, only to count their bytes.
+    returned. The pixels are decompressed, 64 KiB at a time and no more of them than the image has,
+    only to count their bytes.
     """
-    found = claim(encoded)
-    left = 0 if found is None else _unpacked_bytes(found.width, found.height, encoded)
+    size = claim(encoded)
+    left = 0 if size is None else _unpacked_bytes(size.width, size.height, encoded)
     unpacking = zlib.decompressobj()
     for kind, content in _chunks(encoded):
         if kind != b"IDAT":
             continue
         part: bytes | memoryview = content
-        while left > 0 and len(part) and not unpacking.eof:
-            left -= len(unpacking.decompress(part, _AT_ONCE))
+        found = _DECOMPRESSED_AT_ONCE
+        while left > 0 and not unpacking.eof and (part or found == _DECOMPRESSED_AT_ONCE):
+            found = len(unpacking.decompress(part, _DECOMPRESSED_AT_ONCE))
+            left -= found
             part = unpacking.unconsumed_tail
-    if left > len(unpacking.flush()):
+    if left > 0:
         raise ImageError("corrupt or truncated: a PNG whose pixels end before the last row")
 
 

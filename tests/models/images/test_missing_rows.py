@@ -1,6 +1,7 @@
 """A PNG whose pixels end too early is refused, though its chunks and its stream are whole."""
 
 import struct
+import tracemalloc
 import zlib
 from io import BytesIO
 
@@ -78,3 +79,24 @@ def test_pixels_that_are_packed_very_tightly() -> None:
     stored = BytesIO()
     Image.new("RGB", (3000, 1000)).save(stored, "PNG", compress_level=9)
     assert decoding.decode(stored.getvalue()).size == (3000, 1000)
+
+
+@pytest.mark.parametrize("interlaced", [0, 1])
+def test_no_more_is_decompressed_than_the_image_has(interlaced: int) -> None:
+    """A hundred megabytes of zeros are behind the pixels, in 100 kB."""
+    bomb = png((8, 8), 0, 8, bytes(100_000_000), interlaced)
+    tracemalloc.start()
+    try:
+        assert decoding.decode(bomb).size == (8, 8)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_pixels_in_many_chunks() -> None:
+    """As other programs write them; here a byte each."""
+    content = zlib.compress(bytes(row(WIDTH, 0, 8) * HEIGHT))
+    whole = png((WIDTH, HEIGHT), 0, 8, b"")
+    header, end = whole[:33], whole[-12:]
+    parts = [chunk(b"IDAT", content[i : i + 1]) for i in range(len(content))]
+    assert decoding.decode(header + b"".join(parts) + end).size == (WIDTH, HEIGHT)
