@@ -221,11 +221,16 @@ class Decoder:
                 "try again in a second"
             )
         turns = asyncio.Semaphore(self._processes)
+        refused: QueueFullError | None = None  # then the others need not be decoded either
 
         async def outcome(place: int) -> Result | Exception:
+            nonlocal refused
             try:
                 async with turns:
-                    return await decode(uploads[place])
+                    return refused or await decode(uploads[place])
+            except QueueFullError as error:
+                refused = error
+                return error
             except Exception as error:
                 return error
 

@@ -13,10 +13,10 @@ _PACE_WEIGHT = 0.2  # of the newest turn in the average of their seconds
 
 
 class FairTurns:
-    """At most `size` turns are taken at a time; those that wait get them client by client.
+    """Limits work to `size` pieces at a time, and serves the clients that wait round-robin.
 
-    A client is refused when its turn would come later than in `max_wait` seconds. How long turns
-    take is learned from those that end; `seconds` is the guess before the first has ended.
+    A client is refused if it would wait longer than `max_wait` seconds, judging by how long the
+    last pieces of work took; `seconds` is the guess before the first has ended.
     """
 
     def __init__(
@@ -52,9 +52,18 @@ class FairTurns:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it was its turn already
+            if turn.cancelled():
+                self._leave(client, turn)
+            else:  # it was its turn already
                 self._end()
             raise
+
+    def _leave(self, client: str | None, turn: "asyncio.Future[None]") -> None:
+        line = self._lines.get(client)
+        if line is not None and turn in line:  # else `_end` has taken it out meanwhile
+            line.remove(turn)
+            if not line:
+                del self._lines[client]
 
     def _check_wait(self, client: str | None) -> None:
         own = len(self._lines.get(client, ())) + 1
@@ -74,7 +83,7 @@ class FairTurns:
             turn = line.popleft()
             if line:
                 self._lines[client] = line  # behind the others
-            if not turn.done():
+            if not turn.done():  # else its task is about to leave the line
                 turn.set_result(None)
                 return
         self._free += 1

@@ -207,3 +207,23 @@ async def test_an_image_that_would_wait_too_long_is_not_called_invalid(
         assert "image 0" not in error.value.detail
     else:
         assert (error.value.status, error.value.detail) == (429, "others wait")
+
+
+async def test_a_refused_request_is_not_decoded_on(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def refused(
+        lane: Lane, job: Job, encoded: bytes, client: str | None
+    ) -> tuple[int, bytes]:
+        asked.append(client)
+        await asyncio.sleep(0)
+        raise QueueFullError("others wait")
+
+    monkeypatch.setattr(Lane, "run", refused)
+    large = EncodedImage(encode(picture(0, (300, 300)), "BMP"), "", "")
+    with pytest.raises(QueueFullError):
+        await decoder.pixels([large] * 20, SPEC, "a client")
+    assert len(asked) <= 2  # one for each process
+    assert set(asked) == {"a client"}

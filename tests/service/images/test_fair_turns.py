@@ -103,3 +103,35 @@ async def test_how_long_turns_take_is_learned(seconds: float, refused: int) -> N
     for each in (first, *tasks):
         each.cancel()
     await asyncio.gather(first, *tasks, return_exceptions=True)
+
+
+async def test_who_left_is_not_waited_for() -> None:
+    now = 0.0
+    work = Work(FairTurns(1, 0.5, 0.1, lambda: now))
+    first = work.start("a")
+    left = [work.start("a") for _ in range(4)]
+    await asyncio.sleep(0)
+    for each in left:
+        each.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    others = [work.start("a") for _ in range(4)]
+    await asyncio.sleep(0)
+    assert not any(each.done() for each in others)
+    for _ in range(5):
+        await work.end_one()
+    await asyncio.gather(first, *others)
+
+
+async def test_who_leaves_at_the_end_of_the_turn_before() -> None:
+    work = Work()
+    first, leaving, last = (work.start(client) for client in "abc")
+    await asyncio.sleep(0)
+    leaving.cancel()  # its task has not run again when the turn ends
+    await work.end_one()
+    assert work.began == ["a", "c"]
+    await work.end_one()
+    await asyncio.gather(first, leaving, last, return_exceptions=True)
+    again = work.start("b")
+    await asyncio.sleep(0)
+    assert work.began == ["a", "c", "b"]
+    again.cancel()
