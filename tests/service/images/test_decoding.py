@@ -200,11 +200,11 @@ async def test_an_image_that_would_wait_too_long_is_not_called_invalid(
     large = EncodedImage(encode(picture(0, (300, 300)), "BMP"), "", "")
     unknown = EncodedImage(b"no image", "", "")
     with pytest.raises(ServiceError) as error:
-        await decoder.pixels([large, unknown] if broken else [large, large], SPEC)
+        await decoder.pixels([unknown, large] if broken else [large, large], SPEC)
     if broken:
         assert error.value.status == 415
-        assert "image 1" in error.value.detail
-        assert "image 0" not in error.value.detail
+        assert "image 0" in error.value.detail
+        assert "image 1" not in error.value.detail
     else:
         assert (error.value.status, error.value.detail) == (429, "others wait")
 
