@@ -34,8 +34,8 @@ from service.server.middleware import telemetry
 from service.server.middleware.caching import Caching
 from service.server.middleware.head import HeadAsGet
 from service.server.middleware.metrics_port import MetricsPort
+from service.server.middleware.pacing import Pacing
 from service.server.middleware.prefix import Prefix
-from service.server.middleware.turns import Turns
 from service.server.shortcut import Shortcut
 from service.setting_values import environment
 from service.settings import Settings
@@ -81,7 +81,7 @@ class Application(FastAPI):
     def __init__(self, state: AppState, **settings: Any) -> None:
         super().__init__(**settings)
         self.state = state  # type: ignore[assignment] # in place of one without types
-        inside: ASGIApp = HeadAsGet(Turns(Caching(Shortcut(super().__call__, state))))
+        inside: ASGIApp = HeadAsGet(Pacing(Caching(Shortcut(super().__call__, state))))
         if state.settings.metrics_port is not None:
             inside = MetricsPort(inside, state.settings.metrics_port)
         if state.settings.root_path is not None:
@@ -181,7 +181,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.openapi = lambda: openapi.document(app, settings)  # type: ignore[method-assign]
     found = routers()
-    problems.install(app, Addresses(found))
+    problems.install(app, Addresses(found, pages.ASSETS))
     for router in found:
         app.include_router(router, dependencies=[Depends(check_query)])
     pages.mount_assets(app)

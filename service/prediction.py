@@ -36,7 +36,7 @@ class Door(Protocol):
     """
 
     client: str
-    """The address that the request came from. A client with an API key is identified by its key."""
+    """Whose request it is: an address. The name of an API key is used in its place."""
 
     waited: float
     """Seconds that the request lay unread in its socket; 0 if nobody knows."""

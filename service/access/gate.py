@@ -27,6 +27,14 @@ OF_SETTING = "(api_key)"
 _SCHEME = b"bearer"
 
 
+def client_of(scope: Mapping[str, Any]) -> str:
+    """Return who sends the request of this ASGI scope: the name of the API key, else the address.
+
+    It tells clients apart where they share something, such as a queue.
+    """
+    return str(scope.get(CALLER) or (scope.get("client") or ("",))[0])
+
+
 class Gate:
     """A gate that lets requests pass by their API key and their rate limit.
 

@@ -210,8 +210,8 @@ class Metrics:
         now = time.monotonic()
         if len(self._shown) == MOST_EXPOSITIONS and now - self._shown[0] < 1:
             return self._exposition
-        self._shown.append(now)
         self._exposition = self._expose()
+        self._shown.append(now)
         return self._exposition
 
     def _expose(self) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import MutableMapping, Sequence
 from typing import Any, Self
 
 from models.preprocessing import InputSpec, Pixels
-from service.access.gate import CALLER
+from service.access.gate import client_of
 from service.images.decoding import Decoder
 from service.images.encoded import EncodedImage
 from service.inference.batcher import Queued
@@ -46,8 +46,7 @@ class AsgiDoor:
     async def decode(
         self, decoder: Decoder, images: Sequence[EncodedImage], spec: InputSpec
     ) -> list[Pixels]:
-        client = self._scope.get(CALLER) or self.client
-        return await decoder.pixels(images, spec, client)
+        return await decoder.pixels(images, spec, client_of(self._scope))
 
     async def wait(self, queued: Queued[Pixels, PredictionResult]) -> list[PredictionResult]:
         return await queued.future

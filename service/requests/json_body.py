@@ -78,9 +78,11 @@ def _parsed(body: bytes | bytearray) -> Any:
         return json.loads(body.decode(encoding, "surrogatepass"), object_pairs_hook=_object)
     except json.JSONDecodeError as error:  # which holds the whole body
         reason = where(error.pos, len(error.doc))
-    except UnicodeDecodeError as error:
-        reason = f"its text is not {encoding.upper()} from byte {error.start + 1:,} on"
-    except (ValueError, RecursionError):
+    except UnicodeDecodeError:
+        reason = f"its text is not {encoding.upper().removesuffix('-SIG')}"
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except ValueError:
         reason = "a number in it is too long"
     raise MalformedBodyError(f"the body is not {JSON}: {reason}; send {SHAPE}")
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from time import perf_counter
 from typing import Any, Protocol, Self
 
-from service.access.gate import CALLER
+from service.access.gate import client_of
 from service.deadlines import Deadline, DeadlineTimer
 from service.errors import ClientLeftError, ServiceError
 from service.images.encoded import EncodedImage
@@ -161,9 +161,8 @@ class Reception(Attendance):
 
     @property
     def client(self) -> str:
-        """Who sends the request, where clients share something: the name of the API key, or else
-        the client's address."""
-        return str(self._scope.get(CALLER) or (self._scope.get("client") or ("",))[0])
+        """Who sends the request, as `client_of` tells."""
+        return client_of(self._scope)
 
     def begin(self, model: str, version: int) -> Work:
         """Start the `Work` of the request, which is about this version of a model."""

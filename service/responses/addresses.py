@@ -1,6 +1,6 @@
 """The addresses that are answered, for errors: which methods one takes, and which one was meant."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
@@ -11,11 +11,21 @@ MAX_COMPARED = 256  # characters of a path that is compared with the addresses
 
 
 class Addresses:
-    """The addresses of all routes."""
+    """The addresses of all routes, and the beginnings of those of files (`mounts`)."""
 
-    def __init__(self, routers: Sequence[APIRouter]) -> None:
+    def __init__(self, routers: Sequence[APIRouter], mounts: Collection[str] = ()) -> None:
+        self._mounts = mounts
         routes = [each for router in routers for each in router.routes]
         self._routes = [each for each in routes if isinstance(each, APIRoute)]
+
+    def root(self, root_path: str) -> str:
+        """Return the path under which the service lies.
+
+        `root_path` is that of an ASGI scope. Starlette adds the path of a mount to it.
+        """
+        for mount in self._mounts:
+            root_path = root_path.removesuffix(mount)
+        return root_path
 
     def methods(self, path: str) -> list[str]:
         """Return the methods that the path takes, sorted; HEAD is taken wherever GET is."""
@@ -24,16 +34,16 @@ class Addresses:
         return sorted(found | {"HEAD"} if "GET" in found else found)
 
     def meant(self, path: str) -> str | None:
-        """Return the address that is most similar to a path that has none; None if none is similar.
+        """Return the most similar address for a path that has no route; None if none is similar.
 
-        Parameters of an address, such as the model's name, are taken from the path, and each other
-        part has to be similar. For a path that is only the last part of an address, such as
-        `/predict`, it is the shortest such address.
+        Parameters, such as the model's name, are filled in from the path, and each other part has
+        to be similar. If the path is only the last part of an address, such as `/predict`, the
+        shortest such address is returned.
         """
         if len(path) > MAX_COMPARED:
             return None
         given = path.rstrip("/").split("/")
-        known = [each.path_format.split("/") for each in self._routes if each.include_in_schema]
+        known = [each.path_format.split("/") for each in self._routes]
         filled = filter(None, (_filled(parts, given) for parts in known))
         if found := nearest(path, sorted(filled)):
             return found

@@ -146,7 +146,7 @@ async def _unexpected(request: Request, _error: Exception) -> JSONResponse:
 def _http_exception(request: Request, error: HTTPException, addresses: Addresses) -> JSONResponse:
     scope, detail, headers = request.scope, error.detail, error.headers
     root = scope.get(ROOT, "")
-    path, prefix = root + scope["path"], root + scope.get("root_path", "")
+    path, prefix = root + scope["path"], root + addresses.root(scope.get("root_path", ""))
     local = path.removeprefix(prefix)
     if error.status_code == HTTPStatus.NOT_FOUND:
         slash = "; addresses have no slash at the end" if path.endswith("/") else ""

@@ -30,10 +30,15 @@ class Assets(StaticFiles):
         return response
 
 
+_ASSETS = Assets(directory=STATIC)
+ASSETS = {"/docs/swagger-ui": Assets(directory=SWAGGER_UI), "/static": _ASSETS}
+"""The files that the pages load, by the beginning of their paths."""
+
+
 def mount_assets(app: FastAPI) -> None:
     """Serve the files that the pages load."""
-    app.mount("/docs/swagger-ui", Assets(directory=SWAGGER_UI))
-    app.mount("/static", Assets(directory=STATIC))
+    for path, assets in ASSETS.items():
+        app.mount(path, assets)
 
 
 @router.get("/")
@@ -54,7 +59,7 @@ async def docs(request: Request) -> Response:
 
 async def _page(request: Request, name: str, policy: str) -> Response:
     """The page, or 304 if the browser has it."""
-    response = await Assets(directory=STATIC).get_response(name, request.scope)
+    response = await _ASSETS.get_response(name, request.scope)
     response.headers["Content-Security-Policy"] = policy
     response.headers["Referrer-Policy"] = response.headers["Cross-Origin-Opener-Policy"] = (
         "same-origin"

@@ -438,6 +438,11 @@ def test_a_wrong_address_names_the_nearest(serve: Serve, path: str, told: str) -
     assert told in problem(serve().post(path), 404)["detail"]
 
 
+@pytest.mark.parametrize("path", ["/static/nope.js", "/docs/swagger-ui/nope.css"])
+def test_a_file_that_is_missing_leads_to_the_docs(client: TestClient, path: str) -> None:
+    assert f"nothing at {path}; /docs lists" in problem(client.get(path), 404)["detail"]
+
+
 @pytest.mark.parametrize("path", ["/predictions/tiny", "/predictions/tiny/1"])
 def test_all_methods_of_an_address_are_told(serve: Serve, path: str) -> None:
     answer = serve().get(path)

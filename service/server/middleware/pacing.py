@@ -1,7 +1,7 @@
-"""GETs begin one a turn of the event loop, so that many of them do not hold up the others.
+"""Starts at most one GET in each turn of the event loop, so that many do not hold up the others.
 
 What a GET tells (metrics, models, documents) is computed on the event loop, in 0.3 to 20 ms.
-Without turns, one turn of the loop would answer all that have arrived, and `/health/live` and
+Otherwise one turn of the loop would answer all GETs that have arrived, and `/health/live` and
 predictions would wait for hundreds of them.
 """
 
@@ -13,11 +13,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 _HEALTH = ("/health/", "/v2/health/", "/ping")  # beginnings of paths; these never wait
 
 
-class Turns:
-    """ASGI middleware: lets a GET begin when it has its turn, in the order of arrival.
+class Pacing:
+    """ASGI middleware: starts GETs as they arrive, one in each turn of the event loop.
 
-    Looks at health and other methods have no turns. A client that leaves while it waits gives its
-    turn to the next.
+    Health checks and other methods are not delayed.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -28,10 +27,10 @@ class Turns:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_get = scope["type"] == "http" and scope["method"] == "GET"
         if is_get and not scope["path"].startswith(_HEALTH):
-            await self._turn()
+            await self._own_turn()
         await self._app(scope, receive, send)
 
-    async def _turn(self) -> None:
+    async def _own_turn(self) -> None:
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
         self._waiting.append(turn)
@@ -44,7 +43,7 @@ class Turns:
         """Let the next one begin, and come back in the next turn of the event loop."""
         while self._waiting:
             turn = self._waiting.popleft()
-            if not turn.done():
+            if not turn.done():  # else its task was cancelled
                 turn.set_result(None)
                 loop.call_soon(self._give, loop)
                 return

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from service.server.middleware.turns import Turns
+from service.server.middleware.pacing import Pacing
 
 OTHERS = [("GET", "/health/live"), ("GET", "/v2/health/ready"), ("POST", "/v1/models/xo/predict")]
 
@@ -21,7 +21,7 @@ class Recorder:
         self.paths.append(scope["path"])
 
 
-def ask(app: Turns, method: str, path: str) -> "asyncio.Task[None]":
+def ask(app: Pacing, method: str, path: str) -> "asyncio.Task[None]":
     nothing: Any = None
     scope = {"type": "http", "method": method, "path": path}
 
@@ -36,7 +36,7 @@ def test_others_do_not_wait_for_the_gets_before_them(method: str, path: str) -> 
     recorder = Recorder()
 
     async def asking() -> None:
-        app = Turns(recorder)
+        app = Pacing(recorder)
         gets = [ask(app, "GET", "/metrics") for _ in range(50)]
         await ask(app, method, path)
         assert recorder.paths.index(path) <= 2
@@ -50,7 +50,7 @@ def test_gets_begin_in_the_order_of_their_arrival() -> None:
     recorder = Recorder()
 
     async def asking() -> None:
-        app = Turns(recorder)
+        app = Pacing(recorder)
         for numbers in (range(20), range(20, 25)):
             await asyncio.gather(*(ask(app, "GET", f"/{number}") for number in numbers))
 
@@ -58,11 +58,11 @@ def test_gets_begin_in_the_order_of_their_arrival() -> None:
     assert recorder.paths == [f"/{number}" for number in range(25)]
 
 
-def test_a_client_that_leaves_gives_its_turn_to_the_next() -> None:
+def test_a_task_that_is_cancelled_gives_its_turn_to_the_next() -> None:
     recorder = Recorder()
 
     async def asking() -> None:
-        app = Turns(recorder)
+        app = Pacing(recorder)
         gets = [ask(app, "GET", f"/{number}") for number in range(5)]
         await asyncio.sleep(0)
         for leaving in gets[1:4]:
