@@ -44,8 +44,10 @@ def build(kind: type, values: dict[str, Any]) -> Any:
     """Make an instance of a command's dataclass. Raises `click.UsageError` for wrong values."""
     try:
         return kind(**values)
-    except OptionError as error:
-        raise click.UsageError(message(error) or "") from None
+    except (OptionError, OSError) as error:
+        if (text := _text(error)) is None:
+            raise
+        raise click.UsageError(text) from None
 
 
 def run(name: str, command: Any) -> int:
@@ -59,11 +61,9 @@ def run(name: str, command: Any) -> int:
     try:
         command(console())
     except Exception as error:
-        text = message(error)
+        text = _text(error)
         if text is None:
             raise
-        if isinstance(error, OSError):
-            text = "; ".join(filter(None, [text, next_step(error), *_notes(error)]))
         is_usage = isinstance(error, OptionError)
         see = f"\nSee fanlight {name} --help" if is_usage else ""
         console(stderr=True).print(f"error: {text}{see}")
@@ -74,9 +74,15 @@ def run(name: str, command: Any) -> int:
     return 0
 
 
-def _notes(error: OSError) -> list[str]:
-    """Return the notes that a command added to an error, such as how to go on afterwards."""
-    return getattr(error, "__notes__", [])
+def _text(error: Exception) -> str | None:
+    """Return what is printed of an error, with the next step and its notes; None if it is a bug.
+
+    A note is what a command added to the error, such as how to go on afterwards.
+    """
+    text = message(error)
+    if text is None or not isinstance(error, OSError):
+        return text
+    return "; ".join(filter(None, [text, next_step(error), *getattr(error, "__notes__", [])]))
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -110,6 +116,8 @@ def _group_of_subcommands(name: str, kind: type, choice: str, examples: Sequence
 def _part(
     name: str, kind: type, choice: str, part: type, shared: Sequence[click.Parameter]
 ) -> click.Command:
+    own_name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", part.__name__).lower()
+
     @click.pass_context
     def callback(ctx: click.Context, /, **values: Any) -> int:
         found = given(ctx)
@@ -117,10 +125,10 @@ def _part(
         own = {name: value for name, value in found.items() if name not in outside}
         above = given(ctx.parent) if ctx.parent else {}
         common = above | {name: value for name, value in found.items() if name in outside}
-        return run(name, build(kind, {choice: build(part, own), **common}))
+        return run(f"{name} {own_name}", build(kind, {choice: build(part, own), **common}))
 
     return Command(
-        re.sub(r"(?<=[a-z])(?=[A-Z])", "-", part.__name__).lower(),
+        own_name,
         callback=callback,
         help=part.__doc__,
         params=[*parameters(part), *shared],

@@ -435,6 +435,9 @@ def test_a_file_that_begins_with_a_dash(
         ("fit xo --name a/b", "'a/b' can't name a model"),
         ("export xo --format onix", "no export format 'onix'; did you mean 'onnx'?"),
         ("profile lenet --device cudo", "no device 'cudo'; take auto, cpu"),
+        ("import " + "x" * 300, "File name too long"),
+        ("export mnist --layout nhwc", "--layout is of the pixels that go in with --preprocessing"),
+        ("fit xo --pretrained download", "convnet has no weights to download; name a file"),
     ],
 )
 def test_what_was_typed_wrongly_is_an_error_of_usage(

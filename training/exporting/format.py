@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from models import checkpoint
 from models.checkpoint import Checkpoint
-from models.errors import FanlightError
+from models.errors import FanlightError, OptionError
 from models.graphs.editing import Layout
 from models.registry import Parameters, Registry
 
@@ -87,14 +87,14 @@ def exported(loaded: Checkpoint, form: ExportFormat, options: Options) -> tuple[
     named = f"{card.name}/{card.version}"
     if options.preprocessing and not form.preprocessing:
         able = ", ".join(each.name for each in FORMATS if each.preprocessing)
-        raise ExportError(f"--preprocessing is for {able}; {form.name} holds the network alone")
+        raise OptionError(f"--preprocessing is for {able}; {form.name} holds the network alone")
     if not loaded.has_gradients and not form.graphs:
         able = ", ".join(each.name for each in FORMATS if each.graphs)
         raise ExportError(
             f"{named} is an imported graph, which has no weights of torch: export it as {able}"
         )
     if options.layout != "nchw" and not options.preprocessing:
-        raise ExportError("--layout is of the pixels that go in with --preprocessing; give both")
+        raise OptionError("--layout is of the pixels that go in with --preprocessing; give both")
     try:
         with torch.inference_mode(False), torch.no_grad():
             content = form.write(loaded, options)

@@ -172,8 +172,8 @@ def test_a_file_is_replaced_only_by_force(
     ("arguments", "status", "said"),
     [
         (("--format", "tflite"), 2, "no export format 'tflite'; "),
-        (("--format", "state_dict", "--preprocessing"), 1, "--preprocessing is for onnx"),
-        (("--layout", "nhwc"), 1, "--preprocessing"),
+        (("--format", "state_dict", "--preprocessing"), 2, "--preprocessing is for onnx"),
+        (("--layout", "nhwc"), 2, "--preprocessing"),
         (("-o", "nowhere/net.onnx"), 1, "there is no folder nowhere"),
         (("-o", "."), 1, "is a folder"),
         (("--version", "9"), 1, "no version 9"),

@@ -300,7 +300,7 @@ def test_mistakes_are_told(
     is_usage = "--step" in arguments or "--device" in arguments
     assert visualize(*arguments) == (2 if is_usage else 1)
     printed = capsys.readouterr()
-    see = "See fanlight visualize --help\n" if is_usage else ""
+    see = f"See fanlight visualize {arguments[0]} --help\n" if is_usage else ""
     assert re.fullmatch(f"error: .*{re.escape(message)}.*\n{see}", printed.err)
     assert printed.out == ""
     assert not Path("pictures").exists()

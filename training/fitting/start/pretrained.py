@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from models.architectures.registry import TORCHVISION_PREFIX
 from models.checkpoint import CheckpointError
+from models.errors import OptionError
 from models.importing import names, saved_files, state_dicts
 from models.torchvision_import import torchvision
 from training.fitting.start import imagenet
@@ -16,9 +17,9 @@ DOWNLOAD = "download"
 def check(source: str | None, architecture: str) -> None:
     """Check, before a training, that the weights of `source` can be had. Nothing is downloaded.
 
-    Raises `CheckpointError` for a file that is missing or has no weights, and for an architecture
-    of which nothing can be downloaded; `InstallationError` for weights of `imagenet` that are not
-    installed.
+    Raises `CheckpointError` for a file that is missing or has no weights, `OptionError` for an
+    architecture of which nothing can be downloaded; `InstallationError` for weights of `imagenet`
+    that are not installed.
     """
     if source == imagenet.IMAGENET:
         imagenet.check(architecture)
@@ -66,7 +67,7 @@ def _from_file(file: Path) -> dict[str, Tensor]:
 
 def _check_downloadable(architecture: str) -> None:
     if not architecture.startswith(TORCHVISION_PREFIX):
-        raise CheckpointError(
+        raise OptionError(
             f"{architecture} has no weights to download; name a file, or take "
             f"{TORCHVISION_PREFIX}<name>"
         )

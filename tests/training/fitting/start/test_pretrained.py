@@ -7,6 +7,7 @@ import torch
 
 from models.architectures import registry
 from models.checkpoint import CheckpointError
+from models.errors import OptionError
 from tests.networks import Tiny
 from training.fitting import state
 from training.fitting.start import pretrained
@@ -71,7 +72,7 @@ def test_files_that_hold_no_weights(tmp_path: Path, name: str) -> None:
 
 
 def test_own_architectures_have_nothing_to_download() -> None:
-    with pytest.raises(CheckpointError, match="tiny has no weights to download; name a file, or"):
+    with pytest.raises(OptionError, match="tiny has no weights to download; name a file, or"):
         pretrained.start_from(tiny(3, seed=0), "tiny", "download")
 
 
