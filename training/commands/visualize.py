@@ -231,8 +231,11 @@ class Features(OfModel):
         )
 
         def named(name: str) -> str:
-            kind = outputs[name].type if name in outputs else ""
-            return f"{name} ({kind})" if kind else name
+            output = outputs.get(name)
+            kinds = [output.type] if output and output.type else []
+            if output and output.calls > 1:
+                kinds.append(f"last of {output.calls} calls")
+            return f"{name} ({', '.join(kinds)})" if kinds else name
 
         yield (
             f"features-{name_of(loaded)}-{self.file.stem}",

@@ -43,7 +43,7 @@ def publish(repository: Path, name: str, **arguments: object) -> None:
     checkpoint.publish(
         repository,
         built.build(3, **arguments).eval(),
-        name=name,
+        name=name.rpartition("/")[2],
         architecture=name,
         arguments=arguments,  # type: ignore[arg-type]
         labels=LABELS,

@@ -133,6 +133,17 @@ def test_levels_do_not_depend_on_which_layers_are_asked_for(here: Path, drawn: D
     assert list(drawn.panels)[2].startswith("tanh2 (Tanh): 10×10 pixels of 32×32, middle level, ")
 
 
+def test_a_layer_that_is_called_twice_says_which_call_is_drawn(
+    here: Path, tmp_path: Path, drawn: Drawn
+) -> None:
+    publish(tmp_path, "torchvision/resnet18")
+    file, names = DATA / "digits" / "3.png", ["layer1.0.relu", "layer1.0.conv1"]
+    assert of_model("features", tmp_path, file, "--layers", *names, name="resnet18") == 0
+    once, twice = list(drawn.panels)[2:]
+    assert twice.startswith("layer1.0.relu (ReLU, last of 2 calls): ")
+    assert once.startswith("layer1.0.conv1 (Conv2d): ")
+
+
 def test_the_embedding_is_what_the_last_layer_takes(
     here: Path, repository: Path, drawn: Drawn
 ) -> None:
