@@ -212,7 +212,10 @@ CASES: dict[tuple[str, str], Case] = {
     (
         "batch-normalisation",
         "without it the network reaches about 0.85 after 100 epochs",
-    ): Case({"without": measured(0.84)}, [{"without": measured(0.82)}, {"without": measured(0.88)}]),
+    ): Case(
+        {"without": measured(0.84)},
+        [{"without": measured(0.82)}, {"without": measured(0.88)}],
+    ),
     (
         "batch-normalisation",
         "with it the network trains as on normal input, within 0.02 of it",
