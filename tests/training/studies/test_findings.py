@@ -135,7 +135,7 @@ CASES: dict[tuple[str, str], Case] = {
         {"0.1": DIVERGED}, [{"0.1": measured(0.28)}, {"0.1": DIVERGED, "0.001": DIVERGED}]
     ),
     ("learning-rate-unscaled", "0.001 stays below its run on scaled pixels"): Case(
-        {"0.001": measured(0.85), "0.001, scaled": measured(0.89)},
+        {"0.001": validations(*[0.9] * 7, 0.85, 0.9), "0.001, scaled": measured(0.89)},
         [
             {"0.001": measured(0.87), "0.001, scaled": measured(0.86)},
             {"0.001": STUCK, "0.001, scaled": measured(0.86)},
@@ -160,7 +160,7 @@ CASES: dict[tuple[str, str], Case] = {
         [
             {"0 to 1, 0.1": wide(0.3, 1.9), "0 to 255, 0.1": wide(0.3, 2.1)}
             | {"0 to 1, 0.001": wide(0.1), "0 to 255, 0.001": wide(0.1)},
-            {"0 to 1, 0.1": wide(0.3, 2.1), "0 to 255, 0.1": wide(0.15, 2.1)}
+            {"0 to 1, 0.1": wide(0.3, 2.1), "0 to 255, 0.1": wide(0.19, 2.1)}
             | {"0 to 1, 0.001": wide(0.1), "0 to 255, 0.001": wide(0.1)},
         ],
     ),
@@ -180,9 +180,9 @@ CASES: dict[tuple[str, str], Case] = {
         "annealing",
         "no serious overfitting at 100 epochs: validation ends within 0.01 of its best",
     ): Case(
-        {"annealed, 100 epochs": validations(0.9, 0.895)},
+        {"annealed, 100 epochs": validations(0.9, 0.891)},
         [
-            {"annealed, 100 epochs": validations(0.9, 0.885)},
+            {"annealed, 100 epochs": validations(0.9, 0.8895)},
             {"annealed, 100 epochs": validations(0.1, 0.1)},
             {"annealed, 100 epochs": DIVERGED},
         ],
@@ -220,9 +220,9 @@ CASES: dict[tuple[str, str], Case] = {
         "batch-normalisation",
         "with it the network trains as on normal input, within 0.02 of it",
     ): Case(
-        {"with": measured(0.88), "normal input, 30 epochs": measured(0.89)},
+        {"with": measured(0.871), "normal input, 30 epochs": measured(0.89)},
         [
-            {"with": measured(0.34), "normal input, 30 epochs": measured(0.89)},
+            {"with": measured(0.869), "normal input, 30 epochs": measured(0.89)},
             {"with": DIVERGED, "normal input, 30 epochs": measured(0.89)},
             {"with": STUCK, "normal input, 30 epochs": STUCK},
         ],
@@ -337,10 +337,10 @@ CASES: dict[tuple[str, str], Case] = {
         ],
     ),
     ("ground", "trained on both, it knows both, within 0.02 of a network for one"): Case(
-        {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.89, 0.91)},
+        {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.881, 0.881)},
         [
-            {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.87, 0.91)},
-            {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.91, 0.87)},
+            {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.879, 0.91)},
+            {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.91, 0.879)},
             dict.fromkeys(("on black", "on white", "on both"), on(0.1, 0.1, 0.1)),
         ],
     ),
@@ -363,10 +363,10 @@ CASES: dict[tuple[str, str], Case] = {
         ],
     ),
     ("white-ground", "trained on both, it knows both, within 0.02 of a network for one"): Case(
-        {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.89, 0.91)},
+        {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.881, 0.881)},
         [
-            {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.87, 0.91)},
-            {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.91, 0.87)},
+            {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.879, 0.91)},
+            {"on black": on(0.9, 0.2), "on white": on(0.1, 0.9), "on both": on(0.91, 0.879)},
             dict.fromkeys(("on black", "on white", "on both"), on(0.1, 0.1, 0.1)),
         ],
     ),
@@ -375,10 +375,10 @@ CASES: dict[tuple[str, str], Case] = {
         "with 9 channels the loss falls after epoch 3: by 5 % at most before, by a third in the "
         "three epochs after",
     ): Case(
-        {"9": losses(0.7, 0.69, 0.68, 0.5, 0.4, 0.3)},
+        {"9": losses(0.7, 0.69, 0.67, 0.5, 0.5, 0.44)},
         [
-            {"9": losses(0.7, 0.6, 0.5, 0.3, 0.2, 0.1)},
-            {"9": losses(*[0.7] * 6)},
+            {"9": losses(0.7, 0.66, 0.66, 0.5, 0.4, 0.3)},  # too much before
+            {"9": losses(0.7, 0.69, 0.68, 0.67, 0.4, 0.46)},  # too little after
             {"9": replace(losses(0.7, 0.69, 0.68, 0.5, 0.4, 0.3), validation=0.5)},
         ],
     ),
@@ -386,28 +386,28 @@ CASES: dict[tuple[str, str], Case] = {
         {"11": on_test(0.99)}, [{"11": on_test(0.97)}]
     ),
     ("xo-channels", "15 channels reach about 0.80 in 10 epochs"): Case(
-        {"15": on_test(0.81)}, [{"15": on_test(0.5)}, {"15": on_test(1.0)}]
+        {"15": on_test(0.79)}, [{"15": on_test(0.775)}, {"15": on_test(0.825)}]
     ),
     ("xo-depth", "with 10 epochs three convolutions fail"): Case(
-        {"three, 10 epochs": on_test(0.55)},
+        {"three, 10 epochs": on_test(0.59)},
         [
-            {"three, 10 epochs": on_test(0.95)},
+            {"three, 10 epochs": on_test(0.61)},
             {"three, 10 epochs": on_test(0.55), "two, 10 epochs": STUCK},
         ],
     ),
     ("xo-depth", "with 20 epochs they learn"): Case(
-        {"three, 20 epochs": on_test(0.95)}, [{"three, 20 epochs": on_test(0.55)}]
+        {"three, 20 epochs": on_test(0.91)}, [{"three, 20 epochs": on_test(0.89)}]
     ),
     ("xo-pooling", "without pooling the network learns in 20 epochs"): Case(
         {"without, 20 epochs": validations(0.5, 0.95)},
         [
-            {"without, 20 epochs": validations(0.95, 0.5)},
+            {"without, 20 epochs": validations(0.95, 0.89)},
             {"without, 20 epochs": validations(0.5, 0.95), "with, 10 epochs": STUCK},
         ],
     ),
     ("xo-pooling", "one of its epochs reaches 0.9"): Case(
-        {"without, 20 epochs": validations(0.95, 0.5)},
-        [{"without, 20 epochs": validations(0.5, 0.6)}],
+        {"without, 20 epochs": validations(0.91, 0.5)},
+        [{"without, 20 epochs": validations(0.5, 0.89)}],
     ),
     ("xo-pooling", "an epoch takes more than three times as long without it"): Case(
         {"without, 20 epochs": measured(seconds=400.0)},
