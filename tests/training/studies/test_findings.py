@@ -62,6 +62,7 @@ def gap(value: float) -> Measured:
     return measured(0.9 - value, 0.9)
 
 
+SOONER = validations(*[0.8] * 7, 0.89, 0.8)  # better than 0.85 after epoch 8 alone
 STUCK = measured(0.1, 0.1)  # at chance, with no gap
 
 
@@ -135,7 +136,7 @@ CASES: dict[tuple[str, str], Case] = {
         {"0.1": DIVERGED}, [{"0.1": measured(0.28)}, {"0.1": DIVERGED, "0.001": DIVERGED}]
     ),
     ("learning-rate-unscaled", "0.001 stays below its run on scaled pixels"): Case(
-        {"0.001": validations(*[0.9] * 7, 0.85, 0.9), "0.001, scaled": measured(0.89)},
+        {"0.001": validations(*[0.9] * 7, 0.85, 0.9), "0.001, scaled": SOONER},
         [
             {"0.001": measured(0.87), "0.001, scaled": measured(0.86)},
             {"0.001": STUCK, "0.001, scaled": measured(0.86)},
