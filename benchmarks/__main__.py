@@ -17,6 +17,7 @@ NAMES = {
     "inspecting": "what explanations and feature maps cost beside a prediction, at two commits",
     "event_loop": "the largest work that runs on the event loop, beside a thread",
     "explaining": "what explanations cost those who predict",
+    "score": "what `fanlight score` costs beside decoding and forward passes",
     "soak": "a million mixed requests with faults all the time: what breaks, and what grows",
 }
 

@@ -38,6 +38,7 @@ _IMAGE = "tests/data/digits/7.png"
 COMMANDS = {
     "serve": Entry("Serve models over HTTP.", _SERVE, "service"),
     "key": Entry("Make an API key for the service.", _SERVE, "service"),
+    "score": Entry("Predict a folder, a zip or a table of images.", _SERVE, "scoring"),
     "fit": Entry(
         "Train on a folder of pictures, or by a recipe, and publish a model.",
         _TRAIN,

@@ -67,7 +67,7 @@ def _serve(ctx: click.Context, /, **values: Any) -> int:
     try:
         settings = Settings(**options)
     except ValidationError as error:
-        raise click.UsageError(_error_text(error, options), ctx) from None
+        raise click.UsageError(error_text(error, options), ctx) from None
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     try:
@@ -133,7 +133,8 @@ def _is_number(annotation: Any) -> bool:
     return bool({int, float} & set(kinds))
 
 
-def _error_text(error: ValidationError, options: dict[str, Any]) -> str:
+def error_text(error: ValidationError, options: dict[str, Any]) -> str:
+    """Return a line for each setting that is wrong; `options` were given on the command line."""
     return "\n".join(_line(each, options) for each in error.errors())
 
 

@@ -119,6 +119,11 @@ def text(table: Path) -> str:
         content = table.read_bytes()
     except OSError as error:
         raise DatasetError(f"{table} can't be read as a table: {error.strerror}") from error
+    return decoded(content, str(table))
+
+
+def decoded(content: bytes, table: str) -> str:
+    """Decode the content of a table, which messages call `table`; raise `DatasetError`."""
     if content.startswith(_ZIP):
         raise DatasetError(
             f"{table} is a spreadsheet or a zip, not a CSV: save the table as CSV (UTF-8)"

@@ -1,0 +1,108 @@
+"""A zip of images: its members in the order of the archive → bytes, under a limit for each.
+
+A member that claims more bytes than are allowed is not unpacked, and of one that claims less no
+more is unpacked than it may have: neither a bomb nor a lie costs more than the limit. Archives in
+the archive are not opened.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+
+from fanlight.scoring.sources import listing, places
+from fanlight.scoring.sources.source import Item
+from models.errors import DamagedFileError
+from service.errors import InvalidInputError
+from training.data.files import picture_files
+
+
+@dataclass(frozen=True)
+class Members:
+    """Some members of an archive, by their numbers in its directory."""
+
+    archive: str
+    numbers: tuple[int, ...]
+
+    @property
+    def locations(self) -> tuple[str]:
+        return (self.archive,)
+
+    def items(self) -> Iterator[Item]:
+        with _opened(self.archive) as file, zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            for number in self.numbers:
+                member = members[number]
+                yield Item(member.filename, partial(_read, archive, member))
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip, as a source of images."""
+
+    location: str
+    members: Sequence[tuple[int, str, str]]
+    """The number of each image in the directory, its name, and its size with its checksum."""
+    left_out: str | None = None
+    kind: str = "zip"
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @cached_property
+    def digest(self) -> str:
+        return listing.digest(f"{number}\0{name}\0{state}" for number, name, state in self.members)
+
+    def piece(self, start: int, stop: int) -> Members:
+        return Members(self.location, tuple(number for number, _, _ in self.members[start:stop]))
+
+
+def opened(location: str) -> Archive:
+    """List the images in a zip, by their names; raise `DamagedFileError` if it is none."""
+    try:
+        with _opened(location) as file, zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
+        raise DamagedFileError(
+            f"{location} is no whole zip ({error}): pack or download it again"
+        ) from error
+    found: list[tuple[int, str, str]] = []
+    others: list[str] = []
+    for number, member in enumerate(members):
+        path = PurePosixPath(member.filename)
+        if member.is_dir() or any(map(picture_files.is_hidden, path.parts)):
+            continue
+        if path.suffix.lower() in picture_files.SUFFIXES:
+            found.append((number, member.filename, f"{member.file_size} {member.CRC:08x}"))
+        else:
+            others.append(member.filename)
+    return Archive(location, found, listing.left_out(others))
+
+
+def _opened(location: str) -> BinaryIO:
+    if not places.is_url(location):
+        return Path(location).open("rb")
+    files, path = places.file_system(location)
+    return cast(BinaryIO, files.open(path, "rb"))
+
+
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
+    if member.file_size > most:
+        raise places.too_large(most)
+    try:
+        with archive.open(member) as file:
+            found = file.read(most + 1)
+    except RuntimeError as error:  # it is encrypted
+        raise InvalidInputError(
+            "its member of the zip has a password; pack it without one"
+        ) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        raise InvalidInputError(
+            f"its member of the zip is damaged ({error}); pack it again"
+        ) from error
+    if len(found) > most:
+        raise places.too_large(most)
+    return found

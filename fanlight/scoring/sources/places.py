@@ -1,0 +1,181 @@
+"""Places by path or URL: which file system, and bytes of files under a limit.
+
+A place on this machine is an absolute path; any other is a URL that fsspec opens.
+"""
+
+import errno
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from models.errors import InstallationError, OptionError, next_step
+from service.errors import InvalidInputError, NotFoundError, TooLargeError, UnavailableError
+
+MEMORY = "memory://"
+_EXTRAS = {"s3": "remote", "s3a": "remote"}  # of pip, by protocol
+_PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs", "hf": "huggingface_hub"}
+_TRIES, _PAUSE = 3, 0.5  # of fetching from elsewhere; seconds before the second, then twice that
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is a URL of fsspec (`s3://…`, `data:…`), not a path."""
+    return "://" in text or text.startswith("data:")
+
+
+def is_of_this_process(location: str) -> bool:
+    """Whether other processes can't read what is there."""
+    return MEMORY in location
+
+
+def place(text: str) -> str:
+    """Return an absolute path for a path or `file://` URL, and any other URL as it is."""
+    path = path_of(text)
+    return text if path is None else os.path.abspath(path)  # noqa: PTH100 (links stay)
+
+
+def path_of(text: str) -> str | None:
+    """Return the path in a path or `file://` URL; None for any other URL."""
+    if text.startswith(("file://", "local://")):
+        return text.partition("://")[2]
+    return None if is_url(text) else text
+
+
+def check_protocol(url: str) -> None:
+    """Raise the error that says which package a URL needs; `OptionError` for an unknown protocol.
+
+    The protocols of a chain, as in `zip://a.png::s3://bucket/b.zip`, are all checked.
+    """
+    for part in url.split("::"):
+        protocol = part.partition(":")[0].partition("://")[0]
+        try:
+            fsspec.get_filesystem_class(protocol)
+        except ImportError as error:
+            raise _lacks(protocol, part, error) from None
+        except ValueError:
+            raise OptionError(
+                f"{url!r}: nothing here reads {protocol}://; there are paths, file://, s3://, "
+                "gs://, hf://, https:// and what else fsspec knows"
+            ) from None
+
+
+def _lacks(protocol: str, url: str, error: ImportError) -> InstallationError:
+    package = error.name or _PACKAGES.get(protocol, f"fsspec's package for {protocol}")
+    extra = _EXTRAS.get(protocol)
+    package = "s3fs" if extra else _PACKAGES.get(protocol, package)
+    how = f"pip install 'fanlight[{extra}]'" if extra else f"pip install {package}"
+    return InstallationError(f"{url} needs {package}, which is not installed; {how}")
+
+
+def file_system(url: str) -> tuple[Any, str]:
+    """Return fsspec's file system of a URL, and the path in it; raise the errors of
+    `check_protocol`."""
+    check_protocol(url)
+    try:
+        return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
+    except ImportError as error:
+        raise _lacks(url.partition(":")[0], url, error) from None
+
+
+def state(info: dict[str, Any]) -> str:
+    """Return what the storage tells of a file's content: size, and ETag or time."""
+    names = ("ETag", "etag", "md5Hash", "checksum", "LastModified", "mtime", "created")
+    mark = next((info[name] for name in names if info.get(name) is not None), "")
+    return f"{info.get('size')} {mark}"
+
+
+def read(location: str, most: int) -> bytes:
+    """Read a whole file; raise a `ServiceError` if that fails, or if it has more than `most` bytes.
+
+    What failed elsewhere is tried again, as networks fail for moments. A path on this machine must
+    be that of a regular file: a pipe would never end.
+    """
+    return _fetched(location, most) if is_url(location) else _local(location, most)
+
+
+def _local(path: str, most: int) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise InvalidInputError("no file, but a pipe or a device")
+            if status.st_size > most:
+                raise too_large(most)
+            found = file.readall()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise not_there() from error
+    except ValueError as error:  # a zero byte in the path
+        raise NotFoundError(f"the path can't be one of a file: {error}") from error
+    except OSError as error:
+        advice = next_step(error)
+        reason = f"it can't be read: {error.strerror}" + (f"; {advice}" if advice else "")
+        raise InvalidInputError(reason) from error
+    if len(found) > most:
+        raise too_large(most)
+    return found
+
+
+def _fetched(url: str, most: int) -> bytes:
+    for attempt in range(_TRIES):
+        try:
+            files, path = fsspec.core.url_to_fs(url)
+            with files.open(path, "rb") as file:
+                found: bytes = file.read(most + 1)
+            break
+        except FileNotFoundError as error:
+            raise not_there() from error
+        except PermissionError as error:
+            raise InvalidInputError(f"it can't be read: {_reason(error)}") from error
+        except Exception as error:  # each kind of storage has exceptions of its own
+            is_last = attempt == _TRIES - 1 or url.startswith(("data:", MEMORY))
+            if is_last:
+                raise UnavailableError(
+                    f"it could not be fetched: {_reason(error)}; delete this file of rows, and run "
+                    "the command again"
+                ) from error
+            time.sleep(_PAUSE * 2**attempt)
+    if len(found) > most:
+        raise too_large(most)
+    return found
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def too_large(most: int) -> TooLargeError:
+    """Return the error for an image file of more than `most` bytes."""
+    return TooLargeError(f"the file is larger than {most:,} bytes (setting max_body_bytes)")
+
+
+def not_there() -> NotFoundError:
+    """Return the error for an image that is named, and missing."""
+    return NotFoundError("there is no such file; put it there, or correct its path")
+
+
+def whole(location: str, most: int) -> bytes:
+    """Read a file that names images, such as a CSV; raise `OptionError` for more than `most` bytes.
+
+    Raises `OSError` with the location as its filename if it can't be read.
+    """
+    if not is_url(location):
+        path = Path(location)
+        size, found = path.stat().st_size, b""
+        if size <= most:
+            found = path.read_bytes()
+    else:
+        files, inner = file_system(location)
+        try:
+            with files.open(inner, "rb") as file:
+                found = file.read(most + 1)
+        except Exception as error:
+            raise OSError(errno.EIO, _reason(error), location) from error
+        size = len(found)
+    if size > most:
+        raise OptionError(f"{location} is larger than {most:,} bytes: split it into several")
+    return found

@@ -1,0 +1,272 @@
+"""Tables: a CSV of paths, or Parquet of paths or of the images themselves.
+
+    CSV      → rows → paths, relative to the table → `Listing`
+    Parquet  → a column of text → the same; a column of bytes → `ParquetImages`
+
+A Parquet column of Hugging Face, with `bytes` and `path` in it, is one of bytes.
+"""
+
+import csv
+import io
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fanlight.scoring.sources import places
+from fanlight.scoring.sources.listing import Listed, Listing, digest
+from fanlight.scoring.sources.source import Item
+from models.errors import DamagedFileError, OptionError
+from models.registry import listed
+from training.data import names
+from training.data.files import tables
+
+MAX_BYTES = 1 << 30  # of a CSV
+MAX_GROUP_BYTES = 1 << 32  # that one group of rows claims to unpack to
+_ROWS = 16  # of images that are unpacked together
+_BYTES = ("image", "images", "img", "bytes", "content", "data", "picture", "png", "jpg", "jpeg")
+_PATH = (*tables.PATH, "url", "uri", "imageurl", "imageuri", "location", "key")
+
+
+def of_csv(text: str, location: str, column: str | None) -> Listing:
+    """List the images that a CSV names; raise `OptionError` for a table without such a column."""
+    content = tables.decoded(places.whole(location, MAX_BYTES), text)
+    if not content.strip():
+        raise OptionError(f"{text} has no rows; it needs a column path, with a path or URL a row")
+    first = content.partition("\n")[0].strip("\r")
+    separator = max(",;\t|", key=first.count)
+    try:
+        rows = list(csv.reader(io.StringIO(content, newline=""), delimiter=separator))
+    except csv.Error as error:
+        raise DamagedFileError(f"{text} can't be read as a CSV: {error}; save it anew") from error
+    head = [cell.strip() for cell in rows[0]]
+    at = head.index(_chosen(text, head, column, _PATH))
+    cells = [row[at].strip() if at < len(row) else "" for row in rows[1:] if any(row)]
+    return _paths("CSV", cells, [location])
+
+
+def _paths(kind: str, cells: Sequence[str], tables_at: Sequence[str]) -> Listing:
+    """List files by the cells of a table, relative to the table's folder; check all protocols."""
+    beside = tables_at[0]
+    checked: set[str] = set()
+    found = []
+    for cell in cells:
+        location = _location(cell, beside)
+        if places.is_url(location):
+            protocols = "::".join(part.partition(":")[0] for part in location.split("::"))
+            if protocols not in checked:
+                places.check_protocol(location)
+                checked.add(protocols)
+        found.append(Listed(cell, location))
+    return Listing(kind, found)
+
+
+def _location(cell: str, table: str) -> str:
+    if not cell:
+        return ""
+    if places.is_url(cell):
+        return places.place(cell)
+    if places.is_url(table):
+        return posixpath.join(posixpath.dirname(table), cell)
+    return places.place(str(Path(table).parent / cell))
+
+
+def _chosen(text: str, there: Sequence[str], column: str | None, usual: Sequence[str]) -> str:
+    """Choose a column by the option, or else by the usual names, or the only one that there is."""
+    if column is not None:
+        if column not in there:
+            raise OptionError(f"{text} has no column {column!r}; there are {listed(there)}")
+        return column
+    plain = [re.sub("[^a-z]", "", name.casefold()) for name in there]
+    for name in usual:
+        if name in plain:
+            return there[plain.index(name)]
+    if len(there) == 1:
+        return there[0]
+    shown = ", ".join(map(repr, there[:8])) or "none that can be read"
+    raise OptionError(
+        f"{text} has the columns {shown}: say with --column which one has the images, or call it "
+        "path"
+    )
+
+
+@dataclass(frozen=True)
+class ParquetRows:
+    """Some rows of a Parquet file whose images are a column of bytes."""
+
+    parts: tuple[tuple[str, int, int], ...]
+    """Location of each file, with the first row and the one behind the last."""
+    images: str
+    paths: str | None
+
+    @property
+    def locations(self) -> Iterable[str]:
+        return (location for location, _, _ in self.parts)
+
+    def items(self) -> Iterator[Item]:
+        for location, start, stop in self.parts:
+            with _opened(location) as file:
+                yield from _rows(file, start, stop, self.images, self.paths)
+
+
+def _rows(
+    file: pq.ParquetFile, start: int, stop: int, images: str, paths: str | None
+) -> Iterator[Item]:
+    """Yield the rows from `start` to `stop`; only their groups are read, a few rows at a time."""
+    groups: list[int] = []
+    before, skipped = 0, 0
+    for number in range(file.metadata.num_row_groups):
+        count = file.metadata.row_group(number).num_rows
+        if before < stop and before + count > start:
+            if not groups:
+                skipped = start - before
+            groups.append(number)
+        before += count
+    left = stop - start
+    columns = [images] if paths is None else [images, paths]
+    for batch in file.iter_batches(_ROWS, row_groups=groups, columns=columns):
+        if skipped >= len(batch):
+            skipped -= len(batch)
+            continue
+        batch = batch.slice(skipped, left)
+        skipped = 0
+        left -= len(batch)
+        column = batch.column(images)
+        named: Any = batch.column(paths) if paths is not None else None
+        if pa.types.is_struct(column.type):
+            own = [field.name for field in column.type]
+            if named is None and "path" in own:
+                named = column.field("path")
+            column = column.field("bytes")
+        for row in range(len(batch)):
+            path = None if named is None else named[row].as_py()
+            yield Item(path, _reader(column[row].as_py() or b""))
+        if not left:
+            return
+
+
+def _reader(encoded: bytes) -> Any:
+    def read(most: int) -> bytes:
+        if len(encoded) > most:
+            raise places.too_large(most)
+        return encoded
+
+    return read
+
+
+@dataclass(frozen=True)
+class ParquetImages:
+    """Parquet files with a column of images, as a source."""
+
+    files: Sequence[tuple[str, int, str]]
+    """Location, number of rows and state of each file."""
+    images: str
+    paths: str | None
+    kind: str = "Parquet"
+    left_out: str | None = None
+
+    def __len__(self) -> int:
+        return sum(rows for _, rows, _ in self.files)
+
+    @cached_property
+    def digest(self) -> str:
+        head = f"{self.images}\0{self.paths}"
+        return digest([head, *(f"{each}\0{rows}\0{state}" for each, rows, state in self.files)])
+
+    def piece(self, start: int, stop: int) -> ParquetRows:
+        parts, before = [], 0
+        for location, rows, _ in self.files:
+            first, last = max(start - before, 0), min(stop - before, rows)
+            if first < last:
+                parts.append((location, first, last))
+            before += rows
+        return ParquetRows(tuple(parts), self.images, self.paths)
+
+
+def of_parquet(text: str, locations: Sequence[str], column: str | None) -> Listing | ParquetImages:
+    """Open Parquet files of the same columns as one source.
+
+    Raises `OptionError` if no column has images or paths, and `DamagedFileError`.
+    """
+    files: list[tuple[str, int, str]] = []
+    schema: pa.Schema | None = None
+    for location in locations:
+        with _opened(location) as file:
+            _check_groups(location, file)
+            if schema is None:
+                schema = file.schema_arrow
+            elif not schema.equals(file.schema_arrow):
+                raise OptionError(
+                    f"{location} has other columns than {locations[0]}: score them one by one"
+                )
+            files.append((location, file.metadata.num_rows, _state(location)))
+    assert schema is not None  # noqa: S101 (there is a file)
+    images = [field.name for field in schema if _has_bytes(field.type)]
+    texts = [field.name for field in schema if _is_text(field.type)]
+    if column is not None and column not in (*images, *texts):
+        raise OptionError(
+            f"{text} has no column {column!r} of bytes or text; of bytes there is "
+            f"{listed(images) or 'none'}, of text {listed(texts) or 'none'}"
+        )
+    if column in images or (column is None and images):
+        chosen = _chosen(text, images, column, _BYTES)
+        plain = [re.sub("[^a-z]", "", name.casefold()) for name in texts]
+        path = next((texts[plain.index(name)] for name in _PATH if name in plain), None)
+        return ParquetImages(files, chosen, path)
+    chosen = _chosen(text, texts, column, _PATH)
+    cells: list[str] = []
+    for location, _, _ in files:
+        with _opened(location) as file:
+            for batch in file.iter_batches(columns=[chosen]):
+                cells += [cell or "" for cell in batch.column(0).to_pylist()]
+    return _paths("Parquet of paths", cells, locations)
+
+
+def _has_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(field.name == "bytes" and _has_bytes(field.type) for field in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _opened(location: str) -> pq.ParquetFile:
+    """Open a Parquet file; raise `DamagedFileError` if it is none."""
+    try:
+        if not places.is_url(location):
+            return pq.ParquetFile(location, memory_map=False)
+        files, path = places.file_system(location)
+        return pq.ParquetFile(files.open(path, "rb"))
+    except (pa.ArrowException, EOFError) as error:
+        reason = names.shown(" ".join(str(error).split()))[:200]
+        raise DamagedFileError(
+            f"{location} is no whole Parquet file ({reason}): write or download it again"
+        ) from error
+
+
+def _check_groups(location: str, file: pq.ParquetFile) -> None:
+    for number in range(file.metadata.num_row_groups):
+        size = file.metadata.row_group(number).total_byte_size
+        if size > MAX_GROUP_BYTES:
+            raise OptionError(
+                f"{location}: its group of rows {number} claims {size:,} bytes, and at most "
+                f"{MAX_GROUP_BYTES:,} are unpacked: write it with smaller groups"
+            )
+
+
+def _state(location: str) -> str:
+    if places.is_url(location):
+        files, path = places.file_system(location)
+        return places.state(files.info(path))
+    status = Path(location).stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
