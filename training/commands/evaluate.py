@@ -22,6 +22,7 @@ from training.data.registry import DATASETS
 from training.fitting import evaluation, trust
 from training.fitting.evaluation import Evaluation
 from training.fitting.reliability import NoFamiliarityError, Reliability, Strangers
+from training.review import evaluation_page
 from training.review.labels import HELD_OUT, Judged
 from training.review.review import Review
 
@@ -48,6 +49,9 @@ class Evaluate:
     output: Path | None = None
     """A folder for evaluation.json, confusion.png, reliability.png, strangers.png, data.html and
     data.csv."""
+    html: bool = False
+    """Write evaluation.html, too: confusion, surest mistakes and unsure pictures, as one web page;
+    into the output folder, or else the working folder."""
     device: options.Device = "auto"
 
     def __call__(self, console: Console) -> None:
@@ -89,8 +93,10 @@ class Evaluate:
         console.print(_confusion_table(result), _class_table(result))
         reliable = Reliability.of(loaded.trust, answers)
         console.print(reliable.text(card), markup=False, highlight=False)
+        doubts = None
         if loaded.trust is not None:
             unfamiliar, ambiguous = trust.unsure(loaded.trust, answers)
+            doubts = unfamiliar, ambiguous
             if doubted := trust.doubted(unfamiliar | ambiguous, answers.targets, card.labels):
                 console.print(doubted, markup=False, highlight=False)
         if _is_calibrated_on(card, dataset, self.split):
@@ -112,6 +118,13 @@ class Evaluate:
             judged = Judged(self.split, images, reliable.probabilities, HELD_OUT)
             review = review.judged([judged])
             console.print(review.text_of_labels(), markup=False, highlight=False)
+        if self.html:
+            place = (self.output or Path()) / evaluation_page.PAGE
+            files.make_folder(place.parent)
+            about = evaluation_page.About(f"{card.name}/{card.version}", dataset, self.split)
+            shown = evaluation_page.page(about, images, result, reliable.probabilities, doubts)
+            files.write(place, shown)
+            console.print(f"drawn: {place}", markup=False, highlight=False)
         if (output := self.output) is not None:
             files.make_folder(output)
             review.write(dataset, lambda name, content: files.write(output / name, content))

@@ -25,7 +25,7 @@ _HARD = (
     "Their labels are less likely than others, or hardly more, by the same probabilities. Most are "
     "right; among them are pictures that are of no class, or of several."
 )
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
 body { max-width: 72rem; margin: auto; padding: 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
@@ -36,12 +36,13 @@ figure { margin: 0; width: 9rem; }
 img { width: 6rem; height: 6rem; object-fit: contain; background: #808080; }
 figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 """
-_HEAD = (
+HEAD = (
     '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
     "img-src data:; style-src 'unsafe-inline'\">\n"
 )
+"""The beginning of a page that loads nothing and runs nothing, up to its title."""
 
 
 def page(
@@ -61,7 +62,7 @@ def page(
         for name, text, content in parts
     )
     text = (
-        f"{_HEAD}<title>{escape(shown(title))}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"{HEAD}<title>{escape(shown(title))}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f"<main>\n<h1><bdi>{escape(shown(title))}</bdi></h1>\n"
         f"<p>Pictures: {counts}. They are shown as the network sees them. All that was found is "
         "in data.csv, beside this page. No picture was left out because of it.</p>\n"
@@ -108,7 +109,7 @@ def _doubts(suspects: Sequence[Suspect], how: Sequence[str]) -> str:
 
 def _list(suspects: Sequence[Suspect], word: str) -> str:
     items = "".join(
-        f"<li>{_figure(each.picture, each.name, _doubt(each, word))}</li>"
+        f"<li>{figure(each.picture, each.name, _doubt(each, word))}</li>"
         for each in suspects[:WORST]
     )
     return f'<ol class="pictures">{items}</ol>'
@@ -144,7 +145,7 @@ def _item(finding: Finding, places: Sequence[Place], splits: Mapping[str, ImageS
         images = splits[split]
         label = images.labels[int(images.targets[index])]
         text = f"{escape(split)}: <bdi>{escape(shown(label))}</bdi>"
-        figures.append(_figure(images.images[index], images.name(index), text))
+        figures.append(figure(images.images[index], images.name(index), text))
     hidden = len(finding.pictures) - len(places)
     rest = f"<div>and {hidden:,} more</div>" if hidden else ""
     group = f'<div class="group">{"".join(figures)}</div>' if figures else ""
@@ -155,8 +156,11 @@ def _more(count: int, seen: int = WORST) -> str:
     return f"<p>{count - seen:,} more are in data.csv.</p>" if count > seen else ""
 
 
-def _figure(picture: Tensor, name: str, text: str) -> str:
-    """Return an HTML figure; `text` is HTML already, and `name` is escaped here."""
+def figure(picture: Tensor, name: str, text: str) -> str:
+    """Return an HTML figure with a picture uint8 (C, H, W) inside.
+
+    `text` is HTML already, and `name` is escaped here.
+    """
     return (
         f'<figure><img src="{_data_url(picture)}" alt="" loading="lazy">'
         f"<figcaption>{text}<br><bdi>{escape(shown(name))}</bdi></figcaption></figure>"

@@ -5,6 +5,7 @@ import io
 import json
 from base64 import b64encode
 from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ def test_a_run_that_was_broken_off_goes_on_to_equal_files(
 ) -> None:
     size = ("--shard-size", "6")
     assert score("--out", "whole", *size) == 0
-    monkeypatch.setattr(processes, "run", lambda *given: in_this_process(*given, most=2))
+    monkeypatch.setattr(processes, "run", partial(in_this_process, most=2))
     assert score("--out", "out", *size) == 1
     assert "error: broken off" in capsys.readouterr().err
     assert len(contents("out")) == 2

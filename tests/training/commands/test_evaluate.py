@@ -268,3 +268,18 @@ class TestTrust:
         monkeypatch.chdir(tmp_path)
         assert evaluate(trusted, "--version", version, "--strangers", strangers) == 1
         assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_web_page_of_the_result(
+    repository: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert evaluate(repository, "--html") == 0
+    assert "drawn: evaluation.html" in capsys.readouterr().out
+    text = Path("evaluation.html").read_text("utf-8")
+    assert f"accuracy</dt><dd>{expected(repository, 2).accuracy:.4f}" in text
+    assert evaluate(repository, "--html", "--output", "new/folder") == 0
+    assert Path("new/folder/evaluation.html").read_text("utf-8") == text
