@@ -1,6 +1,6 @@
 """The folder of a run: its manifest, its shards, and a lock, so that one run at a time writes.
 
-    manifest.json   what the shards belong to: source, model, options; how many there are
+    _manifest.json  what the shards belong to: source, model, options; how many there are
     part-000000.…   rows of the first `shard_size` images, and so on
 
 Each file appears whole. A run that finds the manifest of another one writes nothing.
@@ -19,7 +19,8 @@ from fanlight.scoring.shards import Format
 from models import files
 from models.errors import DamagedFileError, FanlightError
 
-MANIFEST = "manifest.json"
+MANIFEST = "_manifest.json"
+"""Readers of a folder of Parquet skip a name that begins so."""
 LOCK = ".lock"
 _FORMAT = 1  # of the manifest
 
@@ -143,13 +144,14 @@ def _compare(folder: Path, there: Mapping[str, Any], own: Mapping[str, Any]) -> 
     )
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
+def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of nested objects by names such as `model.version`."""
-    if not isinstance(value, Mapping):
-        return {name: value}
     found: dict[str, Any] = {}
-    for key, inner in value.items():
-        found |= _flat(inner, f"{name}.{key}" if name else str(key))
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            found |= {f"{name}.{key}": each for key, each in _flat(inner).items()}
+        else:
+            found[name] = inner
     return found
 
 

@@ -230,7 +230,7 @@ def test_two_runs_at_once_and_files_of_others(
     Path("other").mkdir()
     Path("other/part-1.parquet").touch()
     assert score("--out", "other") == 1
-    assert "has no manifest.json, but part-1.parquet: name an empty" in capsys.readouterr().err
+    assert "has no _manifest.json, but part-1.parquet: name an empty" in capsys.readouterr().err
     Path("file").touch()
     assert score("--out", "file") == 1
     assert "error: file: " in capsys.readouterr().err
@@ -274,7 +274,7 @@ def test_the_end_says_what_was_done(place: Path, capsys: pytest.CaptureFixture[s
     failed = sum(row["error"] is not None for row in rows("out"))
     unsure = sum(row["unsure"] is True for row in rows("out"))
     assert f"; {26 - failed} answered, {unsure} of them unsure; {failed} not: the column" in out
-    assert "written to out: 2 files of rows, and manifest.json" in out
+    assert "written to out: 2 files of rows, and _manifest.json" in out
 
 
 @pytest.mark.parametrize(
