@@ -1,7 +1,7 @@
 """One row for each image: what the service would answer for it, or the error that it would give."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Self
 
 from models.checkpoint import Card
@@ -63,15 +63,17 @@ class Row:
         """Make the row of an answer, as `service.responses.predictions.encode` makes its JSON."""
         found = prediction(card, result.probabilities, top_k)
         top = [LabelScore(each["label"], each["score"]) for each in found["top"]]
-        own = cls(index, path, found["label"], found["score"], top, warnings=warnings or None)
-        if doubt is None:
-            return own
-        return replace(
-            own,
-            familiarity=doubt.familiarity,
-            unsure=doubt.why is not None,
-            why=doubt.why,
-            set=[card.labels[label] for label in doubt.set],
+        return cls(
+            index,
+            path,
+            found["label"],
+            found["score"],
+            top,
+            None if doubt is None else doubt.familiarity,
+            None if doubt is None else doubt.why is not None,
+            None if doubt is None else doubt.why,
+            None if doubt is None else [card.labels[label] for label in doubt.set],
+            warnings or None,
         )
 
 

@@ -113,12 +113,12 @@ class _Answers:
         unsure = (unfamiliar | ambiguous).nonzero().flatten()
         return unsure[self.sure[unsure].argsort(stable=True)].tolist()
 
-    def why(self, index: int) -> str:
+    def why(self, index: int) -> str | None:
         if self.doubts is None:
-            return ""
+            return None
         return "unfamiliar" if self.doubts[0][index] else "ambiguous"
 
-    def figure(self, index: int, note: str = "") -> str:
+    def figure(self, index: int, note: str | None = None) -> str:
         """Return the figure of a picture: what it is, and what it was taken for."""
         target, top = int(self.targets[index]), int(self.top[index])
         text = f"{_name(self.labels[target])}"

@@ -25,7 +25,7 @@ class Listed(NamedTuple):
 
     path: str
     location: str
-    state: str = ""
+    state: str
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The same files by processes, by Ray, in one process, and after a kill: with a shipped model."""
 
 import io
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,7 +14,12 @@ from rich.console import Console
 from fanlight.score import Score
 from fanlight.scoring import processes
 from fanlight.scoring.processes import ScorerError
+from fanlight.scoring.scorer import Job
+from fanlight.scoring.sources import opening
+from fanlight.scoring.work import Work
+from models import repositories
 from models.repository_paths import SHIPPED
+from service.settings import Settings
 from tests.fanlight.scoring import sources
 from tests.fanlight.scoring.test_score import contents, in_this_process, rows
 from tests.networks import DATA
@@ -88,17 +94,19 @@ def _family(pid: int) -> set[int]:
 
 @pytest.mark.slow
 def test_a_process_that_ends_is_an_error_that_says_how_to_go_on(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path,
 ) -> None:
-    monkeypatch.setattr(processes, "Scorer", None)
-    monkeypatch.setattr(processes, "_begin", _killed)
+    source = opening.opened(str(images))
+    work = [Work(0, 0, source.piece(0, len(source)), "parquet")]
+    job = Job(repositories.find((SHIPPED,), "fashion-mnist"), Settings(device="cpu"), 5)
+
+    def kill(_images: int) -> None:
+        for child in multiprocessing.active_children():
+            child.kill()
+
     with pytest.raises(ScorerError, match="was ended by the system, perhaps for want of memory"):
-        score(images, tmp_path / "out", processes=1)
-    assert contents(tmp_path / "out") == {}
-
-
-def _killed(*_given: object) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+        list(processes.run(job, work, 1, kill))
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.thorough
