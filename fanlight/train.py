@@ -16,6 +16,7 @@ from models.errors import OptionError, message, next_step
 from service.setting_values.environment import unknown
 
 _GO_ON = {
+    "score": "; the same command goes on where files are missing",
     "fit": "; the same command with --resume goes on after the last finished epoch",
     "study": "; the same command goes on after the last finished epoch",
 }
