@@ -12,7 +12,6 @@ import warnings as python_warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -21,6 +20,7 @@ import torch
 from fanlight.scoring.rows import Row
 from fanlight.scoring.sources.source import Item, Piece
 from models import checkpoint, devices
+from models.checkpoint import Place
 from models.preprocessing import Pixels
 from service.errors import ServiceError, UnanswerableError, UnavailableError
 from service.images.decoding import Decoder
@@ -39,9 +39,9 @@ _PATIENCE = 3600.0  # seconds, the most that a setting allows: nobody waits for 
 
 @dataclass(frozen=True)
 class Job:
-    """What a scorer is made from: a version's folder, the service's settings, labels in `top`."""
+    """What a scorer is made from: a version's place, the service's settings, labels in `top`."""
 
-    version: Path
+    version: Place
     settings: Settings
     top_k: int
 

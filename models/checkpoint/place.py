@@ -33,6 +33,10 @@ class Place(NamedTuple):
         is_number = number.isascii() and number.isdecimal()
         return cls(folder.parent.parent, name, int(number) if is_number else 0, f"{name}/{number}")
 
+    def absolute(self) -> Self:
+        """Return the place with an absolute path, for a process with another working folder."""
+        return self._replace(root=self.root.absolute())
+
     @property
     def folder(self) -> Path:
         return self.root / self.inside
