@@ -95,7 +95,7 @@ PANELS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     (
         "In flight and waiting",
         "short",
-        "Requests that are not answered yet, and images in the queues.",
+        "Requests that are not answered yet, and images that wait for decoding or the network.",
         {
             "requests in flight": f"sum(fanlight_requests_in_flight{{{_INSTANCE}}})",
             "images of {{model}}": f"sum by (model) (fanlight_queue_images{{{_MODEL}}})",

@@ -42,6 +42,7 @@ class Statistics:
 
     tell: Report
     images: int = 0  # that were answered
+    decoding: int = 0  # images that wait to be decoded, or are being decoded
     last_milliseconds: int = 0  # of the last answer, since 1970
     answered: Duration = field(default_factory=Duration)  # requests, from decoding to results
     failed: Duration = field(default_factory=Duration)

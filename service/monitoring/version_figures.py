@@ -71,7 +71,8 @@ class VersionFigures:
         )
         queued = figures.gauge(
             "fanlight_queue_images",
-            "Images that wait in the queue",
+            "Images of predictions that wait: to be decoded, with those being decoded, and for the "
+            "network",
             VERSION,
             multiprocess_mode="livesum",
         )
@@ -137,7 +138,7 @@ class VersionFigures:
         self._pass(model, version).observe(seconds)
 
     def waiting(self, model: str, version: int, images: int) -> None:
-        """Set how many images wait in the queue of a version."""
+        """Set how many images wait for a version: to be decoded, and for its network."""
         self._queue(model, version).set(images)
 
     def staged(self, model: str, version: int, stage: str, requests: int, seconds: float) -> None:

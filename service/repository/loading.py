@@ -130,7 +130,7 @@ class Loader:
             arrivals.add(outputs)
 
         def tell_queue() -> None:
-            self._metrics.versions.waiting(name, number, batcher.waiting)
+            self._metrics.versions.waiting(name, number, counted.decoding + batcher.waiting)
 
         async with AsyncExitStack() as resources:  # closed here if warming fails
             engine = Engine(

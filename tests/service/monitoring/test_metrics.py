@@ -7,12 +7,16 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
+from typing import Any, cast
 
 import httpx2 as httpx
 import pytest
+from fastapi import FastAPI
 
 from models.checkpoint import Checkpoint
 from service.inference.runtimes import onnx_runtime
@@ -24,6 +28,7 @@ from tests.e2e.servers import running
 from tests.networks import DATA, LABELS, encode, picture, publish_tiny
 from tests.service.conftest import Serve
 from tests.service.connections import PREDICT
+from tests.service.held_run import HeldRun
 from tests.service.test_predict import parts
 from tests.waiting import until, until_async
 
@@ -133,6 +138,42 @@ def test_what_runs_here(serve: Serve, repository: Path) -> None:
     assert "fanlight_queue_images{" in text
     assert figure(text, "process_resident_memory_bytes") > 10**8
     assert figure(text, "process_cpu_seconds_total") > 0
+
+
+def test_images_that_wait_are_counted(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To be decoded, and for the network behind a batch that runs; also when decoding fails."""
+    client = serve()
+    state = cast(FastAPI, client.app).state
+    let_go, decode = threading.Event(), state.decoder.pixels
+
+    async def held(*arguments: Any) -> Any:
+        assert await asyncio.to_thread(let_go.wait, 30)
+        return await decode(*arguments)
+
+    monkeypatch.setattr(state.decoder, "pixels", held)
+    run = HeldRun(state.repository.get("colors", 2).batcher)
+    image = encode(picture(1))
+
+    def ask(*images: bytes) -> int:
+        return client.post(PREDICT, files=parts(*images)).status_code
+
+    def waiting() -> float:
+        labels = {"model": "colors", "version": "2"}
+        return figure(client.get("/metrics").text, "fanlight_queue_images", **labels)
+
+    assert "fanlight_queue_images{" in client.get("/metrics").text  # before the first request
+    with ThreadPoolExecutor(3) as threads:
+        first, broken = threads.submit(ask, *[image] * 3), threads.submit(ask, image, b"none")
+        until(lambda: waiting() == 5)
+        let_go.set()
+        assert broken.result(30) == 422
+        assert run.started.wait(30)
+        until(lambda: waiting() == 0)
+        second = threads.submit(ask, *[image] * 2)
+        until(lambda: waiting() == 2)
+        run.let_go.set()
+        assert first.result(30) == second.result(30) == 200
+    until(lambda: waiting() == 0)  # figures are made anew five times a second at most
 
 
 def test_where_the_time_of_a_request_goes(serve: Serve) -> None:
@@ -324,6 +365,50 @@ def test_workers_are_summed(tmp_path: Path) -> None:
         assert figure(text, "fanlight_build_info") == 1
         assert figure(text, "process_resident_memory_bytes") > 2 * 10**8  # of both
         assert figure(text, "process_start_time_seconds") < time.time()
+
+
+WAIT = """
+import sys
+from service.monitoring.metrics import Metrics
+
+figures = Metrics()
+figures.versions.waiting("sure", 1, int(sys.argv[1]))
+for _ in sys.stdin:
+    print(figures.exposition().decode(), "# end", flush=True)
+"""
+
+
+def test_images_that_wait_are_summed_over_workers_that_live(tmp_path: Path) -> None:
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WAIT, images],
+            env=os.environ | {workers_figures.FOLDER: str(tmp_path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for images in ("30", "4")
+    ]
+
+    def waiting(worker: subprocess.Popen[str]) -> float:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        worker.stdin.write("\n")
+        worker.stdin.flush()
+        told = "".join(iter(worker.stdout.readline, " # end\n"))
+        return figure(told, "fanlight_queue_images", model="sure")
+
+    try:
+        for worker in workers:
+            waiting(worker)  # it has written its own
+        assert [waiting(worker) for worker in workers] == [34, 34]
+        workers[0].kill()
+        workers[0].wait(30)
+        assert waiting(workers[1]) == 4
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate(timeout=30)
 
 
 def test_the_shared_folder_goes_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
