@@ -87,14 +87,20 @@ class Container:
     threads: ThreadPoolExecutor
 
     def answer(
-        self, method: str, path: str, port: int | str, content: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        port: int | str,
+        content: bytes | None = None,
+        key: str | None = None,
     ) -> httpx.Response | None:
         """Ask for a path; `port` may be the name of one. None if nobody listens."""
+        headers = {"Authorization": f"Bearer {key}"} if key else None
         url = f"http://{_ADDRESS}:{self.number(port)}{path}"
 
         def ask() -> httpx.Response | None:
             try:
-                return httpx.request(method, url, content=content, timeout=30)
+                return httpx.request(method, url, content=content, headers=headers, timeout=30)
             except httpx.ConnectError:
                 return None
 
@@ -188,6 +194,17 @@ def started(
         yield Container(manifest, process, pid, volumes, log, threads)
 
 
+def secret(folder: Path, name: str, content: str, volume: Manifest, group: int) -> Path:
+    """Make the folder of a Secret of one file as the kubelet does, by links."""
+    (written := folder / "..2026").mkdir(parents=True)
+    (file := written / name).write_text(content)
+    os.chown(file, 0, group)
+    file.chmod(volume["secret"]["defaultMode"])
+    (folder / "..data").symlink_to(written.name)
+    (folder / name).symlink_to(f"..data/{name}")
+    return folder
+
+
 def _empty_folders(pod: Manifest, folder: Path, group: int | None) -> dict[str, Path]:
     """Make the folders of `emptyDir`, to which everybody may write, as Kubernetes does."""
     made = {}
@@ -215,7 +232,10 @@ def _system() -> Iterator[str]:
             yield from ("--symlink", str(Path(name).readlink()), name)
         elif Path(name).exists():
             yield from ("--ro-bind", name, name)
-    for name in ("/usr", "/etc", sys.base_prefix, sys.prefix, str(ROOT)):
+    yield from ("--perms", "0755", "--dir", "/etc")  # not that of this machine: volumes lie there
+    for name in ("ld.so.cache", "nsswitch.conf", "passwd", "group", "ssl"):
+        yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
+    for name in ("/usr", sys.base_prefix, sys.prefix, str(ROOT)):
         yield from _bound("--ro-bind", name, name)
     yield from _bound("--ro-bind", sys.prefix, IMAGE)
     yield from ("--proc", "/proc", "--dev", "/dev")

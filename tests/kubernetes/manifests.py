@@ -45,13 +45,13 @@ def pod(name: str) -> Manifest:
     return found
 
 
-def with_models(folder: Path) -> tuple[Manifest, ...]:
-    """The overlay for processors with the models of a volume, as docs/deploy.md does it."""
+def with_components(folder: Path, *names: str) -> tuple[Manifest, ...]:
+    """The overlay for processors with these components, as docs/deploy.md does it."""
     written = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [_from(folder, FOLDER / "overlays" / "cpu")],
-        "components": [_from(folder, FOLDER / "components" / "models")],
+        "components": [_from(folder, FOLDER / "components" / name) for name in names],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(written))
     return rendered(folder)

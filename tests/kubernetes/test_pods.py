@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from service.access import api_keys
 from tests.kubernetes import manifests
-from tests.kubernetes.containers import Container, links, needs_containers, started
+from tests.kubernetes.containers import Container, links, needs_containers, secret, started
 from tests.kubernetes.manifests import RUNTIME, needs_kubectl, only, pod, rendered
 from tests.networks import DATA
 
@@ -17,6 +18,7 @@ pytestmark = [pytest.mark.slow, needs_kubectl, needs_containers]
 
 SHIPPED = Path(__file__).parents[2] / "models" / "checkpoints"
 DIGIT = (DATA / "digits" / "7.png").read_bytes()
+KEY = api_keys.new()
 TRIES = """
 import glob
 for folder in ("/", *glob.glob("/*/"), *glob.glob("/*/*/"), *glob.glob("/*/*/*/")):
@@ -37,11 +39,15 @@ def one_model(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """That of the overlay for processors, with the models of a volume."""
+    """That of the overlay for processors, with the models of a volume and API keys."""
     folder = tmp_path_factory.mktemp("pod")
     (made := folder / "kustomization").mkdir()
-    spec = only(manifests.with_models(made), "Deployment")["spec"]["template"]["spec"]
-    mounted = {"/checkpoints": one_model(folder / "models")}
+    objects = manifests.with_components(made, "models", "keys")
+    spec = only(objects, "Deployment")["spec"]["template"]["spec"]
+    [volume] = [each for each in spec["volumes"] if each["name"] == "keys"]
+    group = spec["securityContext"]["fsGroup"]
+    keys = secret(folder / "keys", "keys.txt", api_keys.line("alice", KEY), volume, group)
+    mounted = {"/checkpoints": one_model(folder / "models"), "/etc/fanlight": keys}
     with started(spec, folder, mounted) as container:
         container.until_ready()
         yield container
@@ -53,13 +59,19 @@ def test_the_probes_of_the_manifest_pass(container: Container) -> None:
 
 
 def test_it_predicts_with_the_models_of_the_volume(container: Container) -> None:
-    models = container.answer("GET", "/v1/models", "http")
+    models = container.answer("GET", "/v1/models", "http", key=KEY)
     assert models is not None
     assert [each["name"] for each in models.json()["models"]] == ["mnist-cnn"]
-    answer = container.answer("POST", "/v1/models/mnist-cnn/predict", "http", DIGIT)
+    answer = container.answer("POST", "/v1/models/mnist-cnn/predict", "http", DIGIT, KEY)
     assert answer is not None
     assert answer.status_code == 200
     assert answer.json()["predictions"][0]["label"] == "7"
+
+
+def test_it_asks_for_a_key_of_the_secret(container: Container) -> None:
+    answer = container.answer("POST", "/v1/models/mnist-cnn/predict", "http", DIGIT)
+    assert answer is not None
+    assert answer.status_code == 401
 
 
 def test_metrics_have_a_port_of_their_own(container: Container) -> None:
