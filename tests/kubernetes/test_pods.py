@@ -88,6 +88,9 @@ def test_it_has_no_rights(container: Container) -> None:
     assert told["Uid"].split() == told["Gid"].split() == ["10001"] * 4
     assert {int(told[each], 16) for each in ("CapPrm", "CapEff", "CapBnd", "CapInh")} == {0}
     assert told["NoNewPrivs"] == "1"
+    mounts = Path(f"/proc/{container.pid}/mounts").read_text().splitlines()
+    [root] = [each.split()[3] for each in mounts if each.split()[1] == "/"]
+    assert "ro" in root.split(",")
 
 
 def test_its_log_is_of_lines_and_has_no_warning(container: Container) -> None:
