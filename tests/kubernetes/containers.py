@@ -117,7 +117,7 @@ class Container:
         return found is not None and 200 <= found.status_code < 400
 
     def until_ready(self) -> None:
-        until(lambda: self.process.poll() is not None or self.passes("readinessProbe"), 60)
+        until(lambda: self.process.poll() is not None or self.passes("readinessProbe"), 120)
         assert self.process.poll() is None, self.log.read_text()
 
     def events(self) -> list[dict[str, Any]]:
