@@ -123,7 +123,11 @@ class Predictor:
             queued = None
             try:
                 batcher.check_room(len(images), client)
-                pixels = await self._decode(serving, door, images)
+                serving.statistics.decoding += len(images)
+                try:
+                    pixels = await door.decode(self.decoder, images, card.input)
+                finally:
+                    serving.statistics.decoding -= len(images)
                 work.decoded()
                 queued = batcher.enqueue(pixels, client, work)
                 results = await door.wait(queued)
@@ -145,16 +149,6 @@ class Predictor:
             unsure = [doubt.why is not None for doubt in doubts]
             warnings = serving.unlike.warnings(images, pixels, unsure)
             return Predicted(card, results, batch_size, doubts, warnings)
-
-    async def _decode(
-        self, serving: ServingModel, door: Door, images: Sequence[EncodedImage]
-    ) -> list[Pixels]:
-        """Decode the images; meanwhile they count as images that wait for this version."""
-        serving.statistics.decoding += len(images)
-        try:
-            return await door.decode(self.decoder, images, serving.checkpoint.card.input)
-        finally:
-            serving.statistics.decoding -= len(images)
 
     def admit(
         self,
