@@ -57,6 +57,7 @@ def expected(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_two_processes_write_equal_files(
     images: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
