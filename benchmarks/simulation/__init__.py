@@ -1,0 +1,1 @@
+"""Instances behind a load balancer, and the autoscaler that adds some: simulated event by event."""
