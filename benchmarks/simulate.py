@@ -3,7 +3,8 @@
 Simulates instances of one core behind a balancer, with the service's own bounds on its queue and
 the rule of Kubernetes' autoscaler (`benchmarks/simulation/`). What an image costs is measured
 (docs/speed.md, or --rate). Before the doubling there is nearly as much load as the autoscaler
-accepts without adding an instance. Ends with status 1 if a request of the ramp got 429.
+accepts without adding an instance, and chance adds none. Ends with status 1 if a
+request of the ramp got 429.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from benchmarks.simulation.instance import WORKS, Work
 BEGIN = 30.0  # seconds of the usual load, in which the first figures are measured
 SECONDS = 150.0
 RAMP = 60.0
-ABOVE = 0.7 * TOLERANCE  # the target, before the doubling; at the whole tolerance, chance adds some
+ABOVE = 0.7 * TOLERANCE  # of the target, before the doubling
 MAX_LOAD = 0.8  # of what it can answer, where no target of processor time bounds it
 SHAPES = {"within 60 s": RAMP, "at once": 0.0}
 HEADER = (
@@ -46,7 +47,8 @@ def outcome(
 ) -> Outcome:
     """Simulate a doubling within `seconds`."""
     rate = ramp(instances * usual_rate(work, rule), 2, BEGIN, seconds)
-    return Cluster(Plan(work, rate, instances, SECONDS, start, rule), seed).run()
+    plan = Plan(work, rate, instances, SECONDS, start, rule, calm=BEGIN)
+    return Cluster(plan, seed).run()
 
 
 def rows(options: argparse.Namespace, work: Work, rule: Rule) -> Iterator[tuple[str, Outcome]]:

@@ -42,6 +42,7 @@ class Plan:
     start: float  # seconds from the decision to a ready instance
     rule: Rule = autoscaler.USUAL
     bounds: Bounds = USUAL
+    calm: float = 0  # seconds before which the autoscaler adds nothing
 
 
 class Second(NamedTuple):
@@ -150,7 +151,7 @@ class Cluster:
 
     def _sync(self, now: float) -> None:
         queues = [max(value for _, value in each) for each in self._queues.values()]
-        if not self._utilizations or not queues:
+        if now < self._plan.calm or not self._utilizations or not queues:
             return
         total = len(self._ready) + self._starting
         wanted = decide(self._plan.rule, total, queues, [*self._utilizations.values()])
