@@ -17,6 +17,7 @@ import click
 from fanlight import packages
 from fanlight.parameters import Example, Group, flag
 from models.registry import nearest
+from training import torchrun
 
 PROGRAM = "fanlight"
 USAGE = 2  # the exit code for what was asked in the wrong way
@@ -263,5 +264,6 @@ def _refuse_usage(reason: str, error: click.UsageError, words: Sequence[str]) ->
 
 
 def _refuse(reason: str) -> int:
-    click.echo(f"error: {reason}", err=True)
+    if torchrun.is_first():
+        click.echo(f"error: {reason}", err=True)
     return USAGE

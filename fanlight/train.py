@@ -1,6 +1,7 @@
 """The commands of `training`: a command line → a command's dataclass → its call."""
 
 import os
+import platform
 import re
 import warnings
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from fanlight.fields import given, parameters
 from fanlight.parameters import Command, Example, Group
 from models.errors import OptionError, message, next_step
 from service.setting_values.environment import unknown
+from training import torchrun
 
 _GO_ON = {
     "score": "; the same command goes on where files are missing",
@@ -57,17 +59,25 @@ def run(name: str, command: Any) -> int:
     It is 0, 2 for an option or name that is not allowed, 1 after another error that the user can
     mend, or 130 after an interrupt. Other errors are raised.
     """
-    _warn_of_variables()
+    if name != "fit" and torchrun.place() is not None:
+        _tell(f"{name} is one process, and torchrun has started several: start it without torchrun")
+        return 2
+    if torchrun.is_first():
+        _warn_of_variables()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata that no network sees
     try:
         command(console())
+    except torchrun.ToldElsewhereError:
+        return 1
     except Exception as error:
         text = _text(error)
         if text is None:
             raise
         is_usage = isinstance(error, OptionError)
         see = f"\nSee fanlight {name} --help" if is_usage else ""
-        console(stderr=True).print(f"error: {text}{see}")
+        place = torchrun.place()
+        where = f"{place} on {platform.node()}: " if place and place.rank else ""
+        console(stderr=True).print(f"error: {where}{text}{see}")
         return 2 if is_usage else 1
     except KeyboardInterrupt:
         console(stderr=True).print(f"interrupted{_GO_ON.get(name, '')}")
@@ -84,6 +94,12 @@ def _text(error: Exception) -> str | None:
     if text is None or not isinstance(error, OSError):
         return text
     return "; ".join(filter(None, [text, next_step(error), *getattr(error, "__notes__", [])]))
+
+
+def _tell(text: str) -> None:
+    """Print an error, once for all processes of a group."""
+    if torchrun.is_first():
+        console(stderr=True).print(f"error: {text}")
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from models import checkpoint, devices, files, repositories
+from models import checkpoint, files, repositories
 from models.architectures import outputs, registry
 from models.checkpoint import Card, TrainingRecord
 from models.errors import OptionError
@@ -21,6 +21,7 @@ from training.commands.fit_messages import counted
 from training.data.account import LEFT_OUT, Account
 from training.fitting import evaluation, experiment, loop, trust
 from training.fitting.experiment import Outcome, Pictures
+from training.fitting.processes import Processes, joined
 from training.fitting.records import provenance
 from training.fitting.records.run_folder import STEPS, Run, as_json
 from training.fitting.records.steps import Step, StepPlan
@@ -67,7 +68,20 @@ class Fit:
             )
 
     def __call__(self, console: Console) -> None:
-        device, commit = devices.resolve(self.device), provenance.commit()
+        with joined(self.device) as (processes, device):
+            if processes.is_first:
+                self._lead(processes, device, console)
+            else:
+                self._follow(processes, device)
+
+    def _follow(self, processes: Processes, device: torch.device) -> None:
+        """Train beside the first of several processes, which alone prints, writes and publishes."""
+        recipe = processes.from_first()
+        experiment.follow(experiment.load(recipe, self.data_root), device, processes)
+
+    def _lead(self, processes: Processes, device: torch.device, console: Console) -> None:
+        commit = provenance.commit()
+        processes.check(self.recipe.batch_size)
         checkpoint.check_name(self.recipe.name)
         files.check_writable(self.repository)
         files.check_writable(self.runs)
@@ -82,6 +96,7 @@ class Fit:
         recipe = auto.fill_input(recipe, self.data_root)
         if self.resume and not Run.may_go_on(self.runs, recipe):
             raise self._nothing_to_resume(recipe)
+        processes.from_first(recipe)  # the others read the pictures meanwhile
         pictures = experiment.load(recipe, self.data_root)
         if not self.labels_changed:
             repositories.check_same_labels(self.repository, recipe.name, pictures.labels)
@@ -104,6 +119,7 @@ class Fit:
         fit_messages.print_choices(recipe, pictures, self.recipe, console)
         if self.evaluate_on is not None:
             fit_messages.print_evaluated_part(self.evaluate_on, pictures, console)
+        fit_messages.print_processes(recipe, processes, console)
         console.print(
             f"{recipe.name}: {len(pictures.train):,} pictures on {device}, run folder {run.folder}"
         )
@@ -112,7 +128,7 @@ class Fit:
             if every.left_out:
                 run.write(LEFT_OUT, every.as_csv())
             review.write(recipe.name, run.write)
-            outcome = self._train(recipe, pictures, device, run, console)
+            outcome = self._train(recipe, pictures, device, run, console, processes)
             if self.evaluate_every_steps is not None and not (run.folder / STEPS).exists():
                 console.print(
                     f"there is no {STEPS}: only the head was fitted, which takes no steps of "
@@ -156,7 +172,13 @@ class Fit:
         )
 
     def _train(
-        self, recipe: Recipe, pictures: Pictures, device: torch.device, run: Run, console: Console
+        self,
+        recipe: Recipe,
+        pictures: Pictures,
+        device: torch.device,
+        run: Run,
+        console: Console,
+        processes: Processes,
     ) -> Outcome:
         """Train with a progress bar."""
         columns = (
@@ -199,6 +221,7 @@ class Fit:
                 on_epoch=on_epoch,
                 on_note=console.print,
                 plan=self._plan(on_step),
+                processes=processes,
             )
 
     def _plan(self, on_step: Callable[[Step], None]) -> StepPlan | None:

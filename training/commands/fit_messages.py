@@ -8,11 +8,34 @@ from models.trust import LEAST_IMAGES
 from training.data import names
 from training.fitting import evaluation, experiment, loop, trust
 from training.fitting.experiment import Outcome, Pictures
+from training.fitting.processes import FEW_NORMALISED, Processes
 from training.fitting.records.steps import Step
 from training.recipes.recipe import Recipe
 
 FEW_VALIDATE = 30  # pictures; the 95 % interval of an accuracy on fewer is 0.3 wide and more
+_NAMED_PARTS = 8  # processes, up to which the part of each is told
 _IMBALANCE = 2.0  # largest class to smallest, from which on it is told
+
+
+def print_processes(recipe: Recipe, processes: Processes, console: Console) -> None:
+    """Print how several processes share a step; print nothing for one."""
+    if processes.count == 1:
+        return
+    sizes = processes.sizes(recipe.batch_size)
+    told = (
+        " + ".join(map(str, sizes)) if processes.count <= _NAMED_PARTS else f"{sizes[-1]} or more"
+    )
+    console.print(
+        f"{processes.count} processes share each step's {recipe.batch_size} pictures: {told}"
+        + ("" if len(set(sizes)) == 1 else " (not evenly; each picture counts the same)")
+    )
+    if recipe.tune == "head":
+        console.print("tune head fits the head in the first process alone: the others only wait")
+    if sizes[-1] < FEW_NORMALISED:
+        console.print(
+            f"batch normalisation, if the network has it, uses the {sizes[-1]} pictures of a "
+            "process: a larger --batch-size, or fewer processes, give it better statistics"
+        )
 
 
 def print_choices(recipe: Recipe, pictures: Pictures, asked: Recipe, console: Console) -> None:

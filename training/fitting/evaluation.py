@@ -1,10 +1,10 @@
 """Evaluation of a classifier: logits and targets → confusion matrix → figures, also by class."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, mean
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +44,16 @@ class Tally:
         self._correct += is_right(logits, targets).sum()
         self._is_finite &= logits.isfinite().all()
         self.count += len(targets)
+
+    def summed(self, add_up: Callable[[Tensor], Tensor]) -> Self:
+        """Return the tally of several processes; `add_up` returns the sum of a tensor over them."""
+        own = (self._loss, self._correct, ~self._is_finite, torch.tensor(self.count))
+        device = self._loss.device
+        total = add_up(torch.stack([each.to(device, torch.float64) for each in own]))
+        tally = type(self)(device)
+        tally._loss, tally._correct = total[0], total[1]
+        tally._is_finite, tally.count = total[2] == 0, int(total[3].item())
+        return tally
 
     def metrics(self) -> Metrics:
         if not self._is_finite.item():

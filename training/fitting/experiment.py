@@ -24,6 +24,7 @@ from training.data.files import sources
 from training.fitting import denormals, evaluation, loop, predicting, tuning
 from training.fitting.evaluation import Evaluation
 from training.fitting.loop import Hooks
+from training.fitting.processes import ALONE, Processes, disband
 from training.fitting.records import steps
 from training.fitting.records.run_folder import STATE, TO_START_ANEW, WEIGHTS, Run
 from training.fitting.records.steps import Step, StepPlan, StepRecord
@@ -117,8 +118,11 @@ def run(
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_note: Callable[[str], None] = lambda text: None,
     plan: StepPlan | None = None,
+    processes: Processes = ALONE,
 ) -> Outcome:
     """Train a recipe, test the network, and write all but `result.json` into the run folder.
+
+    Of several processes, the first calls this, and the others `follow`.
 
     Training continues from the folder's state if there is one. With a `plan`, the figures of steps
     are recorded, too. The caller writes `result.json` when all is done. Raises `TrainingError` if
@@ -172,12 +176,9 @@ def run(
 
     with denormals.flushed(), memory.peak(device) as peak:
         hooks = Hooks(on_batch, note, keep_state, on_note, record)
-        spec, train = pictures.spec, pictures.train
-        fit = (
-            tuning.fit if recipe.tune != "all" else partial(loop.fit, strangers=pictures.strangers)
-        )
         try:
-            fitted = fit(recipe, train, spec, device, hooks, state["training"], pictures.validation)
+            processes.from_first((recipe, state["training"]))
+            fitted = _fit(recipe, pictures, device, hooks, state["training"], processes)
             if fitted.strangers is None and pictures.strangers is not None:
                 fitted = replace(fitted, strangers=pictures.strangers.to(device))
         except StateError as error:
@@ -192,6 +193,33 @@ def run(
     folder.write("mistakes.png", _mistakes(logits, pictures))
     folder.write("first.png", _first(logits, pictures))
     return Outcome(fitted, test, logits, metrics, seconds, peak.bytes)
+
+
+def follow(pictures: Pictures, device: torch.device, processes: Processes) -> None:
+    """Train beside the first of several processes, which calls `run`; return with its training."""
+    recipe, state = processes.from_first()
+    hooks = Hooks(on_state=lambda state: None)  # every process has a part of the state
+    with denormals.flushed():
+        _fit(recipe, pictures, device, hooks, state, processes)
+
+
+def _fit(
+    recipe: Recipe,
+    pictures: Pictures,
+    device: torch.device,
+    hooks: Hooks,
+    state: dict[str, Any] | None,
+    processes: Processes,
+) -> Fitted:
+    processes.check_same(pictures.train)
+    fit = tuning.fit if recipe.tune != "all" else partial(loop.fit, strangers=pictures.strangers)
+    fitted = fit(
+        *(recipe, pictures.train, pictures.spec, device, hooks, state, pictures.validation),
+        processes=processes,
+    )
+    if processes.count > 1:
+        disband()
+    return fitted
 
 
 def _record(

@@ -19,7 +19,8 @@ from training.data import augmentation
 from training.data.datasets import ImageSet
 from training.fitting import optimization, predicting
 from training.fitting.evaluation import Metrics, Tally
-from training.fitting.state import Epoch, Fitted, Training, batches
+from training.fitting.processes import ALONE, Processes
+from training.fitting.state import Epoch, Fitted, Training
 from training.recipes.recipe import Recipe
 
 
@@ -61,11 +62,14 @@ def fit(
     state: dict[str, Any] | None = None,
     validation: ImageSet | None = None,
     strangers: ImageSet | None = None,
+    processes: Processes = ALONE,
 ) -> Fitted:
     """Train the recipe's network and select an epoch by pictures that it isn't trained on.
 
     These are `validation`; if it is None, the recipe's fraction of `train`. The classes of
     `strangers` are learned as further ones, which the fitted network doesn't have.
+
+    With several `processes`, each calls this with the same arguments, and gets the same network.
 
     The selected epoch has the highest validation accuracy and, of equal ones, the lowest loss; a
     recipe may select the last epoch instead. The training ends early if a loss is not finite. With
@@ -88,7 +92,8 @@ def fit(
         train, validation = train.to(device), validation.to(device)
         strangers = None if strangers is None else strangers.to(device)
         pictures = train if strangers is None else train.joined(strangers)
-        training = Training(recipe, pictures, spec, device, generator, len(train.labels))
+        own = len(train.labels)
+        training = Training(recipe, pictures, spec, device, generator, own, processes)
         if state is not None:
             training.load_state_dict(state)
         run_epochs(training, pictures, validation, spec, hooks, recipe.epochs_to_run)
@@ -154,8 +159,12 @@ def run_epochs(
             break
         rate = training.learning_rate
         trained = train_one_epoch(training, train, spec, hooks.on_batch, record)
-        network = training.kept_network()
-        checked = predicting.evaluate(network, validation, spec) if len(validation) else None
+        network, processes = training.kept_network(), training.processes
+        for copy in {training.network, network}:
+            processes.average_statistics(copy)
+        checked = None
+        if len(validation):
+            checked = predicting.evaluate(network, validation, spec, processes)
         training.finish(Epoch(number, trained, checked, rate))
         if record is not None and (number == last or training.diverged):
             record.end(training)
@@ -171,8 +180,12 @@ def train_one_epoch(
     on_batch: Callable[[int], None] = lambda count: None,
     record: Record | None = None,
 ) -> Metrics:
-    """Train on all pictures once, in random order; return loss and accuracy, without strangers."""
+    """Train on all pictures once, in random order; return loss and accuracy, without strangers.
+
+    Of several processes, each trains on its part of every batch; the figures are those of all.
+    """
     recipe, network, optimizer = training.recipe, training.network, training.optimizer
+    processes = training.processes
     device = train.targets.device
     tally = Tally(device)
     order = torch.randperm(len(train), generator=training.generator).to(device)
@@ -181,13 +194,14 @@ def train_one_epoch(
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
-    for indices in batches(order, recipe.batch_size):
-        batch = _augmented(train.images[indices], recipe, spec, training.generator)
+    for shared in training.batches(order):
+        indices = processes.part(shared)
+        batch = _augmented(train.images[indices], recipe, spec, training.views)
         targets = train.targets[indices]
         with torch.autocast(device.type, torch.bfloat16, recipe.precision == "bfloat16"):
-            outputs = network(batch.contiguous(memory_format=training.layout))
+            outputs = training.parallel(batch.contiguous(memory_format=training.layout))
         logits = features.first(outputs).float()  # behind it, answers of auxiliary heads
-        loss = training.loss(logits, targets)
+        loss = training.loss(logits, targets) * training.share(train.targets, shared, indices)
         penalty = optimization.penalty(recipe, network)
         optimizer.zero_grad()
         (loss if penalty is None else loss + penalty).backward()
@@ -202,8 +216,8 @@ def train_one_epoch(
         tally.add(*answers)
         if record is not None:
             record.step(training, *answers, rate)
-        on_batch(len(indices))
-    return tally.metrics()
+        on_batch(len(shared))
+    return processes.summed_up(tally).metrics()
 
 
 # whatever torch's optimizers, generators and networks raise for what is not their own state

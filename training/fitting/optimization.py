@@ -91,6 +91,13 @@ def class_weights(recipe: Recipe, train: ImageSet) -> Tensor | None:
     return len(train) / (len(train.labels) * counts.float())
 
 
+def picture_weights(class_weights: Tensor | None, targets: Tensor) -> Tensor:
+    """Return the weight of each picture in the loss, (N,), by its target."""
+    if class_weights is None:
+        return torch.ones(len(targets), device=targets.device)
+    return class_weights[targets]
+
+
 def loss_function(recipe: Recipe, train: ImageSet) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the loss of logits (N, num_classes) and targets (N,): cross-entropy.
 

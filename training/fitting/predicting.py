@@ -9,19 +9,23 @@ from torch import Tensor, nn
 from models.preprocessing import InputSpec
 from training.data.datasets import ImageSet
 from training.fitting.evaluation import Metrics, Tally
+from training.fitting.processes import ALONE, Processes
 
 EVALUATION_BATCH = 500
 EVALUATION_PIXELS = EVALUATION_BATCH * 64 * 64  # a batch; what layers give takes much more memory
 
 
-def evaluate(network: nn.Module, images: ImageSet, spec: InputSpec) -> Metrics:
+def evaluate(
+    network: nn.Module, images: ImageSet, spec: InputSpec, processes: Processes = ALONE
+) -> Metrics:
     """Return loss and accuracy over all pictures, NaN if a logit is not finite.
 
-    Leaves the network in evaluation mode.
+    Each of several processes predicts its part. Leaves the network in evaluation mode.
     """
-    tally = Tally(images.targets.device)
-    tally.add(predict(network, images, spec), images.targets)
-    return tally.metrics()
+    tally, own = Tally(images.targets.device), processes.own(images)
+    if len(own):
+        tally.add(predict(network, own, spec), own.targets)
+    return processes.summed_up(tally).metrics()
 
 
 @torch.inference_mode()

@@ -15,12 +15,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models import checkpoint, layout
 from models.architectures import registry
-from models.errors import FanlightError
+from models.errors import FanlightError, OptionError
 from models.preprocessing import InputSpec
 from models.trust import Answers
 from training.data.datasets import ImageSet
 from training.fitting import optimization
 from training.fitting.evaluation import Metrics
+from training.fitting.processes import ALONE, Processes
 from training.fitting.start import initialisation, pretrained
 from training.recipes.recipe import Recipe
 
@@ -92,9 +93,13 @@ class Training:
         device: torch.device,
         generator: torch.Generator,
         num_classes: int | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         """The first `num_classes` of the labels are the network's own; the others are strangers'.
-        None means that all are its own."""
+        None means that all are its own. Raises `OptionError` if the pictures can't be shared by
+        several processes."""
+        processes.check(recipe.batch_size, len(train))
+        self.processes = processes
         self.num_classes = len(train.labels) if num_classes is None else num_classes
         self.recipe, self.generator, self.device = recipe, generator, device
         self._num_outputs = len(train.labels)
@@ -105,8 +110,9 @@ class Training:
             some = train.images[:: math.ceil(len(train) / WHITENING_PICTURES)]  # of every class
             initialisation.whiten(self.network, spec.normalize(some))
         self.loss = optimization.loss_function(recipe, train)
+        self._class_weights = optimization.class_weights(recipe, train)
         self.optimizer = optimization.build_optimizer(recipe, self.network)
-        self._steps_an_epoch = len(batches(torch.arange(len(train)), recipe.batch_size))
+        self._steps_an_epoch = len(self.batches(torch.arange(len(train))))
         self.steps = recipe.epochs_to_run * self._steps_an_epoch  # of the whole training
         self.step = 0  # how many were made
         self.schedule = optimization.Schedule(recipe, self.optimizer, self.steps)
@@ -117,6 +123,30 @@ class Training:
         self.history: list[Epoch] = []
         self._selected: Epoch | None = None
         self._weights: dict[str, Tensor] = {}
+        self.parallel = processes.parallel(self.network, spec)
+        self.views = generator
+        if processes.count > 1:  # else all processes would draw the same views and dropout
+            torch.manual_seed(processes.seed(recipe.seed))
+            self.views = torch.Generator().manual_seed(processes.seed(recipe.seed))
+
+    def batches(self, order: Tensor) -> list[Tensor]:
+        """Split the indices into the batches of an epoch, each of which all processes share."""
+        return batches(order, self.recipe.batch_size, self.processes.least_batch)
+
+    def share(self, targets: Tensor, batch: Tensor, own: Tensor) -> float | Tensor:
+        """Return the factor of this process's loss, so that the mean of gradients is the batch's.
+
+        `batch` are the indices of a batch in `targets`, and `own` those of this process's part. The
+        factor is 1 if all parts weigh the same.
+        """
+        if self.processes.count == 1:
+            return 1.0
+        weights = (
+            optimization.picture_weights(self._class_weights, targets[each]).sum()
+            for each in (own, batch)
+        )
+        part, whole = weights
+        return self.processes.count * part / whole
 
     @property
     def has_strangers(self) -> bool:
@@ -166,25 +196,42 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as tensors, numbers and strings, which `weights_only=True` reads
-        back."""
+        back. Every process must call it, since each has generators of its own."""
         assert self._selected is not None  # noqa: S101 (asked for after an epoch)
-        cuda = self.device.type == "cuda"
         return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average is not None else {},
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "generator": self.generator.get_state(),
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state(self.device) if cuda else None,
+            "processes": self.gather_generators(),
             "history": [asdict(epoch) for epoch in self.history],
             "selected": self._selected.number,
             "weights": self._weights,
         }
 
+    def gather_generators(self) -> list[dict[str, Tensor | None]]:
+        """Return the state of the generators that each process has for itself, by its rank."""
+        cuda = self.device.type == "cuda"
+        own = {
+            "views": self.views.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(self.device) if cuda else None,
+        }
+        return self.processes.gathered(own)
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue after the last epoch of a `state_dict`; raises `StateError` for other
-        content."""
+        """Continue after the last epoch of a `state_dict`.
+
+        Raises `StateError` for other content, and `OptionError` for the state of another number of
+        processes.
+        """
+        found = state.get("processes")
+        if isinstance(found, list) and found and len(found) != self.processes.count:
+            raise OptionError(
+                f"the training was broken off by {len(found)} processes, and these are "
+                f"{self.processes.count}: start as many, or anew without --resume"
+            )
         try:
             self._load_state_dict(state)
         except torch.OutOfMemoryError:
@@ -198,10 +245,13 @@ class Training:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        own = state["processes"][self.processes.rank] if "processes" in state else state
         self.generator.set_state(state["generator"].cpu())
-        torch.set_rng_state(state["torch"].cpu())
-        if state["cuda"] is not None:
-            torch.cuda.set_rng_state(state["cuda"].cpu(), self.device)
+        if self.views is not self.generator:
+            self.views.set_state(own["views"].cpu())
+        torch.set_rng_state(own["torch"].cpu())
+        if own["cuda"] is not None:
+            torch.cuda.set_rng_state(own["cuda"].cpu(), self.device)
         self.history = [epoch_from(row) for row in state["history"]]
         self.step = (len(self.history) - self._epochs_without_steps) * self._steps_an_epoch
         self._selected = self.history[state["selected"] - 1]
@@ -230,13 +280,14 @@ def without_strangers(network: nn.Module, recipe: Recipe, num_classes: int) -> n
     return narrow.to(next(network.parameters()).device)
 
 
-def batches(order: Tensor, size: int) -> list[Tensor]:
+def batches(order: Tensor, size: int, least: int = 2) -> list[Tensor]:
     """Split the indices into batches of `size`; the last may be smaller.
 
-    A last batch of one is merged into the one before: batch normalisation needs two images.
+    A last batch of fewer than `least` is merged into the one before: batch normalisation needs two
+    images in each process.
     """
     split = list(order.split(size))
-    if size > 1 and len(split) > 1 and len(split[-1]) == 1:
+    if size > 1 and len(split) > 1 and len(split[-1]) < least:
         split[-2:] = [torch.cat(split[-2:])]
     return split
 

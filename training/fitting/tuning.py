@@ -25,6 +25,7 @@ from training.data.datasets import ImageSet
 from training.fitting import evaluation, loop, optimization
 from training.fitting.evaluation import Metrics
 from training.fitting.loop import Hooks
+from training.fitting.processes import ALONE, Processes
 from training.fitting.start import head
 from training.fitting.start.head import Choice, Head
 from training.fitting.state import Epoch, Fitted, Training
@@ -45,6 +46,7 @@ def fit(
     hooks: Hooks | None = None,
     state: dict[str, Any] | None = None,
     validation: ImageSet | None = None,
+    processes: Processes = ALONE,
 ) -> Fitted:
     """Train as `loop.fit` does, for recipes whose `tune` is `head` or `head-first`.
 
@@ -53,6 +55,9 @@ def fit(
     held-out pictures did not improve enough (`pays`), the network gets its first layers back, and
     the head is trained again on all of `train`, held-out pictures included. Also raises
     `OptionError` if the network does not end in a linear layer.
+
+    Of several `processes`, the first fits the head, and all train the layers. The others return
+    what they have trained: the first alone fits the head again.
     """
     hooks = hooks or Hooks()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -60,15 +65,20 @@ def fit(
         generator = torch.Generator().manual_seed(recipe.seed)
         pictures = _Pictures.split(recipe, train, validation, generator).to(device)
         left = replace(recipe, epochs=max(recipe.epochs_to_run - 1, 1))  # for all layers
-        training = Training(left, pictures.rest, spec, device, generator)
+        training = Training(left, pictures.rest, spec, device, generator, processes=processes)
         frozen = _Frozen(training, spec)
         start = copy.deepcopy(training.kept_network().state_dict())
         if state is not None:
             training.load_state_dict(state)
+        elif not processes.is_first:
+            if not _take_head(training):
+                return training.fitted(pictures.rest)
         elif (alone := _fit_head(recipe, pictures, frozen, hooks)) is not None:
             return alone
         last = recipe.epochs_to_run
         loop.run_epochs(training, pictures.rest, pictures.held, spec, hooks, last)
+        if not processes.is_first:
+            return training.fitted(pictures.rest)
         fitted = replace(
             training.fitted(pictures.rest), held_out=pictures.held, calibration=pictures.held
         )
@@ -106,6 +116,7 @@ def _fit_head(
     first = _fit(recipe, known, rest, choice.penalty)
     judged = _metrics(first, unknown, held) if len(held) else None
     reason = _reason_not_to_tune(recipe, judged, len(held))
+    training.processes.from_first(reason is None)
     if reason is not None:
         final = _fit(recipe, every, both, choice.penalty)
         frozen.set_head(final)
@@ -126,11 +137,23 @@ def _fit_head(
         )
     frozen.set_head(first)
     training.finish(Epoch(1, _metrics(first, known, rest), judged))
+    state = training.state_dict()
+    training.processes.from_first(state)
     if hooks.on_state is not None:
-        hooks.on_state(training.state_dict())
+        hooks.on_state(state)
     hooks.on_epoch(training.history[-1])
     _note_time(seconds, len(rest), recipe.epochs_to_run - 1, hooks)
     return None
+
+
+def _take_head(training: Training) -> bool:
+    """Continue from the head that the first process fits; False if all layers stay as they are."""
+    if not training.processes.from_first():
+        training.finish(Epoch(1, Metrics(math.nan, math.nan), None))
+        return False
+    training.gather_generators()
+    training.load_state_dict(training.processes.from_first())
+    return True
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -191,6 +192,12 @@ class TestCommand:
 
 
 def interrupt(place: Place, epoch: int) -> None:
+    with interrupt_with(epoch):
+        assert place.fit() == 130
+
+
+@contextmanager
+def interrupt_with(epoch: int) -> Iterator[None]:
     """Break a training off once the state of that epoch is written, and before anything else is."""
     original = Run.write_history
 
@@ -201,7 +208,7 @@ def interrupt(place: Place, epoch: int) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Run, "write_history", write_history)
-        assert place.fit() == 130
+        yield
 
 
 class TestKilled:

@@ -1,0 +1,31 @@
+"""What torchrun tells a process."""
+
+import pytest
+
+from models.errors import OptionError
+from tests.training.fitting.group import variables
+from training import torchrun
+from training.torchrun import Place
+
+
+def test_a_process_that_was_started_alone() -> None:
+    assert torchrun.place({}) is None
+    assert torchrun.place({"RANK": "1"}) is None  # of another program
+    assert torchrun.place(variables(0, 1, 1)) is None
+    assert torchrun.is_first({})
+
+
+def test_a_process_of_a_group() -> None:
+    assert torchrun.place(variables(1, 3, 29500)) == Place(1, 3, 1)
+    assert not torchrun.is_first(variables(1, 3, 29500))
+    assert torchrun.is_first(variables(0, 3, 29500))
+    assert str(Place(1, 3, 0)) == "process 1 of 3"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"RANK": "x"}, {"RANK": "3"}, {"RANK": "-1"}, {"LOCAL_RANK": "9"}], ids=str
+)
+def test_variables_that_make_no_sense(wrong: dict[str, str]) -> None:
+    with pytest.raises(OptionError, match="unset them to train in one process"):
+        torchrun.place(variables(0, 3, 29500) | wrong)
+    assert torchrun.is_first(variables(0, 3, 29500) | wrong)  # somebody has to tell it
