@@ -19,7 +19,7 @@ from models.trust import Trust, second_look
 from training.commands import fit_messages, options
 from training.commands.fit_messages import counted
 from training.data.account import LEFT_OUT, Account
-from training.fitting import evaluation, experiment, loop, trust
+from training.fitting import evaluation, experiment, loop, optimization, trust
 from training.fitting.experiment import Outcome, Pictures
 from training.fitting.processes import Processes, joined
 from training.fitting.records import provenance
@@ -82,6 +82,7 @@ class Fit:
     def _lead(self, processes: Processes, device: torch.device, console: Console) -> None:
         commit = provenance.commit()
         processes.check(self.recipe.batch_size)
+        optimization.check_precision(self.recipe, device)
         checkpoint.check_name(self.recipe.name)
         files.check_writable(self.repository)
         files.check_writable(self.runs)

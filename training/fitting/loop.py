@@ -198,14 +198,15 @@ def train_one_epoch(
         indices = processes.part(shared)
         batch = _augmented(train.images[indices], recipe, spec, training.views)
         targets = train.targets[indices]
-        with torch.autocast(device.type, torch.bfloat16, recipe.precision == "bfloat16"):
+        with optimization.autocast(recipe, device):
             outputs = training.parallel(batch.contiguous(memory_format=training.layout))
         logits = features.first(outputs).float()  # behind it, answers of auxiliary heads
         loss = training.loss(logits, targets) * training.share(train.targets, shared, indices)
         penalty = optimization.penalty(recipe, network)
         optimizer.zero_grad()
-        (loss if penalty is None else loss + penalty).backward()
-        optimizer.step()
+        training.scaler.scale(loss if penalty is None else loss + penalty).backward()
+        training.scaler.step(optimizer)
+        training.scaler.update()
         rate = training.learning_rate
         training.schedule.after_step()
         training.step += 1

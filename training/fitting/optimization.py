@@ -13,10 +13,35 @@ from torch.optim.lr_scheduler import (
     ReduceLROnPlateau,
 )
 
+from models.errors import OptionError
 from training.data.datasets import ImageSet
 from training.recipes.recipe import Recipe
 
 RISE = 0.25  # the part of one-cycle's steps in which the learning rate rises
+
+
+def check_precision(recipe: Recipe, device: torch.device) -> None:
+    """Raise `OptionError` if the device can't train in the recipe's precision."""
+    if recipe.precision == "float16" and device.type == "cpu":
+        raise OptionError(
+            "precision float16 is for GPUs, and this training runs on a CPU: take float32, or "
+            "bfloat16, which some processors are quick in"
+        )
+
+
+def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
+    """Return the context of the forward pass in the recipe's precision."""
+    dtype = torch.float16 if recipe.precision == "float16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, recipe.precision != "float32")
+
+
+def build_scaler(recipe: Recipe, device: torch.device) -> torch.amp.GradScaler:
+    """Return what scales the loss in float16, whose range is small; else it changes nothing.
+
+    A step whose gradients are not finite is left out, and the next ones are scaled less.
+    """
+    check_precision(recipe, device)
+    return torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
 
 
 def build_optimizer(recipe: Recipe, network: nn.Module) -> Optimizer:

@@ -112,6 +112,7 @@ class Training:
         self.loss = optimization.loss_function(recipe, train)
         self._class_weights = optimization.class_weights(recipe, train)
         self.optimizer = optimization.build_optimizer(recipe, self.network)
+        self.scaler = optimization.build_scaler(recipe, device)
         self._steps_an_epoch = len(self.batches(torch.arange(len(train))))
         self.steps = recipe.epochs_to_run * self._steps_an_epoch  # of the whole training
         self.step = 0  # how many were made
@@ -202,6 +203,7 @@ class Training:
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average is not None else {},
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "schedule": self.schedule.state_dict(),
             "generator": self.generator.get_state(),
             "processes": self.gather_generators(),
@@ -244,6 +246,8 @@ class Training:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
         self.schedule.load_state_dict(state["schedule"])
         own = state["processes"][self.processes.rank] if "processes" in state else state
         self.generator.set_state(state["generator"].cpu())

@@ -107,8 +107,9 @@ class Recipe:
     with this probability; pictures whose ground is not even stay as they are."""
     compression: float = 0.0
     """Save a training picture as a JPEG of low quality with this probability."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 runs the forward pass under autocast."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """bfloat16 and float16 run the forward pass under autocast; float16 needs a GPU, and scales the
+    loss so that small gradients are not lost."""
     validation_fraction: float = 0.1
     """The part of the training set, the same of each class, that is held out for validation."""
     calibration_fraction: float = 0.04

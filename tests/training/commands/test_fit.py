@@ -230,9 +230,9 @@ def test_a_folder_for_validation_selects_the_epoch(
     own = predicting.evaluate
     seen: list[int] = []
 
-    def evaluate(network: Any, images: Any, spec: Any) -> Metrics:
+    def evaluate(network: Any, images: Any, *others: Any) -> Metrics:
         seen.append(len(images))
-        return own(network, images, spec)
+        return own(network, images, *others)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(predicting, "evaluate", evaluate)
@@ -329,3 +329,13 @@ def test_a_precision_that_is_slow_here_is_told(
     assert fit("--precision", "bfloat16") == 0
     told = " ".join(capsys.readouterr().out.split())
     assert ("then --precision float32 is quicker" in told) == is_told
+
+
+def test_a_precision_for_gpus_is_refused_before_anything_is_read(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit("--precision", "float16", "--dataset", "nothing") == 2
+    assert "precision float16 is for GPUs, and this training runs on a CPU" in (
+        capsys.readouterr().err
+    )
+    assert not fit.runs.exists()

@@ -4,18 +4,19 @@ import copy
 import math
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.errors import OptionError
 from tests.networks import SPEC, Tiny
 from tests.training.fitting.conftest import PLAIN, Register
 from tests.training.pictures import RECIPE, colors, numbered
 from training.data.datasets import ImageSet
-from training.fitting import loop, predicting, state
+from training.fitting import loop, optimization, predicting, state
 from training.fitting.loop import Hooks
 from training.fitting.state import Epoch, Fitted, Training
 from training.recipes.recipe import Recipe
@@ -284,6 +285,31 @@ class TestLearning:
         assert penalized.selected.train == plain.selected.train
 
 
+def kept_in(states: list[dict[str, Any]]) -> Hooks:
+    """Hooks that keep the state after each epoch as it was then."""
+    return Hooks(on_state=lambda state: states.append(copy.deepcopy(state)))
+
+
+def test_float16_scales_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The arithmetic is tried on a CPU, where it is slow; a user is refused there."""
+    recipe = replace(RECIPE, epochs=6, precision="float16")
+    with pytest.raises(OptionError, match=r"float16 is for GPUs.* take float32, or bfloat16"):
+        loop.fit(recipe, colors(8), SPEC, CPU)
+    monkeypatch.setattr(optimization, "check_precision", lambda recipe, device: None)
+    states: list[dict[str, Any]] = []
+    fitted = loop.fit(
+        recipe,
+        colors(8),
+        SPEC,
+        CPU,
+        Hooks(on_state=lambda state: states.append(copy.deepcopy(state))),
+    )
+    assert fitted.history[-1].train.loss < fitted.history[0].train.loss / 2
+    assert states[0]["scaler"]["scale"] > 1
+    again = loop.fit(recipe, colors(8), SPEC, CPU, state=states[2])
+    assert again.history == fitted.history
+
+
 @pytest.mark.gpu
 class TestGpu:
     DEVICE = torch.device("cuda", 0)
@@ -294,6 +320,26 @@ class TestGpu:
         assert {parameter.device for parameter in fitted.network.parameters()} == {self.DEVICE}
         figures = predicting.evaluate(fitted.network, colors(16, seed=1).to(self.DEVICE), SPEC)
         assert figures.accuracy > 0.95
+
+    @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+    def test_half_precision_learns_and_goes_on(
+        self, precision: Literal["bfloat16", "float16"]
+    ) -> None:
+        recipe = replace(RECIPE, epochs=12, learning_rate=0.05, precision=precision)
+        states: list[dict[str, Any]] = []
+        fitted = loop.fit(
+            recipe,
+            colors(16),
+            SPEC,
+            self.DEVICE,
+            Hooks(on_state=lambda state: states.append(copy.deepcopy(state))),
+        )
+        assert {parameter.dtype for parameter in fitted.network.parameters()} == {torch.float32}
+        figures = predicting.evaluate(fitted.network, colors(16, seed=1).to(self.DEVICE), SPEC)
+        assert figures.accuracy > 0.95
+        assert bool(states[-1]["scaler"]) == (precision == "float16")
+        resumed = loop.fit(recipe, colors(16), SPEC, self.DEVICE, state=states[5])
+        assert len(resumed.history) == len(fitted.history)
 
     def test_logits_equal_those_of_the_cpu(self) -> None:
         network = state.build_network(RECIPE, 3, CPU)
