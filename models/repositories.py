@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from models import checkpoint, repository_paths
-from models.checkpoint import Checkpoint, CheckpointError, Place, layouts
+from models.checkpoint import Checkpoint, CheckpointError
 from models.permission import NOTHING, Permission
 from models.registry import proposal
 
@@ -26,7 +26,7 @@ def names(repositories: Sequence[Path]) -> list[str]:
 def having(repositories: Sequence[Path], name: str) -> Path:
     """Return the first repository with a version of the model; else raise `CheckpointError`."""
     for each in repositories:
-        if layouts.of(each).versions(name):
+        if checkpoint.NAME.fullmatch(name) and checkpoint.versions(each / name):
             return each
     if len(repositories) == 1:
         checkpoint.find(repositories[0], name)  # tells what is wrong there
@@ -40,8 +40,8 @@ def having(repositories: Sequence[Path], name: str) -> Path:
     )
 
 
-def find(repositories: Sequence[Path], name: str, version: int | None = None) -> Place:
-    """Return the place of a model's version, by default the highest; raise `CheckpointError` if
+def find(repositories: Sequence[Path], name: str, version: int | None = None) -> Path:
+    """Return the folder of a model's version, by default the highest; raise `CheckpointError` if
     there is none."""
     return checkpoint.find(having(repositories, name), name, version)
 
@@ -66,9 +66,9 @@ def check_same_labels(target: Path, name: str, labels: Sequence[str]) -> None:
     """
     places = [os.path.realpath(each) for each in repository_paths.chosen()]
     place = os.path.realpath(target)  # however it is written: relative, absolute, a symlink
-    if place in places and not layouts.of(target).versions(name):
+    if place in places and not checkpoint.versions(target / name):
         later = map(Path, places[places.index(place) + 1 :])
-        target = next((each for each in later if layouts.of(each).versions(name)), target)
+        target = next((each for each in later if checkpoint.versions(each / name)), target)
     _check_same(target, name, labels)
 
 
@@ -77,12 +77,11 @@ def _check_same(repository: Path, name: str, labels: Sequence[str]) -> None:
 
     Otherwise clients would get other classes under the same name without noticing.
     """
-    layout = layouts.of(repository)
-    there = layout.versions(name)
+    there = checkpoint.versions(repository / name)
     if not there:
         return
     try:
-        before = checkpoint.read_card(layout.place(name, there[-1])).labels
+        before = checkpoint.read_card(repository / name / str(there[-1])).labels
     except CheckpointError:  # it can't be served either
         return
     if before != tuple(labels):

@@ -1,7 +1,6 @@
 """Checkpoints: a state_dict or a graph, and the card with what is needed to rebuild and serve it.
 
-A repository is a folder of `<model>/<version>/card.json` and `weights.pt` or `model.onnx`. A folder
-that holds the versions of one model, or one version, is taken too (`layouts`).
+A repository is a folder of `<model>/<version>/card.json` and `weights.pt` or `model.onnx`.
 
     publish: network → temporary folder → fsync → rename to the next free version (`publishing`)
     load:    folder → card checked → SHA-256 compared → network on its device      (`loading`)
@@ -11,12 +10,10 @@ A version appears whole or not at all, and is never changed afterwards.
 
 from models.checkpoint.card import CARD, Card, TrainingRecord, read_card
 from models.checkpoint.errors import CheckpointError
-from models.checkpoint.folder import NAME, check_name, proposed_name, versions
+from models.checkpoint.folder import NAME, check_name, find, names, proposed_name, versions
 from models.checkpoint.labels import check_labels
-from models.checkpoint.layouts import Layout, find, names
 from models.checkpoint.loading import Checkpoint, load, load_named
 from models.checkpoint.network import GRAPH, WEIGHTS, build
-from models.checkpoint.place import Place
 from models.checkpoint.publishing import IMPORTED, publish, publish_graph, publish_trust
 from models.checkpoint.stamps import FileStamp, changes
 from models.checkpoint.state_dict import read_state_dict
@@ -32,8 +29,6 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "FileStamp",
-    "Layout",
-    "Place",
     "TrainingRecord",
     "build",
     "changes",

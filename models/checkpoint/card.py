@@ -20,7 +20,6 @@ from models import faults
 from models.checkpoint.errors import CheckpointError
 from models.checkpoint.folder import MAX_NAME, NAME
 from models.checkpoint.labels import label_problem
-from models.checkpoint.place import Place
 from models.checkpoint.stamps import FileStamp, opened
 from models.preprocessing import InputSpec
 from models.trust.card import Calibration, Familiarity
@@ -129,29 +128,13 @@ class Card(_Part):
         return self
 
 
-def read_card(folder: Path | Place) -> Card:
-    """Read the card of a version; raise `CheckpointError` if it is invalid, or of another one."""
+def read_card(folder: Path) -> Card:
+    """Read the card in a version's folder; raise `CheckpointError` if it is invalid."""
     return read_with_stamp(folder)[0]
 
 
-def read_any_card(place: Place) -> Card:
-    """Read the card in a folder, whatever version it is of; raise `CheckpointError` if invalid."""
-    return _read(place)[0]
-
-
-def read_with_stamp(folder: Path | Place) -> tuple[Card, FileStamp]:
-    place = Place.of(folder)
-    card, stamp = _read(place)
-    if (card.name, card.version) != (place.name, place.number):
-        raise CheckpointError(
-            f"{CARD} is of {card.name}/{card.version}, but lies in the folder "
-            f"{place.inside or place.root}"
-        )
-    return card, stamp
-
-
-def _read(place: Place) -> tuple[Card, FileStamp]:
-    with opened(place, CARD) as file:
+def read_with_stamp(folder: Path) -> tuple[Card, FileStamp]:
+    with opened(folder, CARD) as file:
         content = file.read(_LARGEST_CARD + 1)
         stamp = FileStamp.of(file, hashlib.sha256(content).hexdigest())
     if len(content) > _LARGEST_CARD:
@@ -162,4 +145,9 @@ def _read(place: Place) -> tuple[Card, FileStamp]:
         card = Card.model_validate_json(content)
     except ValidationError as error:
         raise CheckpointError(f"{CARD}: {faults.in_file(error)}") from error
+    if (card.name, str(card.version)) != (folder.parent.name, folder.name):
+        raise CheckpointError(
+            f"{CARD} is of {card.name}/{card.version}, but lies in the folder "
+            f"{folder.parent.name}/{folder.name}"
+        )
     return card, stamp

@@ -1,4 +1,7 @@
-"""Names of models, numbers of versions, and the folders that are named so."""
+"""A repository folder: the models and versions in it, by their names.
+
+<repository>/<model>/<version>/
+"""
 
 import os
 import re
@@ -7,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from models.checkpoint.errors import CheckpointError, ModelNameError
+from models.registry import proposal
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 MAX_NAME = 128  # characters
@@ -42,12 +46,17 @@ def proposed_name(text: str) -> str:
     return f"{found}-model" if found in RESERVED else found
 
 
+def names(repository: Path) -> list[str]:
+    """Return the names of the models in a repository, sorted."""
+    return sorted(_folders(repository, NAME))
+
+
 def versions(model: Path) -> list[int]:
     """Return the published versions in a model's folder, in ascending order, without drafts."""
-    return sorted(map(int, subfolders(model, _NUMBER)))
+    return sorted(map(int, _folders(model, _NUMBER)))
 
 
-def subfolders(folder: Path, pattern: re.Pattern[str]) -> list[str]:
+def _folders(folder: Path, pattern: re.Pattern[str]) -> list[str]:
     """Return the names of the subfolders that match; raise `CheckpointError` for too many entries.
 
     Whether an entry is a folder is taken from the listing where it says so: a further call to the
@@ -63,3 +72,26 @@ def subfolders(folder: Path, pattern: re.Pattern[str]) -> list[str]:
             "served"
         )
     return [each.name for each in found if pattern.fullmatch(each.name) and each.is_dir()]
+
+
+def find(repository: Path, name: str, version: int | None = None) -> Path:
+    """Return the folder of a model's version, by default the highest; raise `CheckpointError` if
+    there is none."""
+    if not repository.is_dir():
+        raise CheckpointError(
+            f"there is no folder {repository}, in which {name!r} is looked for; publish a model "
+            "into it, or name another repository"
+        )
+    if name not in names(repository):
+        known = ", ".join(names(repository)) or "none"
+        raise CheckpointError(
+            f"no model {name!r} in the repository {repository}; "
+            f"{proposal(name, names(repository))}there are: {known}"
+        )
+    there = versions(repository / name)
+    if not there or version not in (None, *there):
+        known = ", ".join(map(str, there)) or "none"
+        raise CheckpointError(
+            f"no version {'at all' if version is None else version} of {name!r}; there are: {known}"
+        )
+    return repository / name / str(version or there[-1])

@@ -11,9 +11,8 @@ from torch import nn
 from models.architectures.architecture import Architecture
 from models.checkpoint.card import CARD, Card, read_with_stamp
 from models.checkpoint.errors import CheckpointError
-from models.checkpoint.layouts import find
+from models.checkpoint.folder import find
 from models.checkpoint.network import GRAPH, WEIGHTS, build, named, network_of_graph
-from models.checkpoint.place import Place
 from models.checkpoint.stamps import FileStamp, opened
 from models.checkpoint.state_dict import read_state_dict
 from models.checkpoint.trial import trial
@@ -52,18 +51,18 @@ class Checkpoint:
 
 
 def load(
-    folder: Path | Place,
+    folder: Path,
     device: torch.device,
     max_bytes: int | None = None,
     permission: Permission = NOTHING,
     threads: int | None = None,
 ) -> Checkpoint:
-    """Rebuild the network of a version, in evaluation mode on the device.
+    """Rebuild the network of a version's folder, in evaluation mode on the device.
 
     The user's own code, if the architecture is such, is imported only with `permission`. A graph
     runs on the CPU, whatever the device, with this number of `threads` (default: torch's).
 
-    Raises `CheckpointError` if the card, the version's place, the SHA-256 of the weights or of the
+    Raises `CheckpointError` if the card, the folder's name, the SHA-256 of the weights or of the
     trust, the names or shapes in them, or the number of labels don't fit, and for weights of more
     than `max_bytes`. The sizes that the files claim are checked before memory is allocated for
     them.
@@ -104,7 +103,7 @@ def load(
 
 
 def read_trust(
-    folder: Path | Place, card: Card, layers: Sequence[Layer], device: torch.device
+    folder: Path, card: Card, layers: Sequence[Layer], device: torch.device
 ) -> tuple[Trust, FileStamp]:
     """Read the trust file of a card with calibration, for a network with these layers.
 
@@ -144,8 +143,8 @@ def load_named(
 ) -> Checkpoint:
     """Find and load a model's version; raise `CheckpointError`, whose message begins with the
     folder if loading fails."""
-    place = find(repository, name, version)
+    folder = find(repository, name, version)
     try:
-        return load(place, device, permission=permission)
+        return load(folder, device, permission=permission)
     except CheckpointError as error:
-        raise CheckpointError(f"{place.folder}: {error}") from error
+        raise CheckpointError(f"{folder}: {error}") from error

@@ -12,13 +12,11 @@ from pydantic import JsonValue, ValidationError
 from torch import nn
 
 from models import faults, files
-from models.checkpoint import layouts
 from models.checkpoint.card import CARD, Card, TrainingRecord
 from models.checkpoint.errors import CheckpointError
 from models.checkpoint.folder import check_name, versions
 from models.checkpoint.labels import check_labels
 from models.checkpoint.network import GRAPH, WEIGHTS, build, named, network_of_graph
-from models.checkpoint.place import Place
 from models.checkpoint.stamps import opened
 from models.checkpoint.trial import trial
 from models.graphs import network as graphs
@@ -59,8 +57,7 @@ def publish(
     state_dict = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
     build(named(architecture), arguments or {}, len(labels), state_dict)
     return _published(
-        repository,
-        name,
+        repository / name,
         WEIGHTS,
         lambda file: torch.save(state_dict, file),
         architecture=architecture,
@@ -94,8 +91,7 @@ def publish_graph(
     network = network_of_graph(graph, input, len(labels), None)
     layers = trial(network, input, len(labels)).layers
     return _published(
-        repository,
-        name,
+        repository / name,
         GRAPH,
         lambda file: file.write(graph),
         architecture=graphs.ARCHITECTURE,
@@ -107,28 +103,22 @@ def publish_graph(
     )
 
 
-def publish_trust(repository: Path, folder: Path | Place, card: Card, trust: Fitted) -> Card:
+def publish_trust(repository: Path, folder: Path, card: Card, trust: Fitted) -> Card:
     """Publish a version's weights again, with another trust, as the model's next version.
 
     `card` is the card in that folder. `repository` may be another than the folder's. The weights
     are copied byte for byte. Raises `CheckpointError` if they don't have the SHA-256 that the card
     states.
     """
-    file_name = GRAPH if card.architecture == graphs.ARCHITECTURE else WEIGHTS
+    name = GRAPH if card.architecture == graphs.ARCHITECTURE else WEIGHTS
     fields = {key: getattr(card, key) for key in Card.model_fields if key not in _NOT_KEPT}
-    with opened(folder, file_name) as weights:
+    with opened(folder, name) as weights:
 
         def copy(file: BinaryIO) -> None:
             shutil.copyfileobj(weights, file)
 
         return _published(
-            repository,
-            card.name,
-            file_name,
-            copy,
-            sha256=card.weights_sha256,
-            trust=trust,
-            **fields,
+            repository / card.name, name, copy, sha256=card.weights_sha256, trust=trust, **fields
         )
 
 
@@ -139,8 +129,7 @@ _NOT_KEPT = {
 
 
 def _published(
-    repository: Path,
-    name: str,
+    model: Path,
     file_name: str,
     write: Callable[[BinaryIO], object],
     *,
@@ -148,13 +137,13 @@ def _published(
     sha256: str | None = None,
     **fields: Any,
 ) -> Card:
-    """Add a version to the model `name`, and return its card.
+    """Add a version to the folder `model`, and return its card.
 
     The version holds the file `file_name`, which `write` writes, the trust file, and a card with
-    these fields. Its number is one more than the highest of the model. `sha256` is what the file
+    these fields. Its number is one more than the highest in the folder. `sha256` is what the file
     must have; None accepts any.
     """
-    model, is_first = layouts.of(repository).to_publish(name), not repository.exists()
+    is_first = not model.parent.exists()
     draft = files.draft_in(model.resolve())
     try:
         with files.final_place(draft, model / str(max(versions(model), default=0) + 1)):
@@ -165,7 +154,7 @@ def _published(
             if sha256 not in (None, written):
                 raise CheckpointError(f"{file_name} does not have the SHA-256 that {CARD} states")
             fields |= _write_trust(draft, trust)
-            card = Card(name=name, version=1, weights_sha256=written, **fields)
+            card = Card(name=model.name, version=1, weights_sha256=written, **fields)
             return _release(draft, card)
     except ValidationError as error:
         raise CheckpointError(f"the card: {faults.in_file(error)}") from error
@@ -174,7 +163,7 @@ def _published(
         with suppress(OSError):  # a model without versions, after an error
             model.rmdir()
             if is_first:
-                repository.rmdir()
+                model.parent.rmdir()
 
 
 def _write_trust(draft: Path, fitted: Fitted | None) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Set
 from pathlib import Path
 
-from models.checkpoint import CheckpointError, Layout, Place, layouts
+from models import checkpoint
+from models.checkpoint import CheckpointError
 from service.monitoring import logs
 
 log = logs.Log()
@@ -26,17 +27,12 @@ class Folder:
     def __init__(self, path: Path, max_versions: int = 1000, *, optional: bool = False) -> None:
         self.path, self._max_versions, self._optional = path, max_versions, optional
         self._identity: os.stat_result | None = None  # as it was when it was last read
-        self._layout = Layout(path)  # as it was when it was last read
         self._troubles: set[str] = set()
 
     @property
     def readable(self) -> bool:
         """True if the whole folder could be read at the last look."""
         return not self._troubles
-
-    def place(self, name: str, number: int) -> Place:
-        """Return where a version lay at the last look that could read the folder."""
-        return self._layout.place(name, number)
 
     def wanted(self, held: Set[tuple[str, int]]) -> set[tuple[str, int]]:
         """List the versions to serve, as (name, number); `held` are those that answer or load now.
@@ -76,19 +72,18 @@ class Folder:
     ) -> set[tuple[str, int]]:
         identity = os.fstat(opened)
         found: set[tuple[str, int]] = set()
-        layout = layouts.of(self.path)
-        for name in layout.names():
+        for name in checkpoint.names(self.path):
             try:
-                found.update((name, number) for number in layout.versions(name))
+                found.update((name, number) for number in checkpoint.versions(self.path / name))
             except (OSError, CheckpointError) as error:  # of this model; the others are still seen
                 troubles.add(str(error))
-        wanted = found | {each for each in held - found if not _gone(opened, layout, *each)}
+        wanted = found | {version for version in held - found if not _gone(opened, *version)}
         if not os.path.samestat(identity, self.path.stat()):
             raise OSError("another folder took its place while it was read")
         replaced = self._identity is not None and not os.path.samestat(identity, self._identity)
         if replaced and held and not found:  # a mount point without its disk
             raise OSError("an empty folder has taken its place")
-        self._identity, self._layout = identity, layout
+        self._identity = identity
         if len(wanted) > self._max_versions:
             troubles.add(
                 f"there are {len(wanted):,} versions; at most {self._max_versions:,} are served "
@@ -106,12 +101,10 @@ def limited(
     return set(heapq.nsmallest(most, wanted, key=_priority(wanted, held)))
 
 
-def _gone(repository: int, layout: Layout, name: str, number: int) -> bool:
+def _gone(repository: int, name: str, number: int) -> bool:
     """Return whether the version is missing in the opened repository folder."""
-    if not layout.may_have(name, number):
-        return True
     try:
-        os.stat(layout.place(name, number).inside or ".", dir_fd=repository)
+        os.stat(f"{name}/{number}", dir_fd=repository)
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:  # it may be there

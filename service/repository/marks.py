@@ -1,8 +1,9 @@
 """Problems of a version that still answers: shown to clients, counted for metrics, and logged."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from models.checkpoint import FileStamp, Place
+from models.checkpoint import FileStamp
 from service.monitoring import logs
 from service.monitoring.metrics import Metrics
 
@@ -12,17 +13,19 @@ log = logs.Log()
 class Marks:
     """The problems of one loaded version.
 
-    `stamps` describe the files at `place` as they were loaded. Once the version is `retired`,
+    `stamps` describe the files of `folder` as they were loaded. Once the version is `retired`,
     changes of its files are ignored: another repository may provide its name and number by then.
     """
 
     def __init__(
         self,
-        place: Place,
+        model: str,
+        version: int,
+        folder: Path,
         stamps: Mapping[str, FileStamp],
         metrics: Metrics,
     ) -> None:
-        self.model, self.version, self.place = place.name, place.number, place
+        self.model, self.version, self.folder = model, version, folder
         self.stamps = stamps
         self.retired = False
         self._metrics = metrics

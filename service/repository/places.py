@@ -7,8 +7,8 @@ and its versions stay in service.
 import asyncio
 from collections.abc import Collection, Sequence, Set
 from pathlib import Path
+from typing import NamedTuple
 
-from models.checkpoint import Place
 from service.monitoring import logs
 from service.repository import background
 from service.repository.folder import Folder, limited
@@ -16,6 +16,21 @@ from service.repository.folder import Folder, limited
 log = logs.Log()
 BESIDE_SECONDS = 2.0  # for listing a folder, before the others are followed without it
 LOOK_SECONDS = 10.0  # for listing the first of the folders
+
+
+class Place(NamedTuple):
+    """The location of a version: repository folder, name of the model, number.
+
+    Two repositories can each have the same `name/number`.
+    """
+
+    root: Path
+    name: str
+    number: int
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.name / str(self.number)
 
 
 class Places:
@@ -65,7 +80,7 @@ class Places:
         self.hidden = set()
         for look in self._looks:
             for name, number in look.found:
-                place = look.folder.place(name, number)
+                place = Place(look.root, name, number)
                 is_first = owners.setdefault(name, look.root) == look.root
                 (found if is_first else self.hidden).add(place)
         self._tell({(each.name, each.root): owners[each.name] for each in self.hidden})
@@ -87,12 +102,10 @@ class Places:
         self._too_many = too_many
         if not too_many:
             return wanted
-        kept = limited(_numbers(wanted), _numbers(held), self._max_versions)
-        return {each for each in wanted if (each.name, each.number) in kept}
-
-
-def _numbers(places: Set[Place]) -> set[tuple[str, int]]:
-    return {(each.name, each.number) for each in places}
+        kept = limited(
+            {each[1:] for each in wanted}, {each[1:] for each in held}, self._max_versions
+        )
+        return {each for each in wanted if each[1:] in kept}
 
 
 class _Look:
@@ -104,7 +117,7 @@ class _Look:
         self.future: asyncio.Future[set[tuple[str, int]]] | None = None
 
     def start(self, held: Set[Place]) -> asyncio.Future[set[tuple[str, int]]]:
-        own = _numbers({each for each in held if each.root == self.root})
+        own = {(each.name, each.number) for each in held if each.root == self.root}
         self.future = background.start(self.folder.wanted, own)
         return self.future
 

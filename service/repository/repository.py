@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 import torch
 
-from models.checkpoint import Checkpoint, Place
+from models.checkpoint import Checkpoint
 from models.errors import FanlightError
 from models.registry import proposal
 from service.errors import NotFoundError, UnavailableError
@@ -26,7 +26,7 @@ from service.process import garbage
 from service.repository.changes import ChangeWatch
 from service.repository.leases import Leases
 from service.repository.loading import Loader, ServingModel
-from service.repository.places import Places
+from service.repository.places import Place, Places
 from service.settings import Settings
 
 log = logs.Log()

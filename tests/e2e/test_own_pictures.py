@@ -55,7 +55,7 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.mark.thorough
 def test_a_folder_becomes_a_served_model(pictures: Path, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
-    shutil.copytree(checkpoint.find(SHIPPED, "mnist").folder, repository / "mnist" / "1")
+    shutil.copytree(checkpoint.find(SHIPPED, "mnist"), repository / "mnist" / "1")
     with running(tmp_path / "log", "--repository", str(repository)) as server:
         command = [sys.executable, "-m", "training", "fit", str(pictures), "--name", "pets"]
         command += ["--epochs", "6", "--repository", str(repository), "--device", "cpu"]

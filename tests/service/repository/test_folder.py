@@ -9,7 +9,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from models import checkpoint
-from models.checkpoint import layouts
 from service.repository.folder import Folder
 
 
@@ -57,7 +56,7 @@ class TestFolder:
             return versions(model)
 
         (path / "b" / "1").rmdir()
-        monkeypatch.setattr(layouts, "versions", refused)
+        monkeypatch.setattr(checkpoint, "versions", refused)
         with capture_logs() as logs:
             for _ in range(3):
                 assert folder.wanted(self.ALL) == {("a", 1), ("a", 2)}

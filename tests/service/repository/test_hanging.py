@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
 from models import checkpoint
-from models.checkpoint import Checkpoint, Place
+from models.checkpoint import Checkpoint
 from service.app import create_app
 from service.repository import changes as changes_module
 from service.repository import places as places_module
@@ -115,9 +115,9 @@ class TestVersion:
         calls: list[str] = []
         load = checkpoint.load
 
-        def recorded(place: Place, *others: Any) -> Checkpoint:
-            calls.append(str(place.number))
-            return load(place, *others)
+        def recorded(folder: Path, *others: Any) -> Checkpoint:
+            calls.append(folder.name)
+            return load(folder, *others)
 
         hang = Hang(recorded, lambda *_: True)
         monkeypatch.setattr(checkpoint, "load", hang)

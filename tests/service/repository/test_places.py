@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from models.checkpoint import Place
 from service.repository import places as places_module
 from service.repository.folder import Folder
-from service.repository.places import Places
+from service.repository.places import Place, Places
 from tests.networks import publish_tiny
 from tests.service.conftest import Serve
 from tests.service.repository.test_following import predict, ready, spoil, states, update
@@ -60,7 +59,7 @@ class TestPlaces:
     def test_one_that_goes_keeps_what_answers(self, tmp_path: Path) -> None:
         a, b = folder(tmp_path / "a", "m/1"), folder(tmp_path / "b", "m/1", "n/1")
         places = Places((a, b), 100)
-        held = {Place.usual(a, "m", 1), Place.usual(b, "n", 1)}
+        held = {Place(a, "m", 1), Place(b, "n", 1)}
         look(places)
         a.rename(tmp_path / "away")
         with capture_logs() as logs:
@@ -97,11 +96,11 @@ class TestPlaces:
 
         async def follow() -> None:
             places = Places((a, b), 100)
-            assert await places.wanted(set()) == {Place.usual(b, "m", 2)}
+            assert await places.wanted(set()) == {Place(b, "m", 2)}
             assert list(places.silent) == [a]
             released.set()
             await asyncio.wait(list(places.silent.values()))
-            assert await places.wanted(set()) == {Place.usual(a, "m", 1)}
+            assert await places.wanted(set()) == {Place(a, "m", 1)}
 
         asyncio.run(follow())
 
@@ -133,46 +132,3 @@ class TestReplaced:
         update(client)
         assert states(client) == {"colors": ["ready", "ready"]}
         assert predict(client, version=1).status_code == 200
-
-
-class TestLayouts:
-    """A folder that holds the versions of one model, or one version."""
-
-    def test_further_versions_of_one_model_are_followed(
-        self, repository: Path, tmp_path: Path
-    ) -> None:
-        root = Path(shutil.copytree(repository / "colors", tmp_path / "one"))
-        places = Places((root,), 100)
-        assert look(places) == {"one/colors/1", "one/colors/2"}
-        held = asyncio.run(places.wanted(set()))
-        publish_tiny(root, seed=3)
-        shutil.rmtree(root / "1")
-        assert look(places, held) == {"one/colors/2", "one/colors/3"}
-
-    def test_another_version_in_place_of_one(self, repository: Path, tmp_path: Path) -> None:
-        root = tmp_path / "current"
-        root.symlink_to(repository / "colors" / "1")
-        places = Places((root,), 100)
-        held = asyncio.run(places.wanted(set()))
-        assert {(each.name, each.number) for each in held} == {("colors", 1)}
-        root.unlink()
-        root.symlink_to(repository / "colors" / "2")
-        assert look(places, held) == {"current/colors/2"}
-
-    def test_a_mixture_is_told_and_keeps_what_answers(
-        self, repository: Path, tmp_path: Path
-    ) -> None:
-        root = Path(shutil.copytree(repository / "colors", tmp_path / "one"))
-        places = Places((root,), 100)
-        held = asyncio.run(places.wanted(set()))
-        shutil.copytree(root / "1", root / "colors" / "1")
-        with capture_logs() as logs:
-            assert asyncio.run(places.wanted(held)) == held
-        assert "holds versions (2) beside models (colors)" in logs[0]["reason"]
-
-    @pytest.mark.parametrize("part", ["colors", "colors/2"])
-    def test_are_served(self, serve: Serve, repository: Path, tmp_path: Path, part: str) -> None:
-        root = Path(shutil.copytree(repository / part, tmp_path / "models"))
-        client = serve(repository=root)
-        assert predict(client).json()["version"] == 2
-        assert set(states(client)["colors"]) == {"ready"}
