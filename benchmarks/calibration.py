@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from models import checkpoint, trust
-from models.checkpoint import Checkpoint
+from models.checkpoint import Checkpoint, Place
 from models.repository_paths import SHIPPED
 from models.trust import Answers, second_look
 from training.data import datasets, loose
@@ -120,7 +120,7 @@ def strangers(loaded: Checkpoint, root: Path) -> Iterator[Answers | None]:
         yield answers(images[torch.randperm(len(images), generator=generator)[:STRANGERS]])
 
 
-def measure(loaded: Checkpoint, root: Path, folder: Path, target: Path) -> list[str]:
+def measure(loaded: Checkpoint, root: Path, place: Place, target: Path) -> list[str]:
     """Calibrate a model, publish it to `target`, and return its row of the table."""
     found, spec = parts(loaded, root), loaded.card.input
     answers, look = trusts.answers(loaded.network, found.fitted_on, spec), None
@@ -139,7 +139,7 @@ def measure(loaded: Checkpoint, root: Path, folder: Path, target: Path) -> list[
     if look is not None and found.is_whole_test_set:
         metrics[second_look.METRIC] = accuracy
     card = loaded.card.model_copy(update={"metrics": metrics})
-    checkpoint.publish_trust(target, folder, card, fitted)
+    checkpoint.publish_trust(target, place, card, fitted)
     kept = Reliability.of(fitted.trust, fresh)
     assert fitted.trust is not None
     assert kept.unfamiliar is not None
@@ -169,9 +169,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         target = asked.publish_to or Path(made)
         for name in asked.models or checkpoint.names(asked.repository):
-            folder = checkpoint.find(asked.repository, name)
-            loaded = checkpoint.load(folder, torch.device("cpu"))
-            row = measure(loaded, asked.data_root, folder, target)
+            place = checkpoint.find(asked.repository, name)
+            loaded = checkpoint.load(place, torch.device("cpu"))
+            row = measure(loaded, asked.data_root, place, target)
             print("| " + " | ".join(row) + " |", flush=True)
 
 

@@ -11,11 +11,11 @@ import json
 import os
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from models.errors import FanlightError, damaged
 
@@ -25,6 +25,7 @@ EMPTY_PATH = "the path is empty; give that of a file or folder ('.' is the worki
 """What errors say of an empty path, which would mean the working folder."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_MAX_LINKS = 40  # on the way to one file, as Linux allows
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFCHR: "a device",
@@ -42,39 +43,109 @@ class UnsafeFileError(FanlightError):
 def open_beneath(root: Path, *names: str) -> BufferedReader:
     """Open the regular file `root/names…` for reading, without ever blocking.
 
-    Symbolic links are followed as long as they end below `root`, which may be a link itself. Pipes,
-    devices, sockets and folders are refused without being opened. The opened file is checked again,
-    in case it was replaced meanwhile. Raises `OSError`, or `UnsafeFileError` with the kind of the
-    file.
+    Symbolic links are followed as long as they end below `root`, which may be a link itself, also
+    one into another container (/proc/<process>/root/…). Pipes, devices, sockets and folders are
+    refused without being opened. The opened file is checked again, in case it was replaced
+    meanwhile. Raises `OSError`, or `UnsafeFileError` with the kind of the file.
     """
-    path = root.joinpath(*names)
-    top, real = Path(os.path.realpath(root)), Path(os.path.realpath(path))
     name = names[-1]
-    if not real.is_relative_to(top):
-        raise UnsafeFileError(
-            f"{name} is a link to {str(real)!r}, outside of {str(root)!r}; "
-            "put the file itself there"
-        )
-    parts = real.relative_to(top).parts
-    folder = os.open(top, _FOLDER)
-    try:
-        for part in parts[:-1]:
-            inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-        _check_regular(
-            os.stat(parts[-1], dir_fd=folder, follow_symlinks=False) if parts else os.fstat(folder),
-            name,
-        )
-        descriptor = os.open(parts[-1], _FILE, dir_fd=folder)
-    finally:
-        os.close(folder)
+    with _Walk(root, name) as walk:
+        walk.go(names)
+        descriptor = os.open(walk.file, _FILE, dir_fd=walk.folder)
     try:
         _check_regular(os.fstat(descriptor), name)  # it may be another since
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
+
+
+class _Walk:
+    """A walk from an opened folder to a file below it, one name at a time.
+
+    No name is looked up by its whole path, which could be that of another container's file system.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        self._root, self._name = root, name
+        self._top = os.path.realpath(root)
+        self._folders = [os.open(root, _FOLDER)]
+        self._walked: list[str] = []
+        self.file = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for folder in self._folders:
+            os.close(folder)
+
+    @property
+    def folder(self) -> int:
+        """The descriptor of the folder that was reached."""
+        return self._folders[-1]
+
+    def go(self, names: Sequence[str]) -> None:
+        """Walk along the names; the last one, `file`, is then a regular file of `folder`."""
+        left = [part for name in reversed(names) for part in reversed(name.split("/"))]
+        links = 0
+        while left:
+            part = left.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                if not self._walked:
+                    raise self._outside(os.path.dirname(self._top))  # noqa: PTH120 (a text)
+                os.close(self._folders.pop())
+                self._walked.pop()
+                continue
+            status = os.stat(part, dir_fd=self.folder, follow_symlinks=False)
+            if stat.S_ISLNK(status.st_mode):
+                links += 1
+                if links > _MAX_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self._name)
+                left += reversed(self._followed(part))
+            elif stat.S_ISDIR(status.st_mode):
+                self._folders.append(os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=self.folder))
+                self._walked.append(part)
+            elif any(left):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._name)
+            else:
+                _check_regular(status, self._name)
+                self.file = part
+                return
+        _check_regular(os.fstat(self.folder), self._name)
+
+    def _followed(self, link: str) -> list[str]:
+        """Return the names to walk on with after a link; raise `UnsafeFileError` if it leads out.
+
+        A link that is absolute, or climbs above the root, is followed from the root.
+        """
+        target = os.readlink(link, dir_fd=self.folder)
+        parts = target.split("/")
+        if not target.startswith("/") and not self._climbs_out(parts):
+            return parts
+        real = Path(os.path.realpath(os.path.join(self._top, *self._walked, target)))  # noqa: PTH118 (a target may be absolute)
+        if not real.is_relative_to(self._top):
+            raise self._outside(str(real))
+        while self._walked:
+            os.close(self._folders.pop())
+            self._walked.pop()
+        return list(real.relative_to(self._top).parts)
+
+    def _outside(self, real: str) -> UnsafeFileError:
+        return UnsafeFileError(
+            f"{self._name} is a link to {real!r}, outside of {str(self._root)!r}; "
+            "put the file itself there"
+        )
+
+    def _climbs_out(self, parts: Sequence[str]) -> bool:
+        depth = len(self._walked)
+        for part in parts:
+            depth += -1 if part == ".." else part not in ("", ".")
+            if depth < 0:
+                return True
+        return False
 
 
 def _check_regular(status: os.stat_result, name: str) -> None:

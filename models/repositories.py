@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from models import checkpoint, repository_paths
-from models.checkpoint import Checkpoint, CheckpointError
+from models.checkpoint import Checkpoint, CheckpointError, Place
 from models.permission import NOTHING, Permission
 from models.registry import proposal
 
@@ -26,7 +26,7 @@ def names(repositories: Sequence[Path]) -> list[str]:
 def having(repositories: Sequence[Path], name: str) -> Path:
     """Return the first repository with a version of the model; else raise `CheckpointError`."""
     for each in repositories:
-        if checkpoint.NAME.fullmatch(name) and checkpoint.versions(each / name):
+        if checkpoint.contents(each).versions(name):
             return each
     if len(repositories) == 1:
         checkpoint.find(repositories[0], name)  # tells what is wrong there
@@ -40,8 +40,8 @@ def having(repositories: Sequence[Path], name: str) -> Path:
     )
 
 
-def find(repositories: Sequence[Path], name: str, version: int | None = None) -> Path:
-    """Return the folder of a model's version, by default the highest; raise `CheckpointError` if
+def find(repositories: Sequence[Path], name: str, version: int | None = None) -> Place:
+    """Return the place of a model's version, by default the highest; raise `CheckpointError` if
     there is none."""
     return checkpoint.find(having(repositories, name), name, version)
 
@@ -66,9 +66,9 @@ def check_same_labels(target: Path, name: str, labels: Sequence[str]) -> None:
     """
     places = [os.path.realpath(each) for each in repository_paths.chosen()]
     place = os.path.realpath(target)  # however it is written: relative, absolute, a symlink
-    if place in places and not checkpoint.versions(target / name):
+    if place in places and not checkpoint.contents(target).versions(name):
         later = map(Path, places[places.index(place) + 1 :])
-        target = next((each for each in later if checkpoint.versions(each / name)), target)
+        target = next((e for e in later if checkpoint.contents(e).versions(name)), target)
     _check_same(target, name, labels)
 
 
@@ -77,11 +77,12 @@ def _check_same(repository: Path, name: str, labels: Sequence[str]) -> None:
 
     Otherwise clients would get other classes under the same name without noticing.
     """
-    there = checkpoint.versions(repository / name)
+    inside = checkpoint.contents(repository)
+    there = inside.versions(name)
     if not there:
         return
     try:
-        before = checkpoint.read_card(repository / name / str(there[-1])).labels
+        before = checkpoint.read_card(inside.place(name, there[-1])).labels
     except CheckpointError:  # it can't be served either
         return
     if before != tuple(labels):

@@ -18,15 +18,14 @@ from pydantic.json_schema import SkipJsonSchema
 
 from models import faults
 from models.checkpoint.errors import CheckpointError
-from models.checkpoint.folder import MAX_NAME, NAME
+from models.checkpoint.folder import LARGEST_CARD, MAX_NAME, NAME
 from models.checkpoint.labels import label_problem
+from models.checkpoint.place import CARD, Form, Place, placed
 from models.checkpoint.stamps import FileStamp, opened
 from models.preprocessing import InputSpec
 from models.trust.card import Calibration, Familiarity
 from models.trust.expectation import Expectation
 
-CARD = "card.json"
-_LARGEST_CARD = 4 * 2**20  # bytes
 _MOST_VALUES = 250_000  # in a card
 
 
@@ -128,26 +127,37 @@ class Card(_Part):
         return self
 
 
-def read_card(folder: Path) -> Card:
+def read_card(version: Path | Place) -> Card:
     """Read the card in a version's folder; raise `CheckpointError` if it is invalid."""
-    return read_with_stamp(folder)[0]
+    return read_with_stamp(version)[0]
 
 
-def read_with_stamp(folder: Path) -> tuple[Card, FileStamp]:
-    with opened(folder, CARD) as file:
-        content = file.read(_LARGEST_CARD + 1)
+def read_with_stamp(version: Path | Place) -> tuple[Card, FileStamp]:
+    place = placed(version)
+    with opened(place, CARD) as file:
+        content = file.read(LARGEST_CARD + 1)
         stamp = FileStamp.of(file, hashlib.sha256(content).hexdigest())
-    if len(content) > _LARGEST_CARD:
-        raise CheckpointError(f"{CARD} is larger than {_LARGEST_CARD:,} bytes")
+    if len(content) > LARGEST_CARD:
+        raise CheckpointError(f"{CARD} is larger than {LARGEST_CARD:,} bytes")
     if sum(map(content.count, (b",", b"[", b"{"))) > _MOST_VALUES:  # a hundred bytes for each
         raise CheckpointError(f"{CARD} has more than {_MOST_VALUES:,} values")
     try:
         card = Card.model_validate_json(content)
     except ValidationError as error:
         raise CheckpointError(f"{CARD}: {faults.in_file(error)}") from error
-    if (card.name, str(card.version)) != (folder.parent.name, folder.name):
-        raise CheckpointError(
-            f"{CARD} is of {card.name}/{card.version}, but lies in the folder "
-            f"{folder.parent.name}/{folder.name}"
-        )
+    if (card.name, card.version) != (place.name, place.number):
+        raise CheckpointError(f"{CARD} is of {card.name}/{card.version}, {_contradicts(place)}")
     return card, stamp
+
+
+def _contradicts(place: Place) -> str:
+    """Return what the name or version in a card does not fit."""
+    if place.form is Form.NESTED:
+        return f"but lies in the folder {place.name}/{place.number}"
+    if place.form is Form.MODEL:
+        return (
+            f"but lies in the folder {place.number} of {place.root}, which holds the versions of "
+            f"one model: {place.name}, by the card of the lowest; put it into a folder whose name "
+            "is its version, of a repository with its model"
+        )
+    return f"but was of {place.name}/{place.number} when the folder {place.root} was listed"

@@ -1,15 +1,22 @@
 """A repository folder: the models and versions in it, by their names.
 
-<repository>/<model>/<version>/
+    folder → its form → names of models → numbers of versions → the place of one
+
+The forms stand in `models.checkpoint.place`.
 """
 
+import json
 import os
 import re
 import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from models import files
 from models.checkpoint.errors import CheckpointError, ModelNameError
+from models.checkpoint.place import CARD, NUMBER, Form, Place
 from models.registry import proposal
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -17,7 +24,7 @@ MAX_NAME = 128  # characters
 RESERVED = ("stats",)  # /v2/models/stats tells of all models
 _SHOWN = 40  # characters of a name that is too long
 MAX_ENTRIES = 100_000  # files and folders in a folder of the repository
-_NUMBER = re.compile("[1-9][0-9]{0,17}")
+LARGEST_CARD = 4 * 2**20  # bytes
 
 
 def check_name(name: str) -> None:
@@ -46,14 +53,130 @@ def proposed_name(text: str) -> str:
     return f"{found}-model" if found in RESERVED else found
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What a repository folder holds: its form, and the names of its models, sorted."""
+
+    repository: Path
+    form: Form
+    names: tuple[str, ...]
+    _numbers: tuple[int, ...] = ()
+
+    def versions(self, name: str) -> list[int]:
+        """Return the published versions of a model, in ascending order; none of an unknown one."""
+        if name not in self.names:
+            return []
+        if self.form is Form.NESTED:
+            return versions(self.repository / name)
+        return list(self._numbers)
+
+    def place(self, name: str, number: int) -> Place:
+        return Place(self.repository, name, number, self.form)
+
+
+def contents(repository: Path) -> Contents:
+    """Look what a repository folder holds; one that is missing is a nested one without models.
+
+    Raises `CheckpointError` if it has two forms, if it has too many entries, or if its form takes
+    the model's name from a card, and no card can be read.
+    """
+    folders = _folders(repository, NAME)
+    numbers = sorted(int(each) for each in folders if _is_version(repository, each))
+    if os.path.lexists(repository / CARD):
+        _check_one_form(repository, folders, (), f"{CARD}, and is one version then")
+        name, number = _claim(repository)
+        return Contents(repository, Form.VERSION, (name,), (number,))
+    if numbers:
+        _check_one_form(
+            repository,
+            folders,
+            numbers,
+            f"{numbers[0]}/{CARD}, and holds the versions of one model then",
+        )
+        found = sorted(int(each) for each in folders if NUMBER.fullmatch(each))
+        return Contents(repository, Form.MODEL, (_shared_name(repository, numbers),), tuple(found))
+    return Contents(repository, Form.NESTED, tuple(sorted(folders)))
+
+
 def names(repository: Path) -> list[str]:
-    """Return the names of the models in a repository, sorted."""
-    return sorted(_folders(repository, NAME))
+    """Return the names of the models in a repository, sorted; raises as `contents` does."""
+    return list(contents(repository).names)
 
 
 def versions(model: Path) -> list[int]:
     """Return the published versions in a model's folder, in ascending order, without drafts."""
-    return sorted(map(int, _folders(model, _NUMBER)))
+    return sorted(map(int, _folders(model, NUMBER)))
+
+
+def _is_version(repository: Path, name: str) -> bool:
+    """Return whether a folder of the repository is itself a version, with a number for a name."""
+    return bool(NUMBER.fullmatch(name)) and os.path.lexists(repository / name / CARD)
+
+
+def _check_one_form(
+    repository: Path, folders: Sequence[str], numbers: Sequence[int], form: str
+) -> None:
+    """Raise `CheckpointError` if versions lie in the repository otherwise than `numbers` say."""
+    for name in sorted(folders):
+        if _is_version(repository, name):
+            if int(name) in numbers:
+                continue
+            other = f"{name}/{CARD}"
+        elif found := next(_nested(repository / name), None):
+            other = f"{name}/{found}/{CARD}"
+        else:
+            continue
+        raise CheckpointError(
+            f"{repository} holds {form}, but it holds {other} too; a repository has "
+            f"{', '.join(each.value for each in Form)}, and not two of them: move one elsewhere"
+        )
+
+
+def _nested(model: Path) -> Iterator[int]:
+    """Return the numbers of the versions in a model's folder that have a card."""
+    return (number for number in versions(model) if os.path.lexists(model / str(number) / CARD))
+
+
+def _shared_name(repository: Path, numbers: Sequence[int]) -> str:
+    """Return the model's name in the first card that can be read, from the lowest number on.
+
+    The lowest is the one that was there first: a wrong card that is added can't rename the model.
+    """
+    problem: CheckpointError | None = None
+    for number in numbers:
+        try:
+            return _claim(repository, str(number))[0]
+        except CheckpointError as error:
+            problem = problem or error
+    assert problem is not None  # noqa: S101 (there is a number)
+    raise problem
+
+
+def _claim(repository: Path, *parts: str) -> tuple[str, int]:
+    """Read name and version in a card, whatever else is in it; raise `CheckpointError`."""
+    path = repository.joinpath(*parts, CARD)
+    try:
+        with files.open_beneath(repository, *parts, CARD) as file:
+            content = file.read(LARGEST_CARD + 1)
+    except OSError as error:
+        raise CheckpointError(f"{path} can't be read: {error.strerror}") from error
+    except files.UnsafeFileError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    if len(content) > LARGEST_CARD:
+        raise CheckpointError(f"{path} is larger than {LARGEST_CARD:,} bytes")
+    try:
+        card = json.loads(content)
+    except (RecursionError, ValueError) as error:  # not UTF-8, not JSON
+        raise CheckpointError(f"{path} is not JSON ({error}): copy the version again") from error
+    name, version = (card.get("name"), card.get("version")) if isinstance(card, dict) else (0, 0)
+    if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > MAX_NAME:
+        raise CheckpointError(
+            f"{path} names no model, which must be told by it, since the folder {repository} has "
+            f"{CARD} or 1/{CARD} without a model's folder; copy a version that Fanlight published"
+        )
+    if type(version) is not int or not NUMBER.fullmatch(str(version)):
+        raise CheckpointError(f"{path} has no version, which must be a number from 1")
+    return name, version
 
 
 def _folders(folder: Path, pattern: re.Pattern[str]) -> list[str]:
@@ -74,24 +197,25 @@ def _folders(folder: Path, pattern: re.Pattern[str]) -> list[str]:
     return [each.name for each in found if pattern.fullmatch(each.name) and each.is_dir()]
 
 
-def find(repository: Path, name: str, version: int | None = None) -> Path:
-    """Return the folder of a model's version, by default the highest; raise `CheckpointError` if
+def find(repository: Path, name: str, version: int | None = None) -> Place:
+    """Return the place of a model's version, by default the highest; raise `CheckpointError` if
     there is none."""
     if not repository.is_dir():
         raise CheckpointError(
             f"there is no folder {repository}, in which {name!r} is looked for; publish a model "
             "into it, or name another repository"
         )
-    if name not in names(repository):
-        known = ", ".join(names(repository)) or "none"
+    inside = contents(repository)
+    if name not in inside.names:
+        known = ", ".join(inside.names) or "none"
         raise CheckpointError(
             f"no model {name!r} in the repository {repository}; "
-            f"{proposal(name, names(repository))}there are: {known}"
+            f"{proposal(name, inside.names)}there are: {known}"
         )
-    there = versions(repository / name)
+    there = inside.versions(name)
     if not there or version not in (None, *there):
         known = ", ".join(map(str, there)) or "none"
         raise CheckpointError(
             f"no version {'at all' if version is None else version} of {name!r}; there are: {known}"
         )
-    return repository / name / str(version or there[-1])
+    return inside.place(name, version or there[-1])

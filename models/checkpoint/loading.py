@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from models.architectures.architecture import Architecture
-from models.checkpoint.card import CARD, Card, read_with_stamp
+from models.checkpoint.card import Card, read_with_stamp
 from models.checkpoint.errors import CheckpointError
 from models.checkpoint.folder import find
 from models.checkpoint.network import GRAPH, WEIGHTS, build, named, network_of_graph
+from models.checkpoint.place import CARD, Place
 from models.checkpoint.stamps import FileStamp, opened
 from models.checkpoint.state_dict import read_state_dict
 from models.checkpoint.trial import trial
@@ -51,7 +52,7 @@ class Checkpoint:
 
 
 def load(
-    folder: Path,
+    version: Path | Place,
     device: torch.device,
     max_bytes: int | None = None,
     permission: Permission = NOTHING,
@@ -67,10 +68,10 @@ def load(
     than `max_bytes`. The sizes that the files claim are checked before memory is allocated for
     them.
     """
-    card, card_stamp = read_with_stamp(folder)
+    card, card_stamp = read_with_stamp(version)
     is_graph = card.architecture == graphs.ARCHITECTURE
     name = GRAPH if is_graph else WEIGHTS
-    with opened(folder, name) as file:
+    with opened(version, name) as file:
         stamp = FileStamp.of(file, card.weights_sha256)
         size = stamp.size
         if max_bytes is not None and size > max_bytes:
@@ -98,12 +99,12 @@ def load(
     stamps = {CARD: card_stamp, name: stamp}
     trust = None
     if card.calibration is not None:
-        trust, stamps[trust_file.TRUST] = read_trust(folder, card, structure.layers, device)
+        trust, stamps[trust_file.TRUST] = read_trust(version, card, structure.layers, device)
     return Checkpoint(card, network, structure, device, stamps, architecture, trust)
 
 
 def read_trust(
-    folder: Path, card: Card, layers: Sequence[Layer], device: torch.device
+    version: Path | Place, card: Card, layers: Sequence[Layer], device: torch.device
 ) -> tuple[Trust, FileStamp]:
     """Read the trust file of a card with calibration, for a network with these layers.
 
@@ -114,7 +115,7 @@ def read_trust(
     assert card.trust_sha256 is not None  # noqa: S101 (the card is valid)
     name = trust_file.TRUST
     try:
-        with opened(folder, name) as file:
+        with opened(version, name) as file:
             stamp = FileStamp.of(file, card.trust_sha256)
             trust_file.check_size(stamp.size)
             if hashlib.file_digest(file, "sha256").hexdigest() != card.trust_sha256:
@@ -143,8 +144,8 @@ def load_named(
 ) -> Checkpoint:
     """Find and load a model's version; raise `CheckpointError`, whose message begins with the
     folder if loading fails."""
-    folder = find(repository, name, version)
+    place = find(repository, name, version)
     try:
-        return load(folder, device, permission=permission)
+        return load(place, device, permission=permission)
     except CheckpointError as error:
-        raise CheckpointError(f"{folder}: {error}") from error
+        raise CheckpointError(f"{place.folder}: {error}") from error

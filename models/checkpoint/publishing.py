@@ -12,11 +12,12 @@ from pydantic import JsonValue, ValidationError
 from torch import nn
 
 from models import faults, files
-from models.checkpoint.card import CARD, Card, TrainingRecord
+from models.checkpoint.card import Card, TrainingRecord
 from models.checkpoint.errors import CheckpointError
-from models.checkpoint.folder import check_name, versions
+from models.checkpoint.folder import check_name, contents, versions
 from models.checkpoint.labels import check_labels
 from models.checkpoint.network import GRAPH, WEIGHTS, build, named, network_of_graph
+from models.checkpoint.place import CARD, Form, Place
 from models.checkpoint.stamps import opened
 from models.checkpoint.trial import trial
 from models.graphs import network as graphs
@@ -26,6 +27,38 @@ from models.trust import file as trust_file
 
 IMPORTED = "it was imported; fanlight calibrate NAME --data FOLDER adds calibration and familiarity"
 """Why a model from elsewhere has no trust."""
+
+
+def check_target(repository: Path, name: str) -> None:
+    """Raise `CheckpointError` if no version of the model can be published in a repository.
+
+    Called before long work, whose result would be lost. A folder that holds the versions of one
+    model takes further ones of it. One that is itself a version takes none.
+    """
+    _model_folder(repository, name)
+
+
+def _model_folder(repository: Path, name: str) -> Path:
+    """Return the folder in which the model's next version is published."""
+    inside = contents(repository)
+    if inside.form is Form.NESTED:
+        return repository / name
+    to_do = (
+        "publish to a folder with a folder for each model in it, which may be a new one, and name "
+        "it (--repository; calibrate: --publish-to; or FANLIGHT_REPOSITORY)"
+    )
+    (own,) = inside.names
+    if inside.form is Form.VERSION:
+        raise CheckpointError(
+            f"{repository} is a single version, of {own}: it holds {CARD}, and nothing can be "
+            f"published in it; {to_do}"
+        )
+    if own != name:
+        raise CheckpointError(
+            f"{repository} holds the versions of {own}, by their cards, and no other model can be "
+            f"published in it, such as {name!r}; {to_do}"
+        )
+    return repository
 
 
 def publish(
@@ -57,7 +90,8 @@ def publish(
     state_dict = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
     build(named(architecture), arguments or {}, len(labels), state_dict)
     return _published(
-        repository / name,
+        _model_folder(repository, name),
+        name,
         WEIGHTS,
         lambda file: torch.save(state_dict, file),
         architecture=architecture,
@@ -91,7 +125,8 @@ def publish_graph(
     network = network_of_graph(graph, input, len(labels), None)
     layers = trial(network, input, len(labels)).layers
     return _published(
-        repository / name,
+        _model_folder(repository, name),
+        name,
         GRAPH,
         lambda file: file.write(graph),
         architecture=graphs.ARCHITECTURE,
@@ -103,22 +138,28 @@ def publish_graph(
     )
 
 
-def publish_trust(repository: Path, folder: Path, card: Card, trust: Fitted) -> Card:
+def publish_trust(repository: Path, version: Path | Place, card: Card, trust: Fitted) -> Card:
     """Publish a version's weights again, with another trust, as the model's next version.
 
-    `card` is the card in that folder. `repository` may be another than the folder's. The weights
-    are copied byte for byte. Raises `CheckpointError` if they don't have the SHA-256 that the card
-    states.
+    `card` is the card in that version's folder. `repository` may be another than the version's.
+    The weights are copied byte for byte. Raises `CheckpointError` if they don't have the SHA-256
+    that the card states.
     """
     name = GRAPH if card.architecture == graphs.ARCHITECTURE else WEIGHTS
     fields = {key: getattr(card, key) for key in Card.model_fields if key not in _NOT_KEPT}
-    with opened(folder, name) as weights:
+    with opened(version, name) as weights:
 
         def copy(file: BinaryIO) -> None:
             shutil.copyfileobj(weights, file)
 
         return _published(
-            repository / card.name, name, copy, sha256=card.weights_sha256, trust=trust, **fields
+            _model_folder(repository, card.name),
+            card.name,
+            name,
+            copy,
+            sha256=card.weights_sha256,
+            trust=trust,
+            **fields,
         )
 
 
@@ -130,6 +171,7 @@ _NOT_KEPT = {
 
 def _published(
     model: Path,
+    name: str,
     file_name: str,
     write: Callable[[BinaryIO], object],
     *,
@@ -137,7 +179,7 @@ def _published(
     sha256: str | None = None,
     **fields: Any,
 ) -> Card:
-    """Add a version to the folder `model`, and return its card.
+    """Add a version of the model `name` to the folder `model`, and return its card.
 
     The version holds the file `file_name`, which `write` writes, the trust file, and a card with
     these fields. Its number is one more than the highest in the folder. `sha256` is what the file
@@ -154,7 +196,7 @@ def _published(
             if sha256 not in (None, written):
                 raise CheckpointError(f"{file_name} does not have the SHA-256 that {CARD} states")
             fields |= _write_trust(draft, trust)
-            card = Card(name=model.name, version=1, weights_sha256=written, **fields)
+            card = Card(name=name, version=1, weights_sha256=written, **fields)
             return _release(draft, card)
     except ValidationError as error:
         raise CheckpointError(f"the card: {faults.in_file(error)}") from error

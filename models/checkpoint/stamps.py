@@ -10,6 +10,7 @@ from pathlib import Path
 
 from models import files
 from models.checkpoint.errors import CheckpointError
+from models.checkpoint.place import Place, placed
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,11 @@ class FileStamp:
 
 
 @contextmanager
-def opened(folder: Path, name: str) -> Iterator[BufferedReader]:
+def opened(version: Path | Place, name: str) -> Iterator[BufferedReader]:
     """Open a file of a version's folder; raise `CheckpointError` if unreadable or unsafe."""
+    place = placed(version)
     try:
-        with files.open_beneath(
-            folder.parent.parent, folder.parent.name, folder.name, name
-        ) as file:
+        with files.open_beneath(place.root, *place.parts, name) as file:
             yield file
     except OSError as error:
         raise CheckpointError(f"{name} can't be read: {error.strerror}") from error
@@ -43,18 +43,16 @@ def opened(folder: Path, name: str) -> Iterator[BufferedReader]:
 
 
 def changes(
-    folder: Path, stamps: Mapping[str, FileStamp]
+    version: Path | Place, stamps: Mapping[str, FileStamp]
 ) -> tuple[str | None, Mapping[str, FileStamp]]:
     """Compare a version's files with their stamps; return the difference, or None, and new stamps.
 
     A file is read only if its status has changed. Raises `OSError` if a file can't be read.
     """
-    current = dict(stamps)
+    place, current = placed(version), dict(stamps)
     for name, before in stamps.items():
         try:
-            with files.open_beneath(
-                folder.parent.parent, folder.parent.name, folder.name, name
-            ) as file:
+            with files.open_beneath(place.root, *place.parts, name) as file:
                 now = FileStamp.of(file, before.sha256)
                 if now != before:
                     digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -62,7 +60,7 @@ def changes(
                         return f"{name} is not the one that was loaded", current
                     current[name] = replace(now, sha256=digest)
         except FileNotFoundError:
-            folder.stat()  # if it is gone as a whole, that says nothing about the file
+            place.folder.stat()  # if it is gone as a whole, that says nothing about the file
             return f"{name} was removed", current
         except files.UnsafeFileError as error:
             return str(error), current

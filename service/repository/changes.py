@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 
 from models import checkpoint
+from models.checkpoint import Place
 from service.repository import background
 from service.repository.marks import Marks
 
@@ -18,19 +18,19 @@ class ChangeWatch:
     """
 
     def __init__(self) -> None:
-        self._hanging: set[Path] = set()
+        self._hanging: set[Place] = set()
         self._found: list[tuple[Marks, str | None]] = []
 
     async def look(self, versions: Sequence[Marks]) -> None:
         """Check all versions whose files don't hang, and mark those that have changed."""
-        now = [each for each in versions if each.folder not in self._hanging]
+        now = [each for each in versions if each.place not in self._hanging]
         look = _Look(now, self._found)
         done = background.start(look.run)
         await asyncio.wait([done], timeout=PATIENCE_SECONDS)
         if not done.done() and (at := look.at) is not None:
             look.is_abandoned = True
-            self._hanging.add(at.folder)
-            done.add_done_callback(lambda _: self._hanging.discard(at.folder))
+            self._hanging.add(at.place)
+            done.add_done_callback(lambda _: self._hanging.discard(at.place))
         elif done.done():
             done.result()
         found, self._found[:] = self._found[:], []
@@ -52,7 +52,7 @@ class _Look:
                 return
             self.at = marks
             try:
-                reason, marks.stamps = checkpoint.changes(marks.folder, marks.stamps)
+                reason, marks.stamps = checkpoint.changes(marks.place, marks.stamps)
             except OSError:  # the disk does not answer, which says nothing about the files
                 continue
             self._found.append((marks, reason))

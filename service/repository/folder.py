@@ -12,7 +12,7 @@ from collections.abc import Callable, Set
 from pathlib import Path
 
 from models import checkpoint
-from models.checkpoint import CheckpointError
+from models.checkpoint import CheckpointError, Contents, Form
 from service.monitoring import logs
 
 log = logs.Log()
@@ -26,6 +26,8 @@ class Folder:
 
     def __init__(self, path: Path, max_versions: int = 1000, *, optional: bool = False) -> None:
         self.path, self._max_versions, self._optional = path, max_versions, optional
+        self.form = Form.NESTED
+        """How the versions lay in it at the last look that could read it."""
         self._identity: os.stat_result | None = None  # as it was when it was last read
         self._troubles: set[str] = set()
 
@@ -33,6 +35,11 @@ class Folder:
     def readable(self) -> bool:
         """True if the whole folder could be read at the last look."""
         return not self._troubles
+
+    @property
+    def troubles(self) -> Set[str]:
+        """Why the folder could not be read, or not as a whole, at the last look."""
+        return self._troubles
 
     def wanted(self, held: Set[tuple[str, int]]) -> set[tuple[str, int]]:
         """List the versions to serve, as (name, number); `held` are those that answer or load now.
@@ -71,19 +78,20 @@ class Folder:
         self, opened: int, held: Set[tuple[str, int]], troubles: set[str]
     ) -> set[tuple[str, int]]:
         identity = os.fstat(opened)
+        inside = checkpoint.contents(self.path)
         found: set[tuple[str, int]] = set()
-        for name in checkpoint.names(self.path):
+        for name in inside.names:
             try:
-                found.update((name, number) for number in checkpoint.versions(self.path / name))
+                found.update((name, number) for number in inside.versions(name))
             except (OSError, CheckpointError) as error:  # of this model; the others are still seen
                 troubles.add(str(error))
-        wanted = found | {version for version in held - found if not _gone(opened, *version)}
+        wanted = found | {each for each in held - found if not _gone(opened, inside, *each)}
         if not os.path.samestat(identity, self.path.stat()):
             raise OSError("another folder took its place while it was read")
         replaced = self._identity is not None and not os.path.samestat(identity, self._identity)
         if replaced and held and not found:  # a mount point without its disk
             raise OSError("an empty folder has taken its place")
-        self._identity = identity
+        self._identity, self.form = identity, inside.form
         if len(wanted) > self._max_versions:
             troubles.add(
                 f"there are {len(wanted):,} versions; at most {self._max_versions:,} are served "
@@ -101,10 +109,15 @@ def limited(
     return set(heapq.nsmallest(most, wanted, key=_priority(wanted, held)))
 
 
-def _gone(repository: int, name: str, number: int) -> bool:
-    """Return whether the version is missing in the opened repository folder."""
+def _gone(opened: int, inside: Contents, name: str, number: int) -> bool:
+    """Return whether the version is missing in the opened repository folder.
+
+    Where names come from cards, which could be read, a version of another name is missing.
+    """
+    if inside.form is not Form.NESTED and (inside.form is Form.VERSION or name not in inside.names):
+        return True
     try:
-        os.stat(f"{name}/{number}", dir_fd=repository)
+        os.stat("/".join(inside.place(name, number).parts), dir_fd=opened)
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:  # it may be there

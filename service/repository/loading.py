@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from models import checkpoint, devices
-from models.checkpoint import Checkpoint
+from models.checkpoint import Checkpoint, Place
 from models.preprocessing import Pixels
 from models.structure import receptive_field
 from models.structure.receptive_field import ReceptiveField
@@ -29,7 +29,6 @@ from service.process import cpu
 from service.repository import background
 from service.repository.leases import Lease, Leases
 from service.repository.marks import Marks
-from service.repository.places import Place
 from service.settings import Settings
 
 
@@ -90,7 +89,7 @@ class Loader:
         """
         return await background.start(
             checkpoint.load,
-            place.folder,
+            place,
             self.device,
             self._settings.max_checkpoint_bytes,
             self._permission,
@@ -105,7 +104,7 @@ class Loader:
         """
         settings = self._settings
         name, number = place.name, place.number  # the card has the same: `load` checks it
-        marks = Marks(name, number, place.folder, verified.stamps, self._metrics)
+        marks = Marks(place, verified.stamps, self._metrics)
         chosen = await asyncio.to_thread(
             choice.choose,
             verified,

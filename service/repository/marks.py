@@ -1,9 +1,8 @@
 """Problems of a version that still answers: shown to clients, counted for metrics, and logged."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from models.checkpoint import FileStamp
+from models.checkpoint import FileStamp, Place
 from service.monitoring import logs
 from service.monitoring.metrics import Metrics
 
@@ -13,19 +12,12 @@ log = logs.Log()
 class Marks:
     """The problems of one loaded version.
 
-    `stamps` describe the files of `folder` as they were loaded. Once the version is `retired`,
+    `stamps` describe the files at `place` as they were loaded. Once the version is `retired`,
     changes of its files are ignored: another repository may provide its name and number by then.
     """
 
-    def __init__(
-        self,
-        model: str,
-        version: int,
-        folder: Path,
-        stamps: Mapping[str, FileStamp],
-        metrics: Metrics,
-    ) -> None:
-        self.model, self.version, self.folder = model, version, folder
+    def __init__(self, place: Place, stamps: Mapping[str, FileStamp], metrics: Metrics) -> None:
+        self.model, self.version, self.place = place.name, place.number, place
         self.stamps = stamps
         self.retired = False
         self._metrics = metrics

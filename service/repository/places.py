@@ -7,8 +7,8 @@ and its versions stay in service.
 import asyncio
 from collections.abc import Collection, Sequence, Set
 from pathlib import Path
-from typing import NamedTuple
 
+from models.checkpoint import Form, Place
 from service.monitoring import logs
 from service.repository import background
 from service.repository.folder import Folder, limited
@@ -16,21 +16,6 @@ from service.repository.folder import Folder, limited
 log = logs.Log()
 BESIDE_SECONDS = 2.0  # for listing a folder, before the others are followed without it
 LOOK_SECONDS = 10.0  # for listing the first of the folders
-
-
-class Place(NamedTuple):
-    """The location of a version: repository folder, name of the model, number.
-
-    Two repositories can each have the same `name/number`.
-    """
-
-    root: Path
-    name: str
-    number: int
-
-    @property
-    def folder(self) -> Path:
-        return self.root / self.name / str(self.number)
 
 
 class Places:
@@ -50,6 +35,11 @@ class Places:
         self._too_many = False
         self.hidden: set[Place] = set()
         """The versions that an earlier repository hides."""
+
+    @property
+    def troubles(self) -> list[str]:
+        """Why folders could not be read at the last look: a sentence for each reason."""
+        return [reason for each in self._looks for reason in sorted(each.folder.troubles)]
 
     @property
     def silent(self) -> dict[Path, asyncio.Future[set[tuple[str, int]]]]:
@@ -80,7 +70,7 @@ class Places:
         self.hidden = set()
         for look in self._looks:
             for name, number in look.found:
-                place = Place(look.root, name, number)
+                place = Place(look.root, name, number, look.form)
                 is_first = owners.setdefault(name, look.root) == look.root
                 (found if is_first else self.hidden).add(place)
         self._tell({(each.name, each.root): owners[each.name] for each in self.hidden})
@@ -102,10 +92,12 @@ class Places:
         self._too_many = too_many
         if not too_many:
             return wanted
-        kept = limited(
-            {each[1:] for each in wanted}, {each[1:] for each in held}, self._max_versions
-        )
-        return {each for each in wanted if each[1:] in kept}
+        kept = limited(set(map(_version, wanted)), set(map(_version, held)), self._max_versions)
+        return {each for each in wanted if _version(each) in kept}
+
+
+def _version(place: Place) -> tuple[str, int]:
+    return place.name, place.number
 
 
 class _Look:
@@ -114,10 +106,11 @@ class _Look:
     def __init__(self, root: Path, folder: Folder) -> None:
         self.root, self.folder = root, folder
         self.found: set[tuple[str, int]] = set()
+        self.form = Form.NESTED
         self.future: asyncio.Future[set[tuple[str, int]]] | None = None
 
     def start(self, held: Set[Place]) -> asyncio.Future[set[tuple[str, int]]]:
-        own = {(each.name, each.number) for each in held if each.root == self.root}
+        own = {_version(each) for each in held if each.root == self.root}
         self.future = background.start(self.folder.wanted, own)
         return self.future
 
@@ -127,4 +120,4 @@ class _Look:
     def take(self) -> None:
         assert self.future is not None  # noqa: S101
         done, self.future = self.future, None
-        self.found = done.result()
+        self.found, self.form = done.result(), self.folder.form

@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 import torch
 
-from models.checkpoint import Checkpoint
+from models.checkpoint import Checkpoint, Form, Place
 from models.errors import FanlightError
 from models.registry import proposal
 from service.errors import NotFoundError, UnavailableError
@@ -26,7 +26,7 @@ from service.process import garbage
 from service.repository.changes import ChangeWatch
 from service.repository.leases import Leases
 from service.repository.loading import Loader, ServingModel
-from service.repository.places import Place, Places
+from service.repository.places import Places
 from service.settings import Settings
 
 log = logs.Log()
@@ -75,7 +75,7 @@ class Repository:
         optional = () if settings.repository else self._roots
         self._places = Places(self._roots, settings.max_versions, optional)
         self._versions: dict[str, dict[int, Version]] = {}
-        self._replaced: dict[str, list[Version]] = {}  # ready ones, of another repository
+        self._replaced: dict[str, list[Version]] = {}  # ready ones, whose model is elsewhere now
         self._answering: dict[tuple[str, int | None], ServingModel] = {}  # as far as somebody asked
         self._awaited: dict[str, Path] = {}  # by name, with the repository
         self._reasons: list[str] | None = None
@@ -165,8 +165,8 @@ class Repository:
     def _replacing(self, name: str, number: int | None) -> Version | None:
         """Return the replaced version with this number (None: the highest), if it still answers.
 
-        Versions are replaced when another repository begins to provide their model, and answer
-        until one of its versions is ready.
+        Versions are replaced when another repository begins to provide their model, or when another
+        version takes their place in a folder of one version. They answer until a new one is ready.
         """
         before = [each for each in self._replaced.get(name, ()) if number in (None, each.number)]
         return max(before, key=lambda each: each.number, default=None)
@@ -181,7 +181,9 @@ class Repository:
         if (silent := self._places.silent) and not self._versions:
             return [f"the folder {root} does not answer" for root in silent]
         if not self._versions and not self._awaited:
-            return ["the repository holds no models; train one with fanlight fit"]
+            return self._places.troubles or [
+                "the repository holds no models; train one with fanlight fit"
+            ]
         chosen = [self.version(name, None) for name in self.names()]
         failing = [each for each in chosen if not each.loaded and each.name not in self._replaced]
         if len(failing) < len(chosen):
@@ -254,7 +256,10 @@ class Repository:
         removed = [each for each in self._all() if each.place not in wanted]
         for version in removed:
             del self._versions[version.name][version.number]
-            if version.loaded and roots.get(version.name, version.place.root) != version.place.root:
+            swapped = version.place.form is Form.VERSION and version.name in roots
+            if version.loaded and (
+                swapped or roots.get(version.name, version.place.root) != version.place.root
+            ):
                 self._replaced.setdefault(version.name, []).append(version)
                 self._answering.clear()
             else:
@@ -273,14 +278,21 @@ class Repository:
         return bool(removed)
 
     def _end_replaced(self) -> None:
-        """Drop replaced versions once another repository serves their model, or none has it.
+        """Drop replaced versions once another one serves their model, or none has it.
 
-        If all new versions have failed, the replaced ones answer as long as their files exist.
+        If all new versions have failed, the replaced ones answer as long as their files exist; the
+        version whose place in a folder another one took answers without.
         """
         for name, before in list(self._replaced.items()):
             states = {each.state for each in self._versions.get(name, {}).values()}
             if states and "ready" not in states:
-                kept = [e for e in before if "loading" in states or e.place in self._places.hidden]
+                kept = [
+                    each
+                    for each in before
+                    if "loading" in states
+                    or each.place in self._places.hidden
+                    or each.place.form is Form.VERSION
+                ]
             else:
                 kept = []
             for version in before:
@@ -376,7 +388,11 @@ class Repository:
         version.state = "failed"
         version.reason = reason if known else "internal error; see the log"
         if version.name in self._replaced:
-            version.reason += "; the model of this name in another repository goes on answering"
+            version.reason += (
+                "; the version that it replaced in its folder goes on answering"
+                if version.place.form is Form.VERSION
+                else "; the model of this name in another repository goes on answering"
+            )
         self._metrics.versions.failed(version.name, version.number)
         log.error(
             "not loaded",

@@ -24,8 +24,8 @@ def both(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_the_first_hides_the_model_whole(both: tuple[Path, Path]) -> None:
     assert repositories.names(both) == ["colors", "shapes"]
-    assert repositories.find(both, "colors") == both[0] / "colors" / "1"
-    assert repositories.find(both, "shapes") == both[1] / "shapes" / "1"
+    assert repositories.find(both, "colors").folder == both[0] / "colors" / "1"
+    assert repositories.find(both, "shapes").folder == both[1] / "shapes" / "1"
     with pytest.raises(CheckpointError, match="no version 2"):
         repositories.find(both, "colors", 2)
     loaded = repositories.load_named(both[::-1], "colors", None, torch.device("cpu"))

@@ -69,8 +69,9 @@ class Calibrate:
         device = devices.resolve(self.device)
         permission = options.permission(self.architectures)
         home = repositories.having(self.repository, self.model)
-        folder = checkpoint.find(home, self.model, self.version)
+        place = checkpoint.find(home, self.model, self.version)
         target = self.publish_to or _target(home)
+        checkpoint.check_target(target, self.model)
         files.check_writable(target)
         loaded = checkpoint.load_named(home, self.model, self.version, device, permission)
         card = loaded.card
@@ -99,7 +100,7 @@ class Calibrate:
         # the accuracy that the trust before had with a second look
         metrics = {n: value for n, value in card.metrics.items() if n != second_look.METRIC}
         card = card.model_copy(update={"metrics": metrics})
-        published = checkpoint.publish_trust(target, folder, card, fitted)
+        published = checkpoint.publish_trust(target, place, card, fitted)
         doubted = trusted.doubted(card.labels)
         for text in filter(
             None, (_accuracy(result, card), result.told_apart(), trusted.text, doubted)

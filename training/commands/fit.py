@@ -84,6 +84,7 @@ class Fit:
         processes.check(self.recipe.batch_size)
         optimization.check_precision(self.recipe, device)
         checkpoint.check_name(self.recipe.name)
+        checkpoint.check_target(self.repository, self.recipe.name)
         files.check_writable(self.repository)
         files.check_writable(self.runs)
         recipe, why = auto.fill_start(self.recipe, self.data_root)

@@ -63,6 +63,7 @@ def run(asked: "Import", console: Console) -> None:
     except GraphError as error:
         raise CheckpointError(f"{path}: {error}") from error
     checkpoint.check_name(name)
+    checkpoint.check_target(asked.repository, name)
     checkpoint.check_labels(labels)
     if not asked.labels_changed:
         repositories.check_same_labels(asked.repository, name, labels)

@@ -110,6 +110,7 @@ class Import:
         found = state_dicts.choose(content, self.weights, self.key)
         name = self.name if self.name is not None else saved_files.name_of(self.weights)
         checkpoint.check_name(name)
+        checkpoint.check_target(self.repository, name)
         if not self.labels_changed:
             repositories.check_same_labels(self.repository, name, labels)
         with torch.random.fork_rng(devices=[]):

@@ -11,17 +11,17 @@ from tests.networks import publish_tiny
 
 class TestFind:
     def test_the_highest_version(self, repository: Path) -> None:
-        assert checkpoint.find(repository, "colors") == repository / "colors" / "2"
+        assert checkpoint.find(repository, "colors").folder == repository / "colors" / "2"
 
     def test_the_highest_is_not_the_last_by_name(self, repository: Path) -> None:
         (repository / "colors" / "2").rename(repository / "colors" / "10")
         publish_tiny(repository)
         (repository / "colors" / "11").rename(repository / "colors" / "9")
         assert checkpoint.versions(repository / "colors") == [1, 9, 10]
-        assert checkpoint.find(repository, "colors").name == "10"
+        assert checkpoint.find(repository, "colors").number == 10
 
     def test_a_version_by_its_number(self, repository: Path) -> None:
-        assert checkpoint.find(repository, "colors", 1) == repository / "colors" / "1"
+        assert checkpoint.find(repository, "colors", 1).folder == repository / "colors" / "1"
 
     @pytest.mark.parametrize("version", [3, 0, -1])
     def test_an_unknown_version(self, repository: Path, version: int) -> None:

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from models import checkpoint
+from models.checkpoint import folder as listing
 from service.repository.folder import Folder
 
 
@@ -56,7 +57,7 @@ class TestFolder:
             return versions(model)
 
         (path / "b" / "1").rmdir()
-        monkeypatch.setattr(checkpoint, "versions", refused)
+        monkeypatch.setattr(listing, "versions", refused)
         with capture_logs() as logs:
             for _ in range(3):
                 assert folder.wanted(self.ALL) == {("a", 1), ("a", 2)}
@@ -75,7 +76,7 @@ class TestFolder:
                 raise OSError(116, "Stale file handle")
             return stat(file, **options)
 
-        monkeypatch.setattr(checkpoint, "versions", lambda model: [])
+        monkeypatch.setattr(listing, "versions", lambda model: [])
         monkeypatch.setattr(os, "stat", stale)
         (path / "a" / "1").rmdir()
         (path / "b" / "1").rmdir()
@@ -93,7 +94,7 @@ class TestFolder:
                 path.mkdir()
             return found
 
-        monkeypatch.setattr(checkpoint, "versions", vanishing)
+        monkeypatch.setattr(listing, "versions", vanishing)
         assert folder.wanted(self.ALL) == self.ALL
 
     def test_all_if_it_goes_and_comes_back_while_it_is_read(
@@ -108,7 +109,7 @@ class TestFolder:
             finally:
                 away.rename(path)
 
-        monkeypatch.setattr(checkpoint, "versions", moved)
+        monkeypatch.setattr(listing, "versions", moved)
         assert folder.wanted(self.ALL) == self.ALL
         monkeypatch.undo()
         stat = os.stat
@@ -122,7 +123,7 @@ class TestFolder:
             finally:
                 away.rename(path)
 
-        monkeypatch.setattr(checkpoint, "versions", lambda _model: [])
+        monkeypatch.setattr(listing, "versions", lambda _model: [])
         monkeypatch.setattr(os, "stat", away_for_a_moment)
         assert folder.wanted(self.ALL) == self.ALL
 

@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
 from models import checkpoint
+from models.checkpoint import Place
 from service.app import create_app
 from service.errors import UnavailableError
 from service.inference.engine import Engine
@@ -80,13 +81,13 @@ def spoil(version: Path) -> None:
 
 
 def record_loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The versions that are loaded from now on, as the names of their folders."""
+    """The numbers of the versions that are loaded from now on, as texts."""
     loads: list[str] = []
     load = checkpoint.load
 
-    def recorded(folder: Path, *others: Any) -> checkpoint.Checkpoint:
-        loads.append(folder.name)
-        return load(folder, *others)
+    def recorded(place: Place, *others: Any) -> checkpoint.Checkpoint:
+        loads.append(str(place.number))
+        return load(place, *others)
 
     monkeypatch.setattr(checkpoint, "load", recorded)
     return loads

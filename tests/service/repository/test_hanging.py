@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
 from models import checkpoint
-from models.checkpoint import Checkpoint
+from models.checkpoint import Checkpoint, Place
 from service.app import create_app
 from service.repository import changes as changes_module
 from service.repository import places as places_module
@@ -53,8 +53,8 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes_module, "PATIENCE_SECONDS", 0.2)
 
 
-def held(folder: Path, *_: object) -> bool:
-    return folder.parts[-2:] == ("colors", "2")
+def held(place: Place, *_: object) -> bool:
+    return (place.name, place.number) == ("colors", 2)
 
 
 @pytest.fixture
@@ -115,9 +115,9 @@ class TestVersion:
         calls: list[str] = []
         load = checkpoint.load
 
-        def recorded(folder: Path, *others: Any) -> Checkpoint:
-            calls.append(folder.name)
-            return load(folder, *others)
+        def recorded(place: Place, *others: Any) -> Checkpoint:
+            calls.append(str(place.number))
+            return load(place, *others)
 
         hang = Hang(recorded, lambda *_: True)
         monkeypatch.setattr(checkpoint, "load", hang)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from models.checkpoint import Place
 from service.repository import places as places_module
 from service.repository.folder import Folder
-from service.repository.places import Place, Places
+from service.repository.places import Places
 from tests.networks import publish_tiny
 from tests.service.conftest import Serve
 from tests.service.repository.test_following import predict, ready, spoil, states, update
