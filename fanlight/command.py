@@ -76,6 +76,13 @@ COMMANDS = {
             Example("fanlight export mnist --format safetensors"),
         ),
     ),
+    "push": Entry(
+        "Copy a model's version to a repository elsewhere.",
+        _TRAIN,
+        "training",
+        "push",
+        (Example("fanlight push mnist s3://bucket/models", "serve --repository takes that too"),),
+    ),
     "study": Entry(
         "Run a study: a question, its trainings, a report.",
         _TRAIN,

@@ -3,10 +3,11 @@
 import os
 import platform
 import re
+import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, get_args, get_type_hints
+from typing import Any, TextIO, get_args, get_type_hints
 
 import click
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.console import Console
 from fanlight.fields import given, parameters
 from fanlight.parameters import Command, Example, Group
 from models.errors import OptionError, message, next_step
+from models.repositories import RemoteWarning
 from service.setting_values.environment import unknown
 from training import torchrun
 
@@ -64,6 +66,7 @@ def run(name: str, command: Any) -> int:
         return 2
     if torchrun.is_first():
         _warn_of_variables()
+    warnings.showwarning = _show_warning
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata that no network sees
     try:
         command(console())
@@ -83,6 +86,22 @@ def run(name: str, command: Any) -> int:
         console(stderr=True).print(f"interrupted{_GO_ON.get(name, '')}")
         return 130
     return 0
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning that is meant for the user in one line, and others with their place."""
+    if issubclass(category, RemoteWarning):
+        console(stderr=True).print(f"warning: {message}")
+        return
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(text)
 
 
 def _text(error: Exception) -> str | None:

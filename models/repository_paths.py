@@ -1,21 +1,27 @@
 """The folders that are model repositories by default, and the variable that names others.
 
-Imports no torch: the settings of the service are read without it.
+A repository elsewhere is given as a path too, in which the slashes of its address are merged:
+`models.remote.address` tells it from a folder. Imports no torch: the settings of the service are
+read without it.
 """
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from models.errors import OptionError
+from models.remote.address import address_of
 
 VARIABLE = "FANLIGHT_REPOSITORY"
 OWN = Path("checkpoints")
 """Where training publishes by default: in the working folder."""
 SHIPPED = Path(__file__).parent / "checkpoints"
 """The models that come with Fanlight, also in an installed package."""
+_SEPARATOR = re.compile(rf"{os.pathsep}(?!//|\d+(?:/|$))")
+"""Between folders; not the colon of an address, as in https://example.org:8000/models."""
 USUAL = (OWN, SHIPPED)
 """The default folders of models. A model in an earlier folder hides one of the same name."""
 
@@ -33,8 +39,10 @@ def split(text: str) -> tuple[Path, ...]:
         if not all(isinstance(name, str) for name in names):
             raise OptionError(f"{text!r} must hold folder names alone, as texts")
     else:
-        names = text.split(os.pathsep)
+        names = _SEPARATOR.split(text) if "://" in text else text.split(os.pathsep)
     folders = tuple(Path(name) for name in names if name.strip())
+    for folder in folders:
+        address_of(folder)  # raises for one that can't be
     if not folders:
         raise OptionError(
             f"{text!r} names no folder; name one, or several with {os.pathsep!r} between them"
@@ -44,7 +52,7 @@ def split(text: str) -> tuple[Path, ...]:
 
 def join(folders: Iterable[Path]) -> str:
     """Join folders to a text that `split` can take apart."""
-    names = [str(folder) for folder in folders]
+    names = [str(address_of(folder) or folder) for folder in folders]
     if any(os.pathsep in name or name.startswith("[") for name in names):
         return json.dumps(names, ensure_ascii=False)
     return os.pathsep.join(names)
@@ -74,7 +82,8 @@ def to_publish() -> Path:
     If none can be, return the first: publishing there raises an error that says what is wrong.
     """
     ours = os.path.realpath(SHIPPED)
-    own = [each for each in chosen() if os.path.realpath(each) != ours] or [OWN]
+    folders = [each for each in chosen() if address_of(each) is None]
+    own = [each for each in folders if os.path.realpath(each) != ours] or [OWN]
     return next(filter(_is_writable, own), own[0])
 
 
@@ -86,7 +95,9 @@ def options(folders: Sequence[Path]) -> str:
     """
     if tuple(folders) == chosen() or (len(folders) == 1 and folders[0] in chosen()):
         return ""
-    return "".join(f" --repository {shlex.quote(str(folder))}" for folder in folders)
+    return "".join(
+        f" --repository {shlex.quote(str(address_of(folder) or folder))}" for folder in folders
+    )
 
 
 def _is_writable(folder: Path) -> bool:

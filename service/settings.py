@@ -90,10 +90,10 @@ class Settings(BaseSettings):
     )
     repository: Folders = Field(
         None,
-        description="folder of <model>/<version>/, or of one model's versions, or of one version; "
-        "may be given several times: a model in an earlier one hides one of its name in a later "
-        "one; default: ./checkpoints, then the "
-        "models that Fanlight ships",
+        description="folder of <model>/<version>/, of one model's versions, or of one version; or "
+        "an address such as s3://bucket/models; may be given several times: a model in an earlier "
+        "one hides one of its name in a later one; default: ./checkpoints, then the models that "
+        "Fanlight ships",
     )
     architectures: Modules = Field(
         (),

@@ -22,6 +22,7 @@ from models.checkpoint.stamps import opened
 from models.checkpoint.trial import trial
 from models.graphs import network as graphs
 from models.preprocessing import InputSpec
+from models.remote.address import address_of
 from models.trust import Fitted
 from models.trust import file as trust_file
 
@@ -40,6 +41,11 @@ def check_target(repository: Path, name: str) -> None:
 
 def _model_folder(repository: Path, name: str) -> Path:
     """Return the folder in which the model's next version is published."""
+    if (address := address_of(repository)) is not None:
+        raise CheckpointError(
+            f"nothing can be published at {address} itself: publish to a folder, and then run "
+            f"fanlight push {name} {address}"
+        )
     inside = contents(repository)
     if inside.form is Form.NESTED:
         return repository / name

@@ -56,6 +56,11 @@ class Metrics:
             "Unexpected errors of the fast path, by type; the application answered these requests",
             ["error"],
         )
+        self._repository_failures = figures.counter(
+            "fanlight_repository_failures",
+            "Looks at a repository elsewhere that failed, or could not fetch a version",
+            ["repository"],
+        )
         self._ended = figures.counter(
             "fanlight_connections_ended",
             "Connections that the service ended or refused, by reason; unfinished_head, "
@@ -102,6 +107,10 @@ class Metrics:
         self.in_flight = 0  # requests
         self._working = defaultdict[tuple[str, str, int], list[float]](list)  # since the last look
         self._uncounted = dict.fromkeys(self._ways, 0)  # requests since the last look
+
+    def repository_failed(self, repository: str) -> None:
+        """Count a look at a repository elsewhere that failed; `repository` is its address."""
+        self._repository_failures.labels(repository).inc()
 
     def described(self) -> Sequence[Described]:
         """Return the descriptions of all figures, except those of the process."""

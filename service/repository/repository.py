@@ -26,6 +26,7 @@ from service.process import garbage
 from service.repository.changes import ChangeWatch
 from service.repository.leases import Leases
 from service.repository.loading import Loader, ServingModel
+from service.repository.mirrors import Mirrors
 from service.repository.places import Places
 from service.settings import Settings
 
@@ -71,8 +72,14 @@ class Repository:
         self._settings, self._metrics = settings, metrics
         self._leases = Leases()
         self._loader = Loader(settings, metrics, self._leases, tracing)
-        self._roots = settings.repositories
-        optional = () if settings.repository else self._roots
+        self._mirrors = Mirrors(
+            settings.repositories,
+            settings.max_checkpoint_bytes,
+            settings.watch_interval,
+            metrics,
+        )
+        self._roots = self._mirrors.folders
+        optional = self._mirrors.copies if settings.repository else self._roots
         self._places = Places(self._roots, settings.max_versions, optional)
         self._versions: dict[str, dict[int, Version]] = {}
         self._replaced: dict[str, list[Version]] = {}  # ready ones, whose model is elsewhere now
@@ -86,12 +93,15 @@ class Repository:
 
     async def __aenter__(self) -> Self:
         log.info("repositories", folders=[str(each) for each in self._roots])
+        self._mirrors.start()
+        await self._mirrors.first()
         await self._look()
         self._awaited = {each.name: each.place.root for each in self._all()}
         self._watching = asyncio.create_task(self._watch())
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._mirrors.stop()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
@@ -181,7 +191,7 @@ class Repository:
         if (silent := self._places.silent) and not self._versions:
             return [f"the folder {root} does not answer" for root in silent]
         if not self._versions and not self._awaited:
-            return self._places.troubles or [
+            return [*self._mirrors.troubles, *self._places.troubles] or [
                 "the repository holds no models; train one with fanlight fit"
             ]
         chosen = [self.version(name, None) for name in self.names()]

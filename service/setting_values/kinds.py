@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode
 from models import repository_paths
 from models.files import EMPTY_PATH
 from models.permission import modules
+from models.remote.address import address_of
 from service.setting_values import addresses, units
 
 
@@ -48,9 +49,12 @@ def _folders(value: Any) -> Any:
     if isinstance(value, str):
         return repository_paths.split(value)
     if isinstance(value, Path):
-        return (value,)
-    if isinstance(value, Sequence) and "" in value:
-        raise ValueError(EMPTY_PATH)
+        value = (value,)
+    if isinstance(value, Sequence):
+        if "" in value:
+            raise ValueError(EMPTY_PATH)
+        for each in value:
+            address_of(each)  # raises for an address with a password
     return value
 
 

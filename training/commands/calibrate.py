@@ -13,6 +13,7 @@ from models import checkpoint, devices, files, repositories, repository_paths
 from models import trust as trusts
 from models.checkpoint import Card, Checkpoint
 from models.errors import OptionError
+from models.remote.address import cache_folder
 from models.trust import LEAST_IMAGES, Answers, SecondLook, second_look
 from training.commands import options
 from training.data import datasets, strangers
@@ -54,7 +55,7 @@ class Calibrate:
     repository: options.Repositories = field(default_factory=options.readable_repositories)
     publish_to: Path | None = None
     """The model repository to publish to; by default the one that has the model, and for a model
-    that Fanlight ships the one that fit publishes to."""
+    that Fanlight ships, or that is elsewhere, the one that fit publishes to."""
     architectures: options.Architectures = field(default_factory=options.architectures)
     device: options.Device = "auto"
 
@@ -175,7 +176,7 @@ class Calibrate:
 
 def _target(home: Path) -> Path:
     ships = os.path.realpath(home) == os.path.realpath(repository_paths.SHIPPED)
-    return options.repository() if ships else home
+    return options.repository() if ships or home.is_relative_to(cache_folder()) else home
 
 
 def _accuracy(result: Evaluation, card: Card) -> str:

@@ -54,7 +54,10 @@ Repositories = Annotated[
     tuple[Path, ...],
     READ_REPOSITORIES,
     Repeated(),
-    Doc("The model repository; may be given several times: the first that has the model counts."),
+    Doc(
+        "The model repository, a folder or an address such as s3://bucket/models; may be given "
+        "several times: the first that has the model counts."
+    ),
 ]
 PublishTo = Annotated[Path, REPOSITORY, Doc("The model repository to publish to.")]
 LabelsChanged = Annotated[
@@ -99,7 +102,7 @@ def readable_repositories() -> tuple[Path, ...]:
 
 def model_names() -> list[str]:
     """The models that a command finds by name, for completion in a shell."""
-    return repositories.names(readable_repositories())
+    return repositories.names([repositories.copied(each) for each in readable_repositories()])
 
 
 ModelName = Annotated[str, Positional("model"), Completion(model_names)]
