@@ -14,7 +14,7 @@ import os
 import re
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from models.checkpoint.errors import CheckpointError
 
@@ -49,6 +49,10 @@ class Place(NamedTuple):
             return ()
         number = str(self.number)
         return (number,) if self.form is Form.MODEL else (self.name, number)
+
+    def absolute(self) -> Self:
+        """Return the place with an absolute path, for a process with another working folder."""
+        return self._replace(root=self.root.absolute())
 
     @property
     def folder(self) -> Path:
