@@ -45,6 +45,8 @@ _WORDS = {
     "invocations_model": "MODEL",
 }
 
+_SECRET = ("api_key", "repository")
+"""Settings whose wrong value is not shown: it may hold a password."""
 _REPEATED = ("repository",)
 """Settings of several values whose option is repeated for each value."""
 
@@ -153,7 +155,7 @@ def _line(fault: Any, options: dict[str, Any]) -> str:
     shown = f"--{name.replace('_', '-')}" if name in options else name
     line = f"{shown}: {_message(name, fault)}"
     value = options.get(name, os.environ.get(PREFIX + name.upper(), fault["input"]))
-    if fault["loc"] and name != "api_key" and value not in ("", ("",)):
+    if fault["loc"] and name not in _SECRET and value not in ("", ("",)):
         line += f", not {value!r}"
         near = nearest(str(value), _words(Settings.model_fields[name].annotation))
         line += f"; did you mean {near!r}?" if near else ""

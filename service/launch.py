@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from models.errors import FanlightError
 from models.errors import message as error_message
+from models.remote.address import address_of
 from service.access import api_keys, tls
 from service.monitoring import logs, workers_figures
 from service.process import garbage
@@ -97,13 +98,15 @@ def _repository_problem(named: Sequence[Path]) -> str | None:
 
     It can't if one of the folders is a file, or if all of them are missing. If only some are
     missing, the service starts, warns in its log, and serves them once they exist: their disk may
-    be mounted later.
+    be mounted later. A repository elsewhere may be out of reach for now, too.
     """
-    kinds = {path: _kind(path) for path in named}
+    kinds = {path: _kind(path) for path in named if address_of(path) is None}
     for path, kind in kinds.items():
         if kind == "file":
             return f"{path} is a file (setting repository); name the folder that holds the models"
-    if not named or any(kind != "missing" for kind in kinds.values()):
+    if len(kinds) < len(named) or any(kind != "missing" for kind in kinds.values()):
+        return None
+    if not named:
         return None
     if len(named) == 1:
         return (

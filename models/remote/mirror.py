@@ -33,11 +33,15 @@ _LOCK = ".lock"
 
 @dataclass
 class Synced:
-    """What became of a copy: versions as "mnist/1", and a sentence for each problem."""
+    """What became of a copy: versions as "mnist/1", and a sentence for each problem.
+
+    If `is_busy`, nothing was done: another process brings the copy up to date.
+    """
 
     fetched: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    is_busy: bool = False
 
 
 class Mirror:
@@ -60,7 +64,7 @@ class Mirror:
             with FileLock(self.folder / _LOCK, timeout=-1 if wait else 0):
                 return self._sync(only)
         except Timeout:
-            return Synced()
+            return Synced(is_busy=True)
 
     def _sync(self, only: str | None) -> Synced:
         self._storage = storage = self._storage or Storage(self.address)

@@ -17,6 +17,7 @@ from service.repository import background
 
 log = logs.Log()
 FIRST_SECONDS = 10.0  # that a start waits for an address, if there are copies of an earlier one
+BUSY_SECONDS = 0.5  # until the next try to see what another process has fetched for the first time
 LONGEST_SECONDS = 300.0  # between two tries while an address can't be reached
 
 
@@ -77,7 +78,13 @@ class _Followed:
         """Look again and again, after failures ever more rarely."""
         failures = 0
         while True:
-            failures = 0 if await self._look() else failures + 1
+            synced = await self._synced()
+            if synced.is_busy and not self._looked.is_set():
+                await asyncio.sleep(BUSY_SECONDS)
+                continue
+            if not synced.is_busy:
+                self._tell(synced)
+            failures = failures + 1 if synced.problems else 0
             self._looked.set()
             if not self._interval:
                 return
@@ -92,15 +99,18 @@ class _Followed:
         except TimeoutError:
             log.warning("repository does not answer", repository=str(self._address))
 
-    async def _look(self) -> bool:
-        """Bring the copy up to date in a thread; return whether nothing was wrong."""
+    async def _synced(self) -> Synced:
+        """Bring the copy up to date in a thread; failures become problems."""
         try:
-            synced = await background.start(lambda: self.mirror.sync(wait=False))
+            return await background.start(lambda: self.mirror.sync(wait=False))
         except (FanlightError, OSError) as error:
-            synced = Synced(problems=[str(error)])
+            return Synced(problems=[str(error)])
         except Exception:
             log.exception("not fetched", repository=str(self._address))
-            synced = Synced(problems=[f"{self._address}: internal error; see the log"])
+            return Synced(problems=[f"{self._address}: internal error; see the log"])
+
+    def _tell(self, synced: Synced) -> None:
+        """Log and count what became of the copy; a problem that goes on is logged once."""
         for version in synced.fetched:
             log.info("fetched", repository=str(self._address), version=version)
         for version in synced.removed:
@@ -118,7 +128,6 @@ class _Followed:
         if synced.problems:
             self._metrics.repository_failed(str(self._address))
         self.troubles = synced.problems
-        return not synced.problems
 
 
 def _has_models(folder: Path) -> bool:

@@ -12,8 +12,8 @@ from difflib import SequenceMatcher
 from models.registry import nearest
 
 PREFIX = "FANLIGHT_"
-OTHERS = ("FANLIGHT_DATA", "FANLIGHT_CHECKPOINTS", "FANLIGHT_IMAGE")
-"""Variables of the training commands, and of docker-compose.yml."""
+OTHERS = ("FANLIGHT_DATA", "FANLIGHT_CACHE", "FANLIGHT_CHECKPOINTS", "FANLIGHT_IMAGE")
+"""Variables of the training commands, of copies from elsewhere, and of docker-compose.yml."""
 REPORTED = "_FANLIGHT_REPORTED"
 """The variable that says that `report` has been called."""
 _ALIKE = 0.9  # of two prefixes: one letter in eight is wrong; LIGHT has 0.77

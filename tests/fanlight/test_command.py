@@ -21,6 +21,7 @@ from training.commands.fit import Fit
 from training.commands.import_weights import Import
 from training.commands.look import Look
 from training.commands.profile import Profile
+from training.commands.push import Push
 from training.commands.results import Results
 from training.commands.study import Study
 from training.commands.visualize import Visualize
@@ -43,6 +44,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         Import,
         Look,
         Profile,
+        Push,
         Results,
         Study,
         Visualize,

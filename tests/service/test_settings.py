@@ -293,3 +293,10 @@ def test_the_key_is_not_in_the_error_of_another_setting(
 def test_what_is_no_address(host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--repository", str(tmp_path), "--host", host]) == 2
     assert "settings host and port" in capsys.readouterr().err
+
+
+def test_a_password_in_an_address_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--repository", "s3://me:hunter2@bucket/models"]) == 2
+    told = capsys.readouterr().err
+    assert "holds a user or password" in told
+    assert "hunter2" not in told

@@ -141,22 +141,6 @@ class TestSync:
         with pytest.raises(RemoteError, match="is a symbolic link"):
             mirror_of(repository).sync()
 
-    def test_names_that_lead_out(
-        self, repository: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
-    ) -> None:
-        names = ["../../x/1/card.json", "a/../1/card.json", "/etc/passwd", "A/1/card.json"]
-        names += ["a/0/card.json", "a/1/x.sh", "a/1/card.json/x", ""]
-        found = Storage._found
-
-        def listed(storage: Storage) -> dict[str, int]:
-            return found(storage) | dict.fromkeys(names, 3)
-
-        monkeypatch.setattr(Storage, "_found", listed)
-        mirror = mirror_of(repository)
-        assert mirror.sync().fetched == ["colors/2", "colors/1"]
-        assert sorted(each.name for each in cache.iterdir()) == [mirror.folder.name]
-        assert sorted(each.name for each in mirror.folder.iterdir()) == [".lock", "colors"]
-
     def test_an_emptied_place_keeps_the_copies(self, repository: Path) -> None:
         mirror = mirror_of(repository)
         mirror.sync()
@@ -164,16 +148,26 @@ class TestSync:
         assert "lists no version; the copies in" in mirror.sync().problems[0]
         assert checkpoint.versions(mirror.folder / "colors") == [1, 2]
 
+    def test_a_draft_that_was_left(self, repository: Path) -> None:
+        mirror = mirror_of(repository)
+        (mirror.folder / ".draft-abc" / "colors" / "2").mkdir(parents=True)
+        assert mirror.sync().fetched == ["colors/2", "colors/1"]
+        assert sorted(each.name for each in mirror.folder.iterdir()) == [".lock", "colors"]
+
+    @pytest.mark.thorough  # it imports torch anew
     def test_a_process_that_is_killed(self, repository: Path) -> None:
         """It leaves a draft and no version; the next one starts anew."""
         program = (
-            "import os, sys; from models.remote import mirror\n"
+            "import os, sys\n"
             "from models.remote.address import address_of\n"
-            "copy = mirror._copy\n"
-            "def dying(*arguments):\n"
-            "    copy(*arguments); os.kill(os.getpid(), 9)\n"
-            "mirror._copy = dying\n"
-            "mirror.Mirror(address_of(sys.argv[1])).sync()\n"
+            "from models.remote.mirror import Mirror\n"
+            "from models.remote.storage import Storage\n"
+            "read = Storage.read\n"
+            "def dying(storage, stored, take):\n"
+            "    read(storage, stored, take)\n"
+            "    if stored.name == 'weights.pt': os.kill(os.getpid(), 9)\n"
+            "Storage.read = dying\n"
+            "Mirror(address_of(sys.argv[1])).sync()\n"
         )
         command = [sys.executable, "-c", program, f"file://{repository}"]
         assert subprocess.run(command, timeout=120).returncode == -9
@@ -196,7 +190,7 @@ class TestSync:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Storage, "listed", meanwhile)
             assert mirror.sync().fetched == ["colors/2", "colors/1"]
-        assert inside[0].fetched == []
+        assert (inside[0].fetched, inside[0].is_busy) == ([], True)
 
     def test_memory(self, repository: Path) -> None:
         system = fsspec.filesystem("memory")
@@ -280,6 +274,28 @@ class TestWeb:
         }
         (folder / "models" / "index.json").write_text(json.dumps({"files": files}))
         assert mirror_of(f"{address}/models").sync().fetched == ["colors/2", "colors/1"]
+
+    def test_names_that_lead_out(
+        self, web: tuple[str, Path], repository: Path, cache: Path
+    ) -> None:
+        address, folder = web
+        shutil.copytree(repository, folder / "models")
+        names = ["../../x/1/card.json", "a/../1/card.json", "/etc/passwd", "A/1/card.json"]
+        names += [
+            "a/0/card.json",
+            "a/1/x.sh",
+            "a/1/card.json/x",
+            "",
+            "card.json\n",
+            "a\\1/card.json",
+        ]
+        own = {str(p.relative_to(repository)): p.stat().st_size for p in repository.glob("*/*/*")}
+        files = own | dict.fromkeys(names, 3)
+        (folder / "models" / "index.json").write_text(json.dumps({"files": files}))
+        mirror = mirror_of(f"{address}/models")
+        assert mirror.sync().fetched == ["colors/2", "colors/1"]
+        assert sorted(each.name for each in cache.iterdir()) == [mirror.folder.name]
+        assert sorted(each.name for each in mirror.folder.iterdir()) == [".lock", "colors"]
 
     @pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": 3}', '{"files": {"a": "x"}}'])
     def test_an_index_that_is_none(self, web: tuple[str, Path], content: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from models.remote.address import CACHE, RemoteError
-from models.remote.mirror import Mirror
+from models.remote.mirror import Mirror, Synced
 from tests.networks import publish_tiny
 from tests.service.conftest import Serve
 from tests.service.repository.test_following import predict, ready, states
@@ -62,3 +62,18 @@ def test_a_start_without_copies_says_why(serve: Serve, tmp_path: Path) -> None:
     client = serve(repository=Path(f"file://{tmp_path}/absent"), watch_interval=0)
     assert client.get("/health/ready").status_code == 503
     assert "lists no version" in json.dumps(client.get("/health/ready").json())
+
+
+def test_a_start_waits_for_what_another_process_fetches(
+    serve: Serve, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repository.mirrors.BUSY_SECONDS", 0.01)
+    sync, calls = Mirror.sync, []
+
+    def late(mirror: Mirror, **options: Any) -> Synced:
+        calls.append(options)
+        return Synced(is_busy=True) if len(calls) < 4 else sync(mirror, **options)
+
+    monkeypatch.setattr(Mirror, "sync", late)
+    client = serve(repository=Path(f"file://{repository}"), watch_interval=0)
+    assert states(client) == {"colors": ["ready", "ready"]}
