@@ -35,7 +35,8 @@ def test_is_followed(serve: Serve, repository: Path, monkeypatch: pytest.MonkeyP
     until(lambda: states(client) == {"colors": ["ready"], "shapes": ["ready"]})
     with capture_logs() as logs, monkeypatch.context() as patch:
         patch.setattr(Mirror, "sync", away)
-        until(lambda: "fanlight_repository_failures_total" in client.get("/metrics").text)
+        until(lambda: "fanlight_repository_failures_total{" in client.get("/metrics").text)
+        until(lambda: any(line["event"] == "not fetched" for line in logs))
         assert predict(client).json()["version"] == 2
         assert ready(client)
     told = [line for line in logs if line["event"] == "not fetched"]
