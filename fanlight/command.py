@@ -38,6 +38,7 @@ _TRAIN, _LOOK, _SERVE = "Train", "Measure and look inside", "Serve"
 _IMAGE = "tests/data/digits/7.png"
 COMMANDS = {
     "serve": Entry("Serve models over HTTP.", _SERVE, "service"),
+    "ray": Entry("Serve models on a Ray cluster.", _SERVE, "ray"),
     "key": Entry("Make an API key for the service.", _SERVE, "service"),
     "score": Entry("Predict a folder, a zip or a table of images.", _SERVE, "scoring"),
     "fit": Entry(

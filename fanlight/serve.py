@@ -58,20 +58,14 @@ def command() -> click.Command:
         "serve",
         callback=_serve,
         help=Settings.__doc__,
-        params=[_option(name, settings[name], group) for group, name in grouped],
+        params=[option(name, settings[name], group) for group, name in grouped],
         examples=EXAMPLES,
     )
 
 
 @click.pass_context
 def _serve(ctx: click.Context, /, **values: Any) -> int:
-    options = given(ctx)
-    try:
-        settings = Settings(**options)
-    except ValidationError as error:
-        raise click.UsageError(error_text(error, options), ctx) from None
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from None
+    settings = chosen(ctx, given(ctx))
     try:
         if reason := launch.refusal(settings):
             raise click.ClickException(reason)
@@ -84,7 +78,20 @@ def _serve(ctx: click.Context, /, **values: Any) -> int:
     return 0
 
 
-def _option(name: str, field: FieldInfo, group: str) -> Option:
+def chosen(ctx: click.Context, options: dict[str, Any]) -> Settings:
+    """Make the settings of the options that were given, and of variables for the others.
+
+    Raises `click.UsageError` that names what is wrong.
+    """
+    try:
+        return Settings(**options)
+    except ValidationError as error:
+        raise click.UsageError(error_text(error, options), ctx) from None
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def option(name: str, field: FieldInfo, group: str) -> Option:
     """Make the option of a setting. Pydantic parses its text as it parses a variable's."""
     shown = _shown(field)
     words = _words(field.annotation)
