@@ -7,6 +7,7 @@ NAMES = {
     "serve": "the service beside its limit, a bare echo and a tutorial's server",
     "overload": "answers and delays where more is asked than can be answered",
     "simulate": "do autoscaled instances keep up where requests double? simulated",
+    "ray": "the service on Ray beside --workers: rate, and processor time of a request",
     "scaling": "what decoding JPEGs at a part of their size changes",
     "training": "an epoch, Fanlight's way against the usual way",
     "few_photographs": "what `fit` reaches with 5 to 124 photographs a class, beside from scratch",
