@@ -70,7 +70,7 @@ def run(
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         gpus = 1 if job.settings.device.startswith("cuda") else 0
-        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        there: dict[str, float] = ray.cluster_resources()
         count = actors or max(1, int(there.get("GPU" if gpus else "CPU", 1)))
         rows = [{"work": pickle.dumps(each)} for each in work]
         shards = ray.data.from_items(
