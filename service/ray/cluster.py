@@ -114,6 +114,7 @@ def _connect(settings: Settings, **options: Any) -> None:
 
 def _deploy(settings: Settings, scale: Scale) -> None:
     from ray import serve
+    from ray.exceptions import RayError
 
     from service.ray.application import NAME, application
 
@@ -125,9 +126,11 @@ def _deploy(settings: Settings, scale: Scale) -> None:
     try:
         serve.start(proxy_location="EveryNode", http_options=listening)
         serve.run(application(settings, scale), name=NAME, route_prefix=settings.root_path or "/")
-    except (OSError, RuntimeError, ValueError) as error:
-        told = serve.status().applications.get(NAME)
-        reasons = [] if told is None else [each.message for each in told.deployments.values()]
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        reasons: list[str] = []
+        with suppress(Exception):  # the cluster may be gone; then its error is all there is
+            told = serve.status().applications.get(NAME)
+            reasons = [] if told is None else [each.message for each in told.deployments.values()]
         text = "; ".join(filter(None, reasons)) or str(error)
         raise ClusterError(f"the application does not run: {_reason(text)}") from error
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import ray
+from ray import serve
+from ray.exceptions import RayActorError
 
 from service.ray import cluster
 from service.ray.cluster import ClusterError
@@ -41,4 +43,20 @@ def test_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     with pytest.raises(ClusterError, match="no Ray cluster: Could not find any running Ray"):
+        cluster.deploy(Settings(), Scale(), "auto")
+
+
+@pytest.mark.parametrize("error", [RayActorError(), TimeoutError("slow"), RuntimeError("failed")])
+def test_what_ray_raises_is_an_error_with_a_reason(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(serve, "start", fail)
+    monkeypatch.setattr(serve, "status", fail)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    with pytest.raises(ClusterError, match=r"the application does not run: .+"):
         cluster.deploy(Settings(), Scale(), "auto")
