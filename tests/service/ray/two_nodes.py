@@ -28,6 +28,7 @@ def of_node(folder: Path, port: int) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_STATS_PORT": str(port + 100),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(port + 200),
         "RAY_SERVE_WORKER_PROXY_HTTP_PORT": str(port),
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # 5 are too few on a busy machine
     }
 
 
