@@ -89,7 +89,11 @@ COMMANDS = {
         _TRAIN,
         "training",
         "study",
-        (Example("fanlight study dropout"), Example("fanlight study all --quick --jobs 2")),
+        (
+            Example("fanlight study dropout"),
+            Example("fanlight study all --quick --jobs 2"),
+            Example("fanlight study all --ray", "on a Ray cluster"),
+        ),
     ),
     "results": Entry(
         "Write down what trainings and studies have reached.",

@@ -7,8 +7,6 @@ so the actors read and decode as the processes of one machine do. Shards come ba
 which writes them: they are the same, and the run goes on in the same way.
 """
 
-import logging
-import os
 import pickle
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
@@ -17,13 +15,11 @@ import numpy as np
 
 from fanlight.scoring.scorer import Job, Scorer
 from fanlight.scoring.work import Counts, Done, Work, done
-from models.errors import FanlightError, InstallationError, message
+from models.errors import message
+from training import cluster
+from training.cluster import RayError
 
 _ROWS = 4  # of work in a block: what an actor takes at a time
-
-
-class RayError(FanlightError):
-    """The cluster can't be reached, or an actor failed."""
 
 
 class Actor:
@@ -52,20 +48,17 @@ def run(
     `actors` are as many as given, or one for each processor of the cluster. Raises
     `InstallationError` without Ray, and `RayError`.
     """
+    with cluster.connected("ray.data"):
+        yield from _run(job, work, actors, tell)
+
+
+def _run(
+    job: Job, work: Iterable[Work], actors: int | None, tell: Callable[[int], None]
+) -> Generator[Done]:
+    import ray
+    import ray.data
+
     try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise InstallationError(
-            "--ray needs the package ray, which is not installed; pip install 'fanlight[ray]'"
-        ) from error
-    was_running = ray.is_initialized()
-    try:
-        for each in ("ray", "ray.data"):  # the console has our own progress
-            logging.getLogger(each).setLevel(logging.ERROR)
-        if not was_running:
-            os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
@@ -99,6 +92,3 @@ def run(
             f"Ray: {text or (lines[-1] if lines else type(error).__name__)}; shards that are "
             "written stay, and the same command goes on"
         ) from error
-    finally:
-        if not was_running and ray.is_initialized():
-            ray.shutdown()

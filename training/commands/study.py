@@ -1,5 +1,7 @@
 """`study`: a question → its runs → a report with a table, findings, curves and histograms."""
 
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +15,8 @@ from models.errors import OptionError, message
 from training.commands import options
 from training.fitting.records.run_folder import Run
 from training.fitting.state import TrainingError
-from training.studies import report, runner
+from training.recipes.recipe import Recipe
+from training.studies import on_ray, report, runner
 from training.studies.catalogue import STUDIES
 from training.studies.study import SEEDS
 from training.studies.study import Study as Question
@@ -40,8 +43,11 @@ class Study:
     """Report the runs that are finished, and start none: for a study that is being run."""
     quick: bool = False
     """Each run at a tenth of its length, for a look; findings are not judged then."""
-    jobs: int = 1
-    """Runs beside each other, each in a process of its own."""
+    jobs: int | None = None
+    """Runs beside each other, each in a process of its own; by default one."""
+    ray: bool = False
+    """Spread the runs over the Ray cluster of RAY_ADDRESS, or one that is started here, each on one
+    processor or GPU; all its machines must share --runs and --data-root."""
     runs: Path = Path("runs")
     """Where run folders and reports are made, under studies/."""
     data_root: options.DataRoot = field(default_factory=options.data_root)
@@ -49,7 +55,15 @@ class Study:
 
     def __call__(self, console: Console) -> None:
         options.at_least_one(self, "jobs")
-        devices.resolve(self.device)
+        if self.ray and self.jobs is not None:
+            raise OptionError(
+                "--jobs and --ray exclude each other: with --ray as many runs go on as the cluster "
+                "has processors or GPUs; leave one of the two away"
+            )
+        if self.ray:
+            on_ray.check_device(self.device)
+        else:
+            devices.resolve(self.device)
         studies = list(STUDIES.values()) if self.name == "all" else [STUDIES[self.name]]
         if unknown := set(self.seeds) - set(SEEDS):
             given = ", ".join(map(str, sorted(unknown)))
@@ -88,32 +102,40 @@ class Study:
         if not waiting:
             return
         epochs = sum(recipe.epochs_to_run for recipe in waiting)
-        console.print(f"{len(waiting)} runs, {epochs} epochs, {self.jobs} at a time")
+        how = "on Ray" if self.ray else f"{self.jobs or 1} at a time"
+        console.print(f"{len(waiting)} runs, {epochs} epochs, {how}")
         columns = (TextColumn("epochs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         quiet = not console.is_terminal  # in a file the bar would leave an empty line
         failed: list[str] = []
         bugs: list[Exception] = []
         with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
             task = progress.add_task("", total=epochs)
-            ended = runner.run(
-                waiting,
-                self._run_folders,
-                self.data_root,
-                self.device,
-                self.jobs,
-                lambda done: progress.update(task, completed=done),
+            ended = self._ended(
+                waiting, lambda done: progress.update(task, completed=done), console.print
             )
-            for recipe, error in ended:
-                where = runner.folder(self._run_folders, recipe)
-                if error is not None:
-                    text = message(error)
-                    failed.append(f"{where.name}: {text or repr(error)}")
-                    bugs += [error] if text is None else []
-                else:
-                    console.print(f"finished {where}")
+            with closing(ended):
+                for recipe, error in ended:
+                    where = runner.folder(self._run_folders, recipe)
+                    if error is not None:
+                        text = message(error)
+                        failed.append(f"{where.name}: {text or repr(error)}")
+                        bugs += [error] if text is None else []
+                    else:
+                        console.print(f"finished {where}")
         if failed:
             text = "runs failed:\n  " + "\n  ".join(failed)
             raise ExceptionGroup(text, bugs) if bugs else TrainingError(text)
+
+    def _ended(
+        self,
+        recipes: Sequence[Recipe],
+        on_progress: Callable[[int], None],
+        on_note: Callable[[str], None],
+    ) -> Generator[tuple[Recipe, Exception | None]]:
+        given = (recipes, self._run_folders, self.data_root, self.device)
+        if self.ray:
+            return on_ray.run(*given, on_progress, on_note)
+        return runner.run(*given, self.jobs or 1, on_progress)
 
     def _report(self, study: Question, console: Console) -> None:
         runs = {

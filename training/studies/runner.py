@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from training.fitting.records.run_folder import Run, as_json
 from training.fitting.state import TrainingError
 from training.recipes.recipe import Recipe
 
-_LOOK = 1.0  # seconds between two looks at the histories
+LOOK = 1.0  # seconds between two looks at the histories
 
 
 def folder(runs: Path, recipe: Recipe) -> Path:
@@ -50,7 +50,7 @@ def run(
     device: str,
     jobs: int,
     on_progress: Callable[[int], None] = lambda epochs: None,
-) -> Iterator[tuple[Recipe, Exception | None]]:
+) -> Generator[tuple[Recipe, Exception | None]]:
     """Train each recipe in a process of its own, `jobs` at a time; yield each as it ends.
 
     `on_progress` is called about once a second with the number of finished epochs of all runs. A
@@ -65,13 +65,13 @@ def run(
         max_tasks_per_child=1,  # memory is measured from a fresh start
     ) as pool:
         pending = {
-            pool.submit(_train, recipe, folder(runs, recipe), root, device, threads): recipe
+            pool.submit(train, recipe, folder(runs, recipe), root, device, threads): recipe
             for recipe in recipes
         }
         try:
             while pending:
-                done, _ = wait(pending, timeout=_LOOK, return_when=FIRST_COMPLETED)
-                on_progress(sum(_epochs(folder(runs, recipe)) for recipe in recipes))
+                done, _ = wait(pending, timeout=LOOK, return_when=FIRST_COMPLETED)
+                on_progress(epochs(recipes, runs))
                 for future in done:
                     error = future.exception()
                     if error is not None and not isinstance(error, Exception):
@@ -85,7 +85,11 @@ def run(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _train(recipe: Recipe, folder: Path, root: Path, device: str, threads: int) -> None:
+def train(recipe: Recipe, folder: Path, root: Path, device: str, threads: int) -> None:
+    """Train a recipe in this process, in its run folder; continue after the last epoch there.
+
+    Raises `RunHeldError` if another process trains there.
+    """
     torch.set_num_threads(threads)
     warnings.filterwarnings("ignore", module=r"PIL\.")
     on, commit = devices.resolve(device), provenance.commit()
@@ -107,6 +111,11 @@ def _end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def epochs(recipes: Sequence[Recipe], runs: Path) -> int:
+    """Return the number of finished epochs of these runs together."""
+    return sum(_epochs(folder(runs, recipe)) for recipe in recipes)
 
 
 def _epochs(folder: Path) -> int:
