@@ -172,12 +172,15 @@ def test_runs_equal_those_of_this_machine_also_after_a_kill(
             os.kill(process, signal.SIGKILL)
             killed.append(len(long.history()))
 
-    ended = dict(on_ray.run(recipes, there, colors_folder.parent, "cpu", kill_once))
+    told = list(on_ray.run(recipes, there, colors_folder.parent, "cpu", kill_once))
+    ended = {runner.folder(there, recipe).name: error for recipe, error in told}
+    names = [runner.folder(there, recipe).name for recipe in recipes]
+    assert sorted(ended) == sorted(names)
     assert killed
     assert killed[0] < LONG.epochs_to_run
-    assert ended[LONG] is None
-    assert ended[recipes[1]] is None
-    assert "no data set 'no-colors'" in str(ended[FAILS])
+    assert ended[names[0]] is None
+    assert ended[names[1]] is None
+    assert "no data set 'no-colors'" in str(ended[names[2]])
     assert not list(there.glob(".*"))
     threads = torch.get_num_threads()  # one each, as on Ray
     list(runner.run(recipes[:2], here, colors_folder.parent, "cpu", threads))
