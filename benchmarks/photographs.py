@@ -151,7 +151,7 @@ def accuracy(model: Checkpoint, scene: str, draw: Scene, images: ImageSet) -> st
     """Return a row of the table: the accuracy on all images, then on those of each class."""
     files = [
         draw(image, np.random.default_rng([zlib.crc32(scene.encode()), index]))
-        for index, image in enumerate(images.images.permute(0, 2, 3, 1).numpy())
+        for index, image in enumerate(images.in_memory.permute(0, 2, 3, 1).numpy())
     ]
     spec, labels = model.card.input, model.card.labels
     pixels = torch.from_numpy(np.array([read(file, spec) for file in files]))
@@ -169,7 +169,7 @@ def rows(model: Checkpoint, root: Path) -> Iterator[str]:
     stored = InputSpec(channels=3, height=32, width=32)
     images = datasets.load(model.card.training.dataset, "test", root, stored)
     images = images.relabel(model.card.labels)
-    pictures = images.images.permute(0, 2, 3, 1).numpy()
+    pictures = images.in_memory.permute(0, 2, 3, 1).numpy()
     can = torch.tensor([subject(each) is not None for each in pictures])
     for some, scenes in ((images, SCENES), (images.subset(can.nonzero().flatten()), CUT_OUTS)):
         for scene, draw in scenes.items():

@@ -46,7 +46,7 @@ class UsualNet(nn.Module):
 class UsualWay:
     def __init__(self, images: ImageSet) -> None:
         pairs = [
-            (x.float() / 255, int(y)) for x, y in zip(images.images, images.targets, strict=True)
+            (x.float() / 255, int(y)) for x, y in zip(images.in_memory, images.targets, strict=True)
         ]
         self._loader: DataLoader[tuple[Tensor, int]] = DataLoader(
             pairs,  # type: ignore[arg-type]  # a list is a data set to DataLoader

@@ -63,7 +63,7 @@ def _stored(
     """Load the data set: its images (N, 28, 28) and their class indices."""
     split: Literal["test", "train"] = "test" if family == "held_out" else "train"
     found = datasets.load(_SETS[subject], split, root, _AS_STORED)
-    return found.images[:, 0].numpy(), found.targets.tolist()
+    return found.in_memory[:, 0].numpy(), found.targets.tolist()
 
 
 def encoded(

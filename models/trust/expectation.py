@@ -6,6 +6,7 @@
 The ground is the median level of the outermost pixels. What differs from it much is the subject.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -19,6 +20,7 @@ _FAR = 40  # levels of 255 outside of the range: another ground
 _USUAL = (0.01, 0.99)  # quantiles that bound what is usual
 _MOST_IMAGES = 5_000
 MOST_PIXELS = 2**25  # of all images together: 128 MiB as float32
+BATCH = 64  # images that are measured at a time
 
 Level = Annotated[int, Field(ge=0, le=255)]
 Part = Annotated[float, Field(ge=0, le=1)]
@@ -76,13 +78,25 @@ class Expectation(BaseModel):
 
 
 def of(images: NDArray[np.uint8]) -> Expectation:
-    """Measure what these training images (N, C, H, W) look like; of many, only a sample."""
-    count, _, height, width = images.shape
-    most = max(1, min(_MOST_IMAGES, MOST_PIXELS // (height * width)))
-    ground, subject = _measured(images[:: -(-count // most)])
+    """Measure what these training images (N, C, H, W) look like; of many, only a `sample`."""
+    some = images[sample(images.shape)]
+    return of_batches(some[start : start + BATCH] for start in range(0, len(some), BATCH))
+
+
+def of_batches(batches: Iterable[NDArray[np.uint8]]) -> Expectation:
+    """Measure what training images look like that come in batches (N, C, H, W): a `sample`."""
+    measured = [_measured(batch) for batch in batches]
+    ground, subject = (np.concatenate(each) for each in zip(*measured, strict=True))
     low, high = np.quantile(ground, _USUAL)
     least, greatest = np.quantile(subject, _USUAL).round(4).tolist()
     return Expectation(ground=(int(low), int(np.ceil(high))), subject=(least, greatest))
+
+
+def sample(shape: Sequence[int]) -> slice:
+    """Return which of images of this shape, (N, C, H, W), are measured: every so many."""
+    count, _, height, width = shape
+    most = max(1, min(_MOST_IMAGES, MOST_PIXELS // (height * width)))
+    return slice(None, None, -(-count // most))
 
 
 def _measured(images: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:

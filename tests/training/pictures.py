@@ -39,14 +39,16 @@ def numbered(count: int, classes: int = 1) -> ImageSet:
 
 
 def numbers(images: ImageSet) -> list[int]:
-    return images.images[:, 0, 0, 0].tolist()
+    return images.in_memory[:, 0, 0, 0].tolist()
 
 
 def write_colors(folder: Path, pictures: int = 8) -> Path:
     """An image folder <folder>/{train,test}/{blue,green,red}/0.png, …"""
     for seed, split in enumerate(("train", "test")):
         images = colors(pictures, seed)
-        for number, (image, target) in enumerate(zip(images.images, images.targets, strict=True)):
+        for number, (image, target) in enumerate(
+            zip(images.in_memory, images.targets, strict=True)
+        ):
             path = folder / split / LABELS[int(target)] / f"{number % pictures}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)

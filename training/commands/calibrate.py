@@ -205,14 +205,7 @@ def _split(data: str, root: Path, trained: bool) -> Split | None:
 def joined(train: ImageSet, test: ImageSet) -> ImageSet:
     """Join the train and test pictures of a folder, with the labels of train."""
     datasets.check_labels(test, train)
-    test = test.relabel(train.labels)
-    return replace(
-        train,
-        images=torch.cat([train.images, test.images]),
-        targets=torch.cat([train.targets, test.targets]),
-        left_out=tuple(dict.fromkeys((*train.left_out, *test.left_out))),
-        origins=(*train.origins, *test.origins),
-    )
+    return train.followed_by(test.relabel(train.labels))
 
 
 def same_labels(images: ImageSet, card: Card) -> ImageSet:

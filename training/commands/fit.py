@@ -18,7 +18,9 @@ from models.trust import Fitted as TrustFitted
 from models.trust import Trust, second_look
 from training.commands import fit_messages, options
 from training.commands.fit_messages import counted
+from training.data import storage
 from training.data.account import LEFT_OUT, Account
+from training.data.storage import Storage
 from training.fitting import evaluation, experiment, loop, optimization, trust
 from training.fitting.experiment import Outcome, Pictures
 from training.fitting.processes import Processes, joined
@@ -56,6 +58,10 @@ class Fit:
     """Evaluate the first N test pictures too, before the first step and with each record. Nothing
     is selected by this: it is for looking at. If you change a recipe because of these figures, you
     select by the test set, and the test accuracy promises too much."""
+    stream: bool | None = None
+    """Keep the decoded pixels in a file in the folder of runs, and read each batch from it; with
+    --no-stream in memory. By default in memory, as long as they take no more than a quarter of it.
+    This changes no weights, so it is no part of the recipe."""
     labels_changed: options.LabelsChanged = False
     device: options.Device = "auto"
 
@@ -77,7 +83,8 @@ class Fit:
     def _follow(self, processes: Processes, device: torch.device) -> None:
         """Train beside the first of several processes, which alone prints, writes and publishes."""
         recipe = processes.from_first()
-        experiment.follow(experiment.load(recipe, self.data_root), device, processes)
+        pictures = experiment.load(recipe, self.data_root, self._storage(processes))
+        experiment.follow(pictures, device, processes)
 
     def _lead(self, processes: Processes, device: torch.device, console: Console) -> None:
         commit = provenance.commit()
@@ -99,7 +106,7 @@ class Fit:
         if self.resume and not Run.may_go_on(self.runs, recipe):
             raise self._nothing_to_resume(recipe)
         processes.from_first(recipe)  # the others read the pictures meanwhile
-        pictures = experiment.load(recipe, self.data_root)
+        pictures = experiment.load(recipe, self.data_root, self._storage(processes))
         if not self.labels_changed:
             repositories.check_same_labels(self.repository, recipe.name, pictures.labels)
         recipe = auto.fill_length(recipe, len(pictures.train))
@@ -160,6 +167,10 @@ class Fit:
             "what its layers see is on the page of the service, or drawn by\n"
             f"  fanlight visualize weights {card.name}{to_open}"
         )
+
+    def _storage(self, processes: Processes) -> Storage:
+        """Return where pixels are kept; the processes, which may be on one machine, share it."""
+        return Storage(self.runs, self.stream, storage.allowed() // processes.count)
 
     def _unfinished(self, recipe: Recipe) -> Run:
         run = Run.unfinished(self.runs, recipe)

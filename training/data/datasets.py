@@ -1,9 +1,10 @@
-"""Data sets in memory: files → uint8 pixels (N, C, H, W), targets (N,) and labels.
+"""Data sets: files → uint8 pixels (N, C, H, W), targets (N,) and labels.
 
 A data set is an image folder, an archive of one, or a table, given by its path or its name under
 the data root (`training/data/files/sources.py`). Or it is a registered one
 (`training/data/registry.py`), which is drawn, or downloaded to the root if it is not there. Several
 data sets joined by " + " are one. Every picture goes through `InputSpec.pixels`, as in the service.
+Pixels are in memory, or in a file if they are too many (`training/data/storage.py`).
 """
 
 import hashlib
@@ -24,13 +25,14 @@ from torch import Tensor
 
 from models.images import decoding
 from models.preprocessing import ImageError, InputSpec, read
-from training.data import names
+from training.data import names, storage
 from training.data.files import folders, refusals, sources
 from training.data.files.folders import Files
 from training.data.files.layout import DatasetError as DatasetError
 from training.data.files.sources import JOIN, parts
 from training.data.files.splits import Split
 from training.data.registry import DATASETS, DatasetEntry
+from training.data.storage import Pixels, Storage
 
 _BOTH: tuple[Split, Split] = ("train", "test")
 _REASONS = 3  # that files are not read
@@ -55,12 +57,13 @@ class Origin(NamedTuple):
 class ImageSet:
     """Pictures with classes: `images` uint8 (N, C, H, W), `targets` int64 (N,) that index `labels`.
 
+    `images` are a tensor, or `Stored` in a file: then indexing and `split` read them.
     `left_out` are files that are not used, each with the reason. `place` says, for people, where
     the pictures come from, or is None. `origins` has an entry for each picture, or is empty.
     `notes` are sentences for people about what was decided about the files.
     """
 
-    images: Tensor
+    images: Pixels
     targets: Tensor
     labels: tuple[str, ...]
     left_out: tuple[tuple[Path, str], ...] = ()
@@ -71,17 +74,22 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.targets)
 
+    @property
+    def in_memory(self) -> Tensor:
+        """All pixels as one tensor; they are read if they are in a file."""
+        return storage.in_memory(self.images)
+
     def to(self, device: torch.device) -> Self:
         return replace(self, images=self.images.to(device), targets=self.targets.to(device))
 
     def mirrored(self) -> Self:
         """Return the same pictures mirrored left to right."""
-        return replace(self, images=self.images.flip(-1))
+        return replace(self, images=storage.mirrored(self.images))
 
     def subset(self, indices: Tensor) -> Self:
         return replace(
             self,
-            images=self.images[indices],
+            images=storage.some(self.images, indices),
             targets=self.targets[indices],
             origins=tuple(self.origins[i] for i in indices.tolist()) if self.origins else (),
         )
@@ -121,6 +129,16 @@ class ImageSet:
             held_out.nonzero().flatten()
         )
 
+    def followed_by(self, others: Self) -> Self:
+        """Return these pictures followed by the others, which have the same labels and notes."""
+        return replace(
+            self,
+            images=storage.joined([self.images, others.images]),
+            targets=torch.cat([self.targets, others.targets]),
+            left_out=tuple(dict.fromkeys((*self.left_out, *others.left_out))),
+            origins=(*self.origins, *others.origins),
+        )
+
     def joined(self, others: Self) -> Self:
         """Return these pictures followed by the others, whose classes are added as further ones.
 
@@ -128,7 +146,7 @@ class ImageSet:
         """
         return replace(
             self,
-            images=torch.cat([self.images, others.images]),
+            images=storage.joined([self.images, others.images]),
             targets=torch.cat([self.targets, others.targets + len(self.labels)]),
             labels=(*self.labels, *others.labels),
             left_out=(*self.left_out, *others.left_out),
@@ -151,13 +169,22 @@ class ImageSet:
         return replace(self, targets=order[self.targets], labels=labels)
 
 
-def load(name: str, split: Split, root: Path, spec: InputSpec, seed: int = 0) -> ImageSet:
+def load(
+    name: str,
+    split: Split,
+    root: Path,
+    spec: InputSpec,
+    seed: int = 0,
+    place: Storage | None = None,
+) -> ImageSet:
     """Read one split of a data set, scaled to the network's input.
 
-    `seed` decides the split of folders that have none. Raises `DatasetError` if the data set is
-    neither there nor can be downloaded, or has a class without pictures.
+    `seed` decides the split of folders that have none, and `place` where the pixels are kept, by
+    default in memory. Raises `DatasetError` if the data set is neither there nor can be downloaded,
+    or has a class without pictures.
     """
-    sets = [_load(part, split, root, spec, seed) for part in parts(name, root)]
+    place = place or Storage()
+    sets = [_load(part, split, root, spec, seed, place) for part in parts(name, root)]
     if len(sets) == 1:
         return sets[0]
     labels = sets[0].labels
@@ -165,7 +192,7 @@ def load(name: str, split: Split, root: Path, spec: InputSpec, seed: int = 0) ->
         check_labels(each, sets[0])
     sets = [each.relabel(labels) for each in sets]
     return ImageSet(
-        torch.cat([each.images for each in sets]),
+        storage.joined([each.images for each in sets]),
         torch.cat([each.targets for each in sets]),
         labels,
         tuple(pair for each in sets for pair in each.left_out),
@@ -175,14 +202,16 @@ def load(name: str, split: Split, root: Path, spec: InputSpec, seed: int = 0) ->
     )
 
 
-def load_all(name: str, root: Path, spec: InputSpec, seed: int = 0) -> dict[str, ImageSet]:
+def load_all(
+    name: str, root: Path, spec: InputSpec, seed: int = 0, place: Storage | None = None
+) -> dict[str, ImageSet]:
     """Load train, test and, if the data set has it, validation, all with the labels of train.
 
     Raises `DatasetError`, also if two labels look the same (`check_apart`).
     """
-    train, test = (load(name, split, root, spec, seed) for split in _BOTH)
+    train, test = (load(name, split, root, spec, seed, place) for split in _BOTH)
     check_apart(train)
-    validation = load_validation(name, root, spec)
+    validation = load_validation(name, root, spec, place)
     splits = {"validation": validation, "test": test}
     found = {"train": train}
     for split, images in splits.items():
@@ -235,19 +264,23 @@ def _key(label: str) -> str:
     return " ".join(re.split(r"[\s_-]+", unicodedata.normalize("NFKC", label).casefold().strip()))
 
 
-def load_validation(name: str, root: Path, spec: InputSpec) -> ImageSet | None:
+def load_validation(
+    name: str, root: Path, spec: InputSpec, place: Storage | None = None
+) -> ImageSet | None:
     """Load the validation split of a data set; return None if it has none."""
     for part in parts(name):
         source = sources.source_of(part, root)
         if source is None or "validation" not in sources.splits_of(source):
             return None
-    return load(name, "validation", root, spec)
+    return load(name, "validation", root, spec, place=place)
 
 
-def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> ImageSet:
+def _load(
+    name: str, split: Split, root: Path, spec: InputSpec, seed: int, place: Storage
+) -> ImageSet:
     source = sources.source_of(name, root)
     if source is not None:
-        found = _pictures(source, split, spec, seed)
+        found = _pictures(source, split, spec, seed, place)
         return replace(found, notes=(*sources.note(name, source), *found.notes))
     if name not in DATASETS:
         raise sources.missing(name, root)
@@ -257,16 +290,18 @@ def _load(name: str, split: Split, root: Path, spec: InputSpec, seed: int) -> Im
         entry = DATASETS.get(name)
         images = entry.load(split == "train", root, spec)
         origins = tuple(_registered(entry, split, i) for i in range(len(images)))
-        return replace(images, place=name, origins=origins)
     except (OSError, RuntimeError) as error:
         raise DatasetError(
             f"{name} is not under {root} and could not be downloaded "
             f"({' '.join(str(error).split())}); connect to the network, or give the folder that "
             "holds it as --data-root"
         ) from error
+    pixels, notes = place.keep(images.in_memory, f"{name} ({split})")
+    notes = (*images.notes, *notes)
+    return replace(images, images=pixels, place=name, origins=origins, notes=notes)
 
 
-def _pictures(folder: Path, split: Split, spec: InputSpec, seed: int) -> ImageSet:
+def _pictures(folder: Path, split: Split, spec: InputSpec, seed: int, where: Storage) -> ImageSet:
     place = _place(sources.splits_of(folder), folder, split)
     listed = sources.files_of(folder, split, seed)
     if not listed.labels or (len(listed.labels) == 1 and not listed.paths and split == "train"):
@@ -276,26 +311,29 @@ def _pictures(folder: Path, split: Split, spec: InputSpec, seed: int) -> ImageSe
             f"{folder} has one class, {listed.labels[0]}, and a classifier needs two: each class "
             f"is a folder of its own; give {folder / listed.labels[0]} if the classes are in there"
         )
-    images, targets, origins, broken = [], [], [], []
+    targets, origins, broken = [], [], []
+    draft = where.draft(len(listed.paths), spec.shape, f"{folder} ({split})")
     pairs = list(zip(listed.paths, listed.targets, strict=True))
     description = f"reading {escape(str(folder))} ({split})"
     for path, target in track(pairs, description, transient=True, disable=len(pairs) < 1000):
         try:
             encoded = path.read_bytes()
-            images.append(read(encoded, spec))
-            targets.append(target)
-            origins.append(_origin(path, encoded))
+            picture, origin = read(encoded, spec), _origin(path, encoded)
         except ImageError as error:
             broken.append((path, f"broken: {error}"))
         except OSError as error:  # it was there when the folder was listed
             broken.append((path, f"it can't be read: {error.strerror}"))
+        else:
+            draft.add(picture)
+            targets.append(target)
+            origins.append(origin)
     empty = sorted(set(listed.labels) - {listed.labels[target] for target in targets})
-    if not images or (empty and split == "train"):
+    if not targets or (empty and split == "train"):
         raise DatasetError(_without_pictures(folder, split, empty, listed, broken))
-    pixels = torch.from_numpy(np.array(images))
     left_out = (*listed.left_out, *broken)
     taken = torch.tensor(targets)
-    return ImageSet(pixels, taken, listed.labels, left_out, place, tuple(origins), listed.notes)
+    notes = (*listed.notes, *draft.notes)
+    return ImageSet(draft.pixels(), taken, listed.labels, left_out, place, tuple(origins), notes)
 
 
 def _without_pictures(

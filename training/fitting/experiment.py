@@ -21,6 +21,7 @@ from training import plots
 from training.data import datasets, names, strangers
 from training.data.datasets import DatasetError, ImageSet
 from training.data.files import sources
+from training.data.storage import Storage
 from training.fitting import denormals, evaluation, loop, predicting, tuning
 from training.fitting.evaluation import Evaluation
 from training.fitting.loop import Hooks
@@ -39,6 +40,7 @@ class Pictures:
 
     `validation` is None where the data set has no split of that name. The training then takes its
     validation pictures out of `train`. `strangers` are pictures of none of the classes, if any.
+    `place` is where the pixels are kept, by default in memory.
     """
 
     train: ImageSet
@@ -46,6 +48,7 @@ class Pictures:
     spec: InputSpec
     validation: ImageSet | None = None
     strangers: ImageSet | None = None
+    place: Storage | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -91,21 +94,23 @@ class Outcome:
         }
 
 
-def load(recipe: Recipe, root: Path) -> Pictures:
+def load(recipe: Recipe, root: Path, place: Storage | None = None) -> Pictures:
     """Load the pictures of a recipe: its splits, and its strangers if it has any.
 
+    `place` decides whether pixels are kept in memory or in a file; by default in memory.
     Raises `DatasetError`, also for labels that no classifier can have. Raises `ArchitectureError`
     for an unknown architecture.
     """
     spec = recipe.input
-    splits = datasets.load_all(recipe.dataset, root, spec, recipe.seed)
+    splits = datasets.load_all(recipe.dataset, root, spec, recipe.seed, place)
     if (problem := label_problem(splits["train"].labels)) is not None:
         raise DatasetError(f"{recipe.dataset}: {problem}")
     others = None
     if recipe.strangers is not None:
         own = splits["train"].labels
-        others = strangers.load(recipe.strangers, root, spec, recipe.seed, own)
-    return Pictures(splits["train"], splits["test"], spec, splits.get("validation"), others)
+        others = strangers.load(recipe.strangers, root, spec, recipe.seed, own, place)
+    validation = splits.get("validation")
+    return Pictures(splits["train"], splits["test"], spec, validation, others, place)
 
 
 def run(
@@ -252,7 +257,8 @@ def _measure(
         metrics["test_accuracy_with_flip"] = both.accuracy
     parts = sources.parts(recipe.dataset, root)
     for part in parts if len(parts) > 1 else []:
-        images = datasets.load(part, "test", root, spec, recipe.seed).relabel(pictures.labels)
+        images = datasets.load(part, "test", root, spec, recipe.seed, pictures.place)
+        images = images.relabel(pictures.labels)
         found = predicting.evaluate(network, images.to(device), spec)
         metrics[f"test_accuracy_{Path(part).name}"] = found.accuracy
     if fitted.is_crossed:  # the head's own figures, of the features that it was fit to

@@ -31,6 +31,7 @@ from models import devices, features
 from models.errors import FanlightError, OptionError
 from models.preprocessing import InputSpec
 from training import torchrun
+from training.data import storage
 from training.data.datasets import ImageSet
 from training.fitting.evaluation import Tally
 from training.torchrun import Place, ToldElsewhereError
@@ -95,9 +96,8 @@ class Processes:
         if self.count == 1:
             return images
         every = slice(self.rank, None, self.count)
-        return replace(
-            images, images=images.images[every], targets=images.targets[every], origins=()
-        )
+        own = storage.some(images.images, every)
+        return replace(images, images=own, targets=images.targets[every], origins=())
 
     def seed(self, seed: int) -> int:
         """Return a seed for what differs by process: augmentation and dropout."""

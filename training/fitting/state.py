@@ -26,6 +26,7 @@ from training.fitting.start import initialisation, pretrained
 from training.recipes.recipe import Recipe
 
 WHITENING_PICTURES = 5000  # whose patches decide the filters of the initialisation whitening
+WHITENING_PIXELS = WHITENING_PICTURES * 64 * 64  # fewer pictures of larger inputs
 _NO_STATE = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
@@ -107,7 +108,8 @@ class Training:
         checkpoint.trial(self.network.eval(), spec, len(train.labels))  # before hours are spent
         self.layout = layout.channels_last(self.network, spec)
         if recipe.initialisation == "whitening" and recipe.pretrained is None:
-            some = train.images[:: math.ceil(len(train) / WHITENING_PICTURES)]  # of every class
+            most = min(WHITENING_PICTURES, max(1, WHITENING_PIXELS // (spec.height * spec.width)))
+            some = train.images[:: math.ceil(len(train) / most)]  # of every class
             initialisation.whiten(self.network, spec.normalize(some))
         self.loss = optimization.loss_function(recipe, train)
         self._class_weights = optimization.class_weights(recipe, train)

@@ -35,7 +35,7 @@ from models.trust import (
     second_look,
 )
 from models.trust.methods.gaussian import MAX_WIDTH
-from training.data import names, patterns
+from training.data import names, patterns, storage
 from training.data.datasets import ImageSet
 from training.data.files import sources
 from training.fitting import loop, predicting
@@ -72,16 +72,18 @@ def answers(
     has_features = _width(layers) is not None
     logits: list[Tensor] = []
     found: list[Tensor] = []
+    blank = [np.zeros(0, np.bool_)]
     with features.capture(network, _CAPTURED if has_features else (), layers) as captured:
         for batch in images.images.split(predicting.batch_size(spec)) if len(images) else ():
             logits.append(network(spec.normalize(batch)).float().cpu())
+            blank.append(is_blank(batch.cpu().numpy()))
             if has_features:
                 found.append(captured[features.PENULTIMATE].float().cpu())
     return Answers(
         torch.cat(logits) if logits else torch.empty(0, 1),
         torch.cat(found) if found else None,
         images.targets.cpu(),
-        torch.from_numpy(is_blank(images.images.cpu().numpy())),
+        torch.from_numpy(np.concatenate(blank)),
     )
 
 
@@ -194,7 +196,9 @@ def fit(
 def expected(images: ImageSet) -> Expectation:
     """Measure what these pictures look like: usual levels of the background, and shares of the
     subject."""
-    return expectation.of(images.images.cpu().numpy())
+    some = storage.some(images.images, expectation.sample(images.images.shape))
+    batches = some.split(expectation.BATCH)
+    return expectation.of_batches(batch.cpu().numpy() for batch in batches)
 
 
 def _fit(

@@ -186,13 +186,7 @@ class _Pictures:
         rest, held = train.hold_out(recipe.validation_fraction, generator)
         if not len(rest):
             raise OptionError("every picture is held out: lower validation_fraction")
-        both = replace(
-            rest,
-            images=torch.cat([rest.images, held.images]),
-            targets=torch.cat([rest.targets, held.targets]),
-            origins=(*rest.origins, *held.origins),
-        )
-        return cls(rest, held, both, True)
+        return cls(rest, held, rest.followed_by(held), True)
 
     def to(self, device: torch.device) -> Self:
         rest, held, both = (each.to(device) for each in (self.rest, self.held, self.both))

@@ -26,6 +26,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.data.storage import Pixels
+
 SIDE = 16  # pixels of a thumbnail
 LEAST, MOST = 0.85, 0.99  # cosines that the threshold for near copies lies between
 SAME = 0.999  # cosine of thumbnails as they are, from which on they are the same in any set
@@ -44,21 +46,22 @@ _TABLES = 24  # of keys that near copies have in common with a probability of 0.
 _TABLES_OF_SAME = 4  # of keys of the most bits, in common with a probability of 0.7
 _NEIGHBOURS = 200  # of equal keys, with how many that follow a picture is compared
 _NEIGHBOURS_OF_SAME = 4  # as above; they are so near each other that a few join all
-_BATCH = 4096
+_BATCH = 256
 
 
-def exact(images: Tensor) -> list[list[int]]:
+def exact(images: Pixels) -> list[list[int]]:
     """Groups of two or more pictures of `images` (N, C, H, W) whose pixels are all equal.
 
     A group lists the indices of its pictures, lowest first. A picture without a copy is in none.
     """
     groups: defaultdict[bytes, list[int]] = defaultdict(list)
-    for index, picture in enumerate(images.numpy()):
+    pictures = (picture for batch in images.split(_BATCH) for picture in batch.numpy())
+    for index, picture in enumerate(pictures):
         groups[hashlib.blake2b(picture.tobytes(), digest_size=16).digest()].append(index)
     return [group for group in groups.values() if len(group) > 1]
 
 
-def near(images: Tensor) -> list[list[int]]:
+def near(images: Pixels) -> list[list[int]]:
     """Find groups of two or more pictures of `images` (N, C, H, W) that are nearly the same.
 
     These are copies that were rescaled, saved again, made grey, darker or brighter, or written on.
@@ -169,7 +172,7 @@ def threshold(vectors: Tensor) -> float:
     return min(LEAST + _STEEP * max(0.0, usual - _UNLIKE), MOST)
 
 
-def _thumbnails(images: Tensor) -> Tensor:
+def _thumbnails(images: Pixels) -> Tensor:
     """Return thumbnails, float32 (N, 1 + C, SIDE, SIDE): grey, then the channels."""
     parts = []
     for batch in images.split(_BATCH):

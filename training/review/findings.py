@@ -10,7 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from training.data import storage
 from training.data.datasets import ImageSet
+from training.data.storage import Pixels
 from training.review import copies
 
 LOOKED_FOR = (
@@ -23,6 +25,7 @@ FEW = 10  # training pictures of a class; with fewer, no figure about it means m
 _ONE_COLOUR = 8  # levels of 255 between the darkest and the brightest pixel
 _ENLARGED = 2.0  # times, from which on a picture is too small
 _ELONGATED = 4.0  # longer side to shorter
+_BATCH = 256
 
 
 class Place(NamedTuple):
@@ -147,9 +150,12 @@ def _places(split: str, indices: Tensor) -> Iterator[Place]:
 
 def _one_colour(images: ImageSet) -> Tensor:
     """The indices of pictures whose every channel has one level, or nearly."""
-    flat = images.images.flatten(2)  # (N, C, H * W)
-    levels = flat.amax(2).int() - flat.amin(2).int()
-    return (levels.amax(1) <= _ONE_COLOUR).nonzero().flatten()
+    found = []
+    for batch in images.images.split(_BATCH):
+        flat = batch.flatten(2)  # (N, C, H * W)
+        levels = flat.amax(2).int() - flat.amin(2).int()
+        found.append(levels.amax(1) <= _ONE_COLOUR)
+    return torch.cat(found).nonzero().flatten()
 
 
 def _alike(
@@ -159,6 +165,8 @@ def _alike(
     candidates = [place for place in places if place not in blank]
     groups = _grouped(splits, candidates, copies.exact)
     yield from _sorted_out(splits, groups, (TWO_CLASSES, IN_TEST, COPY))
+    if not compares_near(splits):
+        return
     again = {place for group in groups for place in group[1:]}
     whole = {group[0]: group for group in groups}
     once = [place for place in candidates if place not in again]
@@ -169,16 +177,23 @@ def _alike(
     yield from _sorted_out(splits, near, (NEAR_TWO_CLASSES, NEAR_IN_TEST, NEAR_COPY))
 
 
+def compares_near(splits: Mapping[str, ImageSet]) -> bool:
+    """Return whether near copies are looked for: not among too many pictures of a file."""
+    most = storage.most_compared(images.images for images in splits.values())
+    return most is None or sum(map(len, splits.values())) <= most
+
+
 def _grouped(
     splits: Mapping[str, ImageSet],
     places: Sequence[Place],
-    search: Callable[[Tensor], list[list[int]]],
+    search: Callable[[Pixels], list[list[int]]],
 ) -> list[list[Place]]:
     parts = [
-        images.images[[place.number for place in places if place.split == name]]
+        storage.some(images.images, [place.number for place in places if place.split == name])
         for name, images in splits.items()
     ]
-    return [[places[i] for i in group] for group in search(torch.cat(parts).cpu())]
+    pixels = storage.joined(parts).to(torch.device("cpu"))
+    return [[places[i] for i in group] for group in search(pixels)]
 
 
 def _sorted_out(

@@ -19,6 +19,7 @@ from models import features
 from models.preprocessing import InputSpec
 from models.scores import is_right
 from models.structure import reading
+from training.data import storage
 from training.data.datasets import ImageSet
 from training.fitting import predicting
 from training.fitting.predicting import EVALUATION_BATCH
@@ -163,8 +164,12 @@ def cross_validated(
 
     They come from a linear layer on the inputs of the network's last layer. It is trained five
     times: for each fifth of the pictures on the other four. Returns None if the network has no such
-    layer, if the inputs are not finite, or if there are fewer than ten pictures.
+    layer, if the inputs are not finite, if there are fewer than ten pictures, or if there are too
+    many that are kept in a file.
     """
+    most = storage.most_compared([images.images])
+    if most is not None and len(images) > most:
+        return None
     inputs = _features(network, images, spec, seed)
     if inputs is None or len(images) < 2 * FOLDS or not inputs.isfinite().all():
         return None

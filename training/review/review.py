@@ -58,6 +58,11 @@ class Review:
         """Describe the findings: a line for each kind, with a few names."""
         count = sum(map(len, self.splits.values()))
         looked = f"looked for copies and odd pictures among {count:,} in {self.seconds:.1f} s"
+        if not kinds.compares_near(self.splits):
+            looked += (
+                " (not for near copies, nor for wrong labels in train: so many pictures, read "
+                "from a file, would take too much memory)"
+            )
         if not self.findings:
             return f"{looked}: none"
         lines = [_line(kind, self) for kind in kinds.KINDS if kinds.of(kind, self.findings)]

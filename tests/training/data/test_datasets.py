@@ -51,7 +51,7 @@ def seeded(seed: int) -> torch.Generator:
 
 def equal(one: ImageSet, other: ImageSet) -> bool:
     return (
-        torch.equal(one.images, other.images)
+        torch.equal(one.in_memory, other.in_memory)
         and torch.equal(one.targets, other.targets)
         and one.labels == other.labels
     )
@@ -61,7 +61,7 @@ class TestJoined:
     def test_pictures_of_all_come_one_set_after_the_other(self, root: Path) -> None:
         write_colors(root / "more", pictures=2)
         images = datasets.load("colors + more", "train", root, SPEC)
-        assert torch.equal(images.images, torch.cat([colors(4).images, colors(2).images]))
+        assert torch.equal(images.in_memory, torch.cat([colors(4).in_memory, colors(2).in_memory]))
         assert torch.equal(images.targets, torch.cat([colors(4).targets, colors(2).targets]))
         assert images.labels == LABELS
 
@@ -105,7 +105,7 @@ class TestDrawn:
         train, test = (datasets.load(name, split, tmp_path, spec) for split in SPLITS)
         for images, count, seed in ((train, 6, 1), (test, 4, 2)):
             pictures, targets = drawing.draw(kind, count, seed)
-            assert torch.equal(images.images, torch.stack([spec.pixels(p) for p in pictures]))
+            assert torch.equal(images.in_memory, torch.stack([spec.pixels(p) for p in pictures]))
             assert images.targets.tolist() == targets
             assert images.labels == ("circles", "crosses")
 
@@ -148,7 +148,7 @@ class TestLoad:
     ) -> None:
         pixels = write_mnist(tmp_path / folder / "raw", prefix)
         images = datasets.load(name, split, tmp_path, GREY)
-        assert (images.images[:, 0].numpy() == pixels).all()
+        assert (images.in_memory[:, 0].numpy() == pixels).all()
         assert images.targets.tolist() == [7, 2, 1]
         assert len(images.labels) == 10
 
@@ -185,7 +185,7 @@ class TestLoad:
         assert images.labels == ("airplane", "bird")
         assert images.targets.tolist() == [0, 0, 1, 1]  # as in an image folder
         expected = pixels if split == "train" else 255 - pixels
-        assert (images.images.numpy() == expected[[2, 4, 0, 5]]).all()
+        assert (images.in_memory.numpy() == expected[[2, 4, 0, 5]]).all()
 
     @pytest.mark.slow
     @pytest.mark.data
@@ -216,7 +216,7 @@ class TestLoad:
         pixels = np.fromfile(raw / "t10k-images-idx3-ubyte", np.uint8, offset=16)
         labels = np.fromfile(raw / "t10k-labels-idx1-ubyte", np.uint8, offset=8)
         images = datasets.load("fashion-mnist", "test", data_root, GREY)
-        assert (images.images[:, 0].numpy() == pixels.reshape(-1, 28, 28)).all()
+        assert (images.in_memory[:, 0].numpy() == pixels.reshape(-1, 28, 28)).all()
         assert (images.targets.numpy() == labels).all()
 
     @pytest.mark.slow
@@ -241,7 +241,7 @@ class TestInverted:
         pixels = write_mnist(tmp_path / folder / "raw", prefix)
         plain = datasets.load(name, split, tmp_path, GREY)
         images = datasets.load(f"{name}-inverted", split, tmp_path, GREY)
-        assert (images.images[:, 0].numpy() == 255 - pixels).all()
+        assert (images.in_memory[:, 0].numpy() == 255 - pixels).all()
         assert torch.equal(images.targets, plain.targets)
         assert images.labels == plain.labels
         assert torch.equal(images.versions(), plain.versions())
@@ -253,7 +253,7 @@ class TestInverted:
         spec = InputSpec(channels=1, height=28, width=28, framing=framing)
         images = datasets.load("mnist-inverted", "train", tmp_path, spec)
         white = Image.new("L", (28, 28), 255)
-        assert torch.equal(images.images, torch.stack([spec.pixels(white)] * 3))
+        assert torch.equal(images.in_memory, torch.stack([spec.pixels(white)] * 3))
 
     def test_both_versions_of_a_picture_are_held_out(self, tmp_path: Path) -> None:
         write_mnist(tmp_path / "MNIST" / "raw", "train")
@@ -270,7 +270,7 @@ class TestInverted:
         spec = InputSpec(channels=3, height=64, width=64)
         images = entry.load(False, tmp_path, spec)
         plain = DATASETS.get("patterns").load(False, tmp_path, spec)
-        assert torch.equal(images.images, 255 - plain.images)
+        assert torch.equal(images.in_memory, 255 - plain.in_memory)
         assert entry.name == "patterns-inverted"
 
     def test_on_white_the_ground_alone_is_white(self) -> None:
@@ -302,8 +302,8 @@ class TestInverted:
         pixels = write_mnist(tmp_path / "FashionMNIST" / "raw", "train")
         plain = datasets.load("fashion-mnist", "train", tmp_path, GREY)
         images = datasets.load("fashion-mnist-on-white", "train", tmp_path, GREY)
-        assert torch.equal(images.images, white_ground(torch.tensor(pixels)[:, None]))
-        assert not torch.equal(images.images, plain.images)
+        assert torch.equal(images.in_memory, white_ground(torch.tensor(pixels)[:, None]))
+        assert not torch.equal(images.in_memory, plain.in_memory)
         assert torch.equal(images.targets, plain.targets)
 
 
@@ -331,7 +331,7 @@ class TestHoldOut:
         names = [Origin(f"plain no. {i}") for i in range(40)]
         inverse = [Origin(f"inverse no. {i}", version_of=f"plain no. {i}") for i in range(40)]
         joined = ImageSet(
-            torch.cat([plain.images, plain.images]),
+            torch.cat([plain.in_memory, plain.in_memory]),
             torch.cat([plain.targets, plain.targets]),
             plain.labels,
             origins=(*names, *inverse),
@@ -379,12 +379,12 @@ class TestRelabel:
 
 def test_a_mirrored_set_has_left_for_right() -> None:
     images = colors(2)
-    assert torch.equal(images.mirrored().images[..., 0], images.images[..., -1])
+    assert torch.equal(images.mirrored().in_memory[..., 0], images.in_memory[..., -1])
     assert equal(images.mirrored().mirrored(), images)
 
 
 @pytest.mark.gpu
 def test_a_set_moves_to_a_device() -> None:
     moved = numbered(4).to(torch.device("cuda"))
-    assert moved.images.is_cuda
+    assert moved.in_memory.is_cuda
     assert moved.targets.is_cuda

@@ -21,7 +21,7 @@ class TestImageFolder:
     @pytest.mark.parametrize(("split", "seed"), [("train", 0), ("test", 1)])
     def test_pictures_targets_and_labels(self, root: Path, split: Split, seed: int) -> None:
         images = datasets.load("colors", split, root, SPEC)
-        assert images.images.dtype == torch.uint8
+        assert images.in_memory.dtype == torch.uint8
         assert images.targets.dtype == torch.int64
         assert len(images) == 12
         assert equal(images, colors(4, seed))
@@ -79,7 +79,7 @@ class TestImageFolder:
         assert [path for path, _ in images.left_out] == broken
         assert all("corrupt or truncated" in reason for _, reason in images.left_out)
         whole = [i for i in range(12) if not (i % 4 == 0 and LABELS[i // 4] in labels)]
-        assert torch.equal(images.images, colors(4).images[whole])
+        assert torch.equal(images.in_memory, colors(4).in_memory[whole])
         assert torch.equal(images.targets, colors(4).targets[whole])
 
     def test_no_classes(self, tmp_path: Path) -> None:

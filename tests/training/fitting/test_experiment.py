@@ -44,7 +44,7 @@ class TestLoad:
         assert pictures.spec == SPEC.model_copy(update={"height": 5, "width": 5})
         assert pictures.labels == LABELS
         assert pictures.train.images.shape == pictures.test.images.shape == (24, 3, 5, 5)
-        assert not torch.equal(pictures.train.images, pictures.test.images)
+        assert not torch.equal(pictures.train.in_memory, pictures.test.in_memory)
 
     def test_targets_of_the_test_set_follow_the_labels_of_the_training_set(
         self, tmp_path: Path
@@ -57,8 +57,8 @@ class TestLoad:
         write_colors(tmp_path / "all")
         recipe = replace(RECIPE, dataset="all/train")
         parts = [experiment.load(replace(recipe, seed=seed), tmp_path).test for seed in (1, 1, 2)]
-        assert torch.equal(parts[0].images, parts[1].images)
-        assert not torch.equal(parts[0].images, parts[2].images)
+        assert torch.equal(parts[0].in_memory, parts[1].in_memory)
+        assert not torch.equal(parts[0].in_memory, parts[2].in_memory)
 
     def test_what_is_not_there(self, root: Path) -> None:
         with pytest.raises(DatasetError, match="no data set 'shades'"):

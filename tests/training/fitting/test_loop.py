@@ -118,7 +118,7 @@ class TestReproducibility:
     def test_the_pictures_are_left_as_they_were(self) -> None:
         train = colors()
         fit(replace(RECIPE, flip=True, crop_padding=1), train)
-        assert torch.equal(train.images, colors().images)
+        assert torch.equal(train.in_memory, colors().in_memory)
         assert torch.equal(train.targets, colors().targets)
 
 
@@ -267,7 +267,7 @@ class TestLearning:
         recipe = replace(RECIPE, l2=l2, batch_size=len(train), optimizer="sgd", learning_rate=rate)
         training = Training(recipe, train, SPEC, CPU, torch.Generator().manual_seed(0))
         network = training.network
-        F.cross_entropy(network(SPEC.normalize(train.images)), train.targets).backward()
+        F.cross_entropy(network(SPEC.normalize(train.in_memory)), train.targets).backward()
         expected = {
             name: parameter.detach() - rate * (parameter.grad + 2 * l2 * parameter.detach())
             for name, parameter in network.named_parameters()

@@ -17,7 +17,7 @@ class TestEvaluate:
         assert len(images) % predicting.EVALUATION_BATCH
         logits = predicting.predict(network.train(), images, SPEC)
         with torch.inference_mode():
-            expected = network.eval()(SPEC.normalize(images.images))
+            expected = network.eval()(SPEC.normalize(images.in_memory))
         torch.testing.assert_close(logits, expected)
 
     def test_figures_cover_the_last_batch(self) -> None:

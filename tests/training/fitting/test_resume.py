@@ -65,7 +65,7 @@ class TestLoop:
     @pytest.mark.parametrize("name", RECIPES)
     def test_weights_and_history_are_those_of_an_unbroken_one(self, name: str, epochs: int) -> None:
         recipe, spec = RECIPES[name], InputSpec(channels=3, height=32, width=32)
-        train = replace(colors(10), images=F.interpolate(colors(10).images, size=32))
+        train = replace(colors(10), images=F.interpolate(colors(10).in_memory, size=32))
         unbroken = loop.fit(recipe, train, spec, CPU)
         state = broken_off(recipe, train, spec, epochs)
         torch.rand(5)  # whatever else a process does

@@ -30,8 +30,8 @@ def fitted(pictures: int = 400, **changes: Any) -> Fitted:
 
 def apart(one: ImageSet, other: ImageSet) -> bool:
     """Whether no picture is in both."""
-    seen = {each.numpy().tobytes() for each in one.images}
-    return not any(each.numpy().tobytes() in seen for each in other.images)
+    seen = {each.numpy().tobytes() for each in one.in_memory}
+    return not any(each.numpy().tobytes() in seen for each in other.in_memory)
 
 
 class TestAnswers:

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from models.preprocessing import InputSpec
 from tests.networks import SPEC
 from tests.training.pictures import colors
 from training.data.datasets import ImageSet
+from training.data.storage import Storage
 from training.fitting import evaluation, predicting, state, tuning
 from training.fitting.evaluation import Metrics
 from training.fitting.loop import Hooks
@@ -88,10 +90,17 @@ class TestHead:
         assert fitted.selected.train.loss == pytest.approx(found.loss, abs=1e-5)
         assert not fitted.network.training
 
+    def test_it_is_the_same_if_the_pixels_are_in_a_file(self, tmp_path: Path) -> None:
+        pixels, _ = Storage(tmp_path, stream=True).keep(colors(12).in_memory, "colors")
+        fitted = fit(replace(RECIPE, tune="head"), replace(colors(12), images=pixels))
+        expected = fit(replace(RECIPE, tune="head"), colors(12)).network.state_dict()
+        weights = fitted.network.state_dict()
+        assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
     def test_pictures_for_validation_are_not_fit_to(self) -> None:
         train, validation = colors(12), colors(4, seed=1)
         fitted = fit(RECIPE, train, validation=validation)
-        assert torch.equal(fitted.trained_on.images, train.images)
+        assert torch.equal(fitted.trained_on.in_memory, train.in_memory)
         assert (fitted.validated, fitted.is_crossed) == (12, False)
         checked = predicting.evaluate(fitted.network, validation, SPEC)
         assert fitted.selected.validation is not None

@@ -33,21 +33,21 @@ def test_nothing_odd() -> None:
 
 def test_the_same_picture_in_two_classes() -> None:
     train = images()
-    train.images[5] = train.images[2]
+    train.in_memory[5] = train.in_memory[2]
     assert found(findings.TWO_CLASSES, train=train) == [(("train", 2), ("train", 5))]
     assert found(findings.COPY, train=train) == []
 
 
 def test_the_same_picture_twice_in_a_class() -> None:
     train = images()
-    train.images[6] = train.images[4] = train.images[2]
+    train.in_memory[6] = train.in_memory[4] = train.in_memory[2]
     assert found(findings.COPY, train=train) == [(("train", 2), ("train", 4), ("train", 6))]
 
 
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_the_same_picture_in_train_and_outside(split: str) -> None:
     train, other = images(), images(8, seed=1)
-    other.images[2] = train.images[4]
+    other.in_memory[2] = train.in_memory[4]
     splits = {"train": train, split: other}
     assert found(findings.IN_TEST, **splits) == [(("train", 4), (split, 2))]
     assert findings.seen_in_train(find(splits), split) == [2]
@@ -55,14 +55,14 @@ def test_the_same_picture_in_train_and_outside(split: str) -> None:
 
 def test_one_picture_may_be_in_two_classes_and_in_test() -> None:
     train, test = images(), images(8, seed=1)
-    test.images[3] = train.images[4]
+    test.in_memory[3] = train.in_memory[4]
     for kind in (findings.TWO_CLASSES, findings.IN_TEST):
         assert found(kind, train=train, test=test) == [(("train", 4), ("test", 3))]
 
 
 def test_a_picture_in_validation_and_test_is_a_copy() -> None:
     validation, test = images(8, seed=1), images(8, seed=2)
-    test.images[2] = validation.images[4]
+    test.in_memory[2] = validation.in_memory[4]
     splits = {"train": images(), "validation": validation, "test": test}
     assert found(findings.COPY, **splits) == [(("validation", 4), ("test", 2))]
     assert findings.seen_in_train(find(splits), "test") == []
@@ -70,9 +70,9 @@ def test_a_picture_in_validation_and_test_is_a_copy() -> None:
 
 def test_near_copies_with_all_their_exact_copies() -> None:
     train, test = images(), images(8, seed=1)
-    test.images[2] = train.images[4] = train.images[2]
-    train.images[6] = (train.images[2].float() * 0.9).byte()
-    train.images[7] = (train.images[3].float() * 0.9).byte()
+    test.in_memory[2] = train.in_memory[4] = train.in_memory[2]
+    train.in_memory[6] = (train.in_memory[2].float() * 0.9).byte()
+    train.in_memory[7] = (train.in_memory[3].float() * 0.9).byte()
     both = [(("train", 2), ("train", 4), ("test", 2), ("train", 6))]
     assert [sorted(each) for each in found(findings.NEAR_IN_TEST, train=train, test=test)] == [
         sorted(both[0])
@@ -82,8 +82,8 @@ def test_near_copies_with_all_their_exact_copies() -> None:
 
 def test_pictures_of_one_colour_are_no_copies_of_each_other() -> None:
     train = images()
-    train.images[3] = train.images[4] = torch.tensor([200, 10, 10]).view(3, 1, 1)
-    train.images[5] = 250 + noise(1, seed=3)[0] % 6
+    train.in_memory[3] = train.in_memory[4] = torch.tensor([200, 10, 10]).view(3, 1, 1)
+    train.in_memory[5] = 250 + noise(1, seed=3)[0] % 6
     assert found(findings.BLANK, train=train) == [(("train", i),) for i in (3, 4, 5)]
     assert found(findings.TWO_CLASSES, train=train) == []
 
@@ -110,7 +110,7 @@ def test_shapes(size: tuple[int, int], kinds: list[Kind]) -> None:
 
 def test_files_that_are_equal_and_files_that_are_not() -> None:
     train = images()
-    train.images[6], train.images[7] = train.images[4], train.images[3]
+    train.in_memory[6], train.in_memory[7] = train.in_memory[4], train.in_memory[3]
     digests = [b"%d" % i for i in range(24)]
     digests[6] = digests[4]
     origins = tuple(Origin(f"{i}", digest=digest) for i, digest in enumerate(digests))

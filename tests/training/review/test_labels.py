@@ -1,5 +1,7 @@
 """Wrong labels are found by probabilities of a network that was not trained on the pictures."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +10,9 @@ from torch import Tensor
 
 from tests.networks import LABELS, SPEC
 from tests.training.pictures import colors
+from training.data import storage
 from training.data.datasets import ImageSet
+from training.data.storage import Storage
 from training.fitting.state import Fitted
 from training.review import labels
 from training.review.labels import HELD_OUT, Judged, suspects, thresholds
@@ -98,6 +102,20 @@ def test_wrong_labels_of_a_training_set_are_found_by_cross_validation() -> None:
     }
 
 
+def test_pictures_of_a_file_are_cross_validated_as_long_as_memory_allows(tmp_path: Path) -> None:
+    images = colors()
+    found = []
+    for allowed in (len(images) * storage.COMPARED, len(images) * storage.COMPARED - 1):
+        pixels, _ = Storage(tmp_path, True, allowed).keep(images.in_memory, "colors")
+        stored = replace(images, images=pixels)
+        found.append(labels.cross_validated(MeanColour().eval(), stored, SPEC, seed=0))
+    expected = labels.cross_validated(MeanColour().eval(), images, SPEC, seed=0)
+    assert expected is not None
+    assert found[0] is not None
+    assert torch.equal(found[0], expected)
+    assert found[1] is None
+
+
 def test_too_few_pictures_are_not_cross_validated() -> None:
     images = colors(pictures=3)
     assert labels.cross_validated(MeanColour().eval(), images, SPEC, seed=0) is None
@@ -113,7 +131,7 @@ def test_each_split_is_judged_by_what_was_not_trained_on_it() -> None:
     selected: Any = None
     fitted = Fitted(network, [], selected, mislabelled(), held_out=colors(seed=2))
     test = colors(seed=3)
-    found = labels.judge(fitted, test, network(SPEC.normalize(test.images)).detach(), SPEC, 0)
+    found = labels.judge(fitted, test, network(SPEC.normalize(test.in_memory)).detach(), SPEC, 0)
     assert [(each.split, each.how) for each in found] == [
         ("test", HELD_OUT),
         ("validation", HELD_OUT),

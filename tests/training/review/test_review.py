@@ -19,7 +19,7 @@ def images(count: int, seed: int, name: str) -> ImageSet:
 
 def leaky() -> dict[str, ImageSet]:
     splits = {"train": images(24, 0, "train"), "test": images(10, 1, "test")}
-    splits["test"].images[4] = splits["train"].images[2]
+    splits["test"].in_memory[4] = splits["train"].in_memory[2]
     return splits
 
 

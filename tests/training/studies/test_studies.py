@@ -175,7 +175,7 @@ class TestReport:
         run.write_tensors(WEIGHTS, network.state_dict())
         found = report.hidden_values(STUDY, {"4": run}, colors_folder.parent)
         test = datasets.load("colors", "test", colors_folder.parent, RECIPE.input)
-        pixels = RECIPE.input.normalize(test.images).flatten(1)
+        pixels = RECIPE.input.normalize(test.in_memory).flatten(1)
         assert list(found) == ["4"]
         torch.testing.assert_close(found["4"], network.get_submodule("0")(pixels))
 

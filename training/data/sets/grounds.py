@@ -70,7 +70,7 @@ def _changed(
 
     def load(train: bool, root: Path, spec: InputSpec) -> ImageSet:
         images = entry.load(train, root, entry.input)
-        changed = change(images.images).permute(0, 2, 3, 1)  # (N, H, W, C)
+        changed = change(images.in_memory).permute(0, 2, 3, 1)  # (N, H, W, C)
         arrays = changed.squeeze(-1).numpy()  # Pillow takes grey ones as (H, W)
         return replace(images, images=scaled(arrays, spec))
 

@@ -32,7 +32,7 @@ def test_it_is_read_as_its_folder(tmp_path: Path, kind: str) -> None:
         found = datasets.load(archive, split, root, SPEC)
         expected = datasets.load(str(folder), split, root, SPEC)
         assert found.labels == expected.labels
-        assert (found.images == expected.images).all()
+        assert (found.in_memory == expected.in_memory).all()
     assert len(list((root / archives.UNPACKED).iterdir())) == 1  # once for both
 
 

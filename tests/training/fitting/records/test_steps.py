@@ -40,7 +40,7 @@ def record(every: int, test: int = 0, spec: InputSpec = SPEC, **arguments: Any) 
 
 
 def enlarged(images: ImageSet) -> ImageSet:
-    return replace(images, images=F.interpolate(images.images, size=32))
+    return replace(images, images=F.interpolate(images.in_memory, size=32))
 
 
 def fit(recipe: Recipe, record: StepRecord | None, **arguments: Any) -> Fitted:

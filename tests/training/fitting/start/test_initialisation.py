@@ -125,7 +125,7 @@ class TestWhitening:
         ]
         assert still == ["stem.weight"]  # the bias learns
         expected = registry.architecture("convnet").build(3, widths=[8])
-        initialisation.whiten(expected, spec.normalize(train.images))
+        initialisation.whiten(expected, spec.normalize(train.in_memory))
         assert torch.equal(before["stem.weight"], expected.get_parameter("stem.weight"))
 
     def test_pictures_of_every_class_decide(self, monkeypatch: pytest.MonkeyPatch) -> None:
