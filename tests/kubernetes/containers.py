@@ -17,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,15 +183,21 @@ def started(
             pass_fds=[tell],
         )
         stack.callback(process.wait, 30)
-        stack.callback(process.kill)  # which ends what is in it: --die-with-parent
+        stack.callback(process.kill)
         os.close(tell)
         with os.fdopen(told) as info:
             text = info.read()
         assert text, log.read_text()
         pid = int(json.loads(text)["child-pid"])
+        stack.callback(_kill, pid)  # a change of user has undone --die-with-parent
         threads = ThreadPoolExecutor(1, initializer=_enter_network, initargs=(pid,))
         stack.enter_context(threads)
         yield Container(manifest, process, pid, volumes, log, threads)
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def secret(folder: Path, name: str, content: str, volume: Manifest, group: int) -> Path:

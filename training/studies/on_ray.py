@@ -69,7 +69,7 @@ def _run(
 ) -> Generator[tuple[Recipe, Exception | None]]:
     import ray
 
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    resources: dict[str, float] = ray.cluster_resources()
     device = placed(device, resources)
     if resources.get("CPU", 0) < 1:
         on_note("the Ray cluster has no processor now: the runs wait until a machine joins it")
