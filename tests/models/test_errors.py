@@ -17,6 +17,8 @@ INTERNAL = {  # are caught where they are raised
     "AbandonedError",
     "EndedError",
     "NotFiniteError",
+    "RemoteWarning",  # is printed, not raised
+    "ToldElsewhereError",
     "UnanswerableGroupError",
     "_RefusedError",
     "_UnusualError",

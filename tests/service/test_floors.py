@@ -33,6 +33,7 @@ def test_the_core_loads_neither_a_web_framework_nor_torch(module: str) -> None:
     # errors, whose code may run, and the runtimes that settings list, one of which keeps files
     allowed = {"errors", "extras", "faults", "files", "permission", "registry"}
     allowed |= {"graphs", "graphs.errors", "graphs.session", "repository_paths"}
+    allowed |= {"remote", "remote.address"}  # which tells an address from a folder
     assert shared <= {"models", *(f"models.{each}" for each in allowed)}
 
 

@@ -26,9 +26,10 @@ def scores(client: TestClient, **params: Any) -> list[dict[str, float]]:
 
 
 class TestSageMaker:
-    def test_ping(self, serve: Serve, repository: Path) -> None:
+    def test_ping(self, serve: Serve, tmp_path: Path) -> None:
         assert serve().get("/ping").status_code == 200
-        assert serve(repository=repository / "colors" / "1").get("/ping").status_code == 503
+        (tmp_path / "empty").mkdir()
+        assert serve(repository=tmp_path / "empty").get("/ping").status_code == 503
 
     def test_the_only_model_is_asked(self, client: TestClient) -> None:
         answer = client.post("/invocations?top_k=2", content=IMAGES[0], headers=PNG)

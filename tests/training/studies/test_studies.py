@@ -1,9 +1,11 @@
 """Studies: runs that are not repeated, verdicts that follow the figures, a report with pictures."""
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -145,7 +147,11 @@ class TestCommand:
     ) -> None:
         """The first one is finished; no process is started."""
         errors = (None, DatasetError("no data set 'colors'"))
-        monkeypatch.setattr(runner, "run", lambda recipes, *_: zip(recipes, errors, strict=True))
+
+        def ended(recipes: Sequence[Recipe], *_: Any) -> Iterator[tuple[Recipe, Exception | None]]:
+            yield from zip(recipes, errors, strict=True)
+
+        monkeypatch.setattr(runner, "run", ended)
         assert run(tmp_path, tmp_path, "--quick") == 1
         told = capsys.readouterr()
         first, second = (runner.folder(Path(), each).name for each in study.quick().recipes())
