@@ -32,8 +32,7 @@ class Work:
     """What images of a kind cost one core. A batch of n takes `batch` + n × `image` seconds.
 
     Where `is_decoded_first`, the image's time is that of decoding: requests wait for a decoder, in
-    front of the queue. The service's figure `fanlight_queue_images` does not count them, and only
-    `max_queue_wait` bounds them.
+    front of the queue, and only `max_queue_wait` bounds them.
     """
 
     name: str
@@ -71,8 +70,12 @@ class Instance:
 
     @property
     def queue_images(self) -> int:
-        """What `fanlight_queue_images` tells."""
-        return 0 if self._work.is_decoded_first else len(self._waiting)
+        """The value of the service's gauge `fanlight_queue_images`.
+
+        It counts images that wait, and those that are being decoded.
+        """
+        decoding = len(self._running) if self._work.is_decoded_first else 0
+        return len(self._waiting) + decoding
 
     @property
     def is_idle(self) -> bool:

@@ -74,7 +74,7 @@ def test_a_queue_that_takes_too_long_refuses() -> None:
         instance.queue(now)
         taken += 1
     assert taken == pytest.approx(0.1 / 0.02, abs=1)
-    assert instance.queue_images == 0  # it waits for a decoder
+    assert instance.queue_images == taken  # which wait for a decoder
 
 
 @pytest.mark.parametrize(
