@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
+from fanlight import errors
 from fanlight.parameters import Argument, Command, Example, NonEmptyPath, Option
-from models.errors import OptionError
-from models.errors import message as error_message
 from service.access import api_keys
 from service.setting_values.environment import PREFIX
 
@@ -46,7 +45,7 @@ def command() -> click.Command:
 
 def _key(name: str, path: Path | None) -> int:
     key = api_keys.new()
-    try:
+    with errors.printed():
         if path is None:
             click.echo(f"add to the file of keys: {api_keys.line(name, key)}", err=True)
         else:
@@ -54,12 +53,5 @@ def _key(name: str, path: Path | None) -> int:
             number = list(names.values()).count(name)
             note = f"; {name} has {number} keys, remove the line of the old one" * (number > 1)
             click.echo(f"added to {path}{note}", err=True)
-    except OptionError as error:
-        raise click.UsageError(str(error)) from None
-    except Exception as error:
-        text = error_message(error)
-        if text is None:
-            raise
-        raise click.ClickException(text) from None
     click.echo(key)
     return 0

@@ -8,11 +8,10 @@ import click
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from fanlight import serve
+from fanlight import errors, serve
 from fanlight.fields import given
 from fanlight.parameters import NUMBER, WHOLE_NUMBER, Command, Example, Group, OneOf, Option
 from models import faults
-from models.errors import message as error_message
 from service import launch
 from service.ray import cluster
 from service.ray.scale import Scale
@@ -116,20 +115,13 @@ def _serve(ctx: click.Context, /, address: str | None, proxy: Any, **values: Any
         raise click.UsageError(
             "fanlight ray serve needs ray, which is not installed; pip install 'fanlight[ray]'", ctx
         )
-    try:
+    with errors.printed():
         if address:
             cluster.deploy(settings, scale, address)
         else:
             if reason := launch.refusal(settings):
                 raise click.ClickException(reason)
             cluster.serve_here(settings, scale, proxy or cluster.usual_proxy())
-    except click.ClickException:
-        raise
-    except Exception as error:
-        text = error_message(error)
-        if text is None:
-            raise
-        raise click.ClickException(text) from None
     return 0
 
 

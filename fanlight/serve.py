@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsError
 
+from fanlight import errors
 from fanlight.fields import given
 from fanlight.parameters import NOTHING, Command, Example, OneOf, Option
 from models import faults
-from models.errors import message as error_message
 from models.registry import nearest
 from service import launch
 from service.setting_values.environment import PREFIX
@@ -66,15 +66,10 @@ def command() -> click.Command:
 @click.pass_context
 def _serve(ctx: click.Context, /, **values: Any) -> int:
     settings = chosen(ctx, given(ctx))
-    try:
+    with errors.printed():
         if reason := launch.refusal(settings):
             raise click.ClickException(reason)
         launch.serve(settings)
-    except Exception as error:
-        text = error_message(error)
-        if text is None:
-            raise
-        raise click.ClickException(text) from None
     return 0
 
 
