@@ -44,8 +44,8 @@ def open_beneath(root: Path, *names: str) -> BufferedReader:
     """Open the regular file `root/names…` for reading, without ever blocking.
 
     Symbolic links are followed as long as they end below `root`, which may be a link itself, also
-    one into another container (/proc/<process>/root/…). Pipes, devices, sockets and folders are
-    refused without being opened. The opened file is checked again, in case it was replaced
+    one through /proc into another container. Pipes, devices, sockets and folders are refused
+    without being opened. The opened file is checked again, in case it was replaced
     meanwhile. Raises `OSError`, or `UnsafeFileError` with the kind of the file.
     """
     name = names[-1]

@@ -1,6 +1,6 @@
-"""What torchrun tells a process by environment variables: which of how many it is.
+"""The rank of this process and the number of processes, from the variables that torchrun sets.
 
-It is read without torch, so that a wrong command line is answered quickly, and once.
+Imports no torch: a mistake in the command line is reported in a moment, and by one process.
 """
 
 import os
@@ -13,8 +13,8 @@ _NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True)
-class Place:
-    """The process number `rank` of `count`, from 0, which is number `local_rank` on its machine."""
+class Process:
+    """One process of a group: its number among all `count` and on its machine, from 0."""
 
     rank: int
     count: int
@@ -28,8 +28,8 @@ class ToldElsewhereError(Exception):
     """This process ends, and another one of the group has printed the error."""
 
 
-def place(variables: Mapping[str, str] = os.environ) -> Place | None:
-    """Return the place of this process, or None if it was started alone.
+def process(variables: Mapping[str, str] = os.environ) -> Process | None:
+    """Return which process of a group this is, or None if it was started alone.
 
     A group of one process counts as alone. Raises `OptionError` for variables that aren't numbers,
     or don't fit together.
@@ -46,7 +46,7 @@ def place(variables: Mapping[str, str] = os.environ) -> Place | None:
             f"{told}: these variables must be numbers from torchrun, with 0 <= RANK < WORLD_SIZE; "
             "unset them to train in one process"
         )
-    return Place(rank, count, local_rank) if count > 1 else None
+    return Process(rank, count, local_rank) if count > 1 else None
 
 
 def is_first(variables: Mapping[str, str] = os.environ) -> bool:
@@ -55,7 +55,7 @@ def is_first(variables: Mapping[str, str] = os.environ) -> bool:
     This is for what is said before the processes have found each other.
     """
     try:
-        found = place(variables)
+        found = process(variables)
     except OptionError:
         return True
     return found is None or found.local_rank == 0

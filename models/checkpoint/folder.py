@@ -116,7 +116,11 @@ def _is_version(repository: Path, name: str) -> bool:
 def _check_one_form(
     repository: Path, folders: Sequence[str], numbers: Sequence[int], form: str
 ) -> None:
-    """Raise `CheckpointError` if versions lie in the repository otherwise than `numbers` say."""
+    """Raise `CheckpointError` if the repository mixes layouts.
+
+    `folders` are the names of all its folders. Versions may lie only in those called by `numbers`;
+    any other version, such as `xo/1/`, raises. `form` describes the repository in the message.
+    """
     for name in sorted(folders):
         if _is_version(repository, name):
             if int(name) in numbers:
@@ -138,9 +142,10 @@ def _nested(model: Path) -> Iterator[int]:
 
 
 def _shared_name(repository: Path, numbers: Sequence[int]) -> str:
-    """Return the model's name in the first card that can be read, from the lowest number on.
+    """Return the name of the model whose versions, with these `numbers`, lie in the folder itself.
 
-    The lowest is the one that was there first: a wrong card that is added can't rename the model.
+    It is the name in the card of the lowest version, or of the next one if that card can't be read.
+    A version that is added later, with the card of another model, does not change the name.
     """
     problem: CheckpointError | None = None
     for number in numbers:

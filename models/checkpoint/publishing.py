@@ -145,11 +145,11 @@ def publish_graph(
 
 
 def publish_trust(repository: Path, version: Path | Place, card: Card, trust: Fitted) -> Card:
-    """Publish a version's weights again, with another trust, as the model's next version.
+    """Publish a copy of a version as the model's next version, with `trust` in place of its own.
 
-    `card` is the card in that version's folder. `repository` may be another than the version's.
-    The weights are copied byte for byte. Raises `CheckpointError` if they don't have the SHA-256
-    that the card states.
+    `trust` holds calibration and familiarity. `card` is that of the version. `repository` is where
+    the copy goes; the version may lie in another one. The weights are copied byte for byte. Raises
+    `CheckpointError` if they don't have the SHA-256 that the card states.
     """
     name = GRAPH if card.architecture == graphs.ARCHITECTURE else WEIGHTS
     fields = {key: getattr(card, key) for key in Card.model_fields if key not in _NOT_KEPT}

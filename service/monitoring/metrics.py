@@ -109,7 +109,7 @@ class Metrics:
         self._uncounted = dict.fromkeys(self._ways, 0)  # requests since the last look
 
     def repository_failed(self, repository: str) -> None:
-        """Count a look at a repository elsewhere that failed; `repository` is its address."""
+        """Count one failed attempt to list or copy a remote repository, given by its address."""
         self._repository_failures.labels(repository).inc()
 
     def described(self) -> Sequence[Described]:

@@ -34,11 +34,11 @@ class Addresses:
         return sorted(found | {"HEAD"} if "GET" in found else found)
 
     def meant(self, path: str) -> str | None:
-        """Return the most similar address for a path that has no route; None if none is similar.
+        """Return the address that was probably meant by a wrong `path`; None if none is near.
 
-        Parameters, such as the model's name, are filled in from the path, and each other part has
-        to be similar. If the path is only the last part of an address, such as `/predict`, the
-        shortest such address is returned.
+        For `/v1/modles/xo` it is `/v1/models/xo`: the parts of the path are compared with those of
+        each address, and parameters, such as the model's name, are taken from the path. For
+        `/predict`, the end of an address, it is the shortest address that ends so.
         """
         if len(path) > MAX_COMPARED:
             return None

@@ -5,21 +5,21 @@ import pytest
 from models.errors import OptionError
 from tests.training.fitting.group import variables
 from training import torchrun
-from training.torchrun import Place
+from training.torchrun import Process
 
 
 def test_a_process_that_was_started_alone() -> None:
-    assert torchrun.place({}) is None
-    assert torchrun.place({"RANK": "1"}) is None  # of another program
-    assert torchrun.place(variables(0, 1, 1)) is None
+    assert torchrun.process({}) is None
+    assert torchrun.process({"RANK": "1"}) is None  # of another program
+    assert torchrun.process(variables(0, 1, 1)) is None
     assert torchrun.is_first({})
 
 
 def test_a_process_of_a_group() -> None:
-    assert torchrun.place(variables(1, 3, 29500)) == Place(1, 3, 1)
+    assert torchrun.process(variables(1, 3, 29500)) == Process(1, 3, 1)
     assert not torchrun.is_first(variables(1, 3, 29500))
     assert torchrun.is_first(variables(0, 3, 29500))
-    assert str(Place(1, 3, 0)) == "process 1 of 3"
+    assert str(Process(1, 3, 0)) == "process 1 of 3"
 
 
 @pytest.mark.parametrize(
@@ -27,5 +27,5 @@ def test_a_process_of_a_group() -> None:
 )
 def test_variables_that_make_no_sense(wrong: dict[str, str]) -> None:
     with pytest.raises(OptionError, match="unset them to train in one process"):
-        torchrun.place(variables(0, 3, 29500) | wrong)
+        torchrun.process(variables(0, 3, 29500) | wrong)
     assert torchrun.is_first(variables(0, 3, 29500) | wrong)  # somebody has to tell it

@@ -21,7 +21,10 @@ RISE = 0.25  # the part of one-cycle's steps in which the learning rate rises
 
 
 def check_precision(recipe: Recipe, device: torch.device) -> None:
-    """Raise `OptionError` if the device can't train in the recipe's precision."""
+    """Check that the device can train in `recipe.precision`.
+
+    Raises `OptionError` for float16 on a CPU.
+    """
     if recipe.precision == "float16" and device.type == "cpu":
         raise OptionError(
             "precision float16 is for GPUs, and this training runs on a CPU: take float32, or "

@@ -34,7 +34,7 @@ from training import torchrun
 from training.data import storage
 from training.data.datasets import ImageSet
 from training.fitting.evaluation import Tally
-from training.torchrun import Place, ToldElsewhereError
+from training.torchrun import Process, ToldElsewhereError
 
 LEAST_PART = 2  # pictures of a batch for each process: batch normalisation needs two
 FEW_NORMALISED = 16  # pictures of a part, below which its statistics are poor
@@ -185,23 +185,23 @@ def joined(device: str) -> Iterator[Joined]:
     of them raises the error; the others raise `ToldElsewhereError`. Raises `OptionError` for a
     device that can't be shared, and `LostProcessError` if the others can't be reached.
     """
-    place = torchrun.place()
-    if place is None:
+    own = torchrun.process()
+    if own is None:
         yield Joined(ALONE, devices.resolve(device))
         return
     stores: list[Store] = []
     try:
         with _others():
             stores.append(_join())
-        found = _device(device, place)
+        found = _device(device, own)
         with contextlib.ExitStack() as silent:
-            if place.rank:
+            if own.rank:
                 nowhere = silent.enter_context(open(os.devnull, "w"))  # noqa: PTH123
                 silent.enter_context(contextlib.redirect_stdout(nowhere))
             with _others():
-                yield Joined(Processes(place.rank, place.count), found)
+                yield Joined(Processes(own.rank, own.count), found)
     except (Exception, KeyboardInterrupt) as error:
-        if not _is_first_to_tell(place, stores):
+        if not _is_first_to_tell(own, stores):
             raise ToldElsewhereError from error
         raise
     finally:
@@ -231,35 +231,35 @@ def disband() -> None:
         dist.destroy_process_group()
 
 
-def _device(name: str, place: Place) -> torch.device:
+def _device(name: str, own: Process) -> torch.device:
     """Return the GPU of the process's number on its machine, and set it; or the CPU."""
     if name.startswith("cuda:"):
         raise OptionError(
-            f"--device {name} is one GPU, and {place.count} processes were started, each of which "
+            f"--device {name} is one GPU, and {own.count} processes were started, each of which "
             "takes a GPU of its own: give auto or cuda"
         )
     found = devices.resolve(name)
     if found.type == "cpu":
         return found
-    if place.local_rank >= (there := torch.cuda.device_count()):
+    if own.local_rank >= (there := torch.cuda.device_count()):
         raise OptionError(
-            f"{there} GPUs can't take the process number {place.local_rank + 1} of a machine: "
+            f"{there} GPUs can't take the process number {own.local_rank + 1} of a machine: "
             f"start with --nproc-per-node {there}"
         )
-    torch.cuda.set_device(place.local_rank)
-    return torch.device("cuda", place.local_rank)
+    torch.cuda.set_device(own.local_rank)
+    return torch.device("cuda", own.local_rank)
 
 
-def _is_first_to_tell(place: Place, stores: Sequence[Store]) -> bool:
+def _is_first_to_tell(own: Process, stores: Sequence[Store]) -> bool:
     """Return whether no other process of the group has an error to tell yet.
 
     If that can't be found out, since the group was not joined, or its store has ended with another
     process, the first process of each machine tells.
     """
     try:
-        return int(stores[0].add(_TOLD, 1)) == 1 if stores else place.local_rank == 0
+        return int(stores[0].add(_TOLD, 1)) == 1 if stores else own.local_rank == 0
     except RuntimeError:
-        return place.local_rank == 0
+        return own.local_rank == 0
 
 
 @contextmanager

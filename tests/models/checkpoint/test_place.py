@@ -232,7 +232,7 @@ class TestLinks:
             assert other.stdout is not None
             if not other.stdout.readline():
                 pytest.skip("this user can't change the root of a process")
-            (tmp_path / "models").symlink_to(f"/proc/{other.pid}/root/models")
+            (tmp_path / "models").symlink_to(Path("/proc", str(other.pid), "root", "models"))
             place = checkpoint.find(tmp_path / "models", "colors")
             assert checkpoint.load(place, CPU).card.version == 2
             other.kill()

@@ -13,24 +13,13 @@ import torch
 
 from fanlight.command import main
 from models.errors import OptionError
+from tests.training.studies import test_studies
 from training.fitting.records.run_folder import WEIGHTS, Run
-from training.recipes.recipe import Recipe
 from training.studies import on_ray, runner
 from training.studies.catalogue import STUDIES
 from training.studies.study import Study, Variant
 
-RECIPE = Recipe(
-    name="mlp",
-    dataset="colors",
-    architecture="mlp",
-    epochs=3,
-    batch_size=8,
-    optimizer="sgd",
-    learning_rate=0.1,
-    arguments={"hidden": [4]},
-    validation_fraction=0.25,
-    selection="last",
-)
+RECIPE = replace(test_studies.RECIPE, epochs=3)
 FAILS = replace(RECIPE, dataset="no-colors")
 LONG = replace(RECIPE, epochs=400)
 Start = Callable[..., int]
