@@ -145,10 +145,15 @@ def test_a_doubling_within_a_minute_is_kept_up_with_and_the_settings_matter(work
     assert late.refused_seconds > 10
 
 
-def test_a_queue_that_nobody_sees_adds_no_instance() -> None:
-    found = simulate.outcome(SLOW, Rule(utilization=None), 60, 10, 2, 0)
+def test_a_target_that_the_queue_never_reaches_adds_no_instance() -> None:
+    found = simulate.outcome(SLOW, Rule(queue=10_000, utilization=None), 60, 10, 2, 0)
     assert found.most == 2
     assert found.refused > 0
+
+
+def test_images_that_wait_for_a_decoder_add_instances() -> None:
+    found = simulate.outcome(SLOW, Rule(utilization=None), 60, 10, 2, 0)
+    assert found.most > 2
 
 
 @pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
