@@ -2,30 +2,21 @@
 
 import asyncio
 import base64
-import os
 import re
-import shutil
-import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
-import httpx2 as httpx
 import pytest
 from fastapi import FastAPI
 
-from models.checkpoint import Checkpoint
-from service.inference.runtimes import onnx_runtime
-from service.monitoring import metrics, version_figures, workers_figures
+from service.monitoring import metrics
 from service.monitoring.metrics import Metrics
-from service.monitoring.version_figures import Counts
 from tests import trusted
-from tests.e2e.servers import running
-from tests.networks import DATA, LABELS, encode, picture, publish_tiny
+from tests.networks import LABELS, encode, picture, publish_tiny
 from tests.service.conftest import Serve
 from tests.service.connections import PREDICT
 from tests.service.held_run import HeldRun
@@ -216,47 +207,6 @@ def test_answers_are_counted_beside_what_is_usual(serve: Serve, repository: Path
         assert figure(text, f"fanlight_usual_{name}", **model) == pytest.approx(1, abs=1e-5)
 
 
-def test_counters_of_a_version_begin_with_0(tmp_path: Path) -> None:
-    """One that begins with a number shows Prometheus no increase: the first images are lost."""
-    told = Metrics()
-    told.versions.loaded(trusted.publish_trusted(tmp_path), "onnx", fallback=False)
-    text = told.exposition().decode()
-    for name, count in (
-        ("answers", len(LABELS)),
-        ("answer_scores", 10),
-        ("answer_familiarity", 10),
-        ("unsure_answers", 2),
-    ):
-        lines = [each for each in text.splitlines() if each.startswith(f"fanlight_{name}_total{{")]
-        assert len(lines) == count
-        assert all(each.endswith(" 0.0") for each in lines)
-
-
-@pytest.mark.parametrize("several", [False, True])
-def test_what_is_usual_goes_with_its_version(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: bool
-) -> None:
-    told = Metrics()
-    kinds: tuple[trusted.Kind, ...] = ("features", "calibration")
-    cards = [trusted.publish_trusted(tmp_path / each, "sure", each) for each in kinds]
-    for card in (*cards, cards[0]):
-        told.versions.loaded(card, "onnx", fallback=False)
-        text = told.exposition().decode()
-        has_familiarity = card.familiarity is not None
-        tenths = figure(text, "fanlight_usual_answer_familiarity")
-        assert tenths == pytest.approx(float(has_familiarity))
-        assert figure(text, "fanlight_calibration_images") == trusted.COUNT
-    with monkeypatch.context() as patched:
-        if several:  # processes, whose figures can't be withdrawn
-            patched.setenv(workers_figures.FOLDER, str(tmp_path))
-        told.versions.removed("sure", 1, "onnx")
-    text = told.exposition().decode()
-    assert ("fanlight_usual_answers{" in text) == several
-    for name in ("answers", "answer_scores", "answer_familiarity"):
-        assert figure(text, f"fanlight_usual_{name}") == 0
-    assert figure(text, "fanlight_calibration_images") == 0
-
-
 SWAPS = """
 import sys
 from pathlib import Path
@@ -282,91 +232,6 @@ print(figures.exposition().decode())
 """
 
 
-@pytest.mark.parametrize("several", [False, True])
-@pytest.mark.parametrize(("kept", "versions"), [(0, {"4"}), (300, {"1", "2", "3", "4"})])
-def test_figures_of_a_version_that_is_gone_are_kept_for_a_while(
-    several: bool, kept: float, versions: set[str], tmp_path: Path
-) -> None:
-    """In a process of its own, because the client decides at its import how figures are kept."""
-    folder = {workers_figures.FOLDER: str(tmp_path)} if several else {}
-    told = subprocess.run(
-        [sys.executable, "-c", SWAPS, str(kept), str(tmp_path / "repository")],
-        env=os.environ | folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert set(re.findall(r'model="sure".*version="(\d+)"', told.stdout)) == versions
-    assert figure(told.stdout, "fanlight_batch_images_count", version="4") == 1
-    requests = re.findall(r'fanlight_request_seconds_count{model="(\w*)"', told.stdout)
-    assert set(requests) == {"sure", ""} | ({"old"} if kept else set())
-    assert ('model="old"' in told.stdout) == bool(kept)
-    assert not told.stderr
-
-
-def test_what_was_answered_last_is_counted_when_a_version_goes(
-    serve: Serve, repository: Path
-) -> None:
-    trusted.publish_trusted(repository)
-    client = serve(watch_interval=0.01)
-    images = parts(*(encode(trusted.image(each)) for each in trusted.familiar(7, 8)))
-    assert client.post("/v1/models/sure/predict", files=images).status_code == 200
-    shutil.rmtree(repository / "sure")
-    until(lambda: client.get("/v1/models/sure").status_code == 404)
-    assert figure(client.get("/metrics").text, "fanlight_answers_total", model="sure") == 8
-
-
-def test_a_version_of_many_labels_has_few_figures() -> None:
-    told = Metrics()
-    labels = [f"label{number}" for number in range(version_figures.MOST_LABELS + 50)]
-    told.versions.arrived("many", 1, labels, Counts([1] * len(labels), [0] * 10, [0] * 10, {}))
-    text = told.exposition().decode()
-    assert text.count("fanlight_answers_total{") == version_figures.MOST_LABELS + 1
-    assert figure(text, "fanlight_answers_total", label=version_figures.OTHERS) == 50
-
-
-def test_models_and_their_runtimes(
-    serve: Serve, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client = serve(watch_interval=0.01, graph_cache=tmp_path / "graphs")
-    text = client.get("/metrics").text
-    assert figure(text, "fanlight_model_ready", model="colors", runtime="onnx") == 2
-    assert figure(text, "fanlight_runtime_fallback") == 0
-
-    def refused(_checkpoint: Checkpoint) -> bytes:
-        raise RuntimeError("no such operator")
-
-    monkeypatch.setattr(onnx_runtime, "export", refused)
-    publish_tiny(repository, seed=2)
-
-    def is_ready(version: str) -> bool:
-        return figure(client.get("/metrics").text, "fanlight_model_ready", version=version) == 1
-
-    until(lambda: is_ready("3"))
-    text = client.get("/metrics").text
-    assert figure(text, "fanlight_model_ready", version="3", runtime="torch") == 1
-    assert figure(text, "fanlight_runtime_fallback", version="3") == 1
-    shutil.rmtree(repository / "colors" / "3")
-    until(lambda: not is_ready("3"))
-    assert figure(client.get("/metrics").text, "fanlight_runtime_fallback") == 0
-
-
-def test_workers_are_summed(tmp_path: Path) -> None:
-    image = (DATA / "digits" / "7.png").read_bytes()
-    with running(tmp_path / "log", "--workers", "2") as server:
-        url, type = f"{server.url}/v1/models/mnist/predict", {"Content-Type": "image/png"}
-        for _ in range(20):  # a connection each, which either worker may take
-            assert httpx.post(url, content=image, headers=type).status_code == 200
-        texts = [httpx.get(f"{server.url}/metrics").text for _ in range(5)]
-    for text in texts:
-        assert figure(text, "fanlight_request_seconds_count", operation="predict") == 20
-        assert figure(text, "fanlight_batch_images_sum", model="mnist") == 20
-        assert figure(text, "fanlight_model_ready", model="mnist") == 1
-        assert figure(text, "fanlight_build_info") == 1
-        assert figure(text, "process_resident_memory_bytes") > 2 * 10**8  # of both
-        assert figure(text, "process_start_time_seconds") < time.time()
-
-
 WAIT = """
 import sys
 from service.monitoring.metrics import Metrics
@@ -376,50 +241,6 @@ figures.versions.waiting("sure", 1, int(sys.argv[1]))
 for _ in sys.stdin:
     print(figures.exposition().decode(), "# end", flush=True)
 """
-
-
-def test_images_that_wait_are_summed_over_workers_that_live(tmp_path: Path) -> None:
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WAIT, images],
-            env=os.environ | {workers_figures.FOLDER: str(tmp_path)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for images in ("30", "4")
-    ]
-
-    def waiting(worker: subprocess.Popen[str]) -> float:
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        worker.stdin.write("\n")
-        worker.stdin.flush()
-        told = "".join(iter(worker.stdout.readline, " # end\n"))
-        return figure(told, "fanlight_queue_images", model="sure")
-
-    try:
-        for worker in workers:
-            waiting(worker)  # it has written its own
-        assert [waiting(worker) for worker in workers] == [34, 34]
-        workers[0].kill()
-        workers[0].wait(30)
-        assert waiting(workers[1]) == 4
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.communicate(timeout=30)
-
-
-def test_the_shared_folder_goes_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(workers_figures.FOLDER, raising=False)
-    with workers_figures.shared():
-        folder = Path(os.environ[workers_figures.FOLDER])
-        assert folder.is_dir()
-        with workers_figures.shared():
-            assert os.environ[workers_figures.FOLDER] == str(folder)
-    assert not folder.exists()
-    assert workers_figures.FOLDER not in os.environ
 
 
 def test_requests_in_flight(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
