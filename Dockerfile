@@ -66,6 +66,7 @@ ENV PATH=/opt/fanlight/bin:$PATH \
     MPLCONFIGDIR=/tmp/matplotlib \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     FANLIGHT_GRAPH_CACHE=/var/cache/fanlight \
+    FANLIGHT_CACHE=/var/cache/fanlight/remote \
     FANLIGHT_HOST=0.0.0.0
 USER 10001
 EXPOSE 8000

@@ -28,6 +28,7 @@ from models import checkpoint, devices, repositories
 from models.checkpoint import Card
 from models.errors import OptionError
 from models.registry import Completion
+from models.remote.address import masked
 from service.process import cpu
 from service.settings import Settings
 from training.commands import options
@@ -40,6 +41,7 @@ EXAMPLES = (
     Example("fanlight score 'train-*.parquet' --model pets --out scored --column image"),
     Example("fanlight score urls.csv --model pets --out scored --ray", "on a Ray cluster"),
 )
+_DEVICES_OF_RAY = ("auto", "cpu", "cuda")
 _DECIDING = (
     *("runtime", "precision", "coverage", "familiarity_threshold"),
     *("max_batch_size", "max_image_pixels", "max_decode_time", "max_body_bytes"),
@@ -78,19 +80,28 @@ class Score:
     shard_size: int = 1000
     """Images in each file. What is interrupted loses no more than these for each process."""
     processes: int | None = None
-    """Processes that score, each on one processor; by default as many as there are. With --ray,
-    the actors; by default one for each processor of the cluster."""
+    """Processes that score, each on one processor; by default as many as there are, one on a GPU.
+    With --ray, the actors; by default one for each processor of the cluster."""
     ray: bool = False
     """Score on the Ray cluster of RAY_ADDRESS, or one that is started here; paths and repository
     must be readable on all its machines."""
     repository: options.Repositories = field(default_factory=options.readable_repositories)
     architectures: options.Architectures = field(default_factory=options.architectures)
     device: Annotated[
-        str, Doc("auto, cpu, cuda or cuda:n."), Completion(lambda: ("auto", "cpu", "cuda"))
+        str,
+        Doc("auto, cpu, cuda or cuda:n; with --ray auto is cpu, and cuda a GPU for each actor."),
+        Completion(lambda: ("auto", "cpu", "cuda")),
     ] = field(default_factory=lambda: os.environ.get("FANLIGHT_DEVICE") or "auto")
 
     def __post_init__(self) -> None:
         options.at_least_one(self, "version", "top_k", "shard_size", "processes")
+        if self.ray and self.device not in _DEVICES_OF_RAY:
+            raise OptionError(
+                f"--device {self.device} is not for --ray, which chooses the GPU of each actor; "
+                f"take {', '.join(_DEVICES_OF_RAY)}"
+            )
+        if self.ray and places.is_of_this_process(self.source):
+            raise OptionError(f"{self.source} is in the memory of this process: leave out --ray")
 
     def __call__(self, console: Console) -> None:
         settings = self._settings()
@@ -115,15 +126,18 @@ class Score:
         """Return the settings of the environment, without what is secret: Ray sends them on."""
         options.permission(self.architectures)  # says what is wrong, in words of the option
         try:
-            settings = Settings(architectures=self.architectures, device=self.device)
+            device = "cpu" if self.ray and self.device == "auto" else self.device
+            settings = Settings(architectures=self.architectures, device=device)
         except ValidationError as error:
             raise OptionError(serve.error_text(error, {"device": self.device})) from None
         return settings.model_copy(update={"api_key": None})
 
     def _manifest(self, source: Source, card: Card, settings: Settings) -> Manifest:
         deciding = settings.model_dump(mode="json", include=set(_DECIDING))
+        given = masked(self.source) if places.is_url(self.source) else self.source
+        given = given.encode(errors="replace").decode()  # a path may be no UTF-8
         return Manifest(
-            {"given": self.source, "kind": source.kind, "sha256": source.digest},
+            {"given": given, "kind": source.kind, "sha256": source.digest},
             {
                 "name": card.name,
                 "version": card.version,
@@ -133,7 +147,7 @@ class Score:
             {
                 "top_k": self.top_k,
                 "format": self.format,
-                "device": devices.resolve(settings.device).type,
+                "device": settings.device if self.ray else devices.resolve(settings.device).type,
                 **deciding,
             },
             len(source),
@@ -171,7 +185,9 @@ class Score:
             if self.ray:
                 found = on_ray.run(job, work, self.processes, tell)
             else:
-                count = min(self.processes or cpu.available_cpus(), len(missing))
+                is_on_cpu = manifest.options["device"] == "cpu"
+                usual = cpu.available_cpus() if is_on_cpu else 1  # a GPU is not shared
+                count = min(self.processes or usual, len(missing))
                 found = processes.run(job, work, count, tell)
             with closing(found):
                 for each in found:

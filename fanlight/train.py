@@ -61,7 +61,12 @@ def run(name: str, command: Any) -> int:
     It is 0, 2 for an option or name that is not allowed, 1 after another error that the user can
     mend, or 130 after an interrupt. Other errors are raised.
     """
-    if name != "fit" and torchrun.process() is not None:
+    try:
+        process = torchrun.process()
+    except OptionError as error:
+        _tell(str(error))
+        return 2
+    if name != "fit" and process is not None:
         _tell(f"{name} is one process, and torchrun has started several: start it without torchrun")
         return 2
     if torchrun.is_first():
@@ -78,7 +83,6 @@ def run(name: str, command: Any) -> int:
             raise
         is_usage = isinstance(error, OptionError)
         see = f"\nSee fanlight {name} --help" if is_usage else ""
-        process = torchrun.process()
         where = f"{process} on {platform.node()}: " if process and process.rank else ""
         console(stderr=True).print(f"error: {where}{text}{see}")
         return 2 if is_usage else 1

@@ -15,6 +15,7 @@ import torch
 
 from models import checkpoint, repository_paths
 from models.checkpoint import Checkpoint, CheckpointError, Place
+from models.errors import InstallationError
 from models.permission import NOTHING, Permission
 from models.registry import proposal
 from models.remote.address import RemoteError, address_of
@@ -39,7 +40,7 @@ def local(repository: Path, name: str | None = None) -> Path:
     mirror = Mirror(address)
     try:
         problems = mirror.sync(name).problems
-    except RemoteError as error:
+    except (RemoteError, InstallationError, OSError) as error:
         if not checkpoint.names(mirror.folder):
             raise
         problems = [f"{error}; the copies in {mirror.folder} are used"]

@@ -94,8 +94,6 @@ class Folder:
             yield
         finally:
             lock.release()
-            with suppress(OSError):
-                (self.path / LOCK).unlink()
 
     def begin(self, manifest: Manifest) -> list[int]:
         """Write the manifest, or compare it with the one there; return the missing shards' numbers.

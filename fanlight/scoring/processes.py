@@ -47,7 +47,7 @@ def run(
             running.add(pool.submit(_score, each))
         while running:
             ended, running = wait(running, _LOOK_SECONDS, FIRST_COMPLETED)
-            tell(counted.value)
+            tell(counted.get_obj().value)  # without the lock, which a killed process may hold
             for future in ended:
                 yield future.result()
                 for each in islice(waiting, 1):

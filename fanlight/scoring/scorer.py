@@ -18,7 +18,8 @@ from typing import NamedTuple, Self
 import torch
 
 from fanlight.scoring.rows import Row
-from fanlight.scoring.sources.source import Item, Piece
+from fanlight.scoring.sources import source
+from fanlight.scoring.sources.source import Piece
 from models import checkpoint, devices
 from models.checkpoint import Place
 from models.preprocessing import Pixels
@@ -130,15 +131,19 @@ class Scorer:
         with contextlib.closing(_batches(piece, start, size, most)) as batches:
             reading = asyncio.create_task(asyncio.to_thread(next, batches, None))
             predicting: asyncio.Task[list[Row]] | None = None
-            while (batch := await reading) is not None:
-                reading = asyncio.create_task(asyncio.to_thread(next, batches, None))
-                decoded, failed = await self._decode(batch)
+            try:
+                while (batch := await reading) is not None:
+                    reading = asyncio.create_task(asyncio.to_thread(next, batches, None))
+                    decoded, failed = await self._decode(batch)
+                    if predicting is not None:
+                        rows += await predicting
+                    predicting = asyncio.create_task(self._predict(decoded, failed))
+                    tell(len(batch))
                 if predicting is not None:
                     rows += await predicting
-                predicting = asyncio.create_task(self._predict(decoded, failed))
-                tell(len(batch))
-            if predicting is not None:
-                rows += await predicting
+            finally:  # after an error, what runs still uses `batches` and the engine
+                running = [each for each in (reading, predicting) if each is not None]
+                await asyncio.gather(*running, return_exceptions=True)
         return rows
 
     async def _decode(self, batch: Sequence[_Read]) -> tuple[list[_Decoded], list[Row]]:
@@ -215,7 +220,7 @@ def _batches(piece: Piece, start: int, size: int, most: int) -> Generator[list[_
     batch: list[_Read] = []
     held = 0
     for index, item in enumerate(piece.items(), start):
-        image = _Read(index, item.path, _found(item, most))
+        image = _Read(index, item.path, source.read(item, most))
         batch.append(image)
         held += len(image.found) if isinstance(image.found, bytes) else 0
         if len(batch) == size or held >= HELD_BYTES:
@@ -223,10 +228,3 @@ def _batches(piece: Piece, start: int, size: int, most: int) -> Generator[list[_
             batch, held = [], 0
     if batch:
         yield batch
-
-
-def _found(item: Item, most: int) -> bytes | ServiceError:
-    try:
-        return item.read(most)
-    except ServiceError as error:
-        return error

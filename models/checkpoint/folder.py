@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeGuard
 
 from models import files
 from models.checkpoint.errors import CheckpointError, ModelNameError
@@ -157,6 +158,16 @@ def _shared_name(repository: Path, numbers: Sequence[int]) -> str:
     raise problem
 
 
+def is_name(value: object) -> TypeGuard[str]:
+    """Return whether a value of a card can be the name of a model."""
+    return isinstance(value, str) and len(value) <= MAX_NAME and bool(NAME.fullmatch(value))
+
+
+def is_number(value: object) -> TypeGuard[int]:
+    """Return whether a value of a card can be the number of a version."""
+    return type(value) is int and 0 < value < 10**18
+
+
 def _claim(repository: Path, *parts: str) -> tuple[str, int]:
     """Read name and version in a card, whatever else is in it; raise `CheckpointError`."""
     path = repository.joinpath(*parts, CARD)
@@ -174,12 +185,12 @@ def _claim(repository: Path, *parts: str) -> tuple[str, int]:
     except (RecursionError, ValueError) as error:  # not UTF-8, not JSON
         raise CheckpointError(f"{path} is not JSON ({error}): copy the version again") from error
     name, version = (card.get("name"), card.get("version")) if isinstance(card, dict) else (0, 0)
-    if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > MAX_NAME:
+    if not is_name(name):
         raise CheckpointError(
             f"{path} names no model, which must be told by it, since the folder {repository} has "
             f"{CARD} or 1/{CARD} without a model's folder; copy a version that Fanlight published"
         )
-    if type(version) is not int or not NUMBER.fullmatch(str(version)):
+    if not is_number(version):
         raise CheckpointError(f"{path} has no version, which must be a number from 1")
     return name, version
 

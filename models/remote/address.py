@@ -13,6 +13,7 @@ CACHE = "FANLIGHT_CACHE"
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
 _WEB = ("http", "https")
 _LOCAL = "file"
+_WITH_FOLDERS = (_LOCAL, "memory")
 
 
 class RemoteError(FanlightError):
@@ -35,6 +36,11 @@ class Address:
         return self.protocol in _WEB
 
     @property
+    def has_folders(self) -> bool:
+        """True if a folder has to be made before a file is written to it."""
+        return self.protocol in _WITH_FOLDERS
+
+    @property
     def cache(self) -> Path:
         """The folder of its local copy, which need not exist."""
         name = re.sub(r"[^a-z0-9]+", "-", str(self).lower()).strip("-")[:60]
@@ -47,6 +53,11 @@ def cache_folder() -> Path:
         return Path(named).absolute()
     usual = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(usual).expanduser().absolute() / "fanlight" / "remote"
+
+
+def masked(text: str) -> str:
+    """Return a text without what may be a secret in its URLs: users, passwords and queries."""
+    return re.sub(r"\?\S*|//[^/@\s]*@", "…", text)
 
 
 def address_of(repository: Path | str) -> Address | None:

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from models import checkpoint, files
 from models.checkpoint import CARD, CheckpointError
-from models.checkpoint.folder import LARGEST_CARD
+from models.checkpoint.folder import LARGEST_CARD, is_name, is_number
 from models.checkpoint.network import GRAPH, WEIGHTS
 from models.graphs.network import ARCHITECTURE
 from models.remote.address import Address, RemoteError
@@ -29,6 +29,7 @@ from models.trust.file import TRUST
 MAX_BYTES = 2**30
 """Size of the weights of a version that is fetched, where nothing else is asked for."""
 _LOCK = ".lock"
+_MAX_TEXT = 300  # characters of an error about a card
 
 
 @dataclass
@@ -107,16 +108,9 @@ class Mirror:
             version = place
             if "/" not in place:
                 try:
-                    card = json.loads(_content(storage, own[CARD]))
-                    version = f"{card['name']}/{card['version']}"
-                    if place not in ("", str(card["version"])):
-                        raise RemoteError(f"{CARD} in {place} is of {version}")
-                except (RemoteError, ValueError, TypeError, KeyError, RecursionError) as error:
+                    version = _claimed(_content(storage, own[CARD]), place)
+                except RemoteError as error:
                     done.problems.append(f"{place or CARD} of {self.address}: {error}")
-                    continue
-                name, _, number = version.partition("/")
-                if not checkpoint.NAME.fullmatch(name) or not number.isdecimal():
-                    done.problems.append(f"{place or CARD} of {self.address}: no model's card")
                     continue
             if version in found:
                 done.problems.append(f"{version} is in two places of {self.address}; remove one")
@@ -157,6 +151,23 @@ class Mirror:
 def _newest_first(version: str) -> tuple[str, int]:
     name, _, number = version.partition("/")
     return name, -int(number)
+
+
+def _claimed(card: bytes, place: str) -> str:
+    """Return the version that a card states, such as "mnist/1"; `place` is its folder.
+
+    Raises `RemoteError` for what is no card, and for one of another version than its folder.
+    """
+    try:
+        found = json.loads(card)
+        name, number = found["name"], found["version"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise RemoteError(f"{CARD} is no model's card: {error!r}"[:_MAX_TEXT]) from error
+    if not is_name(name) or not is_number(number):
+        raise RemoteError(f"{CARD} has no name of a model, or no number of a version")
+    if place not in ("", str(number)):
+        raise RemoteError(f"{CARD} in {place} is of {name}/{number}")
+    return f"{name}/{number}"
 
 
 def _content(storage: Storage, stored: Stored) -> bytes:

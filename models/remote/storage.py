@@ -11,9 +11,9 @@ from typing import Any, BinaryIO, Protocol
 from models.checkpoint.folder import MAX_NAME, NAME
 from models.checkpoint.network import GRAPH, WEIGHTS
 from models.checkpoint.place import CARD
-from models.errors import InstallationError
 from models.extras import imported
-from models.remote.address import Address, RemoteError
+from models.remote.address import Address, RemoteError, masked
+from models.remote.packages import PACKAGES, missing
 from models.trust.file import TRUST
 
 INDEX = "index.json"
@@ -25,13 +25,6 @@ _MAX_INDEX = 32 * 2**20  # bytes
 _CHUNK = 2**20  # bytes that are read at a time
 _MAX_TEXT = 300  # characters of another library's message
 _PLACE = re.compile(rf"(?:(?:({NAME.pattern})/)?([1-9][0-9]{{0,17}})/)?([a-z.]+)")
-_PACKAGES = {
-    **dict.fromkeys(("s3", "s3a"), ("s3fs", "s3")),
-    **dict.fromkeys(("gs", "gcs"), ("gcsfs", "gcs")),
-    "hf": ("huggingface_hub", "hf"),
-    **dict.fromkeys(("http", "https"), ("aiohttp", "http")),
-}
-"""Protocol → the module that fsspec needs for it, and the extra of Fanlight that brings it."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +89,8 @@ class Storage:
         """Write a file, and tell the size of each piece."""
         with _told(self.address):
             folder = self._path(place)
-            self._system.makedirs(folder, exist_ok=True)
+            if self.address.has_folders:  # elsewhere this would make a bucket of a misspelt name
+                self._system.makedirs(folder, exist_ok=True)
             with self._system.open(f"{folder}/{name}", "wb") as file:
                 while chunk := source.read(_CHUNK):
                     file.write(chunk)
@@ -152,8 +146,8 @@ def _stored(path: str, size: int) -> Stored | None:
 
 def _file_system(address: Address) -> _FileSystem:
     fsspec = imported("fsspec", "remote", f"the repository {address}")
-    if address.protocol in _PACKAGES:
-        module, extra = _PACKAGES[address.protocol]
+    if address.protocol in PACKAGES:
+        module, extra = PACKAGES[address.protocol]
         imported(module, extra, f"the repository {address}")
     try:
         system: _FileSystem = fsspec.filesystem(address.protocol, skip_instance_cache=True)
@@ -164,7 +158,7 @@ def _file_system(address: Address) -> _FileSystem:
             "of fsspec"
         ) from error
     except ImportError as error:
-        raise InstallationError(f"the repository {address} needs a package: {error}") from error
+        raise missing(f"the repository {address}", address.protocol, error) from error
     except Exception as error:  # of any library
         raise _error(address, error) from error
     return system
@@ -182,5 +176,5 @@ def _told(address: Address) -> Iterator[None]:
 
 
 def _error(address: Address, error: Exception) -> RemoteError:
-    text = re.sub(r"\?\S*|//[^/@\s]*@", "…", " ".join(str(error).split()))[:_MAX_TEXT]
+    text = masked(" ".join(str(error).split()))[:_MAX_TEXT]
     return RemoteError(f"{address} can't be used: {type(error).__name__}: {text}")

@@ -1,18 +1,17 @@
 """Settings and scale → the application that Ray Serve deploys, and its configuration."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 from ray import serve
 from ray.serve import Application
 
+from models.remote.address import address_of
 from service.ray.replica import Replica
 from service.ray.scale import Scale
 from service.settings import Settings
 
 NAME = "fanlight"
-_URL = re.compile("[a-z][a-z0-9+.-]*:/")  # s3://bucket/models, also where a path joined slashes
 MAX_ONGOING = 4096
 """Requests in a replica, and as many at each proxy, before Ray itself answers 429.
 
@@ -67,7 +66,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def _from_anywhere(path: Path) -> Path:
     """Return the absolute path, since replicas run in other folders; URLs are kept."""
-    return path if _URL.match(str(path)) else path.absolute()
+    return path.absolute() if address_of(path) is None else path
 
 
 def application(settings: Settings, scale: Scale) -> Application:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fanlight.command import main
 from models.errors import OptionError
 from tests.training.fitting.group import variables
 from training import torchrun
@@ -29,3 +30,15 @@ def test_variables_that_make_no_sense(wrong: dict[str, str]) -> None:
     with pytest.raises(OptionError, match="unset them to train in one process"):
         torchrun.process(variables(0, 3, 29500) | wrong)
     assert torchrun.is_first(variables(0, 3, 29500) | wrong)  # somebody has to tell it
+
+
+@pytest.mark.parametrize("line", ["fit mnist", "evaluate mnist"])
+def test_a_command_under_such_variables_is_a_mistake_of_usage(
+    line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (variables(0, 3, 29500) | {"RANK": "x"}).items():
+        monkeypatch.setenv(name, value)
+    assert main(line.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: RANK=x")
+    assert "unset them to train in one process" in error

@@ -38,6 +38,8 @@ def _places(cgroup: Path, own: Path) -> Iterator[Path]:
     except OSError:  # not Linux
         return
     for line in lines:
+        if line.count(":") < 2:
+            continue
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
             continue

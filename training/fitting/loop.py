@@ -160,7 +160,7 @@ def run_epochs(
         rate = training.learning_rate
         trained = train_one_epoch(training, train, spec, hooks.on_batch, record)
         network, processes = training.kept_network(), training.processes
-        for copy in {training.network, network}:
+        for copy in dict.fromkeys((training.network, network)):  # in one order in all processes
             processes.average_statistics(copy)
         checked = None
         if len(validation):

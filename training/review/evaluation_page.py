@@ -184,9 +184,12 @@ def _confusion(found: _Answers, result: Evaluation) -> str:
     pairs = _pairs(result)
     told = {(i, j): f"pair-{i}-{j}" for _, i, j in pairs[:PAIRS]}
     table = _matrix(result, told) if len(result.classes) <= MAX_TABLE else ""
-    text = "<p>Rows are what the pictures are, columns what they were taken for. "
-    text += "A number with a link leads to pictures.</p>" if table else "</p>"
-    if not table:
+    if table:
+        text = (
+            "<p>Rows are what the pictures are, columns what they were taken for. A number with a "
+            "link leads to pictures.</p>"
+        )
+    else:
         text = (
             f"<p>There are {len(result.classes):,} classes: more than fit in a table. These pairs "
             "are confused most.</p>"

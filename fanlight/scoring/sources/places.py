@@ -12,13 +12,13 @@ from typing import Any
 
 import fsspec
 
-from models.errors import InstallationError, OptionError, next_step
+from models.errors import OptionError, next_step
+from models.remote.address import masked
+from models.remote.packages import missing
 from service.errors import InvalidInputError, NotFoundError, TooLargeError, UnavailableError
 
 MEMORY = "memory://"
-_EXTRAS = {"s3": "remote", "s3a": "remote"}  # of pip, by protocol
-_PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs", "hf": "huggingface_hub"}
-_TRIES, _PAUSE = 3, 0.5  # of fetching from elsewhere; seconds before the second, then twice that
+TRIES, PAUSE = 3, 0.5  # of fetching from elsewhere; seconds before the second, then twice that
 
 
 def is_url(text: str) -> bool:
@@ -50,24 +50,16 @@ def check_protocol(url: str) -> None:
     The protocols of a chain, as in `zip://a.png::s3://bucket/b.zip`, are all checked.
     """
     for part in url.split("::"):
-        protocol = part.partition(":")[0].partition("://")[0]
+        protocol = part.partition(":")[0]
         try:
             fsspec.get_filesystem_class(protocol)
         except ImportError as error:
-            raise _lacks(protocol, part, error) from None
+            raise missing(masked(part), protocol, error) from None
         except ValueError:
             raise OptionError(
                 f"{url!r}: nothing here reads {protocol}://; there are paths, file://, s3://, "
                 "gs://, hf://, https:// and what else fsspec knows"
             ) from None
-
-
-def _lacks(protocol: str, url: str, error: ImportError) -> InstallationError:
-    package = error.name or _PACKAGES.get(protocol, f"fsspec's package for {protocol}")
-    extra = _EXTRAS.get(protocol)
-    package = "s3fs" if extra else _PACKAGES.get(protocol, package)
-    how = f"pip install 'fanlight[{extra}]'" if extra else f"pip install {package}"
-    return InstallationError(f"{url} needs {package}, which is not installed; {how}")
 
 
 def file_system(url: str) -> tuple[Any, str]:
@@ -77,7 +69,7 @@ def file_system(url: str) -> tuple[Any, str]:
     try:
         return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
     except ImportError as error:
-        raise _lacks(url.partition(":")[0], url, error) from None
+        raise missing(masked(url), url.partition(":")[0], error) from None
 
 
 def state(info: dict[str, Any]) -> str:
@@ -120,7 +112,7 @@ def _local(path: str, most: int) -> bytes:
 
 
 def _fetched(url: str, most: int) -> bytes:
-    for attempt in range(_TRIES):
+    for attempt in range(TRIES):
         try:
             files, path = fsspec.core.url_to_fs(url)
             with files.open(path, "rb") as file:
@@ -131,20 +123,20 @@ def _fetched(url: str, most: int) -> bytes:
         except PermissionError as error:
             raise InvalidInputError(f"it can't be read: {_reason(error)}") from error
         except Exception as error:  # each kind of storage has exceptions of its own
-            is_last = attempt == _TRIES - 1 or url.startswith(("data:", MEMORY))
+            is_last = attempt == TRIES - 1 or url.startswith(("data:", MEMORY))
             if is_last:
                 raise UnavailableError(
                     f"it could not be fetched: {_reason(error)}; delete this file of rows, and run "
                     "the command again"
                 ) from error
-            time.sleep(_PAUSE * 2**attempt)
+            time.sleep(PAUSE * 2**attempt)
     if len(found) > most:
         raise too_large(most)
     return found
 
 
 def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:200]
+    text = masked(" ".join(str(error).split()))[:200]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

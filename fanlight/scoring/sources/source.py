@@ -66,14 +66,15 @@ class Held:
     @classmethod
     def of(cls, piece: Piece, most: int) -> "Held":
         """Read a piece here; each image may have `most` bytes."""
-        return cls(tuple((item.path, _read(item, most)) for item in piece.items()))
+        return cls(tuple((item.path, read(item, most)) for item in piece.items()))
 
     def items(self) -> Iterator[Item]:
         for path, found in self.images:
             yield Item(path, partial(_given, found))
 
 
-def _read(item: Item, most: int) -> bytes | ServiceError:
+def read(item: Item, most: int) -> bytes | ServiceError:
+    """Read an image of at most `most` bytes; return the error if that fails."""
     try:
         return item.read(most)
     except ServiceError as error:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from base64 import b64encode
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
@@ -16,12 +17,14 @@ from fastapi.testclient import TestClient
 
 from fanlight.command import main
 from fanlight.scoring import on_ray, processes, shards
-from fanlight.scoring.folder import LOCK, MANIFEST, Folder
+from fanlight.scoring.folder import MANIFEST, Folder
 from fanlight.scoring.processes import ScorerError
 from fanlight.scoring.rows import COLUMNS, Row
 from fanlight.scoring.scorer import Job, Scorer
+from fanlight.scoring.sources import opening, places
 from fanlight.scoring.work import Done, Work, done
-from models import files
+from models import checkpoint, files
+from models.errors import FanlightError
 from service.app import create_app
 from service.settings import Settings
 from tests.fanlight.scoring import sources
@@ -181,7 +184,7 @@ def test_a_run_that_was_broken_off_goes_on_to_equal_files(
     assert "1 of 5 files are there already" in capsys.readouterr().out
     assert Path("out/part-000000.parquet").stat() == kept
     assert contents("out") == contents("whole")
-    assert {path.name for path in Path("out").iterdir()} == {MANIFEST, *contents("whole")}
+    assert {path.name for path in Path("out").iterdir()} == {LOCK, MANIFEST, *contents("whole")}
     assert score("--out", "out", *size) == 0
     assert "5 of 5 files are there already" in capsys.readouterr().out
 
@@ -234,7 +237,6 @@ def test_two_runs_at_once_and_files_of_others(
     Path("file").touch()
     assert score("--out", "file") == 1
     assert "error: file: " in capsys.readouterr().err
-    assert not Path("out", LOCK).exists()
 
 
 def test_a_csv_has_lists_as_json_and_no_formulas(place: Path) -> None:
@@ -288,6 +290,12 @@ def test_the_end_says_what_was_done(place: Path, capsys: pytest.CaptureFixture[s
         (["images", "--model", "trusted", "--format", "xml", "--out", "o"], 2, "there are parquet"),
         (["images", "--model", "trusted", "--device", "x", "--out", "o"], 2, "no device 'x'"),
         (["images", "--model", "trusted", "--out", ""], 2, "the path is empty"),
+        (
+            ["images", "--model", "trusted", "--ray", "--device", "cuda:1", "--out", "o"],
+            2,
+            "cuda:1",
+        ),
+        (["memory://x", "--model", "trusted", "--ray", "--out", "o"], 2, "leave out --ray"),
         (["images", "--model", "trusted"], 2, "--out is missing"),
         (["images", "--out", "o"], 2, "--model is missing; for example: fanlight score"),
     ],
@@ -325,3 +333,38 @@ def test_secrets_are_not_sent_to_other_machines(
     monkeypatch.setattr(on_ray, "run", run)
     assert score("--out", "out", "--ray") == 0
     assert jobs[0].settings.api_key is None
+
+
+def test_a_source_that_is_no_text_is_kept_as_far_as_possible(place: Path) -> None:
+    name = os.fsdecode(b"b\xff")
+    Path("images").rename(name)
+    assert main(["score", name, "--model", "colors", "--out", "out"]) == 0
+    assert files.read_object(Path("out", MANIFEST))["source"]["given"] == "b?"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://127.0.0.1:9/a.png?X-Amz-Signature=secret", "https://me:secret@127.0.0.1:9/b"]
+)
+def test_secrets_in_urls_are_not_repeated(
+    url: str, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "PAUSE", 0.0)
+    sources.table(place / "t.csv", ["path"], [[url]])
+    assert main(["score", "t.csv", "--model", "colors", "--out", "out"]) == 0
+    [row] = rows("out")
+    assert row["path"] == url
+    assert main(["score", url, "--model", "colors", "--out", "other"]) == 1
+    assert "secret" not in row["error"] + str(capsys.readouterr())
+
+
+def test_an_error_while_the_next_batch_is_read_is_not_lost(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise FanlightError("the real error")
+
+    monkeypatch.setattr(Scorer, "_decode", fails)
+    job = Job(checkpoint.find(place / "checkpoints", "colors"), Settings(), 1)
+    piece = opening.opened("images", None).piece(0, 20)
+    with Scorer(job) as scorer, pytest.raises(FanlightError, match="the real error"):
+        scorer.score(piece, 0)

@@ -277,9 +277,9 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec, "get_filesystem_class", lacking)
-    with pytest.raises(InstallationError, match=r"needs s3fs, .* pip install 'fanlight\[remote\]'"):
+    with pytest.raises(InstallationError, match=r"needs s3fs, .* pip install 'fanlight\[s3\]'"):
         opening.opened("s3://bucket/photos")
-    with pytest.raises(InstallationError, match=r"needs gcsfs, .* pip install gcsfs"):
+    with pytest.raises(InstallationError, match=r"needs gcsfs, .* pip install 'fanlight\[gcs\]'"):
         opening.opened("gs://bucket/photos")
 
 

@@ -125,6 +125,23 @@ class TestSync:
         assert [e.name for e in mirror.folder.iterdir() if e.name != ".lock"] == ["colors"]
         assert checkpoint.versions(mirror.folder / "colors") == [1]
 
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            *({"name": each} for each in ("x" * 300, "A/b", "", 7, None)),
+            *({"version": each} for each in (0, -1, "1", "٢", 10**20, True, None)),
+        ],
+        ids=str,
+    )
+    def test_a_card_that_can_name_nothing_stops_no_other(
+        self, repository: Path, changed: dict[str, Any]
+    ) -> None:
+        card = repository / "colors" / "2" / "card.json"
+        card.write_text(json.dumps(json.loads(card.read_text()) | changed))
+        done = mirror_of(repository / "colors").sync()
+        assert done.fetched == ["colors/1"]
+        assert "card.json" in done.problems[0]
+
     def test_a_version_that_is_just_pushed(self, repository: Path) -> None:
         (repository / "colors" / "2" / "card.json").unlink()
         done = mirror_of(repository).sync()

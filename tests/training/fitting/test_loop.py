@@ -18,6 +18,7 @@ from tests.training.pictures import RECIPE, colors, numbered
 from training.data.datasets import ImageSet
 from training.fitting import loop, optimization, predicting, state
 from training.fitting.loop import Hooks
+from training.fitting.processes import Processes
 from training.fitting.state import Epoch, Fitted, Training
 from training.recipes.recipe import Recipe
 
@@ -351,3 +352,24 @@ class TestGpu:
         before = torch.cuda.get_rng_state(self.DEVICE)
         loop.fit(RECIPE, colors(), SPEC, self.DEVICE)
         assert torch.equal(torch.cuda.get_rng_state(self.DEVICE), before)
+
+
+def test_statistics_are_averaged_in_one_order_in_all_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else one process would add up the network with the moving average of another."""
+    seen: list[nn.Module] = []
+    monkeypatch.setattr(Processes, "average_statistics", lambda _, network: seen.append(network))
+    kept: list[nn.Module] = []
+    finish = Training.finish
+
+    def finished(training: Training, epoch: Epoch) -> None:
+        kept[:] = training.network, training.kept_network()
+        finish(training, epoch)
+
+    monkeypatch.setattr(Training, "finish", finished)
+    for _ in range(8):  # networks lie anywhere in memory
+        seen.clear()
+        fit(replace(RECIPE, epochs=1, averaging=0.9))
+        assert kept[0] is not kept[1]
+        assert [id(each) for each in seen] == [id(each) for each in kept]
