@@ -26,9 +26,8 @@ from fanlight.scoring.sources.source import Held, Source
 from fanlight.scoring.work import Counts, Work
 from models import checkpoint, devices, repositories
 from models.checkpoint import Card
-from models.errors import OptionError
+from models.errors import OptionError, masked
 from models.registry import Completion
-from models.remote.address import masked
 from service.process import cpu
 from service.settings import Settings
 from training.commands import options
@@ -134,8 +133,7 @@ class Score:
 
     def _manifest(self, source: Source, card: Card, settings: Settings) -> Manifest:
         deciding = settings.model_dump(mode="json", include=set(_DECIDING))
-        given = masked(self.source) if places.is_url(self.source) else self.source
-        given = given.encode(errors="replace").decode()  # a path may be no UTF-8
+        given = masked(self.source).encode(errors="replace").decode()  # a path may be no UTF-8
         return Manifest(
             {"given": given, "kind": source.kind, "sha256": source.digest},
             {

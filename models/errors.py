@@ -6,6 +6,7 @@ exception is a bug, and keeps its traceback. docs/errors.md shows the family.
 """
 
 import errno
+import re
 from pathlib import Path
 
 _NEXT_STEPS = {
@@ -24,6 +25,10 @@ _NEXT_STEPS = {
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
     errno.EIO: "the disk may be broken: name a folder on another one",
 }
+
+
+# The query ends before the quote and the comma that may follow a URL in a sentence.
+_URL = re.compile(r"""://([^/@\s]*@)?((?:(?!://)[^\s?])*)(\?\S*?(?=['"]?[;:,.)]*(?:\s|$)))?""")
 
 
 class FanlightError(Exception):
@@ -54,12 +59,25 @@ class TooManyPixelsError(ImageError):
 
 
 def message(error: BaseException) -> str | None:
-    """Return what a command prints of an error and its notes, or None if the error is a bug."""
+    """Return what a command prints of an error and its notes, or None if the error is a bug.
+
+    Secrets in URLs are left out.
+    """
     if isinstance(error, FanlightError):
-        return "\n".join([str(error), *getattr(error, "__notes__", [])])
+        return masked("\n".join([str(error), *getattr(error, "__notes__", [])]))
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+        return masked(f"{error.filename}: {error.strerror}")
     return None
+
+
+def masked(text: str) -> str:
+    """Return a text without what may be a secret in its URLs: users, passwords and queries."""
+
+    def without(url: re.Match[str]) -> str:
+        user, path, query = url.groups()
+        return f"://{'…@' if user else ''}{path}{'?…' if query else ''}"
+
+    return _URL.sub(without, text)
 
 
 def next_step(error: OSError) -> str:

@@ -55,11 +55,6 @@ def cache_folder() -> Path:
     return Path(usual).expanduser().absolute() / "fanlight" / "remote"
 
 
-def masked(text: str) -> str:
-    """Return a text without what may be a secret in its URLs: users, passwords and queries."""
-    return re.sub(r"\?\S*|//[^/@\s]*@", "…", text)
-
-
 def address_of(repository: Path | str) -> Address | None:
     """Return the address that a repository's text is, or None for a folder.
 

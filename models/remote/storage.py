@@ -11,8 +11,9 @@ from typing import Any, BinaryIO, Protocol
 from models.checkpoint.folder import MAX_NAME, NAME
 from models.checkpoint.network import GRAPH, WEIGHTS
 from models.checkpoint.place import CARD
+from models.errors import masked
 from models.extras import imported
-from models.remote.address import Address, RemoteError, masked
+from models.remote.address import Address, RemoteError
 from models.remote.packages import PACKAGES, missing
 from models.trust.file import TRUST
 

@@ -46,6 +46,20 @@ def test_an_error_of_the_file_system_is_told_with_its_path(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no 'https://a/b.png?sig=x': give", "no 'https://a/b.png?…': give"),
+        ("https://a/b?x=1&y=s, s3://me:x@b/c; no", "https://a/b?…, s3://…@b/c; no"),
+        ("(zip://a.png::https://me@a/b.zip?s=x)", "(zip://a.png::https://…@a/b.zip?…)"),
+        ("nothing matches 'a?.png' or a@b", "nothing matches 'a?.png' or a@b"),
+        ("see https://a/@b/c", "see https://a/@b/c"),
+    ],
+)
+def test_secrets_in_urls_are_not_told(text: str, shown: str) -> None:
+    assert message(FanlightError(text)) == shown
+
+
+@pytest.mark.parametrize(
     "error",
     [
         *(ValueError("x"), KeyError("x"), TypeError("x"), RuntimeError("x")),

@@ -67,7 +67,7 @@ def opened(location: str) -> Archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
         raise DamagedFileError(
-            f"{location} is no whole zip ({error}): pack or download it again"
+            f"{location} can't be read as a zip ({error}): pack or download it again"
         ) from error
     found: list[tuple[int, str, str]] = []
     others: list[str] = []

@@ -74,7 +74,7 @@ def _here(text: str, column: str | None) -> Source:
 def _of_file(text: str, head: bytes, column: str | None) -> Source:
     """Open one file by its beginning, or else by its name."""
     location = places.place(text)
-    name = text.lower()
+    name = places.without_query(text).lower()
     if head.startswith(b"PAR1") or name.endswith(_PARQUET):
         return tables.of_parquet(text, [location], column)
     if sniff(head) is not None or name.endswith(tuple(picture_files.SUFFIXES)):
@@ -102,7 +102,7 @@ def _of_glob(text: str, paths: list[str], column: str | None) -> Source:
 def _elsewhere(url: str, column: str | None) -> Source:
     files, path = places.file_system(url)
     try:
-        if any(mark in path for mark in _GLOB) and not files.exists(path):
+        if any(mark in places.without_query(path) for mark in _GLOB) and not files.exists(path):
             return _of_remote_glob(url, files, path, column)
         info = files.info(path)
         if info["type"] == "directory":
@@ -112,15 +112,14 @@ def _elsewhere(url: str, column: str | None) -> Source:
             return found
         with files.open(path, "rb") as file:
             head = file.read(_HEAD)
-    except FileNotFoundError as error:
-        raise OptionError(f"there is no {url!r}; give {TAKEN}") from error
-    except (FanlightError, OSError):
+    except FanlightError:
         raise
     except Exception as error:  # each kind of storage has exceptions of its own
-        text = " ".join(str(error).split())[:300]
+        if places.is_absent(error):
+            raise OptionError(f"there is no {url!r}; give {TAKEN}") from error
         raise SourceError(
-            f"{url} can't be listed: {type(error).__name__}: {text}; check its address, the "
-            "credentials and the network"
+            f"{url} can't be listed: {places.reason(error)}; check its address, the credentials "
+            "and the network"
         ) from error
     source = _of_file(url, head, column)
     if source.kind == "image":

@@ -12,8 +12,7 @@ from typing import Any
 
 import fsspec
 
-from models.errors import OptionError, next_step
-from models.remote.address import masked
+from models.errors import OptionError, masked, next_step
 from models.remote.packages import missing
 from service.errors import InvalidInputError, NotFoundError, TooLargeError, UnavailableError
 
@@ -42,6 +41,11 @@ def path_of(text: str) -> str | None:
     if text.startswith(("file://", "local://")):
         return text.partition("://")[2]
     return None if is_url(text) else text
+
+
+def without_query(url: str) -> str:
+    """Return a web URL up to its query, and any other text as it is: its `?` is part of a name."""
+    return url.partition("?")[0] if url.startswith(("http://", "https://")) else url
 
 
 def check_protocol(url: str) -> None:
@@ -104,8 +108,8 @@ def _local(path: str, most: int) -> bytes:
         raise NotFoundError(f"the path can't be one of a file: {error}") from error
     except OSError as error:
         advice = next_step(error)
-        reason = f"it can't be read: {error.strerror}" + (f"; {advice}" if advice else "")
-        raise InvalidInputError(reason) from error
+        told = f"it can't be read: {error.strerror}" + (f"; {advice}" if advice else "")
+        raise InvalidInputError(told) from error
     if len(found) > most:
         raise too_large(most)
     return found
@@ -118,15 +122,15 @@ def _fetched(url: str, most: int) -> bytes:
             with files.open(path, "rb") as file:
                 found: bytes = file.read(most + 1)
             break
-        except FileNotFoundError as error:
-            raise not_there() from error
         except PermissionError as error:
-            raise InvalidInputError(f"it can't be read: {_reason(error)}") from error
+            raise InvalidInputError(f"it can't be read: {reason(error)}") from error
         except Exception as error:  # each kind of storage has exceptions of its own
+            if is_absent(error):
+                raise not_there() from error
             is_last = attempt == TRIES - 1 or url.startswith(("data:", MEMORY))
             if is_last:
                 raise UnavailableError(
-                    f"it could not be fetched: {_reason(error)}; delete this file of rows, and run "
+                    f"it could not be fetched: {reason(error)}; delete this file of rows, and run "
                     "the command again"
                 ) from error
             time.sleep(PAUSE * 2**attempt)
@@ -135,7 +139,21 @@ def _fetched(url: str, most: int) -> bytes:
     return found
 
 
-def _reason(error: BaseException) -> str:
+def is_absent(error: Exception) -> bool:
+    """Whether a file elsewhere is not there.
+
+    fsspec says so too of a web server that could not be reached, and gives the reason as the cause.
+    """
+    cause = error.__cause__
+    is_of_web = type(cause).__module__.startswith("aiohttp") or isinstance(cause, TimeoutError)
+    is_told = not is_of_web or getattr(cause, "status", None) in (404, 410)
+    return isinstance(error, FileNotFoundError) and is_told
+
+
+def reason(error: BaseException) -> str:
+    """Return what another library's error says, in one line without secrets."""
+    if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__  # it says more than that
     text = masked(" ".join(str(error).split()))[:200]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -166,7 +184,7 @@ def whole(location: str, most: int) -> bytes:
             with files.open(inner, "rb") as file:
                 found = file.read(most + 1)
         except Exception as error:
-            raise OSError(errno.EIO, _reason(error), location) from error
+            raise OSError(errno.EIO, reason(error), location) from error
         size = len(found)
     if size > most:
         raise OptionError(f"{location} is larger than {most:,} bytes: split it into several")

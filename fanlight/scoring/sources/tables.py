@@ -247,10 +247,10 @@ def _opened(location: str) -> pq.ParquetFile:
             return pq.ParquetFile(location, memory_map=False)
         files, path = places.file_system(location)
         return pq.ParquetFile(files.open(path, "rb"))
-    except (pa.ArrowException, EOFError) as error:
+    except (pa.ArrowException, EOFError, ValueError) as error:
         reason = names.shown(" ".join(str(error).split()))[:200]
         raise DamagedFileError(
-            f"{location} is no whole Parquet file ({reason}): write or download it again"
+            f"{location} can't be read as Parquet ({reason}): write or download it again"
         ) from error
 
 

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 
 from fanlight.command import main
 from fanlight.scoring import on_ray, processes, shards
-from fanlight.scoring.folder import MANIFEST, Folder
+from fanlight.scoring.folder import LOCK, MANIFEST, Folder
 from fanlight.scoring.processes import ScorerError
 from fanlight.scoring.rows import COLUMNS, Row
 from fanlight.scoring.scorer import Job, Scorer
@@ -353,6 +353,7 @@ def test_secrets_in_urls_are_not_repeated(
     assert main(["score", "t.csv", "--model", "colors", "--out", "out"]) == 0
     [row] = rows("out")
     assert row["path"] == url
+    assert "could not be fetched" in row["error"]
     assert main(["score", url, "--model", "colors", "--out", "other"]) == 1
     assert "secret" not in row["error"] + str(capsys.readouterr())
 

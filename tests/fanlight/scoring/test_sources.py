@@ -16,6 +16,7 @@ from models.errors import DamagedFileError, FanlightError, InstallationError, Op
 from service.errors import ServiceError
 from tests.fanlight.scoring import sources
 from tests.networks import encode, picture
+from tests.web import served
 
 IMAGES = sources.images(23)
 CONTENTS = list(IMAGES.values())
@@ -46,6 +47,22 @@ def contents(source: Source, start: int = 0, stop: int | None = None) -> list[ob
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return sources.folder(tmp_path / "some pictures", IMAGES)
+
+
+@pytest.mark.parametrize("query", ["", "?X-Amz-Signature=a*b[c]%2F&x=?"])
+def test_a_file_on_a_web_server_may_be_signed(query: str, place: Path) -> None:
+    sources.table(place / "t.csv", ["path"], [["a/000 é.png"]])
+    sources.zipped(place / "t.zip", IMAGES)
+    sources.parquet(place / "t.parquet", path=["a"])
+    with served(place) as address:
+        for name in ("a/000%20%C3%A9.png", "t.csv"):
+            source = opening.opened(f"{address}/{name}{query}")
+            assert contents(source) == [IMAGES["a/000 é.png"]]
+        assert len(opening.opened(f"{address}/t.parquet{query}")) == 1
+        with pytest.raises(DamagedFileError, match="support range requests"):
+            opening.opened(f"{address}/t.zip{query}")
+        with pytest.raises(OptionError, match="there is no"):
+            opening.opened(f"{address}/absent.png{query}")
 
 
 def test_a_folder_is_read_in_the_order_of_its_paths(place: Path) -> None:
@@ -228,8 +245,8 @@ def test_files_that_are_none_or_too_large_are_errors(tmp_path: Path) -> None:
         ("others", SourceError, "others has no images: left out: 1 file of another kind"),
         ("x.tar.gz", OptionError, "unpack it first"),
         ("x.bin", OptionError, "'x.bin' is a file of an unknown kind"),
-        ("x.zip", DamagedFileError, "x.zip is no whole zip"),
-        ("x.parquet", DamagedFileError, "x.parquet is no whole Parquet file"),
+        ("x.zip", DamagedFileError, "x.zip can't be read as a zip"),
+        ("x.parquet", DamagedFileError, "x.parquet can't be read as Parquet"),
         ("x.csv", OptionError, "has the columns 'foo', 'bar': say with --column"),
         ("empty.csv", OptionError, "empty.csv has no rows"),
         ("head.csv", SourceError, "head.csv has no images"),

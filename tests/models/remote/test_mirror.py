@@ -6,10 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import fsspec
@@ -24,6 +21,7 @@ from models.remote.mirror import Mirror
 from models.remote.storage import Storage
 from models.repositories import RemoteWarning
 from tests.networks import publish_tiny
+from tests.web import served
 
 CPU = torch.device("cpu")
 
@@ -268,15 +266,8 @@ def web(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A web server of a folder: its address, and the folder."""
     folder = tmp_path / "web"
     folder.mkdir()
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", folder
-        server.shutdown()
+    with served(folder) as address:
+        yield address, folder
 
 
 class TestWeb:
