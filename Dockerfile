@@ -36,6 +36,11 @@ RUN --mount=type=bind,source=deploy/container/torch.txt,target=/tmp/torch.txt \
 FROM torch AS dependencies
 RUN --mount=type=bind,source=deploy/container/service.txt,target=/tmp/service.txt \
     pip --python /opt/fanlight/bin/python install --requirement /tmp/service.txt
+# --build-arg REMOTE=1: what --repository s3://… and https://… need
+ARG REMOTE=
+RUN --mount=type=bind,source=deploy/container/remote.txt,target=/tmp/remote.txt \
+    if [ -n "$REMOTE" ]; then \
+    pip --python /opt/fanlight/bin/python install --requirement /tmp/remote.txt; fi
 
 # the code
 FROM dependencies AS installed

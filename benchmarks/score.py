@@ -119,7 +119,7 @@ def rounds(kind: str, images: int, turns: int, processes: int) -> Iterator[tuple
         size = max(BATCH, images // (4 * processes))
         parts = [(at, min(at + size, images)) for at in range(0, images, size)]
         folder = Folder(place / "out", "parquet")
-        with folder.held():
+        with folder.locked():
             for turn in range(turns + 1):
                 started = time.perf_counter()
                 list(bare.map(_run_bare, [paths[start:stop] for start, stop in parts]))

@@ -3,8 +3,8 @@
 Simulates instances of one core behind a balancer, with the service's own bounds on its queue and
 the rule of Kubernetes' autoscaler (`benchmarks/simulation/`). What an image costs is measured
 (docs/speed.md, or --rate). Before the doubling there is nearly as much load as the autoscaler
-accepts without adding an instance, and chance adds none. Ends with status 1 if a
-request of the ramp got 429.
+accepts without adding an instance, and chance adds none. Ends with status 1 if a request got 429
+while the load doubled within a minute.
 """
 
 import argparse

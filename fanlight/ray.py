@@ -14,12 +14,10 @@ from fanlight.parameters import NUMBER, WHOLE_NUMBER, Command, Example, Group, O
 from models import faults
 from service import launch
 from service.ray import cluster
-from service.ray.scale import Scale
+from service.ray.scale import WITHOUT_USE, Scale
 from service.setting_values.environment import PREFIX
 from service.settings import GROUPS, Settings
 
-OF_OTHERS = ("tls_certificate", "tls_key", "metrics_port", "workers")
-"""Settings of `fanlight serve` that have no use on Ray, which starts the processes and listens."""
 _ADDRESS = "RAY_ADDRESS"
 _REPLICAS = "Replicas"
 _HELP = """Serve the checkpoints of a model repository on a Ray cluster.
@@ -75,7 +73,7 @@ def _serve_command() -> click.Command:
             *(
                 serve.option(name, settings[name], group)
                 for group, name in grouped
-                if name not in OF_OTHERS
+                if name not in WITHOUT_USE
             ),
         ],
         examples=EXAMPLES,
@@ -141,7 +139,7 @@ def _scale(ctx: click.Context, options: dict[str, Any]) -> Scale:
 def _check(ctx: click.Context, settings: Settings) -> None:
     """Raise `click.UsageError` if a variable sets what has no use on Ray."""
     fields = Settings.model_fields
-    unused = [name for name in OF_OTHERS if getattr(settings, name) != fields[name].default]
+    unused = [name for name in WITHOUT_USE if getattr(settings, name) != fields[name].default]
     if unused:
         names = ", ".join(f"{PREFIX}{name.upper()}" for name in unused)
         raise click.UsageError(

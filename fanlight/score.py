@@ -22,7 +22,7 @@ from fanlight.scoring.folder import MANIFEST, Folder, Manifest
 from fanlight.scoring.scorer import Job
 from fanlight.scoring.shards import Format
 from fanlight.scoring.sources import opening, places
-from fanlight.scoring.sources.source import Held, Source
+from fanlight.scoring.sources.source import InMemoryPiece, Source
 from fanlight.scoring.work import Counts, Work
 from models import checkpoint, devices, repositories
 from models.checkpoint import Card
@@ -99,7 +99,7 @@ class Score:
                 f"--device {self.device} is not for --ray, which chooses the GPU of each actor; "
                 f"take {', '.join(_DEVICES_OF_RAY)}"
             )
-        if self.ray and places.is_of_this_process(self.source):
+        if self.ray and places.is_in_memory(self.source):
             raise OptionError(f"{self.source} is in the memory of this process: leave out --ray")
 
     def __call__(self, console: Console) -> None:
@@ -111,8 +111,8 @@ class Score:
             console.print(source.left_out)
         folder = Folder(self.out, self.format)
         manifest = self._manifest(source, card, settings)
-        with folder.held():
-            missing = folder.begin(manifest)
+        with folder.locked():
+            missing = folder.missing_shards(manifest)
             there = manifest.shards - len(missing)
             if there:
                 console.print(f"{there:,} of {manifest.shards:,} files are there already")
@@ -162,7 +162,7 @@ class Score:
         folder: Folder,
     ) -> None:
         started = time.monotonic()
-        limits = [manifest.limits(number) for number in missing]
+        limits = [manifest.row_range(number) for number in missing]
         images = sum(stop - start for start, stop in limits)
         counts = Counts()
         columns = (
@@ -198,10 +198,10 @@ def _work(
     source: Source, manifest: Manifest, numbers: list[int], format: Format, most: int
 ) -> Iterator[Work]:
     for number in numbers:
-        start, stop = manifest.limits(number)
+        start, stop = manifest.row_range(number)
         piece = source.piece(start, stop)
-        if any(map(places.is_of_this_process, piece.locations)):
-            piece = Held.of(piece, most)
+        if any(map(places.is_in_memory, piece.locations)):
+            piece = InMemoryPiece.of(piece, most)
         yield Work(number, start, piece, format)
 
 

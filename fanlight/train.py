@@ -75,7 +75,7 @@ def run(name: str, command: Any) -> int:
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata that no network sees
     try:
         command(console())
-    except torchrun.ToldElsewhereError:
+    except torchrun.ReportedElsewhereError:
         return 1
     except Exception as error:
         text = _text(error)

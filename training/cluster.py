@@ -10,7 +10,7 @@ from importlib import import_module
 from models.errors import FanlightError, InstallationError
 
 VARIABLE = "RAY_ADDRESS"
-_KNOCK = 10.0  # seconds
+_LISTEN_SECONDS = 10.0
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # Ray tells nobody that it is used
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # what fails is told by us
@@ -58,7 +58,7 @@ def _connect() -> None:
         os.environ.setdefault(name, value)
     address = os.environ.get(VARIABLE, "")
     try:
-        _knock(address)
+        _check_listens(address)
         ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except Exception as error:  # Ray raises whatever, Exception itself too
         first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(":.")
@@ -69,8 +69,8 @@ def _connect() -> None:
         ) from error
 
 
-def _knock(address: str) -> None:
+def _check_listens(address: str) -> None:
     """Raise `OSError` if nothing listens at HOST:PORT, which Ray would try for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdecimal() and "/" not in host:
-        socket.create_connection((host.strip("[]"), int(port)), _KNOCK).close()
+        socket.create_connection((host.strip("[]"), int(port)), _LISTEN_SECONDS).close()

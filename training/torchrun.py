@@ -24,7 +24,7 @@ class Process:
         return f"process {self.rank} of {self.count}"
 
 
-class ToldElsewhereError(Exception):
+class ReportedElsewhereError(Exception):
     """This process ends, and another one of the group has printed the error."""
 
 

@@ -3,7 +3,8 @@
 What an image costs is measured. The bounds are the defaults of the settings. The rule is that of
 `service/prediction.py: Predictor` and `service/inference/batcher.py: Batcher`: a request is refused
 if the queue is full, or if the images in it take longer than `max_queue_wait` at the pace of the
-last batches.
+last batches. Images that wait for a decoder, or are with it, have the same bounds
+(`service/images/decoding.py: Decoder`).
 """
 
 from collections import deque
@@ -31,8 +32,8 @@ USUAL = Bounds()
 class Work:
     """What images of a kind cost one core. A batch of n takes `batch` + n × `image` seconds.
 
-    Where `is_decoded_first`, the image's time is that of decoding: requests wait for a decoder, in
-    front of the queue, and only `max_queue_wait` bounds them.
+    Where `is_decoded_first`, the image's time is that of decoding: requests wait for a decoder, one
+    by one, in front of the queue and with bounds of the same size.
     """
 
     name: str
@@ -83,10 +84,9 @@ class Instance:
 
     def takes(self) -> bool:
         """Whether a request that comes now is taken; else it gets 429."""
-        waiting, bounds = len(self._waiting), self._bounds
-        if not self._work.is_decoded_first and waiting + 1 > bounds.max_queue_size:
+        if self.queue_images + 1 > self._bounds.max_queue_size:
             return False
-        return waiting * self._pace <= bounds.max_queue_wait
+        return len(self._waiting) * self._pace <= self._bounds.max_queue_wait
 
     def queue(self, now: float) -> None:
         self._waiting.append(now)

@@ -21,6 +21,7 @@ FOLDER = Path(__file__).parent
 LAYERS: Mapping[str, tuple[str, ...]] = {
     "torch": ("torch", "torchvision"),
     "service": ("fanlight[service]",),
+    "remote": ("s3fs", "aiohttp"),  # the extras s3 and http, without what the others have
     "build": ("hatchling",),
     "inventory": ("cyclonedx-bom",),
 }

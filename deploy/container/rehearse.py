@@ -28,6 +28,7 @@ from deploy.container.dockerfile import DockerfileError
 from deploy.container.running import Container, serve
 
 TARGETS = ("sbom", "image")
+INSIDE = "FANLIGHT_REHEARSAL"  # variable of the process that has its own mounts
 DEBIAN = ("--variant=minbase", "--include=python3,python3-venv,python3-pip,ca-certificates")
 
 
@@ -135,8 +136,6 @@ def main() -> int:
         return 1
     return 0
 
-
-INSIDE = "FANLIGHT_REHEARSAL"  # set for the process that has its own mounts
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,11 +85,19 @@ class Container:
             ["unshare", "--net", "sh", "-c", f"ip link set lo up && exec {inner}"],
             env=self._environment,
         )
-        while self._inside(self._check).returncode:
+        while not self._is_alone() or self._inside(self._check).returncode:
             if self._process.poll() is not None or time.monotonic() > began + PATIENCE:
                 raise RehearsalError("the service did not become healthy; its log is above")
             time.sleep(0.5)
         return time.monotonic() - began
+
+    def _is_alone(self) -> bool:
+        """Whether the process is in its own network yet, where the machine's ports are not seen."""
+        assert self._process is not None
+        own, other = (Path(f"/proc/{which}/ns/net") for which in ("self", self._process.pid))
+        with suppress(FileNotFoundError):  # it has ended
+            return own.readlink() != other.readlink()
+        return False
 
     def predict(self) -> str:
         """Return the label of the picture, as the service names it."""

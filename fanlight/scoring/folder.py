@@ -46,7 +46,7 @@ class Manifest:
     def shards(self) -> int:
         return -(-self.images // self.shard_size)
 
-    def limits(self, number: int) -> tuple[int, int]:
+    def row_range(self, number: int) -> tuple[int, int]:
         """Return the index of the first row of a shard, and that behind its last."""
         start = number * self.shard_size
         return start, min(start + self.shard_size, self.images)
@@ -71,7 +71,7 @@ class Folder:
     format: Format
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Make the folder, and hold its lock; raise `OtherRunError` if another process does.
 
         The system releases the lock of a process that dies. Drafts that such a process left are
@@ -95,7 +95,7 @@ class Folder:
         finally:
             lock.release()
 
-    def begin(self, manifest: Manifest) -> list[int]:
+    def missing_shards(self, manifest: Manifest) -> list[int]:
         """Write the manifest, or compare it with the one there; return the missing shards' numbers.
 
         Raises `OtherRunError` if the folder belongs to another run, or holds other files of these
@@ -118,7 +118,7 @@ class Folder:
 
     def _has(self, number: int, manifest: Manifest) -> bool:
         path = self.path / shards.name(number, self.format)
-        start, stop = manifest.limits(number)
+        start, stop = manifest.row_range(number)
         try:
             return shards.count(path.read_bytes(), self.format) == stop - start
         except (FileNotFoundError, DamagedFileError):

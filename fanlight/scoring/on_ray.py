@@ -2,9 +2,9 @@
 
     our index of the source, a row a shard → map_batches (a pool of actors) → contents of shards
 
-Ray Data's own readers would decode in their way, and a file that can't be read would end its block:
-so the actors read and decode as the processes of one machine do. Shards come back to this process,
-which writes them: they are the same, and the run goes on in the same way.
+Ray Data's own readers would decode otherwise than the service, and one file that can't be read
+would lose the rest of its block. So the actors read and decode as the processes of one machine do.
+This process writes the shards, as it does without Ray: the files are equal, and resumed alike.
 """
 
 import pickle

@@ -18,7 +18,7 @@ from fanlight.scoring.scorer import Job, Scorer
 from fanlight.scoring.work import Done, Work, done
 from models.errors import FanlightError, message
 
-_AHEAD = 2  # pieces for each process, of which one waits: none is idle, and few are in memory
+_WORK_PER_PROCESS = 2  # pieces, of which one waits: no process is idle, and few are in memory
 _LOOK_SECONDS = 0.2  # between two looks at how many images are done
 
 
@@ -43,7 +43,7 @@ def run(
     running: set[Future[Done]] = set()
     is_over = False
     try:
-        for each in islice(waiting, _AHEAD * processes):
+        for each in islice(waiting, _WORK_PER_PROCESS * processes):
             running.add(pool.submit(_score, each))
         while running:
             ended, running = wait(running, _LOOK_SECONDS, FIRST_COMPLETED)

@@ -1,9 +1,9 @@
-"""A scorer: pieces of a source → rows, by the parts of the service, in one process.
+"""A scorer: pieces of a source → rows, with the service's decoder and engine, in one process.
 
     read (thread) → decode (`service.images.decoding.Decoder`) → batch → `service.inference.engine`
 
-The three run at the same time, each a batch ahead of the next. A batch is what follows each other
-in the source: its images are the same in every run, and so are the answers, to the last bit.
+The three run at the same time, each a batch ahead of the next. A batch holds images that follow
+each other in the source: they are the same in every run, and so are the answers, to the last bit.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from service.settings import Settings
 
 HELD_BYTES = 128 * 2**20  # of encoded images, after which a batch is full
 TRIES = 3  # of an image that the machine was too busy to decode
-_PATIENCE = 3600.0  # seconds, the most that a setting allows: nobody waits for these answers
+_MAX_QUEUE_WAIT = 3600.0  # seconds, the most that a setting allows: nobody waits for these answers
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Scorer:
 
     def __init__(self, job: Job) -> None:
         self._settings = settings = job.settings.model_copy(
-            update={"max_queue_wait": _PATIENCE, "max_queue_size": 4096}
+            update={"max_queue_wait": _MAX_QUEUE_WAIT, "max_queue_size": 4096}
         )
         self._top_k = job.top_k
         torch.set_num_threads(1)

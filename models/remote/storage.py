@@ -56,7 +56,7 @@ class Storage:
 
     def listed(self) -> list[Stored]:
         """List the files of versions; files that are none of a version's are left out."""
-        with _told(self.address):
+        with _as_remote_error(self.address):
             found = self._index() if self.address.is_web else self._found()
         if len(found) > MAX_LISTED:
             raise RemoteError(
@@ -66,7 +66,7 @@ class Storage:
 
     def exists(self) -> bool:
         """Return whether there is anything at the address."""
-        with _told(self.address):
+        with _as_remote_error(self.address):
             self._system.invalidate_cache()
             return self._system.exists(self._path())
 
@@ -74,7 +74,7 @@ class Storage:
         """Give a file's content to `take`, piece by piece; raise `RemoteError` if it is longer than
         was listed, or shorter."""
         left = stored.size
-        with _told(self.address), self._opened(stored.place, stored.name) as file:
+        with _as_remote_error(self.address), self._opened(stored.place, stored.name) as file:
             while chunk := file.read(min(_CHUNK, left + 1)):
                 left -= len(chunk)
                 if left < 0:
@@ -88,7 +88,7 @@ class Storage:
 
     def write(self, place: str, name: str, source: BinaryIO, tell: Callable[[int], object]) -> None:
         """Write a file, and tell the size of each piece."""
-        with _told(self.address):
+        with _as_remote_error(self.address):
             folder = self._path(place)
             if self.address.has_folders:  # elsewhere this would make a bucket of a misspelt name
                 self._system.makedirs(folder, exist_ok=True)
@@ -166,7 +166,7 @@ def _file_system(address: Address) -> _FileSystem:
 
 
 @contextmanager
-def _told(address: Address) -> Iterator[None]:
+def _as_remote_error(address: Address) -> Iterator[None]:
     """Raise what other libraries raise, which is of many kinds, as `RemoteError`."""
     try:
         yield

@@ -8,7 +8,7 @@ from ray.serve import Application
 
 from models.remote.address import address_of
 from service.ray.replica import Replica
-from service.ray.scale import Scale
+from service.ray.scale import WITHOUT_USE, Scale
 from service.settings import Settings
 
 NAME = "fanlight"
@@ -17,8 +17,8 @@ MAX_ONGOING = 4096
 
 Our own queue is full before, and its 429 is a problem document that names the setting.
 """
-BELONGS_TO_RAY = ("host", "port", "tls_certificate", "tls_key", "metrics_port", "workers")
-"""Settings that a replica does not use: Ray listens, and starts the processes."""
+OF_RAY = ("host", "port", *WITHOUT_USE)
+"""Settings that a replica does not use."""
 
 
 def configuration(settings: Settings, scale: Scale) -> dict[str, Any]:
@@ -54,9 +54,7 @@ def configuration(settings: Settings, scale: Scale) -> dict[str, Any]:
 
 def environment(settings: Settings) -> dict[str, str]:
     """Return the settings as the variables of each replica, with absolute paths."""
-    changed: dict[str, Any] = {
-        name: type(settings).model_fields[name].default for name in BELONGS_TO_RAY
-    }
+    changed: dict[str, Any] = {name: type(settings).model_fields[name].default for name in OF_RAY}
     changed["repository"] = tuple(map(_from_anywhere, settings.repositories))
     for name in ("graph_cache", "api_key_file"):
         if (path := getattr(settings, name)) is not None:

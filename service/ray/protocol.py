@@ -29,7 +29,7 @@ OF_RAY = "/-/"
 log = logs.Log()
 
 
-class Doors:
+class RayPathRouter:
     """ASGI application: Ray's handler for Ray's paths, the application for all others.
 
     Has the attributes of the application that the protocol looks for.
@@ -50,16 +50,16 @@ class ReplicaHttpProtocol(LimitedHttpProtocol):
 
     application: ClassVar[Application | None] = None
     of_loop: ClassVar[asyncio.AbstractEventLoop | None] = None
-    is_told: ClassVar[bool] = False
+    has_warned: ClassVar[bool] = False
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         if self.application is None:
             return
         if self.loop is self.of_loop:
-            self.app = Doors(self.application, self.app)
-        elif not self.is_told:
-            ReplicaHttpProtocol.is_told = True
+            self.app = RayPathRouter(self.application, self.app)
+        elif not self.has_warned:
+            ReplicaHttpProtocol.has_warned = True
             log.warning(
                 "other_loop",
                 missing="the fast path for predictions",

@@ -29,7 +29,7 @@ class Replica:
 
         They win over variables that the node has.
         """
-        self._environment = {**environment, f"{PREFIX}WORKERS": str(shares(cpus))}
+        self._environment = {**environment, f"{PREFIX}WORKERS": str(replicas_of_node(cpus))}
         self._application: Application | None = None
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
@@ -59,7 +59,7 @@ class Replica:
         return {ONGOING: self._application.state.metrics.in_flight}
 
 
-def shares(cpus: float) -> int:
+def replicas_of_node(cpus: float) -> int:
     """Return how many replicas with `cpus` processors fit on this node.
 
     As the setting workers, this divides the node's processors among the replicas.

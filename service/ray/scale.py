@@ -4,6 +4,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+WITHOUT_USE = ("tls_certificate", "tls_key", "metrics_port", "workers")
+"""Settings of `fanlight serve` that have no use on Ray, which listens and starts the processes."""
+
 
 class Scale(BaseModel):
     """The size of an application on a cluster, with its limits.

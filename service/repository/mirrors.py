@@ -16,8 +16,8 @@ from service.monitoring.metrics import Metrics
 from service.repository import background
 
 log = logs.Log()
-FIRST_SECONDS = 10.0  # that a start waits for an address, if there are copies of an earlier one
-FIRST_SECONDS_WITHOUT_COPIES = 60.0
+START_SECONDS = 10.0  # that a start waits for an address, if there are copies of an earlier one
+START_SECONDS_WITHOUT_COPIES = 60.0
 BUSY_SECONDS = 0.5  # until the next try to see what another process has fetched for the first time
 LONGEST_SECONDS = 300.0  # between two tries while an address can't be reached
 
@@ -96,7 +96,7 @@ class _Followed:
     async def first(self) -> None:
         has_copies = await background.start(_has_models, self.mirror.folder)
         try:
-            limit = FIRST_SECONDS if has_copies else FIRST_SECONDS_WITHOUT_COPIES
+            limit = START_SECONDS if has_copies else START_SECONDS_WITHOUT_COPIES
             await asyncio.wait_for(self._looked.wait(), limit)
         except TimeoutError:
             log.warning("repository does not answer", repository=str(self._address))

@@ -122,7 +122,7 @@ def test_the_image_is_the_last_stage_and_is_labelled() -> None:
 
 
 def test_bake_builds_what_the_dockerfile_has() -> None:
-    dockerfile_arguments = {"BASE", "TORCH_INDEX"}
+    dockerfile_arguments = {"BASE", "REMOTE", "TORCH_INDEX"}
     targets = BAKE["target"]
     for name, target in targets.items():
         assert {*target.get("args", {})} <= dockerfile_arguments

@@ -18,7 +18,7 @@ INTERNAL = {  # are caught where they are raised
     "EndedError",
     "NotFiniteError",
     "RemoteWarning",  # is printed, not raised
-    "ToldElsewhereError",
+    "ReportedElsewhereError",
     "UnanswerableGroupError",
     "_RefusedError",
     "_UnusualError",

@@ -57,7 +57,7 @@ class Origin(NamedTuple):
 class ImageSet:
     """Pictures with classes: `images` uint8 (N, C, H, W), `targets` int64 (N,) that index `labels`.
 
-    `images` are a tensor, or `Stored` in a file: then indexing and `split` read them.
+    `images` are a tensor, or `FilePixels` in a file: then indexing and `split` read them.
     `left_out` are files that are not used, each with the reason. `place` says, for people, where
     the pictures come from, or is None. `origins` has an entry for each picture, or is empty.
     `notes` are sentences for people about what was decided about the files.

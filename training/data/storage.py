@@ -1,6 +1,6 @@
 """Where the pixels of a data set are kept: in memory, or in a file that batches are read from.
 
-    decoded pictures → `Storage.draft` → `Draft.add` → `Draft.pixels`: a tensor, or `Stored`
+    decoded pictures → `Storage.draft` → `Draft.add` → `Draft.pixels`: a tensor, or `FilePixels`
 
 The file has the decoded pixels of one picture after another. It has no name, so that the system
 frees its space when the process ends, however that happens. A batch is read from it by as many
@@ -75,7 +75,7 @@ class _File:
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class FilePixels:
     """Pictures in a file, uint8 (N, C, H, W), which behave as a tensor where pictures are chosen.
 
     Indexing and `split` read pictures, and return tensors on `device`. `rows` (N,) are the places
@@ -120,22 +120,22 @@ class Stored:
         return replace(self, rows=self.rows[_of_numpy(index)])
 
 
-Pixels: TypeAlias = Tensor | Stored
+Pixels: TypeAlias = Tensor | FilePixels
 
 
 def some(pixels: Pixels, index: slice | Tensor | list[int]) -> Pixels:
     """Return some of the pictures, which stay where they are kept."""
-    return pixels.some(index) if isinstance(pixels, Stored) else pixels[index]
+    return pixels.some(index) if isinstance(pixels, FilePixels) else pixels[index]
 
 
 def in_memory(pixels: Pixels) -> Tensor:
     """Return the pictures as one tensor; reads all of them if they are in a file."""
-    return pixels[:] if isinstance(pixels, Stored) else pixels
+    return pixels[:] if isinstance(pixels, FilePixels) else pixels
 
 
 def mirrored(pixels: Pixels) -> Pixels:
     """Return the pictures (N, C, H, W) mirrored left to right."""
-    return pixels.mirrored() if isinstance(pixels, Stored) else pixels.flip(-1)
+    return pixels.mirrored() if isinstance(pixels, FilePixels) else pixels.flip(-1)
 
 
 def joined(parts: Sequence[Pixels]) -> Pixels:
@@ -144,7 +144,7 @@ def joined(parts: Sequence[Pixels]) -> Pixels:
     If one of them is in a file, all are: those in memory are written behind the others.
     """
     tensors = [each for each in parts if isinstance(each, Tensor)]
-    first = next((each for each in parts if isinstance(each, Stored)), None)
+    first = next((each for each in parts if isinstance(each, FilePixels)), None)
     if first is None:
         return torch.cat(tensors)
     rows = []
@@ -162,7 +162,7 @@ def most_compared(parts: Iterable[Pixels]) -> int | None:
 
     It is None if all are in memory: then comparing them takes little more.
     """
-    allowed = [part.file.allowed for part in parts if isinstance(part, Stored)]
+    allowed = [part.file.allowed for part in parts if isinstance(part, FilePixels)]
     return min(allowed) // COMPARED if allowed else None
 
 
@@ -189,7 +189,7 @@ class Draft:
         """Return all pictures that were added: at least one."""
         if self.file is None:
             return torch.from_numpy(np.array(self._parts))
-        return Stored(self.file, np.array(self._rows, np.int64))
+        return FilePixels(self.file, np.array(self._rows, np.int64))
 
 
 @dataclass
@@ -260,9 +260,9 @@ class Storage:
         return self._files[shape]
 
 
-def _written(file: _File, images: Tensor) -> Stored:
+def _written(file: _File, images: Tensor) -> FilePixels:
     rows = [file.append(picture) for picture in images.cpu().numpy()]
-    return Stored(file, np.array(rows, np.int64), images.device)
+    return FilePixels(file, np.array(rows, np.int64), images.device)
 
 
 def _of_numpy(index: slice | Tensor | list[int]) -> slice | NDArray[np.int64] | NDArray[np.bool_]:

@@ -34,13 +34,13 @@ from training import torchrun
 from training.data import storage
 from training.data.datasets import ImageSet
 from training.fitting.evaluation import Tally
-from training.torchrun import Process, ToldElsewhereError
+from training.torchrun import Process, ReportedElsewhereError
 
 LEAST_PART = 2  # pictures of a batch for each process: batch normalisation needs two
 FEW_NORMALISED = 16  # pictures of a part, below which its statistics are poor
-_TOLD = "fanlight/told"
+_REPORTED = "fanlight/reported"
 _TO_JOIN = timedelta(minutes=10)
-_PATIENCE = timedelta(days=1)  # the others wait while the first reads pictures or fits a head
+_TO_WAIT = timedelta(days=1)  # the others wait while the first reads pictures or fits a head
 _Value = TypeVar("_Value")
 
 
@@ -182,7 +182,7 @@ def joined(device: str) -> Iterator[Joined]:
     """Join the group that torchrun has started, and choose this process's device.
 
     Without torchrun it is one process, and nothing is joined. If a process of a group fails, one
-    of them raises the error; the others raise `ToldElsewhereError`. Raises `OptionError` for a
+    of them raises the error; the others raise `ReportedElsewhereError`. Raises `OptionError` for a
     device that can't be shared, and `LostProcessError` if the others can't be reached.
     """
     own = torchrun.process()
@@ -202,7 +202,7 @@ def joined(device: str) -> Iterator[Joined]:
                 yield Joined(Processes(own.rank, own.count), found)
     except (Exception, KeyboardInterrupt) as error:
         if not _is_first_to_tell(own, stores):
-            raise ToldElsewhereError from error
+            raise ReportedElsewhereError from error
         raise
     finally:
         if dist.is_initialized():
@@ -217,7 +217,7 @@ def _join() -> Store:
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
         store=PrefixStore("group", store),
-        timeout=_PATIENCE,
+        timeout=_TO_WAIT,
         world_size=count,
         rank=rank,
     )
@@ -257,7 +257,7 @@ def _is_first_to_tell(own: Process, stores: Sequence[Store]) -> bool:
     process, the first process of each machine tells.
     """
     try:
-        return int(stores[0].add(_TOLD, 1)) == 1 if stores else own.local_rank == 0
+        return int(stores[0].add(_REPORTED, 1)) == 1 if stores else own.local_rank == 0
     except RuntimeError:
         return own.local_rank == 0
 

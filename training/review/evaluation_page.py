@@ -182,8 +182,8 @@ def _figures(result: Evaluation) -> str:
 def _confusion(found: _Answers, result: Evaluation) -> str:
     """The matrix, and pictures of the pairs that are confused most, to which its cells lead."""
     pairs = _pairs(result)
-    told = {(i, j): f"pair-{i}-{j}" for _, i, j in pairs[:PAIRS]}
-    table = _matrix(result, told) if len(result.classes) <= MAX_TABLE else ""
+    anchors = {(i, j): f"pair-{i}-{j}" for _, i, j in pairs[:PAIRS]}
+    table = _matrix(result, anchors) if len(result.classes) <= MAX_TABLE else ""
     if table:
         text = (
             "<p>Rows are what the pictures are, columns what they were taken for. A number with a "
@@ -200,9 +200,10 @@ def _confusion(found: _Answers, result: Evaluation) -> str:
         places = both.nonzero().flatten()
         surest = places[found.sure[places].argsort(descending=True, stable=True)].tolist()
         figures = [found.figure(index) for index in surest[:OF_PAIR]]
+        true, taken = _name(found.labels[i]), _name(found.labels[j])
         groups.append(
-            f'<h3 id="{told[i, j]}">{_name(found.labels[i])} taken for {_name(found.labels[j])}: '
-            f"{count:,}</h3>{_list(figures, len(figures))}"
+            f'<h3 id="{anchors[i, j]}">{true} taken for {taken}: {count:,}</h3>'
+            f"{_list(figures, len(figures))}"
         )
     rest = f"<p>{len(pairs) - PAIRS:,} more pairs have mistakes.</p>" if len(pairs) > PAIRS else ""
     return f"{text}{table}{''.join(groups)}{rest}"
@@ -216,7 +217,7 @@ def _pairs(result: Evaluation) -> list[tuple[int, int, int]]:
     return sorted(pairs, key=lambda pair: (-pair[0], pair[1:]))
 
 
-def _matrix(result: Evaluation, told: dict[tuple[int, int], str]) -> str:
+def _matrix(result: Evaluation, anchors: dict[tuple[int, int], str]) -> str:
     head = "".join(f'<th scope="col">{_name(each.label)}</th>' for each in result.classes)
     shares = [
         [count / max(1, figures.support) for count in counts]
@@ -231,7 +232,7 @@ def _matrix(result: Evaluation, told: dict[tuple[int, int], str]) -> str:
             share = shares[i][j] if i == j else shares[i][j] / most
             kind = "right" if i == j else "wrong"
             number = f"{count:,}"
-            if name := told.get((i, j)):
+            if name := anchors.get((i, j)):
                 label = escape(
                     f"{count:,} pictures of {shown(figures.label)} taken for "
                     f"{shown(result.classes[j].label)}",

@@ -1,8 +1,7 @@
 """A zip of images: its members in the order of the archive → bytes, under a limit for each.
 
-A member that claims more bytes than are allowed is not unpacked, and of one that claims less no
-more is unpacked than it may have: neither a bomb nor a lie costs more than the limit. Archives in
-the archive are not opened.
+A member that claims more bytes than are allowed is not unpacked. Of any other, at most as many
+bytes are unpacked as are allowed, whatever it claims. Archives in the archive are not opened.
 """
 
 import zipfile

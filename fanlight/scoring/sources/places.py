@@ -25,7 +25,7 @@ def is_url(text: str) -> bool:
     return "://" in text or text.startswith("data:")
 
 
-def is_of_this_process(location: str) -> bool:
+def is_in_memory(location: str) -> bool:
     """Whether other processes can't read what is there."""
     return MEMORY in location
 

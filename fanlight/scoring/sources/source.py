@@ -57,14 +57,14 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Held:
+class InMemoryPiece:
     """A piece whose bytes are held: of a source that other processes can't read (`memory://`)."""
 
     images: tuple[tuple[str | None, bytes | ServiceError], ...]
     locations: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, piece: Piece, most: int) -> "Held":
+    def of(cls, piece: Piece, most: int) -> "InMemoryPiece":
         """Read a piece here; each image may have `most` bytes."""
         return cls(tuple((item.path, read(item, most)) for item in piece.items()))
 

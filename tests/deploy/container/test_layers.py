@@ -12,7 +12,10 @@ from deploy.container.layers import keys
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "Dockerfile").read_text()
 FILES = {
-    *(f"deploy/container/{name}.txt" for name in ("torch", "service", "build", "inventory")),
+    *(
+        f"deploy/container/{name}.txt"
+        for name in ("torch", "service", "remote", "build", "inventory")
+    ),
     *("models/a.py", "training/a.py", "service/a.py", "fanlight/a.py"),
     *("pyproject.toml", "README.md", "LICENSE"),
 }
@@ -46,6 +49,7 @@ def rebuilt(before: dict[str, str], after: dict[str, str]) -> list[str]:
         ("deploy/container/inventory.txt", []),
         ("deploy/container/torch.txt", OF_THE_IMAGE),
         ("deploy/container/service.txt", OF_THE_IMAGE[1:]),
+        ("deploy/container/remote.txt", OF_THE_IMAGE[1:]),
         ("service/a.py", OF_THE_IMAGE[2:]),
         ("fanlight/new.py", OF_THE_IMAGE[2:]),
         ("README.md", OF_THE_IMAGE[2:]),
@@ -61,6 +65,7 @@ def test_a_change_rebuilds_what_it_changes(folder: Path, changed: str, expected:
 def test_a_moved_file_and_another_argument_are_changes(folder: Path) -> None:
     before = built(folder)
     assert rebuilt(before, built(folder, TORCH_INDEX="https://example.org/")) == OF_THE_IMAGE
+    assert rebuilt(before, built(folder, REMOTE="1")) == OF_THE_IMAGE[1:]
     assert rebuilt(before, built(folder, BASE="debian")) == OF_THE_IMAGE
     (folder / "service" / "a.py").rename(folder / "service" / "b.py")
     assert rebuilt(before, built(folder)) == OF_THE_IMAGE[2:]

@@ -58,6 +58,13 @@ def test_a_layer_has_what_its_extras_need_and_no_more() -> None:
         assert f"\n{name}==" not in service
 
 
+def test_what_remote_repositories_need_is_a_layer_of_its_own() -> None:
+    remote = pins.contents("remote")
+    for name in ("s3fs", "aiobotocore", "aiohttp", "fsspec"):
+        assert f"\n{name}==" in remote
+    assert "\nuvicorn==" not in remote
+
+
 def test_an_unpinned_package_is_an_error_and_nothing_is_written(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

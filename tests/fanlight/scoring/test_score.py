@@ -227,7 +227,7 @@ def test_a_folder_of_another_run_is_not_written_to(
 def test_two_runs_at_once_and_files_of_others(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Folder(place / "out", "parquet").held():
+    with Folder(place / "out", "parquet").locked():
         assert score("--out", "out") == 1
     assert "out is being written by another process: wait" in capsys.readouterr().err
     Path("other").mkdir()

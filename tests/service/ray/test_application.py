@@ -46,7 +46,8 @@ def test_ray_refuses_only_what_our_queue_would_have_refused() -> None:
 
 def test_a_replica_has_time_to_answer_what_it_has_accepted() -> None:
     given = configuration(Settings(shutdown_grace=12.0, request_timeout=30.0), Scale())
-    assert given["graceful_shutdown_timeout_s"] == 12 + 2 * 30 + 5
+    receives, answers = 30, 30  # a request that came at the end of the grace period
+    assert 0 < given["graceful_shutdown_timeout_s"] - (12 + receives + answers) < 10
     assert given["health_check_timeout_s"] == Settings().worker_timeout
     assert given["max_surge_percent"] == 100
 

@@ -31,7 +31,7 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(HTTP_PROTOCOLS, protocol.CHOICE, HTTP_PROTOCOLS[protocol.CHOICE])
     monkeypatch.setattr(ReplicaHttpProtocol, "application", None)
     monkeypatch.setattr(ReplicaHttpProtocol, "of_loop", None)
-    monkeypatch.setattr(ReplicaHttpProtocol, "is_told", False)
+    monkeypatch.setattr(ReplicaHttpProtocol, "has_warned", False)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from service.errors import UnavailableError
 from service.ray import protocol
 from service.ray.application import environment
 from service.ray.protocol import ReplicaHttpProtocol
-from service.ray.replica import MAX_SHARES, ONGOING, Replica, shares
+from service.ray.replica import MAX_SHARES, ONGOING, Replica, replicas_of_node
 from service.settings import Settings
 
 
@@ -34,7 +34,7 @@ def test_the_processors_of_a_node_are_shared(
     processors: int, cpus: float, wanted: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.process.cpu.available_cpus", lambda: processors)
-    assert shares(cpus) == wanted <= MAX_SHARES
+    assert replicas_of_node(cpus) == wanted <= MAX_SHARES
 
 
 @pytest.mark.anyio

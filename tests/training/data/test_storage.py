@@ -15,15 +15,15 @@ from tests.networks import SPEC
 from tests.training.pictures import colors
 from training.data import datasets, storage
 from training.data.datasets import DatasetError
-from training.data.storage import Pixels, Storage, Stored
+from training.data.storage import FilePixels, Pixels, Storage
 from training.profiling import memory
 
 IMAGES = colors().in_memory
 
 
-def stored(folder: Path, images: Tensor = IMAGES) -> Stored:
+def stored(folder: Path, images: Tensor = IMAGES) -> FilePixels:
     pixels, _ = Storage(folder, stream=True).keep(images, "colors")
-    assert isinstance(pixels, Stored)
+    assert isinstance(pixels, FilePixels)
     return pixels
 
 
@@ -31,7 +31,7 @@ def same(pixels: Pixels, expected: Tensor) -> bool:
     return pixels.shape == expected.shape and torch.equal(storage.in_memory(pixels), expected)
 
 
-class TestStored:
+class TestFilePixels:
     def test_indexing_reads_what_a_tensor_has(self, tmp_path: Path) -> None:
         pixels = stored(tmp_path)
         order = torch.randperm(len(IMAGES), generator=torch.Generator().manual_seed(0))
@@ -70,7 +70,7 @@ class TestStored:
         pixels = stored(tmp_path)
         parts: Sequence[Pixels] = [IMAGES[:2], storage.some(pixels, [5]), IMAGES[7:9]]
         joined = storage.joined(parts)
-        assert isinstance(joined, Stored)
+        assert isinstance(joined, FilePixels)
         assert same(joined, IMAGES[[0, 1, 5, 7, 8]])
 
     def test_pictures_of_two_files_are_not_joined(self, tmp_path: Path) -> None:
@@ -91,22 +91,22 @@ class TestStorage:
         size = IMAGES.numel()
         enough, small = Storage(tmp_path, allowed=size), Storage(tmp_path, allowed=size - 1)
         assert isinstance(enough.keep(IMAGES, "colors")[0], Tensor)
-        assert isinstance(small.keep(IMAGES, "colors")[0], Stored)
+        assert isinstance(small.keep(IMAGES, "colors")[0], FilePixels)
 
     def test_all_sets_together_may_take_so_much(self, tmp_path: Path) -> None:
         place = Storage(tmp_path, allowed=IMAGES.numel())
         assert isinstance(place.keep(IMAGES, "train")[0], Tensor)
-        assert isinstance(place.keep(IMAGES[:1], "test")[0], Stored)
+        assert isinstance(place.keep(IMAGES[:1], "test")[0], FilePixels)
 
     def test_what_is_read_after_that_is_in_the_file_too(self, tmp_path: Path) -> None:
         place = Storage(tmp_path, allowed=IMAGES.numel() - 1)
-        assert isinstance(place.keep(IMAGES, "train")[0], Stored)
-        assert isinstance(place.keep(IMAGES[:1], "test")[0], Stored)
+        assert isinstance(place.keep(IMAGES, "train")[0], FilePixels)
+        assert isinstance(place.keep(IMAGES[:1], "test")[0], FilePixels)
 
     def test_the_user_may_choose(self, tmp_path: Path) -> None:
         memory, file = Storage(tmp_path, False), Storage(tmp_path, True, 10**9)
         assert isinstance(memory.keep(IMAGES, "colors")[0], Tensor)
-        assert isinstance(file.keep(IMAGES, "colors")[0], Stored)
+        assert isinstance(file.keep(IMAGES, "colors")[0], FilePixels)
 
     def test_it_is_told(self, tmp_path: Path) -> None:
         _, (note,) = Storage(tmp_path).keep(IMAGES, "colors (train)")
@@ -159,7 +159,7 @@ def test_a_folder_is_read_as_into_memory(tmp_path: Path, colors_folder: Path) ->
     plain = datasets.load_all(name, root, SPEC)
     found = datasets.load_all(name, root, SPEC, place=Storage(tmp_path, stream=True))
     for split, images in found.items():
-        assert isinstance(images.images, Stored)
+        assert isinstance(images.images, FilePixels)
         assert torch.equal(images.in_memory, plain[split].in_memory)
         assert torch.equal(images.targets, plain[split].targets)
         assert images.origins == plain[split].origins
