@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
@@ -21,21 +21,30 @@ from training.data.files import picture_files
 
 @dataclass(frozen=True)
 class Members:
-    """Some members of an archive, by their numbers in its directory."""
+    """Some members of an archive, by their numbers in its directory.
+
+    A process keeps the archive of its last piece open, since reading a large directory takes long.
+    """
 
     archive: str
     numbers: tuple[int, ...]
+    state: str
 
     @property
     def locations(self) -> tuple[str]:
         return (self.archive,)
 
     def items(self) -> Iterator[Item]:
-        with _opened(self.archive) as file, zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-            for number in self.numbers:
-                member = members[number]
-                yield Item(member.filename, partial(_read, archive, member))
+        archive = _kept_open(self.archive, self.state)
+        members = archive.infolist()
+        for number in self.numbers:
+            member = members[number]
+            yield Item(member.filename, partial(_read, archive, member))
+
+
+@lru_cache(maxsize=1)
+def _kept_open(location: str, _state: str) -> zipfile.ZipFile:
+    return zipfile.ZipFile(_opened(location) if places.is_url(location) else location)
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,8 @@ class Archive:
         return listing.digest(f"{number}\0{name}\0{state}" for number, name, state in self.members)
 
     def piece(self, start: int, stop: int) -> Members:
-        return Members(self.location, tuple(number for number, _, _ in self.members[start:stop]))
+        numbers = tuple(number for number, _, _ in self.members[start:stop])
+        return Members(self.location, numbers, self.digest)
 
 
 def opened(location: str) -> Archive:

@@ -10,9 +10,11 @@ import csv
 import io
 import posixpath
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -98,57 +100,78 @@ def _chosen(text: str, there: Sequence[str], column: str | None, usual: Sequence
 
 @dataclass(frozen=True)
 class ParquetRows:
-    """Some rows of a Parquet file whose images are a column of bytes."""
+    """Some rows of Parquet files whose images are a column of bytes."""
 
-    parts: tuple[tuple[str, int, int], ...]
-    """Location of each file, with the first row and the one behind the last."""
+    parts: tuple[tuple[str, str, int, int], ...]
+    """Location and state of each file, with the first row and the one behind the last."""
     images: str
     paths: str | None
 
     @property
     def locations(self) -> Iterable[str]:
-        return (location for location, _, _ in self.parts)
+        return (location for location, *_ in self.parts)
 
     def items(self) -> Iterator[Item]:
-        for location, start, stop in self.parts:
-            with _opened(location) as file:
-                yield from _rows(file, start, stop, self.images, self.paths)
+        for location, state, start, stop in self.parts:
+            columns = [self.images] if self.paths is None else [self.images, self.paths]
+            for batch in _kept_open(location, state, tuple(columns)).rows(start, stop):
+                yield from _items(batch, self.images, self.paths)
 
 
-def _rows(
-    file: pq.ParquetFile, start: int, stop: int, images: str, paths: str | None
-) -> Iterator[Item]:
-    """Yield the rows from `start` to `stop`; only their groups are read, a few rows at a time."""
-    groups: list[int] = []
-    before, skipped = 0, 0
-    for number in range(file.metadata.num_row_groups):
-        count = file.metadata.row_group(number).num_rows
-        if before < stop and before + count > start:
-            if not groups:
-                skipped = start - before
-            groups.append(number)
-        before += count
-    left = stop - start
-    columns = [images] if paths is None else [images, paths]
-    for batch in file.iter_batches(_ROWS, row_groups=groups, columns=columns):
-        if skipped >= len(batch):
-            skipped -= len(batch)
-            continue
-        batch = batch.slice(skipped, left)
-        skipped = 0
-        left -= len(batch)
-        column = batch.column(images)
-        named: Any = batch.column(paths) if paths is not None else None
-        if pa.types.is_struct(column.type):
-            own = [field.name for field in column.type]
-            if named is None and "path" in own:
-                named = column.field("path")
-            column = column.field("bytes")
-        for row in range(len(batch)):
-            path = None if named is None else named[row].as_py()
-            yield Item(path, _reader(column[row].as_py() or b""))
-        if not left:
-            return
+class _Cursor:
+    """An open Parquet file that is read forwards.
+
+    A group of rows can be decoded only from its start. Where pieces follow each other, each row is
+    decoded once, and not again for each piece.
+    """
+
+    def __init__(self, file: pq.ParquetFile, columns: Sequence[str]) -> None:
+        self._file, self._columns = file, list(columns)
+        groups = (file.metadata.row_group(each) for each in range(file.metadata.num_row_groups))
+        self._starts = [0, *accumulate(group.num_rows for group in groups)]
+        self._ahead: Iterator[pa.RecordBatch] = iter(())
+        self._rest: pa.RecordBatch | None = None  # rows that were decoded, and not asked for yet
+        self._next = 0  # the row that comes next
+
+    def rows(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows from `start` up to but not including `stop`, a few at a time."""
+        if start < self._next or self._group(start) > self._group(self._next) or not self._next:
+            self._begin(self._group(start))
+        while self._next < stop:
+            batch = self._rest or next(self._ahead, None)
+            if batch is None:
+                raise DamagedFileError("a Parquet file has fewer rows than it had: score it anew")
+            first = max(0, min(start - self._next, len(batch)))
+            last = min(stop - self._next, len(batch))
+            self._rest = batch.slice(last) if last < len(batch) else None
+            self._next += last
+            if first < last:
+                yield batch.slice(first, last - first)
+
+    def _group(self, row: int) -> int:
+        return bisect_right(self._starts, row) - 1
+
+    def _begin(self, group: int) -> None:
+        groups = range(group, self._file.metadata.num_row_groups)
+        self._ahead = self._file.iter_batches(_ROWS, row_groups=groups, columns=self._columns)
+        self._rest, self._next = None, self._starts[group]
+
+
+@lru_cache(maxsize=1)
+def _kept_open(location: str, _state: str, columns: tuple[str, ...]) -> _Cursor:
+    return _Cursor(_opened(location), columns)
+
+
+def _items(batch: pa.RecordBatch, images: str, paths: str | None) -> Iterator[Item]:
+    column = batch.column(images)
+    named: Any = batch.column(paths) if paths is not None else None
+    if pa.types.is_struct(column.type):
+        if named is None and "path" in [field.name for field in column.type]:
+            named = column.field("path")
+        column = column.field("bytes")
+    for row in range(len(batch)):
+        path = None if named is None else named[row].as_py()
+        yield Item(path, _reader(column[row].as_py() or b""))
 
 
 def _reader(encoded: bytes) -> Any:
@@ -181,10 +204,10 @@ class ParquetImages:
 
     def piece(self, start: int, stop: int) -> ParquetRows:
         parts, before = [], 0
-        for location, rows, _ in self.files:
+        for location, rows, state in self.files:
             first, last = max(start - before, 0), min(stop - before, rows)
             if first < last:
-                parts.append((location, first, last))
+                parts.append((location, state, first, last))
             before += rows
         return ParquetRows(tuple(parts), self.images, self.paths)
 

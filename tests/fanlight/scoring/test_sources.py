@@ -306,3 +306,23 @@ def test_a_truncated_zip_says_so(tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError, match="pack or download it again"):
         opening.opened(str(path))
     assert not zipfile.is_zipfile(path)
+
+
+@pytest.mark.parametrize("kind", ["zip", "parquet"])
+def test_pieces_in_any_order_have_their_images(kind: str, place: Path) -> None:
+    """Though a process keeps the file of the last piece open, and its place in it."""
+
+    def written(name: str, images: list[bytes]) -> Source:
+        if kind == "parquet":
+            return opening.opened(str(sources.parquet(Path(name), image=images)))
+        named = {f"{i:02}.png": each for i, each in enumerate(images)}
+        return opening.opened(str(sources.zipped(Path(name), named)))
+
+    here = written(f"a.{kind}", CONTENTS)
+    there = written(f"b.{kind}", CONTENTS[::-1])
+    for start, stop in ((0, 3), (3, 4), (4, 12), (20, 23), (21, 22), (5, 6), (9, 10), (0, 23)):
+        assert contents(here, start, stop) == CONTENTS[start:stop]
+    for start in (3, 1, 7):
+        assert contents(here, start, 9) == CONTENTS[start:9]
+        assert contents(there, start, 9) == CONTENTS[::-1][start:9]
+    assert contents(written(f"a.{kind}", CONTENTS[1:])) == CONTENTS[1:]
