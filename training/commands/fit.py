@@ -40,7 +40,8 @@ class Fit:
     """Train a network with a recipe and publish it as the next version of a model.
 
     FOLDER holds your own images: one subfolder per class, or train and test folders with such
-    subfolders. A zip or tar of one, and a CSV with the columns path and label, are taken too.
+    subfolders. A zip or tar of one, a CSV with the columns path and label, and
+    shards in Parquet or of WebDataset are taken too.
     --list shows the values of RECIPE. Options override fields of the recipe.
     """
 

@@ -13,7 +13,7 @@ from models.architectures import registry
 from models.errors import OptionError
 from models.files import EMPTY_PATH
 from models.registry import proposal
-from training.data.files import archives, refusals, sources, tables
+from training.data.files import refusals, sources
 from training.fitting.start import imagenet
 from training.recipes import catalogue
 from training.recipes.catalogue import CATALOGUE
@@ -42,13 +42,13 @@ def recipe_for(target: str, changes: Mapping[str, Any]) -> Recipe:
             f"FOLDER|RECIPE: {EMPTY_PATH}; or give a recipe: fanlight fit --list shows them"
         )
     folder = Path(target)
-    if not (folder.is_dir() or tables.is_table(folder) or archives.is_archive(folder)):
+    if not (folder.is_dir() or sources.is_packed(folder)):
         if folder.is_file():
             raise OptionError(refusals.of_file(folder))
         meant = proposal(target, RECIPES) or sources.similar(folder)
         raise OptionError(
-            f"{target!r} is neither a folder of pictures, a zip or tar of one, a CSV of them, nor "
-            f"a recipe; {meant}"
+            f"{target!r} is neither a folder of pictures, a zip or tar of one, a CSV or shards of "
+            f"them, nor a recipe; {meant}"
             "fanlight fit --list shows the recipes"
         )
     path = folder.resolve()  # whole, lest a folder of that name under the data root be taken

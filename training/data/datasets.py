@@ -19,8 +19,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 from PIL import Image
-from rich.markup import escape
-from rich.progress import track
 from torch import Tensor
 
 from models.images import decoding
@@ -31,6 +29,7 @@ from training.data.files.folders import Files
 from training.data.files.layout import DatasetError as DatasetError
 from training.data.files.sources import JOIN, parts
 from training.data.files.splits import Split
+from training.data.progress import tracked
 from training.data.registry import DATASETS, DatasetEntry
 from training.data.storage import Pixels, Storage
 
@@ -314,8 +313,7 @@ def _pictures(folder: Path, split: Split, spec: InputSpec, seed: int, where: Sto
     targets, origins, broken = [], [], []
     draft = where.draft(len(listed.paths), spec.shape, f"{folder} ({split})")
     pairs = list(zip(listed.paths, listed.targets, strict=True))
-    description = f"reading {escape(str(folder))} ({split})"
-    for path, target in track(pairs, description, transient=True, disable=len(pairs) < 1000):
+    for path, target in tracked(pairs, f"reading {folder} ({split})", least=1000):
         try:
             encoded = path.read_bytes()
             picture, origin = read(encoded, spec), _origin(path, encoded)

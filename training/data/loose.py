@@ -5,13 +5,12 @@ from functools import reduce
 from pathlib import Path
 
 import torch
-from rich.markup import escape
-from rich.progress import track
 
 from models.preprocessing import ImageError, InputSpec, read
 from training.data import datasets
 from training.data.datasets import DatasetError, ImageSet, Origin
 from training.data.files import folders, sources
+from training.data.progress import tracked
 from training.data.registry import DATASETS
 from training.data.storage import Storage
 
@@ -54,8 +53,7 @@ def _pictures(folder: Path, spec: InputSpec, place: Storage) -> ImageSet:
         )
     origins = []
     draft = place.draft(len(paths), spec.shape, str(folder))
-    description = f"reading {escape(str(folder))}"
-    for path in track(paths, description, transient=True, disable=len(paths) < 1000):
+    for path in tracked(paths, f"reading {folder}", least=1000):
         try:
             picture = read(path.read_bytes(), spec)
         except ImageError as error:

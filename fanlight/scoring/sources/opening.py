@@ -10,11 +10,10 @@ from fanlight.scoring.sources.source import Source
 from models.errors import FanlightError, OptionError, next_step
 from models.files import EMPTY_PATH
 from models.images.formats import sniff
-from training.data.files import picture_files, sources
+from training.data.files import picture_files, shards, sources
 
 _GLOB = ("*", "?", "[")
 _TABLES = (".csv", ".tsv")
-_PARQUET = (".parquet", ".pq", ".parq")
 _HEAD = 64  # bytes that tell what a file is
 TAKEN = (
     "a folder, a glob, a zip, a CSV or Parquet, or an image; on this machine, or as a URL such as "
@@ -75,7 +74,7 @@ def _of_file(text: str, head: bytes, column: str | None) -> Source:
     """Open one file by its beginning, or else by its name."""
     location = places.place(text)
     name = places.without_query(text).lower()
-    if head.startswith(b"PAR1") or name.endswith(_PARQUET):
+    if head.startswith(b"PAR1") or name.endswith(shards.PARQUET):
         return tables.of_parquet(text, [location], column)
     if sniff(head) is not None or name.endswith(tuple(picture_files.SUFFIXES)):
         return listing.of_files("image", [text])
@@ -94,7 +93,7 @@ def _of_glob(text: str, paths: list[str], column: str | None) -> Source:
             f"nothing matches {text!r}; a '**' stands for any folders, and a pattern is quoted for "
             "the shell"
         )
-    if all(path.lower().endswith(_PARQUET) for path in paths):
+    if all(path.lower().endswith(shards.PARQUET) for path in paths):
         return tables.of_parquet(text, [places.place(path) for path in paths], column)
     return listing.of_files("glob", paths)
 
@@ -131,14 +130,14 @@ def _of_remote_glob(url: str, files: Any, path: str, column: str | None) -> Sour
     found = files.glob(path, detail=True)
     inside = {each: info for each, info in sorted(found.items()) if info["type"] != "directory"}
     urls = [files.unstrip_protocol(each) for each in inside]
-    if urls and not all(each.lower().endswith(_PARQUET) for each in urls):
+    if urls and not all(each.lower().endswith(shards.PARQUET) for each in urls):
         return Listing("glob", [listing.remote(files, each, info) for each, info in inside.items()])
     return _of_glob(url, urls, column)
 
 
 def _propose_tables(text: str, inside: list[str]) -> None:
     """Raise `SourceError` if a folder without images has tables or archives in it."""
-    for endings, kind in ((_PARQUET, "Parquet"), (_TABLES, "CSV"), ((".zip",), "zip")):
+    for endings, kind in ((shards.PARQUET, "Parquet"), (_TABLES, "CSV"), ((".zip",), "zip")):
         if there := sorted(name for name in inside if name.lower().endswith(endings)):
             one = there[0] if len(there) == 1 or kind != "Parquet" else f"*{Path(there[0]).suffix}"
             raise SourceError(

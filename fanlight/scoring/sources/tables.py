@@ -9,7 +9,6 @@ A Parquet column of Hugging Face, with `bytes` and `path` in it, is one of bytes
 import csv
 import io
 import posixpath
-import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,12 +26,9 @@ from fanlight.scoring.sources.source import Item
 from models.errors import DamagedFileError, OptionError
 from models.registry import listed
 from training.data import names
-from training.data.files import tables
+from training.data.files import parquet, tables
 
 MAX_BYTES = 1 << 30  # of a CSV
-MAX_GROUP_BYTES = 1 << 32  # that one group of rows claims to unpack to
-_ROWS = 16  # of images that are unpacked together
-_BYTES = ("image", "images", "img", "bytes", "content", "data", "picture", "png", "jpg", "jpeg")
 _PATH = (*tables.PATH, "url", "uri", "imageurl", "imageuri", "location", "key")
 
 
@@ -85,10 +81,8 @@ def _chosen(text: str, there: Sequence[str], column: str | None, usual: Sequence
         if column not in there:
             raise OptionError(f"{text} has no column {column!r}; there are {listed(there)}")
         return column
-    plain = [re.sub("[^a-z]", "", name.casefold()) for name in there]
-    for name in usual:
-        if name in plain:
-            return there[plain.index(name)]
+    if (found := parquet.usual(there, usual)) is not None:
+        return found
     if len(there) == 1:
         return there[0]
     shown = ", ".join(map(repr, there[:8])) or "none that can be read"
@@ -152,8 +146,8 @@ class _Cursor:
         return bisect_right(self._starts, row) - 1
 
     def _begin(self, group: int) -> None:
-        groups = range(group, self._file.metadata.num_row_groups)
-        self._ahead = self._file.iter_batches(_ROWS, row_groups=groups, columns=self._columns)
+        groups = list(range(group, self._file.metadata.num_row_groups))
+        self._ahead = self._file.iter_batches(parquet.ROWS, groups, self._columns)
         self._rest, self._next = None, self._starts[group]
 
 
@@ -163,15 +157,9 @@ def _kept_open(location: str, _state: str, columns: tuple[str, ...]) -> _Cursor:
 
 
 def _items(batch: pa.RecordBatch, images: str, paths: str | None) -> Iterator[Item]:
-    column = batch.column(images)
-    named: Any = batch.column(paths) if paths is not None else None
-    if pa.types.is_struct(column.type):
-        if named is None and "path" in [field.name for field in column.type]:
-            named = column.field("path")
-        column = column.field("bytes")
-    for row in range(len(batch)):
-        path = None if named is None else named[row].as_py()
-        yield Item(path, _reader(column[row].as_py() or b""))
+    named = None if paths is None else batch.column(paths).to_pylist()
+    for row, (encoded, own) in enumerate(parquet.encoded(batch, images)):
+        yield Item(own if named is None else named[row], _reader(encoded))
 
 
 def _reader(encoded: bytes) -> Any:
@@ -221,7 +209,7 @@ def of_parquet(text: str, locations: Sequence[str], column: str | None) -> Listi
     schema: pa.Schema | None = None
     for location in locations:
         with _opened(location) as file:
-            _check_groups(location, file)
+            parquet.check_groups(location, file)
             if schema is None:
                 schema = file.schema_arrow
             elif not schema.equals(file.schema_arrow):
@@ -230,18 +218,15 @@ def of_parquet(text: str, locations: Sequence[str], column: str | None) -> Listi
                 )
             files.append((location, file.metadata.num_rows, _state(location)))
     assert schema is not None  # noqa: S101 (there is a file)
-    images = [field.name for field in schema if _has_bytes(field.type)]
-    texts = [field.name for field in schema if _is_text(field.type)]
+    images, texts = parquet.images(schema), parquet.texts(schema)
     if column is not None and column not in (*images, *texts):
         raise OptionError(
             f"{text} has no column {column!r} of bytes or text; of bytes there is "
             f"{listed(images) or 'none'}, of text {listed(texts) or 'none'}"
         )
     if column in images or (column is None and images):
-        chosen = _chosen(text, images, column, _BYTES)
-        plain = [re.sub("[^a-z]", "", name.casefold()) for name in texts]
-        path = next((texts[plain.index(name)] for name in _PATH if name in plain), None)
-        return ParquetImages(files, chosen, path)
+        chosen = _chosen(text, images, column, parquet.IMAGE)
+        return ParquetImages(files, chosen, parquet.usual(texts, _PATH))
     chosen = _chosen(text, texts, column, _PATH)
     cells: list[str] = []
     for location, _, _ in files:
@@ -249,18 +234,6 @@ def of_parquet(text: str, locations: Sequence[str], column: str | None) -> Listi
             for batch in file.iter_batches(columns=[chosen]):
                 cells += [cell or "" for cell in batch.column(0).to_pylist()]
     return _paths("Parquet of paths", cells, locations)
-
-
-def _has_bytes(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return any(field.name == "bytes" and _has_bytes(field.type) for field in kind)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _opened(location: str) -> pq.ParquetFile:
@@ -275,16 +248,6 @@ def _opened(location: str) -> pq.ParquetFile:
         raise DamagedFileError(
             f"{location} can't be read as Parquet ({reason}): write or download it again"
         ) from error
-
-
-def _check_groups(location: str, file: pq.ParquetFile) -> None:
-    for number in range(file.metadata.num_row_groups):
-        size = file.metadata.row_group(number).total_byte_size
-        if size > MAX_GROUP_BYTES:
-            raise OptionError(
-                f"{location}: its group of rows {number} claims {size:,} bytes, and at most "
-                f"{MAX_GROUP_BYTES:,} are unpacked: write it with smaller groups"
-            )
 
 
 def _state(location: str) -> str:

@@ -135,8 +135,8 @@ def test_what_is_neither_a_folder_nor_a_recipe(
 ) -> None:
     assert main(["fit", name, "--epochs", "3"]) == 2
     assert capsys.readouterr().err == (
-        f"error: '{name}' is neither a folder of pictures, a zip or tar of one, a CSV of them, nor "
-        f"a recipe; {meant}"
+        f"error: '{name}' is neither a folder of pictures, a zip or tar of one, a CSV or shards of "
+        f"them, nor a recipe; {meant}"
         "fanlight fit --list shows the recipes\nSee fanlight fit --help\n"
     )
 

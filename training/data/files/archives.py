@@ -12,10 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-from rich.progress import track
-
 from training.data.files.layout import DatasetError
+from training.data.progress import tracked
 
 UNPACKED = "unpacked"  # the folder under the data root
 
@@ -24,7 +22,7 @@ def is_archive(path: Path) -> bool:
     """Return whether a file is a zip or tar, by its content; False for a damaged one."""
     try:
         return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
-    except _BROKEN:  # compressed, and cut off or damaged
+    except BROKEN:  # compressed, and cut off or damaged
         return False
     except OSError:
         return False
@@ -36,38 +34,57 @@ def unpacked(archive: Path, root: Path) -> Path:
     Nothing is written outside of the folder. Raises `DatasetError` if the archive is broken, has a
     password, or is larger than the free space on the disk.
     """
-    status = archive.stat()
-    identity = f"{archive.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
-    name = f"{archive.name.partition('.')[0]}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
-    folder = root / UNPACKED / name
+    try:
+        return made(archive, [archive], root, partial(_unpack, archive))
+    except BROKEN as error:
+        reason, way = str(error) or "it is cut off", "unpack it yourself, and give the folder"
+        if isinstance(error, DAMAGED) and not isinstance(error, tarfile.FilterError):
+            way = f"it is cut off or damaged: download it again, or {way}"
+        raise DatasetError(f"{archive} can't be unpacked: {reason}; {way}") from error
+
+
+def made(place: Path, packed: Sequence[Path], root: Path, unpack: Callable[[Path], object]) -> Path:
+    """Return the folder under the root that has the content of the files `packed`.
+
+    `unpack` makes and fills it, unless it is there; a folder that is there is whole. `place` is
+    what the user named. Raises `DatasetError` for an error of the file system.
+    """
+    states = [(each.resolve(), each.stat()) for each in packed]
+    identity = "\0".join(f"{path}\0{s.st_size}\0{s.st_mtime_ns}" for path, s in states)
+    digest = hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()[:12]
+    folder = root / UNPACKED / f"{place.resolve().name.partition('.')[0]}-{digest}"
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as draft:
-        into = Path(draft, name)
+        into = Path(draft, folder.name)
         try:
-            _unpack(archive, into)
+            unpack(into)
             into.rename(folder)
         except OSError as error:
             if not folder.is_dir():  # else another process was faster
                 reason = error.strerror or str(error)
-                raise DatasetError(f"{archive} can't be unpacked: {reason}") from error
-        except _BROKEN as error:
-            reason, way = str(error) or "it is cut off", "unpack it yourself, and give the folder"
-            if isinstance(error, _DAMAGED) and not isinstance(error, tarfile.FilterError):
-                way = f"it is cut off or damaged: download it again, or {way}"
-            raise DatasetError(f"{archive} can't be unpacked: {reason}; {way}") from error
+                raise DatasetError(f"{place} can't be unpacked: {reason}") from error
     return folder
 
 
-# zipfile: NotImplementedError for a compression that it doesn't know, RuntimeError for a password
-_BROKEN = (
+def check_room(place: Path, size: int, folder: Path) -> None:
+    """Raise `DatasetError` if the disk of a folder has no room for `size` bytes of `place`."""
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise DatasetError(
+            f"{place} holds {size:,} bytes, and {folder} has room for {free:,}; give another "
+            "--data-root"
+        )
+
+
+BROKEN = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
     *(EOFError, NotImplementedError, RuntimeError, ValueError),
 )
-
-
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+"""What zipfile and tarfile raise for archives that they can't read: NotImplementedError for a
+compression that zipfile doesn't know, RuntimeError for a password."""
+DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
 def _unpack(archive: Path, into: Path) -> None:
@@ -82,11 +99,11 @@ def _unpack(archive: Path, into: Path) -> None:
     else:
         with tarfile.open(archive) as tar:
             members = [(entry, entry.size) for entry in tar.getmembers()]
-            _check_end(tar)
+            check_end(tar)
             _extract(archive, into, members, partial(tar.extract, filter="data"))
 
 
-def _check_end(tar: tarfile.TarFile) -> None:
+def check_end(tar: tarfile.TarFile) -> None:
     """Raise an error if a tar is damaged: tarfile silently takes a broken entry for the end."""
     assert tar.fileobj is not None  # noqa: S101
     tar.fileobj.seek(tar.offset)
@@ -106,12 +123,7 @@ def _extract(
 
     Raises `DatasetError` if the disk has too little space for them.
     """
-    size, free = sum(size for _, size in entries), shutil.disk_usage(into.parent).free
-    if size > free:
-        raise DatasetError(
-            f"{archive} holds {size:,} bytes, and {into.parent} has room for {free:,}; give "
-            "another --data-root"
-        )
+    check_room(archive, sum(size for _, size in entries), into.parent)
     into.mkdir()
-    for entry, _ in track(entries, f"unpacking {escape(str(archive))}", transient=True):
+    for entry, _ in tracked(entries, f"unpacking {archive}"):
         extract(entry, into)

@@ -66,8 +66,8 @@ def of_file(path: Path) -> str:
             "(plain, gz, bz2, xz) are read"
         )
     return (
-        f"{path} is no data set: give a folder of pictures, a zip or tar of one, or a CSV with "
-        "the columns path and label"
+        f"{path} is no data set: give a folder of pictures, a zip or tar of one, a CSV with the "
+        "columns path and label, or shards (Parquet, WebDataset)"
     )
 
 

@@ -1,6 +1,6 @@
 """The source of a data set's pictures, found by name or path: a folder, or a table.
 
-name → under the data root, or a path → an archive is unpacked → its splits and their files
+name → under the data root, or a path → archives and shards are unpacked → splits and their files
 """
 
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from models.registry import nearest, proposal
-from training.data.files import archives, folders, picture_files, refusals, roboflow, tables
+from training.data.files import archives, folders, picture_files, refusals, roboflow, shards, tables
 from training.data.files.folders import Files
 from training.data.files.layout import DatasetError
 from training.data.files.splits import Split
@@ -33,12 +33,15 @@ def parts(name: str, root: Path | None = None) -> list[str]:
 def source_of(name: str, root: Path) -> Path | None:
     """Return the image folder or table of that name, under the root or as a path; None without one.
 
-    An archive is unpacked, and its folder returned. Raises `DatasetError` for an archive that can't
-    be unpacked, or holds no data set.
+    An archive is unpacked, and its folder returned; shards are unpacked too, and their table
+    returned. Raises `DatasetError` for an archive or shards that can't be unpacked, or hold no data
+    set, and `InstallationError` if a package is missing.
     """
     for place in (root / name, Path(name)) if name else ():
         if tables.is_table(place):
             return place
+        if found := shards.of(place):
+            return shards.unpacked(place, found, root)
         if archives.is_archive(place):
             folder = archives.unpacked(place, root)
             if not (is_folder_of_pictures(folder) and picture_files.holds_pictures(folder)):
@@ -50,6 +53,11 @@ def source_of(name: str, root: Path) -> Path | None:
                 continue
             return place
     return None
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a path is a file that stands for a folder of pictures."""
+    return tables.is_table(path) or archives.is_archive(path) or bool(shards.of(path))
 
 
 def is_same(one: str, other: str, root: Path) -> bool:
@@ -131,7 +139,7 @@ def similar(missing: Path) -> str:
         for number, each in enumerate(missing.parent.iterdir()):
             if number == _NEIGHBOURS:
                 break
-            if each.is_dir() or tables.is_table(each) or archives.is_archive(each):
+            if each.is_dir() or is_packed(each):
                 beside[each.name] = each
     except OSError:
         return ""
