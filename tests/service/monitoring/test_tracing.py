@@ -2,6 +2,8 @@
 
 import gzip
 import re
+import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +24,7 @@ from structlog.testing import capture_logs
 from models.errors import InstallationError
 from service import app as application
 from service.monitoring.tracing import Tracing
-from tests.e2e.servers import running
+from tests.e2e.servers import free_port, running
 from tests.networks import encode, picture
 from tests.service.conftest import Serve
 from tests.service.connections import PREDICT, Serving
@@ -276,3 +278,38 @@ def test_a_collector_gets_those_of_a_process_that_ends(
     found = collector.spans()
     assert {"POST predict", "decode", "queue", "forward", "batch"} <= found.keys()
     assert set(found.values()) == {"fanlight"}
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as each:
+        return each.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.thorough
+def test_a_real_collector_takes_them_and_passes_them_on(
+    collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rotel, which hands the spans to the collector of this test."""
+    rotel = pytest.importorskip("rotel", reason="pip install rotel")
+    behind = f"http://127.0.0.1:{collector.server_address[1]}"
+    http, grpc = free_port(), free_port()
+    command = [
+        Path(rotel.__file__).parent / "rotel-agent",
+        *("start", "--otlp-http-endpoint", f"127.0.0.1:{http}"),
+        *("--otlp-grpc-endpoint", f"127.0.0.1:{grpc}", "--batch-timeout", "100ms"),
+        *("--exporter", "otlp", "--otlp-exporter-protocol", "http"),
+        *("--otlp-exporter-endpoint", behind),
+    ]
+    with subprocess.Popen(command, env={}, stdout=subprocess.DEVNULL) as agent:
+        try:
+            until(lambda: listens(http), 10)
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{http}")
+            with running(tmp_path / "log", "--tracing", "on", "--device", "cpu") as server:
+                url = f"{server.url}/v1/models/mnist-cnn/predict"
+                assert httpx.post(url, content=IMAGE).status_code == 200
+                assert server.stop() == 0
+            wanted = {"POST predict", "decode", "queue", "forward", "batch"}
+            until(lambda: wanted <= collector.spans().keys(), 10)
+            assert set(collector.spans().values()) == {"fanlight"}
+        finally:
+            agent.terminate()
