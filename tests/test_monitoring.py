@@ -79,16 +79,29 @@ FIRING = {  # series of two hours, a value a minute
         'fanlight_runtime_fallback{instance="a", model="m", version="1"}: 1x120'
     ],
     "FanlightErrors": [
-        'fanlight_request_seconds_count{instance="a", operation="predict", status="200"}: 0+60x120',
-        'fanlight_request_seconds_count{instance="a", operation="predict", status="500"}: 0+2x120',
+        *(
+            f'fanlight_request_seconds_count{{instance="a", operation="predict", {each}x120'
+            for each in (
+                'model="m", status="200"}: 0+60',
+                'model="m", status="500"}: 0+2',
+                'model="n", status="200"}: 0+6000',  # does not hide it
+            )
+        ),
     ],
     "FanlightOverloaded": [
         'fanlight_refused_requests_total{instance="a", reason="queue-full"}: 0+120x120'
     ],
     "FanlightSlowPredictions": [
-        'fanlight_answer_seconds_bucket{instance="a", operation="v2_infer", le="1"}: 0+50x120',
-        'fanlight_answer_seconds_bucket{instance="a", operation="v2_infer", le="2.5"}: 0+60x120',
-        'fanlight_answer_seconds_bucket{instance="a", operation="v2_infer", le="+Inf"}: 0+60x120',
+        *(
+            f'fanlight_answer_seconds_bucket{{instance="a", operation="v2_infer", {each}x120'
+            for each in (
+                'model="m", le="1"}: 0+50',
+                'model="m", le="2.5"}: 0+60',
+                'model="m", le="+Inf"}: 0+60',
+                'model="n", le="1"}: 0+6000',  # does not hide it
+                'model="n", le="+Inf"}: 0+6000',
+            )
+        ),
     ],
     "FanlightBrokenNetwork": [
         'fanlight_not_finite_images_total{instance="a", model="m", version="1"}: 0+1x120'

@@ -84,7 +84,7 @@ class TestModels:
 
     @pytest.mark.slow
     def test_statistics(self, serve: Serve) -> None:
-        client = serve()
+        client = serve(max_batch_size=2)
         image, binary = encoded(*IMAGES)
         for _ in range(2):
             assert infer(client, image, binary=binary).status_code == 200
@@ -97,12 +97,14 @@ class TestModels:
         assert (told["name"], told["version"]) == ("colors", "2")
         assert told["inference_count"] == 2 * 3 + 1  # predictions alone
         stats = told["inference_stats"]
-        for stage in ("success", "queue", "compute_input"):
-            assert stats[stage]["count"] == 3
+        for stage in ("success", "queue", "compute_input", "compute_infer", "compute_output"):
+            assert stats[stage]["count"] == 3  # requests
         assert stats["fail"]["count"] == 1
         assert stats["success"]["ns"] >= stats["compute_input"]["ns"] > 0
-        assert told["execution_count"] == sum(
-            each["compute_infer"]["count"] for each in told["batch_stats"]
+        assert (
+            told["execution_count"]
+            == 5
+            == sum(each["compute_infer"]["count"] for each in told["batch_stats"])
         )
         assert told["last_inference"] > 1.7e12
         every = client.get("/v2/models/stats").json()["model_stats"]

@@ -24,6 +24,13 @@ EXTENSIONS = [
     "schedule_policy",
     "statistics",
 ]
+_STAGES = {
+    "queue": "queue",
+    "compute_input": "decode",
+    "compute_infer": "forward",
+    "compute_output": "encode",
+}
+"""Name in the protocol → stage of `service.inference.statistics`."""
 _STATES = {"ready": "READY", "loading": "LOADING", "failed": "UNAVAILABLE"}
 
 
@@ -90,23 +97,17 @@ def statistics(serving: ServingModel) -> dict[str, Any]:
 
 def _statistics(counted: Statistics) -> dict[str, Any]:
     counted.sum_up()
-    passes = Duration()
-    for each in counted.passes.values():
-        passes.add(each.seconds, each.count)
     stages = {
         "success": counted.answered,
         "fail": counted.failed,
-        "queue": counted.stages["queue"],
-        "compute_input": counted.stages["decode"],
-        "compute_infer": passes,
-        "compute_output": counted.stages["encode"],
+        **{name: _of_answered(counted, stage) for name, stage in _STAGES.items()},
         "cache_hit": Duration(),
         "cache_miss": Duration(),
     }
     return {
         "last_inference": counted.last_milliseconds,
         "inference_count": counted.images,
-        "execution_count": passes.count,
+        "execution_count": sum(each.count for each in counted.passes.values()),
         "inference_stats": {name: _duration(each) for name, each in stages.items()},
         "batch_stats": [
             {
@@ -118,6 +119,15 @@ def _statistics(counted: Statistics) -> dict[str, Any]:
             for size, each in sorted(counted.passes.items())
         ],
     }
+
+
+def _of_answered(counted: Statistics, stage: str) -> Duration:
+    """Return the time in a stage, with the number of answered requests: clients divide by it.
+
+    A request is counted in a stage when it leaves it, at another moment in each, and perf_analyzer
+    ends if the numbers differ.
+    """
+    return Duration(counted.answered.count, counted.stages[stage].seconds)
 
 
 def _duration(counted: Duration) -> dict[str, int]:

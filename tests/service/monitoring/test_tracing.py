@@ -294,7 +294,7 @@ def test_a_real_collector_takes_them_and_passes_them_on(
     behind = f"http://127.0.0.1:{collector.server_address[1]}"
     http, grpc = free_port(), free_port()
     command = [
-        Path(rotel.__file__).parent / "rotel-agent",
+        str(Path(rotel.__file__).parent / "rotel-agent"),
         *("start", "--otlp-http-endpoint", f"127.0.0.1:{http}"),
         *("--otlp-grpc-endpoint", f"127.0.0.1:{grpc}", "--batch-timeout", "100ms"),
         *("--exporter", "otlp", "--otlp-exporter-protocol", "http"),
