@@ -83,7 +83,8 @@ class Record:
 
         Of several run folders with the same recipe, epochs and seed, the one that finished last
         counts. It replaces the recorded training. Runs of a study are merged with the recorded ones
-        (`Summary.joined`). Recipes and studies that Fanlight no longer has are dropped.
+        (`Summary.joined`), and judged anew where that is possible (`Summary.renewed`). Recipes and
+        studies that Fanlight no longer has are dropped.
         """
         trainings = {_key(row): row for row in self.trainings}
         for row in sorted(_trainings(runs), key=lambda row: str(row["finished"])):
@@ -97,7 +98,7 @@ class Record:
                 (row for row in trainings.values() if row["recipe"] in order),
                 key=lambda row: (order[row["recipe"]], *_key(row)[1:]),
             ),
-            [found[name] for name in STUDIES if name in found],
+            [found[name].renewed(STUDIES[name]) for name in STUDIES if name in found],
         )
 
     def as_json(self) -> dict[str, Any]:

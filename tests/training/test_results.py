@@ -15,6 +15,7 @@ from training.fitting.state import Epoch
 from training.recipes.catalogue import CATALOGUE, recipe
 from training.recipes.recipe import Recipe
 from training.results import Record
+from training.studies.catalogue import STUDIES
 
 MNIST = recipe("mnist-cnn")
 DOCS = Path(__file__).parents[2] / "docs"
@@ -183,7 +184,7 @@ class TestStudies:
         self.write(tmp_path, "dropout")
         record = EMPTY.with_runs(tmp_path)
         text = record.markdown()
-        assert "### dropout\n\nWhat does dropout bring?" in text
+        assert f"### dropout\n\n{STUDIES['dropout'].question}" in text  # in today's words
         assert "- **Seen** (one seed): the gap is smaller" in text
         assert record.with_runs(tmp_path / "nothing") == record
 

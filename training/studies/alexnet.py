@@ -47,18 +47,19 @@ ALEXNET = (
             Finding(
                 "AlexNet at 224×224 does better than LeNet",
                 learned(_LENET) & (on_test_set(_LARGE) > on_test_set(_LENET)),
-                "not answered: one epoch of ten was run; did not ask that LeNet learned",
+                "not answered, since one epoch of ten was run; did not ask that LeNet learned, "
+                "though two failures can be compared, too",
             ),
             Finding(
                 "so does AlexNet at 96×96",
                 learned(_LENET) & (on_test_set(_MEDIUM) > on_test_set(_LENET)),
-                "new",
+                "new, since no run was there to judge",
             ),
             Finding(
                 "AlexNet is heavier: a hundred times the parameters, ten times as long an epoch",
                 (parameters(_LARGE) >= 100 * parameters(_LENET))
                 & (seconds_an_epoch(_LARGE) >= 10 * seconds_an_epoch(_LENET)),
-                "new",
+                "new, since no run was there to judge",
             ),
         ),
         setup="The first author trains ten epochs at 224×224 on a GPU, with SGD at 0.01. Here a run"

@@ -5,8 +5,9 @@ Every seed is kept separately, so that runs of further seeds can be added to tho
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from statistics import mean, stdev
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Any, NoReturn, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -146,6 +147,32 @@ class Summary(_Strict):
         ]
         return later.model_copy(update={"rows": rows, "findings": findings})
 
+    def renewed(self, study: Study) -> "Summary":
+        """Return the summary with the study's words, and with verdicts that are missing.
+
+        A seed whose runs never lay beside each other is judged by their recorded figures, if the
+        criterion reads no others. A finding with another criterion than the study's is kept as it
+        is.
+        """
+        recorded = {run.seed for row in self.rows for run in row.runs}
+        by_seed = {
+            seed: {
+                row.label: _recorded(row, run)
+                for row in self.rows
+                for run in row.runs
+                if run.seed == seed
+            }
+            for seed in sorted(recorded)
+        }
+        now = {each.criterion.text: each for each in study.findings}
+        findings = [
+            _renewed(row, now[row.criterion], by_seed) if row.criterion in now else row
+            for row in self.findings
+        ]
+        return self.model_copy(
+            update={"question": study.question, "setup": study.setup, "findings": findings}
+        )
+
     def markdown(self) -> str:
         """Return the study as a section: the question, a table, the findings."""
         also = list(
@@ -213,6 +240,53 @@ def _finding(finding: Finding, by_seed: Mapping[int, Results]) -> FindingRow:
         remark=finding.remark,
         held=[Held(seed=seed, holds=holds) for seed, holds in finding.held(by_seed).items()],
     )
+
+
+class _NotRecordedError(Exception):
+    """A criterion reads what the record of a run does not have."""
+
+
+class _NotRecorded:
+    """In place of the history or the weights of a recorded run."""
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise _NotRecordedError
+
+    __len__ = __iter__ = __getitem__ = _refuse
+
+
+def _recorded(row: VariantRow, run: RunRow) -> Measured:
+    missing: Any = _NotRecorded()
+    return Measured(
+        _number(run.train),
+        _number(run.validation),
+        _number(run.test),
+        row.parameters,
+        run.seconds,
+        run.peak_memory,
+        history=missing,
+        weights=missing,
+        also_tested={name: _number(value) for name, value in run.also_tested.items()},
+    )
+
+
+def _number(recorded: float | None) -> float:
+    return math.nan if recorded is None else recorded
+
+
+def _renewed(row: FindingRow, finding: Finding, by_seed: Mapping[int, Results]) -> FindingRow:
+    """Return a row with the finding's words, judged for further seeds as far as the record goes.
+
+    A finding that was not judged at all stays so.
+    """
+    judged = {each.seed for each in row.held}
+    added = []
+    for seed, results in by_seed.items():
+        if judged and seed not in judged and finding.criterion.labels <= results.keys():
+            with suppress(_NotRecordedError):
+                added.append(Held(seed=seed, holds=finding.criterion.holds(results)))
+    words = {"claim": finding.claim, "earlier": finding.earlier, "remark": finding.remark}
+    return row.model_copy(update={**words, "held": _united(added, row.held)})
 
 
 _BySeed = TypeVar("_BySeed", bound=_OfSeed)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.training.studies.measured import measured
 from training.recipes.recipe import Recipe
-from training.studies.figures import train
+from training.studies.figures import loss, narrower, train
 from training.studies.study import Finding, Study, Variant, verdict
 from training.studies.summary import Summary
 
@@ -87,6 +87,32 @@ def test_a_seed_whose_runs_never_lay_beside_each_other_is_told() -> None:
     text = seeds[0].joined(apart).markdown()
     assert "- **Seen** (one seed): 8 beat 4.\n  Not judged with seed 2: these runs" in text
     assert "Not judged" not in seeds[0].joined(seeds[1]).markdown()
+
+
+def test_such_a_seed_is_judged_by_what_is_recorded_if_that_is_enough() -> None:
+    claims = (
+        Finding("8 beat 4", train("8") > train("4"), "another"),
+        Finding("8 fall", loss("8", 1) > loss("8", 2)),
+        Finding("8 are narrower", narrower("8", than="4")),
+        Finding("not judged at all", train("8") < train("4")),
+    )
+    study = replace(STUDY, findings=claims)
+    found = Summary.of(study.with_seeds((0,)), {0: BY_SEED[0]})
+    later = Summary.of(study.with_seeds((1, 2)), {seed: BY_SEED[seed] for seed in (1, 2)})
+    rows = found.joined(later).rows
+    judged = [each.model_copy(update={"earlier": "old words"}) for each in found.findings]
+    judged[3] = judged[3].model_copy(update={"held": []})
+    apart = found.model_copy(update={"rows": rows, "findings": judged})
+    renewed = apart.renewed(study)
+    assert [[(h.seed, h.holds) for h in each.held] for each in renewed.findings] == [
+        [(0, True), (1, False), (2, True)],  # the run of seed 1 diverged
+        [(0, judged[1].held[0].holds)],
+        [(0, judged[2].held[0].holds)],
+        [],
+    ]
+    assert renewed.findings[0].earlier == "another"
+    other = replace(study, findings=(Finding("8 beat 4", train("8") >= train("4")),))
+    assert apart.renewed(other).findings == judged
 
 
 def test_memory_and_other_data_sets_where_the_study_is_about_them() -> None:
