@@ -51,6 +51,29 @@ class Structure:
     form: Form | Windows | None = None
     lacks: str | None = None
 
+    @property
+    def unseen(self) -> list[str]:
+        """Sentences for people about what no layer shows."""
+        found = []
+        if self.between:
+            operators = ", ".join(self.between)
+            found.append(f"Called outside of layers, so that no layer shows it: {operators}.")
+        if self.mixed:
+            found.append(
+                f"Left out, since it mixes the images of a batch: {', '.join(self.mixed)}."
+            )
+        return found
+
+    @property
+    def windowed(self) -> list[str]:
+        """A sentence for people if a class map takes the network on each window by itself."""
+        if not isinstance(self.form, Windows):
+            return []
+        return [
+            "The network ran on the window of each place alone, which takes longer: a class map at "
+            f"once needs {self.lacks}."
+        ]
+
     def outputs(self) -> dict[str, Layer]:
         """Return all that `capture` can record, by name; `PENULTIMATE` as a layer of values."""
         found = {each.name: each for each in (*self.layers, *self.blocks)}

@@ -248,6 +248,7 @@ class Features(OfModel):
                 [named(name) for name, value in activations.items() if _is(value, logits)],
             ),
         )
+        yield from known.unseen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,6 +283,7 @@ class ClassMap(OfModel):
             f"class-map-{name_of(loaded)}-{self.file.stem}",
             plots.class_map(found, loaded.card.labels, title),
         )
+        yield from (*loaded.structure.windowed, *found.picture.changes)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from models.convolutional import class_map, picture
-from models.convolutional.windows import Windows
 from models.errors import OptionError
 from models.preprocessing import InputSpec
 from models.structure.reading import Structure
@@ -53,12 +52,7 @@ class ClassMap(ExplainMethod[ClassMapParameters]):
         return structure.lacks or "a fully convolutional form"
 
     def notes(self, parameters: ClassMapParameters, structure: Structure) -> list[str]:
-        if not isinstance(structure.form, Windows):
-            return []
-        return [
-            "The network ran on the window of each place alone, which takes longer: a class map at "
-            f"once needs {structure.lacks}."
-        ]
+        return structure.windowed
 
     def longest(self, spec: InputSpec) -> int:
         return picture.longest(spec)

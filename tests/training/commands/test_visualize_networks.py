@@ -198,10 +198,14 @@ def test_a_class_map_of_a_picture_of_another_size(here: Path, drawn: Drawn) -> N
     assert not drawn.words_outside()
 
 
-def test_a_class_map_tells_what_was_done_to_the_picture(here: Path, drawn: Drawn) -> None:
+def test_a_class_map_tells_what_was_done_to_the_picture(
+    here: Path, drawn: Drawn, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("small.png").write_bytes(encode(picture(0, (10, 8))))
     assert of_model("class-map", SHIPPED, "small.png", name="birds-vs-planes") == 0
-    assert "The image is enlarged from 10 × 8 to 40 × 32 pixels" in drawn.title
+    told = "The image is enlarged from 10 × 8 to 40 × 32 pixels"
+    assert told in drawn.title
+    assert told in capsys.readouterr().out
 
 
 def test_a_class_map_of_a_perceptron(
@@ -247,7 +251,10 @@ def test_saturation_of_a_network_that_calls_functions(
         publish(tmp_path, "functional")
         file = DATA / "digits" / "3.png"
         assert of_model("saturation", tmp_path, "--files", file, name="functional") == 1
-    told = capsys.readouterr().err
+        assert of_model("features", tmp_path, file, name="functional") == 0
+    shown, told = capsys.readouterr()
+    assert "Called outside of layers, so that no layer shows it: " in shown
+    assert "tanh" in shown
     assert "functional/1 has no activation function that is a layer; not seen: tanh" in told
 
 

@@ -112,7 +112,10 @@ def _title(name: str, field: ReceptiveField | None, caption: str) -> str:
     if field is not None:
         after = f": {field}, {field.level} level{after}"
     room = _ACROSS + 0.8 * _RIGHT - width(after, "medium")
-    return short(name, room, "medium") + after
+    shown = name
+    while width(shown, "medium") > room and "." in shown.partition(" ")[0].lstrip("…"):
+        shown = "…" + shown.lstrip("…").partition(".")[2]  # the end tells layers apart
+    return short(shown, room, "medium") + after
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,14 @@ def test_maps_are_laid_side_by_side(drawn: Drawn) -> None:
     assert np.array_equal(values(axes)[:, 10:14], maps[2])
 
 
+def test_names_that_are_too_long_keep_their_end(drawn: Drawn) -> None:
+    names = [f"{'encoder.' * 30}encoder_layer_{n}" for n in (9, 10)]
+    draw(None, **{f"{name} (MultiheadAttention)": torch.ones(2, 4, 4) for name in names})
+    for title, name in zip(list(drawn.panels)[2:], names, strict=True):
+        assert title.startswith("…encoder.")
+        assert f"{name[-15:]} (MultiheadAttention), 2×4×4" in title
+
+
 def test_of_many_channels_some_are_shown(drawn: Drawn) -> None:
     draw(conv=torch.ones(25, 4, 4))
     title, axes = strip(drawn)
