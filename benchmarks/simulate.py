@@ -115,6 +115,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--queue-only", action="store_true", help="no target of processor time")
     found.add_argument("--start", type=positive, default=10, help="seconds until a pod is ready")
     found.add_argument("--instances", type=count, default=2, help="at the beginning")
+    found.add_argument("--most", type=count, default=10, help="instances, of the autoscaler")
     found.add_argument("--seeds", type=count, default=3, help="runs of each kind")
     found.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, beside queue only")
     return found
@@ -127,11 +128,13 @@ def main() -> int:
         asked.error("--utilization is a part of a core, from 0.05 to 0.9")
     if options.plot and not options.plot.parent.is_dir():
         asked.error(f"there is no folder {options.plot.parent}; make it, or name another")
+    if options.most < options.instances:
+        asked.error(f"--most {options.most} is below the instances at the beginning")
     work = WORKS[options.work]
     if options.rate:
         work = scaled(work, options.rate)
     target = None if options.queue_only else options.utilization
-    rule = Rule(queue=options.queue, utilization=target)
+    rule = Rule(queue=options.queue, utilization=target, most=options.most)
     load = usual_rate(work, rule)
     print(
         f"{work.name}: {work.capacity():.0f} images a second and core; {options.instances} "

@@ -13,8 +13,7 @@ from models.errors import message as error_message
 def printed() -> Iterator[None]:
     """Raise `click.UsageError` for a wrong option, `click.ClickException` for what else is known.
 
-    The first ends the command with exit code 2, the second with 1. Other errors are bugs, and keep
-    their traceback.
+    The first also names the help. Other errors are bugs, and keep their traceback.
     """
     try:
         yield

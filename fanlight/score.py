@@ -28,6 +28,7 @@ from models import checkpoint, devices, repositories
 from models.checkpoint import Card
 from models.errors import OptionError, masked
 from models.registry import Completion
+from models.remote.address import address_of
 from service.process import cpu
 from service.settings import Settings
 from training.commands import options
@@ -94,6 +95,10 @@ class Score:
 
     def __post_init__(self) -> None:
         options.at_least_one(self, "version", "top_k", "shard_size", "processes")
+        if address_of(self.out) is not None:
+            raise OptionError(
+                f"--out {self.out} is no folder of this machine: name one, and copy it from there"
+            )
         if self.ray and self.device not in _DEVICES_OF_RAY:
             raise OptionError(
                 f"--device {self.device} is not for --ray, which chooses the GPU of each actor; "

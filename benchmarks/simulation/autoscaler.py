@@ -24,7 +24,7 @@ class Rule:
 
     queue: float | None = 32  # images that wait, the mean of the instances
     utilization: float | None = 0.5  # of a core, the mean of the instances
-    most: int = 100
+    most: int = 10  # instances, as deploy/kubernetes has it
     sync: float = 15
     scrape: float = 5  # of the queue
     window: float = 30  # over which the longest queue counts

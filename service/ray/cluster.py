@@ -5,11 +5,12 @@ So Ray is imported after `variables` are set.
 """
 
 import os
+import re
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,7 @@ SHORT = "/tmp"  # noqa: S108 (a folder of our own in it; the path of a socket ha
 LOOPBACK = ("127.0.0.1", "localhost")
 LOOK_SECONDS = 5.0  # between two looks at the state of the application
 MAX_REASON = 2000  # characters of Ray's reason
+_ERROR = re.compile(r"[\w.]*(?:Error|Exception|Exit)(?:\(\w+\))?: (.+)")
 log = logs.Log()
 
 
@@ -75,6 +77,8 @@ def serve_here(settings: Settings, scale: Scale, proxy: Proxy) -> None:
 
         try:
             with _interruptible():
+                if missing := lacks(scale, ray.cluster_resources()):
+                    raise ClusterError(f"{missing}; lower --replicas, or what each gets")
                 _deploy(settings, scale)
                 log.info("serving", url=f"http://{settings.host}:{settings.port}", proxy=proxy)
                 _wait()
@@ -82,6 +86,28 @@ def serve_here(settings: Settings, scale: Scale, proxy: Proxy) -> None:
                 serve.shutdown()
         finally:
             ray.shutdown()
+            end_left(Path(folder))
+
+
+def end_left(folder: Path) -> None:
+    """End the processes in whose command line that folder is: an HAProxy that Ray has forgotten."""
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            if f"{folder}/".encode() in each.read_bytes():
+                os.kill(int(each.parent.name), signal.SIGTERM)
+
+
+def lacks(scale: Scale, there: Mapping[str, float]) -> str | None:
+    """Return what the replicas need more than is `there`, by Ray's names; None if they have room.
+
+    With `max_replicas` it is the fewest that must have room.
+    """
+    for name, words, each in (("CPU", "processors", scale.cpus), ("GPU", "GPUs", scale.gpus)):
+        needed, found = scale.replicas * each, there.get(name, 0.0)
+        if needed > found:
+            some = f"{scale.replicas} replicas" if scale.replicas > 1 else "a replica"
+            return f"{some} with {each:g} {words} each: {needed:g} {words}, and there are {found:g}"
+    return None
 
 
 def deploy(settings: Settings, scale: Scale, address: str) -> None:
@@ -94,6 +120,8 @@ def deploy(settings: Settings, scale: Scale, address: str) -> None:
     import ray
 
     try:
+        if missing := lacks(scale, ray.cluster_resources()):
+            log.warning("waits for room", missing=missing)
         _deploy(settings, scale)
     finally:
         ray.shutdown()
@@ -136,7 +164,11 @@ def _deploy(settings: Settings, scale: Scale) -> None:
 
 
 def _reason(told: object) -> str:
+    """Return the last error that a text names, without the traceback before it, or its end."""
     lines = [line.strip() for line in str(told).splitlines() if line.strip()]
+    for line in reversed(lines):
+        if found := _ERROR.match(line):
+            return f"{found[1]} (Ray's logs have the traceback)"
     text = " ".join(lines) or type(told).__name__
     return text if len(text) <= MAX_REASON else f"… {text[-MAX_REASON:]}"
 

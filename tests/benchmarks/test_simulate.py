@@ -88,7 +88,7 @@ def test_a_queue_that_takes_too_long_refuses() -> None:
         ([1024, 1024], [1.0, 1.0], 2, 4),  # at most as many again
         ([0, 0], [1.0, 1.0], 4, 4),  # two are starting
         ([0, 0], [0.1, 0.1], 2, 2),  # none leaves
-        ([1024] * 80, [1.0] * 80, 80, 100),  # the most that there may be
+        ([1024] * 8, [1.0] * 8, 8, 10),  # the most that there may be
     ],
 )
 def test_the_autoscaler_s_rule(

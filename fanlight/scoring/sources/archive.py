@@ -75,6 +75,7 @@ def opened(location: str) -> Archive:
         with _opened(location) as file, zipfile.ZipFile(file) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
+        places.check_ranges(location, error)
         raise DamagedFileError(
             f"{location} can't be read as a zip ({error}): pack or download it again"
         ) from error

@@ -4,6 +4,7 @@ import glob
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from service.errors import InvalidInputError
 from training.data import names
 from training.data.files import picture_files
 
+_ANY = "**"
 NO_PATH = "the row has no path; write that of an image, or take the row out"
 
 
@@ -104,9 +106,40 @@ def of_files(kind: str, paths: Iterable[str]) -> Listing:
 
 
 def matching(pattern: str) -> list[str]:
-    """Return the files of this machine that match a pattern, sorted; `**` is any folders."""
-    found = glob.iglob(pattern, recursive=True)  # noqa: PTH207 (Path knows no absolute ones)
-    return sorted(path for path in found if not Path(path).is_dir())
+    """Return the files of this machine that match a pattern, sorted; `**` is any folders.
+
+    Below a `**`, links to folders are followed, and circles end.
+    """
+    parts = Path(pattern).parts
+    first = parts.index(_ANY) if _ANY in parts else len(parts)
+    start = str(Path(*parts[:first]))
+    places = glob.iglob(start)  # noqa: PTH207 (Path knows no absolute ones)
+    if first == len(parts):
+        return sorted(place for place in places if not Path(place).is_dir())
+    found = (
+        path
+        for place in map(Path, places)
+        if place.is_dir()
+        for path in picture_files.walk(place, set())
+        if _fits(path.relative_to(place).parts, parts[first:])
+    )
+    return sorted(str(path) for path in found if not path.is_dir())
+
+
+def _fits(names: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether the names in a path fit the parts of a glob; a `*` matches no dot at the start."""
+    if not pattern:
+        return not names
+    if pattern[0] == _ANY:
+        rest = pattern[1:] or ("*",)
+        hidden = (n for n, name in enumerate(names) if name.startswith("."))
+        return any(_fits(names[n:], rest) for n in range(next(hidden, len(names)) + 1))
+    return (
+        bool(names)
+        and names[0].startswith(".") <= pattern[0].startswith(".")
+        and fnmatchcase(names[0], pattern[0])
+        and _fits(names[1:], pattern[1:])
+    )
 
 
 def in_remote_folder(url: str, files: Any, path: str) -> Listing:
@@ -119,15 +152,20 @@ def in_remote_folder(url: str, files: Any, path: str) -> Listing:
         if any(map(picture_files.is_hidden, parts)):
             continue
         if PurePosixPath(each).suffix.lower() in picture_files.SUFFIXES:
-            found.append(remote(files, each, info))
+            found.append(remote(url, files, each, info))
         else:
             others.append(str(inside))
     return Listing("folder", found, left_out(others))
 
 
-def remote(files: Any, path: str, info: dict[str, Any]) -> Listed:
-    """Describe a file elsewhere by what its file system tells of it."""
-    url = files.unstrip_protocol(path)
+def remote(source: str, files: Any, path: str, info: dict[str, Any]) -> Listed:
+    """Describe a file elsewhere by what its file system tells of it.
+
+    `source` is the URL that the user gave. If it is a chain, as in `zip://*.png::s3://bucket/a.zip`,
+    the file's URL ends alike.
+    """
+    _, chain, behind = source.partition("::")
+    url = files.unstrip_protocol(path) + chain + behind
     return Listed(url, url, places.state(info))
 
 

@@ -122,16 +122,17 @@ def _elsewhere(url: str, column: str | None) -> Source:
         ) from error
     source = _of_file(url, head, column)
     if source.kind == "image":
-        return Listing("image", [listing.remote(files, path, info)])
+        return Listing("image", [listing.remote(url, files, path, info)])
     return source
 
 
 def _of_remote_glob(url: str, files: Any, path: str, column: str | None) -> Source:
     found = files.glob(path, detail=True)
     inside = {each: info for each, info in sorted(found.items()) if info["type"] != "directory"}
-    urls = [files.unstrip_protocol(each) for each in inside]
+    urls = [listing.remote(url, files, each, info).location for each, info in inside.items()]
     if urls and not all(each.lower().endswith(shards.PARQUET) for each in urls):
-        return Listing("glob", [listing.remote(files, each, info) for each, info in inside.items()])
+        images = [listing.remote(url, files, each, info) for each, info in inside.items()]
+        return Listing("glob", images)
     return _of_glob(url, urls, column)
 
 

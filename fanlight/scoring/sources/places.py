@@ -17,6 +17,7 @@ from models.remote.packages import missing
 from service.errors import InvalidInputError, NotFoundError, TooLargeError, UnavailableError
 
 MEMORY = "memory://"
+SILENCE, TOTAL = 20.0, 120.0  # seconds, of a web server: until the next byte, and for a file
 TRIES, PAUSE = 3, 0.5  # of fetching from elsewhere; seconds before the second, then twice that
 
 
@@ -54,6 +55,8 @@ def check_protocol(url: str) -> None:
     The protocols of a chain, as in `zip://a.png::s3://bucket/b.zip`, are all checked.
     """
     for part in url.split("::"):
+        if not is_url(part):
+            continue  # a path on this machine, in which the part before lies
         protocol = part.partition(":")[0]
         try:
             fsspec.get_filesystem_class(protocol)
@@ -71,9 +74,30 @@ def file_system(url: str) -> tuple[Any, str]:
     `check_protocol`."""
     check_protocol(url)
     try:
-        return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
+        return _file_system(url)
     except ImportError as error:
         raise missing(masked(url), url.partition(":")[0], error) from None
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    """Return the file system, with bounds of time on the requests to a web server."""
+    web = {part.partition(":")[0] for part in url.split("::")} & {"http", "https"}
+    if not web:
+        return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
+    import aiohttp
+
+    limits = aiohttp.ClientTimeout(TOTAL, sock_connect=SILENCE, sock_read=SILENCE)
+    options = {each: {"client_kwargs": {"timeout": limits}} for each in web}
+    return fsspec.core.url_to_fs(url, **options)  # type: ignore[no-any-return]
+
+
+def check_ranges(location: str, error: Exception) -> None:
+    """Raise `OptionError` if it was a web server that gives no parts of its files."""
+    if is_url(location) and "range requests" in str(error):
+        raise OptionError(
+            f"{location}: this web server gives no parts of files (byte ranges), which this kind "
+            "of file is read by: download it, and give the file"
+        ) from error
 
 
 def state(info: dict[str, Any]) -> str:
@@ -118,16 +142,20 @@ def _local(path: str, most: int) -> bytes:
 def _fetched(url: str, most: int) -> bytes:
     for attempt in range(TRIES):
         try:
-            files, path = fsspec.core.url_to_fs(url)
+            files, path = file_system(url)
             with files.open(path, "rb") as file:
                 found: bytes = file.read(most + 1)
             break
         except PermissionError as error:
             raise InvalidInputError(f"it can't be read: {reason(error)}") from error
+        except OptionError as error:
+            raise InvalidInputError(masked(str(error))) from error
         except Exception as error:  # each kind of storage has exceptions of its own
             if is_absent(error):
                 raise not_there() from error
             is_last = attempt == TRIES - 1 or url.startswith(("data:", MEMORY))
+            if isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError):
+                is_last = True  # it has had its time
             if is_last:
                 raise UnavailableError(
                     f"it could not be fetched: {reason(error)}; delete this file of rows, and run "

@@ -11,6 +11,7 @@ import io
 import posixpath
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -26,7 +27,7 @@ from fanlight.scoring.sources.source import Item
 from models.errors import DamagedFileError, OptionError
 from models.registry import listed
 from training.data import names
-from training.data.files import parquet, tables
+from training.data.files import parquet, picture_files, tables
 
 MAX_BYTES = 1 << 30  # of a CSV
 _PATH = (*tables.PATH, "url", "uri", "imageurl", "imageuri", "location", "key")
@@ -44,13 +45,22 @@ def of_csv(text: str, location: str, column: str | None) -> Listing:
     except csv.Error as error:
         raise DamagedFileError(f"{text} can't be read as a CSV: {error}; save it anew") from error
     head = [cell.strip() for cell in rows[0]]
+    if column is None and any(map(_is_image, head)):
+        raise OptionError(
+            f"{text}: its first row, {head[0]!r}, looks like an image, and not like names of "
+            "columns: write a first row with the name of each column, such as path"
+        )
     at = head.index(_chosen(text, head, column, _PATH))
     cells = [row[at].strip() if at < len(row) else "" for row in rows[1:] if any(row)]
     return _paths("CSV", cells, [location])
 
 
 def _paths(kind: str, cells: Sequence[str], tables_at: Sequence[str]) -> Listing:
-    """List files by the cells of a table, relative to the table's folder; check all protocols."""
+    """List files by the cells of a table, relative to the table's folder.
+
+    A protocol that nothing reads costs the row of its image. Raises `InstallationError` if a
+    package is missing.
+    """
     beside = tables_at[0]
     checked: set[str] = set()
     found = []
@@ -59,10 +69,15 @@ def _paths(kind: str, cells: Sequence[str], tables_at: Sequence[str]) -> Listing
         if places.is_url(location):
             protocols = "::".join(part.partition(":")[0] for part in location.split("::"))
             if protocols not in checked:
-                places.check_protocol(location)
+                with suppress(OptionError):
+                    places.check_protocol(location)
                 checked.add(protocols)
         found.append(Listed(cell, location, ""))  # a look at each would take hours
     return Listing(kind, found)
+
+
+def _is_image(cell: str) -> bool:
+    return "://" in cell or Path(cell).suffix.lower() in picture_files.SUFFIXES
 
 
 def _location(cell: str, table: str) -> str:
@@ -85,7 +100,9 @@ def _chosen(text: str, there: Sequence[str], column: str | None, usual: Sequence
         return found
     if len(there) == 1:
         return there[0]
-    shown = ", ".join(map(repr, there[:8])) or "none that can be read"
+    if not there:
+        raise OptionError(f"{text} has no column of text or bytes, as images or their paths are")
+    shown = ", ".join(map(repr, there[:8]))
     raise OptionError(
         f"{text} has the columns {shown}: say with --column which one has the images, or call it "
         "path"
@@ -244,6 +261,7 @@ def _opened(location: str) -> pq.ParquetFile:
         files, path = places.file_system(location)
         return pq.ParquetFile(files.open(path, "rb"))
     except (pa.ArrowException, EOFError, ValueError) as error:
+        places.check_ranges(location, error)
         reason = names.shown(" ".join(str(error).split()))[:200]
         raise DamagedFileError(
             f"{location} can't be read as Parquet ({reason}): write or download it again"

@@ -358,6 +358,15 @@ def test_secrets_in_urls_are_not_repeated(
     assert "secret" not in row["error"] + str(capsys.readouterr())
 
 
+@pytest.mark.parametrize("out", ["s3://bucket/out", "file:///out"])
+def test_rows_are_written_to_this_machine(
+    out: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert score("--out", out) == 2
+    assert "is no folder of this machine: name one" in capsys.readouterr().err
+    assert not Path(out.partition("/")[0]).exists()
+
+
 def test_an_error_while_the_next_batch_is_read_is_not_lost(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

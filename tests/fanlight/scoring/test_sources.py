@@ -2,7 +2,9 @@
 
 import os
 import pickle
+import socket
 import struct
+import time
 import zipfile
 from pathlib import Path
 
@@ -59,7 +61,7 @@ def test_a_file_on_a_web_server_may_be_signed(query: str, place: Path) -> None:
             source = opening.opened(f"{address}/{name}{query}")
             assert contents(source) == [IMAGES["a/000 é.png"]]
         assert len(opening.opened(f"{address}/t.parquet{query}")) == 1
-        with pytest.raises(DamagedFileError, match="support range requests"):
+        with pytest.raises(OptionError, match=r"gives no parts of files \(byte ranges\)"):
             opening.opened(f"{address}/t.zip{query}")
         with pytest.raises(OptionError, match="there is no"):
             opening.opened(f"{address}/absent.png{query}")
@@ -79,6 +81,20 @@ def test_a_folder_is_read_in_the_order_of_its_paths(place: Path) -> None:
 def test_links_in_circles_end(place: Path) -> None:
     (place / "a" / "again").symlink_to(place)
     assert len(opening.opened(str(place))) == len(IMAGES)
+
+
+def test_any_folders_of_a_glob_are_each_entered_once(place: Path) -> None:
+    for name in ("a", "b"):
+        (place / name / "loop").symlink_to("..")  # with two of them paths would be without end
+    (place / ".hidden").mkdir()
+    (place / ".hidden" / "x.png").write_bytes(CONTENTS[0])
+    (place / "a" / ".x.png").write_bytes(CONTENTS[0])
+    every = [f"some pictures/{name}" for name in sorted(IMAGES)]
+    for pattern in ("some pictures/**/*.png", f"{place}/**", "some*/**/[ab]/**/*"):
+        found = [str(path) for path, _ in read(opening.opened(pattern))]
+        assert sorted(path.removeprefix(f"{place.parent}/") for path in found) == every
+    assert len(opening.opened("**/a/*.png")) == sum(name.startswith("a") for name in IMAGES)
+    assert len(opening.opened("some pictures/.hidden/**")) == 1
 
 
 def test_a_glob_takes_what_it_matches(place: Path) -> None:
@@ -251,8 +267,7 @@ def test_files_that_are_none_or_too_large_are_errors(tmp_path: Path) -> None:
         ("empty.csv", OptionError, "empty.csv has no rows"),
         ("head.csv", SourceError, "head.csv has no images"),
         ("utf16.csv", FanlightError, "is not UTF-8"),
-        ("url.csv", OptionError, "nothing here reads gopher://"),
-        ("numbers.parquet", OptionError, "has the columns none that can be read"),
+        ("numbers.parquet", OptionError, "has no column of text or bytes"),
         ("two.parquet", OptionError, "has the columns 'one', 'two': say with --column"),
         ("gopher://x/y", OptionError, "nothing here reads gopher://"),
         ("memory://nowhere", OptionError, "there is no 'memory://nowhere'"),
@@ -272,7 +287,6 @@ def test_what_is_no_source_gets_an_error_that_says_what_is(
     Path("empty.csv").touch()
     Path("head.csv").write_text("path,label\n")
     Path("utf16.csv").write_bytes("path\né.png\n".encode("latin1"))
-    Path("url.csv").write_text("url\ngopher://x/a.png\n")
     sources.parquet(Path("numbers.parquet"), x=[1])
     sources.parquet(Path("two.parquet"), one=[b""], two=[b""])
     with pytest.raises(kind) as error:
@@ -326,3 +340,37 @@ def test_pieces_in_any_order_have_their_images(kind: str, place: Path) -> None:
         assert contents(here, start, 9) == CONTENTS[start:9]
         assert contents(there, start, 9) == CONTENTS[::-1][start:9]
     assert contents(written(f"a.{kind}", CONTENTS[1:])) == CONTENTS[1:]
+
+
+@pytest.mark.parametrize("first", ["a/b.png", "https://x/y", "a.JPG,b"])
+def test_a_table_without_names_of_columns_is_refused(first: str, place: Path) -> None:
+    Path("t.csv").write_text(f"{first}\na/c.png\n")
+    with pytest.raises(OptionError, match="looks like an image, and not like names of columns"):
+        opening.opened("t.csv")
+
+
+def test_a_protocol_that_nothing_reads_costs_its_row(place: Path) -> None:
+    sources.table(place / "t.csv", ["path"], [["gopher://x/a.png"], [sorted(IMAGES)[0]]])
+    bad, good = contents(opening.opened(str(place / "t.csv")))
+    assert good == IMAGES[sorted(IMAGES)[0]]
+    assert isinstance(bad, str)
+    assert bad.startswith("422 'gopher://x/a.png': nothing here reads gopher://")
+
+
+def test_an_image_in_a_zip_by_its_url(place: Path) -> None:
+    archive = sources.zipped(place / "t.zip", {"a.png": CONTENTS[0]})
+    for url in (f"zip://a.png::{archive}", f"zip://*.png::{archive}", f"zip://::file://{archive}"):
+        assert contents(opening.opened(url)) == [CONTENTS[0]]
+
+
+def test_a_web_server_that_falls_silent_costs_the_row_and_little_time(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "SILENCE", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # accepts, and says nothing
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/a.png"
+        sources.table(place / "t.csv", ["path"], [[url]])
+        began = time.monotonic()
+        [told] = contents(opening.opened(str(place / "t.csv")))
+    assert str(told).startswith("503 it could not be fetched: ")
+    assert time.monotonic() - began < 5
