@@ -35,6 +35,7 @@ _TOLD = ("cls", "label", "class", "json")  # files of a sample that tell its cla
 _IN_JSON = ("class_name", "label_name", "classname", "label", "class", "cls", "category")
 _LOOKED_AT = 200  # members of a tar, or files of a folder
 _MOST = 1 << 20  # bytes of a label's file
+MOST_OF_PICTURE = 1 << 28  # bytes
 _FOLDER = 10_000  # pictures in a folder
 
 
@@ -217,6 +218,11 @@ def _of_tar(shard: Path) -> Iterator[Sample]:
                 yield Sample(encoded, _told(told, classes, shard))
             if name != key:
                 key, encoded, told = name, None, {}
+            if member.size > MOST_OF_PICTURE:
+                raise DatasetError(
+                    f"{shard}: {names.shown(member.name)} claims {member.size:,} bytes, and a "
+                    f"picture has at most {MOST_OF_PICTURE:,}: take it out"
+                )
             content = tar.extractfile(member)
             if content is None:
                 continue
@@ -268,8 +274,10 @@ def _told(told: dict[str, bytes], classes: Sequence[str] | None, shard: Path) ->
 
 def _label(value: Any, classes: Sequence[str] | None, shard: Path) -> str:
     """Return a label as text: the name of its class where these are known, empty for none."""
-    if value is None or value == -1:  # as Hugging Face has it where no label is known
-        return ""
+    if value is None or (classes is not None and str(value).strip() == "-1"):
+        return ""  # Hugging Face writes -1 where no class is known
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # pandas makes floats of numbers of which some are missing
     if isinstance(value, list | dict | float):
         raise DatasetError(
             f"{shard} has the label {names.shown(str(value))[:60]}: a label is a text or a whole "

@@ -204,6 +204,31 @@ def test_a_damaged_shard_is_said_and_nothing_stays(
     assert not [*root.glob(f"{archives.UNPACKED}/*")]
 
 
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([0.0, 1.0, 1.0, 0.0], ["0", "1"]),  # as pandas writes whole numbers
+        ([-1, 1, 1, -1], ["1", "-1"]),  # words behind numbers
+        ([True, False, True, False], ["False", "True"]),
+        ([" a ", "b", "b", "a"], ["a", "b"]),
+        ([10, 9, 9, 10], ["9", "10"]),
+    ],
+)
+def test_labels_of_several_kinds(
+    labels: list[object], expected: list[str], tmp_path: Path, root: Path
+) -> None:
+    place = parquet(tmp_path / "a.parquet", PICTURES[:4], labels, None)
+    assert list(load(place, "train", root).labels) == expected
+
+
+def test_a_member_that_claims_too_much_is_not_read(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "MOST_OF_PICTURE", 100)
+    with pytest.raises(DatasetError, match=r"0000.png claims [\d,]+ bytes"):
+        load(tar(tmp_path / "a.tar", samples("abab")), "train", root)
+
+
 def test_labels_beyond_the_names_and_shards_of_no_split(tmp_path: Path, root: Path) -> None:
     place = parquet(tmp_path / "a.parquet", PICTURES[:2], [0, 2], ["a", "b"])
     with pytest.raises(DatasetError, match="has the label 2, and names for 2 classes"):
