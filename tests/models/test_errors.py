@@ -20,6 +20,7 @@ INTERNAL = {  # are caught where they are raised
     "RemoteWarning",  # is printed, not raised
     "ReportedElsewhereError",
     "UnanswerableGroupError",
+    "_NotRecordedError",
     "_RefusedError",
     "_UnusualError",
 }

@@ -18,6 +18,7 @@ from models import files
 
 ROOT = Path(__file__).parents[2]
 OTHERS = {
+    "training/data/files/shards.py",  # into a folder that appears as a whole
     "models/remote/storage.py",  # to object storage, where a file appears whole by itself
     "training/fitting/processes.py",  # os.devnull
     "training/profiling/memory.py",  # writes to /proc, where nothing is renamed

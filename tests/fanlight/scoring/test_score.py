@@ -26,6 +26,7 @@ from fanlight.scoring.work import Done, Work, done
 from models import checkpoint, files
 from models.errors import FanlightError
 from service.app import create_app
+from service.images.decoding import Decoder
 from service.settings import Settings
 from tests.fanlight.scoring import sources
 from tests.networks import encode, publish_tiny
@@ -370,10 +371,10 @@ def test_rows_are_written_to_this_machine(
 def test_an_error_while_the_next_batch_is_read_is_not_lost(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fails(*_: object) -> None:
+    def fails(*_: object) -> None:
         raise FanlightError("the real error")
 
-    monkeypatch.setattr(Scorer, "_decode", fails)
+    monkeypatch.setattr(Decoder, "decode_now", fails)
     job = Job(checkpoint.find(place / "checkpoints", "colors"), Settings(), 1)
     piece = opening.opened("images", None).piece(0, 20)
     with Scorer(job) as scorer, pytest.raises(FanlightError, match="the real error"):
