@@ -17,6 +17,7 @@ NAMES = {
     "photographs": "how often it is on photographs: cut out, as a panorama, strongly compressed",
     "features": "what feature maps cost beside predictions",
     "inspecting": "what explanations and feature maps cost beside a prediction, at two commits",
+    "telemetry": "what metrics, statistics and class counts cost a request",
     "event_loop": "the largest work that runs on the event loop, beside a thread",
     "explaining": "what explanations cost those who predict",
     "score": "what `fanlight score` costs beside decoding and forward passes",
