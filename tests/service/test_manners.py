@@ -254,7 +254,10 @@ class TestBehindAProxy:
             assert client.post(prefix + PREDICT, content=IMAGE, headers=PNG).status_code == 200
             assert client.get(f"{prefix}/static/docs.css").status_code == 200
             assert client.get(f"{prefix}/").status_code == 200
-        assert client.get("/fanlight").status_code == 200
+        page = client.get("/fanlight", follow_redirects=False)  # its links are relative
+        assert (page.status_code, page.headers["location"]) == (308, "fanlight/")
+        assert client.get("/fanlight").url.path == "/fanlight/"
+        assert client.post("/fanlight").status_code == 405
         assert client.get("/fanlightly/v1/models").status_code == 404
 
     def test_problems_name_the_path_that_the_client_sees(self, serve: Serve) -> None:
