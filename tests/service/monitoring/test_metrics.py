@@ -207,42 +207,6 @@ def test_answers_are_counted_beside_what_is_usual(serve: Serve, repository: Path
         assert figure(text, f"fanlight_usual_{name}", **model) == pytest.approx(1, abs=1e-5)
 
 
-SWAPS = """
-import sys
-from pathlib import Path
-from service.monitoring import gone_versions
-from service.monitoring.metrics import Metrics
-from tests import trusted
-
-gone_versions.KEPT_SECONDS = float(sys.argv[1])
-figures, folder = Metrics(), Path(sys.argv[2])
-for number in range(1, 5):
-    card = trusted.publish_trusted(folder, "sure")
-    figures.versions.loaded(card, "onnx", fallback=False)
-    figures.versions.ran("sure", number, 1, 0.01)
-    figures.versions.waiting("sure", number, 1)
-    if number > 1:
-        figures.versions.removed("sure", number - 1, "onnx")
-        figures.versions.gone("sure", number - 1)
-figures.versions.failed("old", 1)
-for model in ("old", "sure", ""):
-    figures.answered("get_model", model, 200, 0.01)
-figures.versions.gone("old", 1)
-print(figures.exposition().decode())
-"""
-
-
-WAIT = """
-import sys
-from service.monitoring.metrics import Metrics
-
-figures = Metrics()
-figures.versions.waiting("sure", 1, int(sys.argv[1]))
-for _ in sys.stdin:
-    print(figures.exposition().decode(), "# end", flush=True)
-"""
-
-
 def test_requests_in_flight(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks is not counted; whatever becomes of a request, it is over once."""
     client = serve()
