@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
 from fanlight.scoring.sources import listing, places
@@ -37,6 +37,8 @@ class Members:
     def items(self) -> Iterator[Item]:
         archive = _kept_open(self.archive, self.state)
         members = archive.infolist()
+        if self.numbers and self.numbers[-1] >= len(members):
+            raise DamagedFileError(f"{self.archive} has fewer members than it had: score it anew")
         for number in self.numbers:
             member = members[number]
             yield Item(member.filename, partial(_read, archive, member))
@@ -44,7 +46,7 @@ class Members:
 
 @lru_cache(maxsize=1)
 def _kept_open(location: str, _state: str) -> zipfile.ZipFile:
-    return zipfile.ZipFile(_opened(location) if places.is_url(location) else location)
+    return _zip(location)
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,8 @@ class Archive:
 
 def opened(location: str) -> Archive:
     """List the images in a zip, by their names; raise `DamagedFileError` if it is none."""
-    try:
-        with _opened(location) as file, zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
-        places.check_ranges(location, error)
-        raise DamagedFileError(
-            f"{location} can't be read as a zip ({error}): pack or download it again"
-        ) from error
+    with _zip(location) as archive:
+        members = archive.infolist()
     found: list[tuple[int, str, str]] = []
     others: list[str] = []
     for number, member in enumerate(members):
@@ -92,11 +88,19 @@ def opened(location: str) -> Archive:
     return Archive(location, found, listing.left_out(others))
 
 
-def _opened(location: str) -> BinaryIO:
-    if not places.is_url(location):
-        return Path(location).open("rb")
-    files, path = places.file_system(location)
-    return cast(BinaryIO, files.open(path, "rb"))
+def _zip(location: str) -> zipfile.ZipFile:
+    """Open a zip; raise `DamagedFileError` if it is none, or of a version that zipfile can't read
+    (for which that raises `NotImplementedError`)."""
+    try:
+        if not places.is_url(location):
+            return zipfile.ZipFile(location)
+        files, path = places.file_system(location)
+        return zipfile.ZipFile(cast(BinaryIO, files.open(path, "rb")))
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
+        places.check_ranges(location, error)
+        raise DamagedFileError(
+            f"{location} can't be read as a zip ({error}): pack or download it again"
+        ) from error
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
@@ -105,11 +109,16 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes
     try:
         with archive.open(member) as file:
             found = file.read(most + 1)
+    except NotImplementedError as error:  # a `RuntimeError` too, so it comes first
+        raise InvalidInputError(
+            f"its member of the zip is packed in a way that can't be read ({error}); pack it by "
+            "deflate, as most programs do"
+        ) from error
     except RuntimeError as error:  # it is encrypted
         raise InvalidInputError(
             "its member of the zip has a password; pack it without one"
         ) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise InvalidInputError(
             f"its member of the zip is damaged ({error}); pack it again"
         ) from error

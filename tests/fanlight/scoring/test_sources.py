@@ -142,6 +142,29 @@ def test_members_with_a_password_or_damage_are_errors_of_their_own(tmp_path: Pat
     assert encrypted == "422 its member of the zip has a password; pack it without one"
 
 
+def test_a_member_that_is_packed_in_an_unknown_way_is_told(tmp_path: Path) -> None:
+    path = sources.zipped(tmp_path / "x.zip", {"a.png": b"a" * 50, "b.png": b"b" * 50})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"a.png") - 22] = 9  # deflate64, in the member's head
+    content[content.rindex(b"a.png") - 36] = 9  # and in the directory
+    path.write_bytes(content)
+    unknown, other = contents(opening.opened(str(path)))
+    assert str(unknown).startswith("422 its member of the zip is packed in a way that can't be")
+    assert other == b"b" * 50
+
+
+@pytest.mark.parametrize("after", [b"no zip", None])
+def test_a_zip_that_changes_meanwhile_is_an_error(after: bytes | None, tmp_path: Path) -> None:
+    path = sources.zipped(tmp_path / "x.zip", IMAGES)
+    source = opening.opened(str(path))
+    if after is None:
+        sources.zipped(path, {"a.png": b"x"})
+    else:
+        path.write_bytes(after)
+    with pytest.raises(DamagedFileError, match=r"x.zip (can't be read|has fewer members)"):
+        read(source)
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_a_csv_names_paths_relative_to_itself_and_urls(place: Path, separator: str) -> None:
     name = sorted(IMAGES)[0]
