@@ -19,7 +19,7 @@ _SETTINGS = {
 
 
 class RayError(FanlightError):
-    """The cluster can't be reached, or what ran there failed."""
+    """No Ray cluster can be reached or started, or work on it failed."""
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def _connect() -> None:
 
 
 def _check_listens(address: str) -> None:
-    """Raise `OSError` if nothing listens at HOST:PORT, which Ray would try for minutes."""
+    """Raise `OSError` at once if nothing listens at HOST:PORT; Ray itself would try for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdecimal() and "/" not in host:
         socket.create_connection((host.strip("[]"), int(port)), _LISTEN_SECONDS).close()

@@ -1,6 +1,6 @@
-"""One instance of the service: requests of one image → a queue with its bounds → batches.
+"""A simulated instance of the service: requests of one image → a queue with bounds → batches.
 
-What an image costs is measured. The bounds are the defaults of the settings. The rule is that of
+What an image costs was measured; the bounds are the defaults of the settings. The queue works as in
 `service/prediction.py: Predictor` and `service/inference/batcher.py: Batcher`: a request is refused
 if the queue is full, or if the images in it take longer than `max_queue_wait` at the pace of the
 last batches. Images that wait for a decoder, or are with it, have the same bounds

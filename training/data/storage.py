@@ -232,8 +232,11 @@ class Storage:
         return Draft(self._file(size, shape), (note,))
 
     def keep(self, images: Tensor, name: str) -> tuple[Pixels, tuple[str, ...]]:
-        """Return pictures (N, C, H, W), which are in memory, where they are to be kept; with
-        notes."""
+        """Put pictures (N, C, H, W) where this storage keeps them: in memory, or in a file.
+
+        Returns them, with sentences about what was decided. Raises `DatasetError` if the disk has
+        no room for them. `name` is that of the data set, for the sentences.
+        """
         draft = self.draft(len(images), tuple(images.shape[1:]), name)
         if draft.file is None:
             return images, ()

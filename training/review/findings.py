@@ -178,7 +178,11 @@ def _alike(
 
 
 def compares_near(splits: Mapping[str, ImageSet]) -> bool:
-    """Return whether near copies are looked for: not among too many pictures of a file."""
+    """Return whether near copies are looked for.
+
+    They are not if the pixels are in a file (`FilePixels`) and there are more pictures than can be
+    compared in memory.
+    """
     most = storage.most_compared(images.images for images in splits.values())
     return most is None or sum(map(len, splits.values())) <= most
 

@@ -243,7 +243,7 @@ def _finding(finding: Finding, by_seed: Mapping[int, Results]) -> FindingRow:
 
 
 class _NotRecordedError(Exception):
-    """A criterion reads what the record of a run does not have."""
+    """A criterion needs a run's history or weights, which are in its folder, not in the record."""
 
 
 class _NotRecorded:

@@ -1,6 +1,7 @@
-"""The source of a data set's pictures, found by name or path: a folder, or a table.
+"""Where the pictures of a data set are, by its name or path: a folder, or a table of files.
 
-name → under the data root, or a path → archives and shards are unpacked → splits and their files
+name → a path, or a name below the data root → archives and shards are unpacked
+     → a folder or table → its splits, and the files of each
 """
 
 import os
@@ -56,7 +57,7 @@ def source_of(name: str, root: Path) -> Path | None:
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a path is a file that stands for a folder of pictures."""
+    """Whether a path is a table, an archive or shards, which `fit` takes in place of a folder."""
     return tables.is_table(path) or archives.is_archive(path) or bool(shards.of(path))
 
 
