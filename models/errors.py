@@ -27,8 +27,11 @@ _NEXT_STEPS = {
 }
 
 
-# The query ends before the quote and the comma that may follow a URL in a sentence.
-_URL = re.compile(r"""://([^/@\s]*@)?((?:(?!://)[^\s?])*)(\?\S*?(?=['"]?[;:,.)]*(?:\s|$)))?""")
+# Where a URL has become a path, its slashes are merged. A query ends before the quote and the comma
+# that may follow a URL in a sentence.
+_URL = re.compile(
+    r"""(?<=\w\w)(:/+)([^/@\s]*@)?((?:(?!:/)[^\s?])*)(\?\S*?(?=['"]?[;:,.)]*(?:\s|$)))?"""
+)
 
 
 class FanlightError(Exception):
@@ -74,8 +77,8 @@ def masked(text: str) -> str:
     """Return a text without what may be a secret in its URLs: users, passwords and queries."""
 
     def without(url: re.Match[str]) -> str:
-        user, path, query = url.groups()
-        return f"://{'…@' if user else ''}{path}{'?…' if query else ''}"
+        start, user, path, query = url.groups()
+        return f"{start}{'…@' if user else ''}{path}{'?…' if query else ''}"
 
     return _URL.sub(without, text)
 

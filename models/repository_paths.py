@@ -22,6 +22,7 @@ SHIPPED = Path(__file__).parent / "checkpoints"
 """The models that come with Fanlight, also in an installed package."""
 _SEPARATOR = re.compile(rf"{os.pathsep}(?!//|\d+(?:/|$))")
 """Between folders; not the colon of an address, as in https://example.org:8000/models."""
+_WITH_USER = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]*@\S*")
 USUAL = (OWN, SHIPPED)
 """The default folders of models. A model in an earlier folder hides one of the same name."""
 
@@ -39,6 +40,8 @@ def split(text: str) -> tuple[Path, ...]:
         if not all(isinstance(name, str) for name in names):
             raise OptionError(f"{text!r} must hold folder names alone, as texts")
     else:
+        if with_user := _WITH_USER.search(text):  # whose colon would be taken for a separator
+            address_of(with_user[0])
         names = _SEPARATOR.split(text) if "://" in text else text.split(os.pathsep)
     folders = tuple(Path(name) for name in names if name.strip())
     for folder in folders:

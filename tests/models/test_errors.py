@@ -52,6 +52,8 @@ def test_an_error_of_the_file_system_is_told_with_its_path(tmp_path: Path) -> No
         ("no 'https://a/b.png?sig=x': give", "no 'https://a/b.png?…': give"),
         ("https://a/b?x=1&y=s, s3://me:x@b/c; no", "https://a/b?…, s3://…@b/c; no"),
         ("(zip://a.png::https://me@a/b.zip?s=x)", "(zip://a.png::https://…@a/b.zip?…)"),
+        ("no folder data/https:/me:x@h/x.zip?s=y", "no folder data/https:/…@h/x.zip?…"),
+        ("nothing matches 'C:/a?.png'", "nothing matches 'C:/a?.png'"),
         ("nothing matches 'a?.png' or a@b", "nothing matches 'a?.png' or a@b"),
         ("see https://a/@b/c", "see https://a/@b/c"),
     ],

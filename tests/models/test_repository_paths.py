@@ -65,3 +65,10 @@ class TestPublishing:
         assert repository_paths.to_publish() == Path("b")
         monkeypatch.setenv(VARIABLE, "file")
         assert repository_paths.to_publish() == Path("file")
+
+
+@pytest.mark.parametrize("text", ["https://me:secret@h/x", "a:s3://me:secret@b/x", "s3://me@b:c"])
+def test_a_password_is_no_separator(text: str) -> None:
+    with pytest.raises(OptionError, match="holds a user or password") as error:
+        repository_paths.split(text)
+    assert "secret" not in str(error.value)
